@@ -1,0 +1,19 @@
+{
+  "targets": [
+    {
+      "target_name": "motya",
+      "sources": [
+        "native/addon.cc",
+        "native/channel.cc",
+        "native/fd.cc",
+        "native/listener.cc",
+        "native/lock.cc",
+        "native/poll.cc",
+        "native/process.cc"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
+      "cflags_cc": ["-std=c++17", "-fno-exceptions", "-Wall", "-Wextra", "-Werror"]
+    }
+  ]
+}

@@ -1,0 +1,39 @@
+#include <napi.h>
+
+#include "calls.h"
+
+namespace motya {
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  // Per environment, never static: worker threads load the addon too.
+  env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(DefinePoll(env))));
+  const auto add = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, call, name));
+  };
+  add("socketpair", SocketPair);
+  add("pipe", Pipe);
+  add("connectPath", ConnectPath);
+  add("accept", Accept);
+  add("send", Send);
+  add("receive", Receive);
+  add("waitReadable", WaitReadable);
+  add("peerCredentials", PeerCredentials);
+  add("createPoll", CreatePoll);
+  add("createListener", CreateListener);
+  add("describe", Describe);
+  add("setBacklog", SetBacklog);
+  add("queueLength", QueueLength);
+  add("dup", Dup);
+  add("close", Close);
+  add("setCloexec", SetCloexec);
+  add("redirect", Redirect);
+  add("launch", Launch);
+  add("lockFile", LockFile);
+  return exports;
+}
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, Init)
+
+}  // namespace
+}  // namespace motya

@@ -1,0 +1,41 @@
+// Every call of the addon; src/native.ts documents them. Each file defines one concern.
+#pragma once
+
+#include <napi.h>
+
+namespace motya {
+
+// channel.cc
+Napi::Value SocketPair(const Napi::CallbackInfo& info);
+Napi::Value Pipe(const Napi::CallbackInfo& info);
+Napi::Value ConnectPath(const Napi::CallbackInfo& info);
+Napi::Value Accept(const Napi::CallbackInfo& info);
+Napi::Value Send(const Napi::CallbackInfo& info);
+Napi::Value Receive(const Napi::CallbackInfo& info);
+Napi::Value WaitReadable(const Napi::CallbackInfo& info);
+Napi::Value PeerCredentials(const Napi::CallbackInfo& info);
+
+// poll.cc
+Napi::Value CreatePoll(const Napi::CallbackInfo& info);
+/** Makes the class behind createPoll; once per environment (main thread or worker). */
+Napi::Function DefinePoll(Napi::Env env);
+
+// listener.cc
+Napi::Value CreateListener(const Napi::CallbackInfo& info);
+Napi::Value Describe(const Napi::CallbackInfo& info);
+Napi::Value SetBacklog(const Napi::CallbackInfo& info);
+Napi::Value QueueLength(const Napi::CallbackInfo& info);
+
+// fd.cc
+Napi::Value Dup(const Napi::CallbackInfo& info);
+Napi::Value Close(const Napi::CallbackInfo& info);
+Napi::Value SetCloexec(const Napi::CallbackInfo& info);
+Napi::Value Redirect(const Napi::CallbackInfo& info);
+
+// process.cc
+Napi::Value Launch(const Napi::CallbackInfo& info);
+
+// lock.cc
+Napi::Value LockFile(const Napi::CallbackInfo& info);
+
+}  // namespace motya

@@ -1,0 +1,206 @@
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <memory>
+#include <new>
+
+#include "arguments.h"
+#include "calls.h"
+#include "unique_fd.h"
+#include "unix_address.h"
+
+namespace motya {
+namespace {
+
+/** Fds of one message (SCM_MAX_FD in the kernel's include/net/scm.h). */
+constexpr size_t kMaxFds = 253;
+
+Napi::Value FdPair(Napi::Env env, const int fds[2]) {
+  Napi::Array pair = Napi::Array::New(env, 2);
+  pair.Set(0u, Napi::Number::New(env, fds[0]));
+  pair.Set(1u, Napi::Number::New(env, fds[1]));
+  return pair;
+}
+
+/** Fds that came with a message; closed unless somebody takes them. */
+class ReceivedFds {
+ public:
+  explicit ReceivedFds(const msghdr& message) {
+    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
+         head = CMSG_NXTHDR(const_cast<msghdr*>(&message), head)) {
+      if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+      const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(head) + i * sizeof(int), sizeof fd);
+        fds_.emplace_back(fd);
+      }
+    }
+  }
+
+  Napi::Array Take(Napi::Env env) {
+    Napi::Array array = Napi::Array::New(env, fds_.size());
+    for (uint32_t i = 0; i < fds_.size(); i++) array.Set(i, Napi::Number::New(env, fds_[i].release()));
+    return array;
+  }
+
+ private:
+  std::vector<UniqueFd> fds_;
+};
+
+int64_t NowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
+}
+
+}  // namespace
+
+Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
+    return ThrowErrno(info.Env(), "socketpair");
+  }
+  return FdPair(info.Env(), fds);
+}
+
+Napi::Value Pipe(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) < 0) return ThrowErrno(info.Env(), "pipe2");
+  return FdPair(info.Env(), fds);
+}
+
+Napi::Value ConnectPath(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::string path;
+  if (!ReadString(info[0], "path", &path)) return env.Undefined();
+  UnixAddress address;
+  const int error = address.Assign(path);
+  if (error != 0) return ThrowSystemError(env, error, "connect");
+  // Non-blocking from the start: a peer whose queue is full must cost an EAGAIN, not this thread.
+  UniqueFd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return ThrowErrno(env, "socket");
+  if (Retry([&] { return connect(fd.get(), address.get(), address.length); }) < 0) return ThrowErrno(env, "connect");
+  return Napi::Number::New(env, fd.release());
+}
+
+Napi::Value Accept(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int listener;
+  if (!ReadFd(info[0], &listener)) return env.Undefined();
+  const int fd = Retry([&] { return accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); });
+  if (fd >= 0) return Napi::Number::New(env, fd);
+  if (errno == EAGAIN) return env.Null();
+  return ThrowErrno(env, "accept4");
+}
+
+Napi::Value Send(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int fd;
+  std::vector<int> fds;
+  if (!ReadFd(info[0], &fd)) return env.Undefined();
+  if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    return ThrowTypeError(env, "data must be a Uint8Array");
+  }
+  auto data = info[1].As<Napi::Uint8Array>();
+  if (!ReadFds(info[2], &fds)) return env.Undefined();
+  // An empty message looks to the receiver as if we had closed.
+  if (data.ByteLength() == 0) return ThrowSystemError(env, EINVAL, "sendmsg");
+
+  iovec part = {data.Data(), data.ByteLength()};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  std::vector<char> control(fds.empty() ? 0 : CMSG_SPACE(fds.size() * sizeof(int)));
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    memcpy(CMSG_DATA(head), fds.data(), fds.size() * sizeof(int));
+  }
+  if (Retry([&] { return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0) {
+    return Napi::Boolean::New(env, true);
+  }
+  if (errno == EAGAIN) return Napi::Boolean::New(env, false);
+  return ThrowErrno(env, "sendmsg");
+}
+
+Napi::Value Receive(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int fd;
+  int max_bytes;
+  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "maxBytes", 1, 1 << 24, &max_bytes)) return env.Undefined();
+
+  const std::unique_ptr<char[]> data(new (std::nothrow) char[max_bytes]);
+  if (data == nullptr) return ThrowSystemError(env, ENOMEM, "recvmsg");
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
+  iovec part = {data.get(), static_cast<size_t>(max_bytes)};
+  msghdr message = {};
+  const auto next = [&] {
+    message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    return recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  };
+  ssize_t length = Retry(next);
+  // A peer that closed with our messages unread leaves ECONNRESET in front of what it had sent before. The kernel reports
+  // it once; its last words and the end of the connection come after it.
+  if (length < 0 && errno == ECONNRESET) length = Retry(next);
+  if (length < 0) {
+    if (errno == EAGAIN) return env.Null();
+    return ThrowErrno(env, "recvmsg");
+  }
+  ReceivedFds fds(message);
+  if ((message.msg_flags & MSG_TRUNC) != 0) return ThrowSystemError(env, EMSGSIZE, "recvmsg");
+  // The kernel drops silently what does not fit below RLIMIT_NOFILE.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return ThrowSystemError(env, ENOBUFS, "recvmsg");
+
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("data", Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length)));
+  result.Set("fds", fds.Take(env));
+  return result;
+}
+
+Napi::Value WaitReadable(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int fd;
+  int timeout;
+  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "timeoutMs", 0, INT_MAX, &timeout)) return env.Undefined();
+  const int64_t deadline = NowMs() + timeout;
+  pollfd wanted = {fd, POLLIN, 0};
+  for (;;) {
+    const int64_t left = deadline - NowMs();
+    const int count = poll(&wanted, 1, left > 0 ? static_cast<int>(left) : 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ThrowErrno(env, "poll");
+    if (count > 0 && (wanted.revents & POLLNVAL) != 0) return ThrowSystemError(env, EBADF, "poll");
+    return Napi::Boolean::New(env, count > 0);
+  }
+}
+
+Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int fd;
+  if (!ReadFd(info[0], &fd)) return env.Undefined();
+  ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return ThrowErrno(env, "getsockopt");
+  // What the kernel says of a socket that has no peer; nobody may take it for a user.
+  if (peer.uid == static_cast<uid_t>(-1)) return ThrowSystemError(env, ENOTCONN, "getsockopt");
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, peer.pid));
+  result.Set("uid", Napi::Number::New(env, peer.uid));
+  result.Set("gid", Napi::Number::New(env, peer.gid));
+  return result;
+}
+
+}  // namespace motya

@@ -1,0 +1,42 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "calls.h"
+
+namespace motya {
+
+Napi::Value Dup(const Napi::CallbackInfo& info) {
+  int fd;
+  if (!ReadFd(info[0], &fd)) return info.Env().Undefined();
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return ThrowErrno(info.Env(), "fcntl");
+  return Napi::Number::New(info.Env(), copy);
+}
+
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  int fd;
+  if (!ReadFd(info[0], &fd)) return info.Env().Undefined();
+  // Linux has released the fd even when it reports EINTR; a second close could hit somebody else's fd (close(2)).
+  if (close(fd) < 0 && errno != EINTR) return ThrowErrno(info.Env(), "close");
+  return info.Env().Undefined();
+}
+
+Napi::Value SetCloexec(const Napi::CallbackInfo& info) {
+  int fd;
+  if (!ReadFd(info[0], &fd)) return info.Env().Undefined();
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) return ThrowErrno(info.Env(), "fcntl");
+  return info.Env().Undefined();
+}
+
+Napi::Value Redirect(const Napi::CallbackInfo& info) {
+  int fd;
+  int target;
+  if (!ReadFd(info[0], &fd) || !ReadFd(info[1], &target)) return info.Env().Undefined();
+  // dup2 of an fd onto itself does nothing, so FD_CLOEXEC would stay.
+  const int result = fd == target ? fcntl(fd, F_SETFD, 0) : Retry([&] { return dup2(fd, target); });
+  if (result < 0) return ThrowErrno(info.Env(), "dup2");
+  return info.Env().Undefined();
+}
+
+}  // namespace motya

@@ -1,0 +1,198 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "calls.h"
+#include "unique_fd.h"
+
+namespace motya {
+namespace {
+
+struct Spec {
+  std::string file;
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::string cwd;
+  /** -1: unchanged. */
+  int umask = -1;
+  std::vector<int> fds;
+};
+
+bool ReadSpec(Napi::Value value, Spec* spec) {
+  if (!value.IsObject()) {
+    ThrowTypeError(value.Env(), "spec must be an object");
+    return false;
+  }
+  const auto object = value.As<Napi::Object>();
+  const Napi::Value umask = object.Get("umask");
+  return ReadCString(object.Get("file"), "file", &spec->file) &&
+         ReadCStrings(object.Get("args"), "args", &spec->args) && ReadCStrings(object.Get("env"), "env", &spec->env) &&
+         ReadCString(object.Get("cwd"), "cwd", &spec->cwd) && ReadFds(object.Get("fds"), &spec->fds) &&
+         (umask.IsUndefined() || ReadInteger(umask, "umask", 0, 0777, &spec->umask));
+}
+
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (std::string& string : strings) pointers.push_back(string.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/** Everything that the children need, made before the fork: they may neither allocate nor take locks. */
+struct Plan {
+  const char* file;
+  char** argv;
+  char** envp;
+  const char* cwd;
+  int umask;
+  const int* fds;
+  /** Room for a copy of each fd. */
+  int* copies;
+  int count;
+  /** Write end of the pipe to the parent. */
+  int report;
+};
+
+enum Step : int { kPid, kSetsid, kFork, kFcntl, kDup2, kChdir, kExecve };
+
+const char* StepName(int step) {
+  static const char* const kNames[] = {"", "setsid", "fork", "fcntl", "dup2", "chdir", "execve"};
+  return kNames[step];
+}
+
+/** One message of the children; smaller than PIPE_BUF, so it is written whole. */
+struct Report {
+  int step;
+  /** The program's pid (kPid), or the errno of the step that failed. */
+  int value;
+};
+
+// From here to Parent's part only async-signal-safe calls (signal-safety(7)).
+
+void Tell(int fd, Step step, int value) {
+  const Report report = {step, value};
+  Retry([&] { return write(fd, &report, sizeof report); });
+}
+
+[[noreturn]] void Fail(int fd, Step step) {
+  Tell(fd, step, errno);
+  _exit(127);
+}
+
+/** Nothing but the program's own fds may outlive the exec. */
+void SealFrom(int first) {
+  constexpr unsigned kCloexec = 1u << 2;  // CLOSE_RANGE_CLOEXEC, since Linux 5.11; older headers lack it.
+  if (syscall(SYS_close_range, static_cast<unsigned>(first), ~0u, kCloexec) == 0) return;
+  // Linux 5.10, or a seccomp filter that does not know the call.
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  for (rlim_t fd = static_cast<rlim_t>(first); fd < limit.rlim_cur; fd++) {
+    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+  }
+}
+
+void ResetSignals() {
+  struct sigaction action = {};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; number++) sigaction(number, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+[[noreturn]] void RunProgram(const Plan& plan) {
+  ResetSignals();
+  if (plan.umask >= 0) umask(static_cast<mode_t>(plan.umask));
+  // Above every target first: dup2 onto a target may otherwise close an fd that is still to be copied.
+  const int report = fcntl(plan.report, F_DUPFD_CLOEXEC, plan.count);
+  if (report < 0) Fail(plan.report, kFcntl);
+  for (int i = 0; i < plan.count; i++) {
+    plan.copies[i] = fcntl(plan.fds[i], F_DUPFD_CLOEXEC, plan.count);
+    if (plan.copies[i] < 0) Fail(report, kFcntl);
+  }
+  for (int i = 0; i < plan.count; i++) {
+    if (Retry([&] { return dup2(plan.copies[i], i); }) < 0) Fail(report, kDup2);
+  }
+  if (chdir(plan.cwd) < 0) Fail(report, kChdir);
+  SealFrom(plan.count);
+  execve(plan.file, plan.argv, plan.envp);
+  Fail(report, kExecve);
+}
+
+[[noreturn]] void RunIntermediate(const Plan& plan) {
+  if (setsid() < 0) Fail(plan.report, kSetsid);
+  const pid_t pid = fork();
+  if (pid < 0) Fail(plan.report, kFork);
+  // Second fork: the program leads no session, so it can never get a controlling terminal by opening one.
+  if (pid == 0) RunProgram(plan);
+  Tell(plan.report, kPid, pid);
+  _exit(0);
+}
+
+// The parent's part.
+
+pid_t ForkWithoutSignals(const Plan& plan) {
+  // No handler of ours may run in a child, where its threads and its loop do not exist.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = fork();
+  if (pid == 0) RunIntermediate(plan);
+  const int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return pid;
+}
+
+void Reap(pid_t pid) {
+  Retry([&] { return waitpid(pid, nullptr, 0); });
+}
+
+}  // namespace
+
+Napi::Value Launch(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Spec spec;
+  if (!ReadSpec(info[0], &spec)) return env.Undefined();
+  std::vector<char*> argv = Pointers(spec.args);
+  argv.insert(argv.begin(), spec.file.data());
+  std::vector<char*> envp = Pointers(spec.env);
+  std::vector<int> copies(spec.fds.size());
+
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return ThrowErrno(env, "pipe2");
+  const UniqueFd reports(ends[0]);
+  UniqueFd report(ends[1]);
+  const Plan plan = {spec.file.c_str(), argv.data(),       envp.data(),     spec.cwd.c_str(), spec.umask,
+                     spec.fds.data(),   copies.data(), static_cast<int>(spec.fds.size()), report.get()};
+  const pid_t intermediate = ForkWithoutSignals(plan);
+  if (intermediate < 0) return ThrowErrno(env, "fork");
+  report.reset(-1);
+
+  // The end of the pipe comes when the exec has closed its last copy, or when the children have died.
+  pid_t pid = -1;
+  Report failure = {kPid, 0};
+  Report next;
+  while (Retry([&] { return read(reports.get(), &next, sizeof next); }) == sizeof next) {
+    if (next.step == kPid) {
+      pid = next.value;
+    } else {
+      failure = next;
+    }
+  }
+  Reap(intermediate);
+  if (failure.step == kPid && pid > 0) return Napi::Number::New(env, pid);
+  // It is our child only if we are PID 1 or a subreaper; then nobody else would reap it.
+  if (pid > 0) Reap(pid);
+  if (failure.step == kPid) return ThrowSystemError(env, ECHILD, "fork");
+  return ThrowSystemError(env, failure.value, StepName(failure.step));
+}
+
+}  // namespace motya

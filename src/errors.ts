@@ -1,0 +1,56 @@
+/** Base of every error that Motya raises on purpose. `code` is stable and may be matched by programs. */
+export class MotyaError extends Error {
+  /** Stable identifier, for example `MOTYA_NOTHING_TO_UPGRADE`. */
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** Settings that cannot be used: the message starts with `file:line:column:` where the file is known. */
+export class SettingsError extends MotyaError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('MOTYA_SETTINGS', message, options);
+  }
+}
+
+/** The instance could not start (or its program could not); nothing of it is left behind. */
+export class StartError extends MotyaError {}
+
+/** A hand-over that did not happen; the incumbent goes on serving. */
+export class HandoverError extends MotyaError {
+  /** Whatever was thrown, as a reason that a peer can be told. */
+  static from(error: unknown): HandoverError {
+    if (error instanceof HandoverError) return error;
+    const code = error instanceof MotyaError || isSystemError(error) ? error.code : 'MOTYA_INTERNAL';
+    return new HandoverError(code, reasonOf(error), { cause: error });
+  }
+}
+
+/** A peer broke the protocol: its connection is closed and nothing else happens. */
+export class ProtocolError extends MotyaError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('MOTYA_PROTOCOL', message, options);
+  }
+}
+
+/** A failed system call, as the addon throws it: the shape of Node's own `ErrnoException`. */
+export interface SystemError extends Error {
+  /** Symbolic name, for example `EADDRINUSE`. */
+  code: string;
+  /** Negated errno, for example -98. */
+  errno: number;
+  /** For example `bind`. */
+  syscall: string;
+}
+
+export function isSystemError(error: unknown): error is SystemError {
+  return error instanceof Error && 'syscall' in error && 'errno' in error && 'code' in error;
+}
+
+/** The one-line text of anything thrown. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,161 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { MotyaError, reasonOf } from './errors.js';
+
+/** What a socket is, as the kernel tells it (getsockname, getsockopt, fstat); never what somebody says of it. */
+export interface SocketDescription {
+  readonly family: 'inet' | 'inet6' | 'unix';
+  readonly type: 'stream' | 'dgram' | 'seqpacket';
+  /** SO_ACCEPTCONN: listen(2) has been called. Always false for datagram sockets. */
+  readonly listening: boolean;
+  /** Numeric address (`inet`, `inet6`; a link-local one with its `%scope`), or null for `unix`. */
+  readonly address: string | null;
+  /** Port in host order (`inet`, `inet6`), or null for `unix`. */
+  readonly port: number | null;
+  /** Path (`unix`), an abstract name with a leading NUL, '' for an unnamed socket, or null for `inet`, `inet6`. */
+  readonly path: string | null;
+  /** IPV6_V6ONLY; false for other families. */
+  readonly v6only: boolean;
+  /** Inode of the socket in sockfs: the same for every duplicate of it, in any process. */
+  readonly inode: number;
+}
+
+/** What {@link Native.createListener} binds. */
+export type ListenerSpec =
+  | {
+      readonly family: 'inet' | 'inet6';
+      readonly type: 'stream' | 'dgram';
+      /** Numeric address, IPv6 with optional `%scope`. */
+      readonly address: string;
+      /** 0 lets the kernel choose. */
+      readonly port: number;
+      /** IPV6_V6ONLY, set on every `inet6` socket. */
+      readonly v6only?: boolean;
+      /** SO_REUSEADDR for datagram sockets (a stream socket always gets it, as libuv does). */
+      readonly reuseAddr?: boolean;
+      /** listen(2)'s queue length (`stream` only). The kernel caps it at net.core.somaxconn. */
+      readonly backlog?: number;
+    }
+  | {
+      readonly family: 'unix';
+      readonly type: 'stream' | 'seqpacket';
+      /** Path, or an abstract name with a leading NUL; at most 107 bytes (unix(7)). */
+      readonly path: string;
+      /** Mode of the path from its first instant, for example 0o600; without it 0o777 less the umask. */
+      readonly mode?: number;
+      readonly backlog?: number;
+    };
+
+/** Peer as the kernel recorded it at connect/listen time (SO_PEERCRED, unix(7)). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One message of a SEQPACKET channel. Whoever receives it owns its fds (all of them CLOEXEC). */
+export interface NativeMessage {
+  /** Empty together with no fds: the peer has closed (recvmsg returned 0). */
+  readonly data: Buffer;
+  readonly fds: number[];
+}
+
+/** Calls back on the environment's own loop (uv_poll) when the fd is readable or writable. */
+export interface NativePoll {
+  /** Bits: 1 readable (or hung up), 2 writable. Replaces what was asked for before; 0 stops. */
+  watch(events: number): void;
+  ref(): void;
+  unref(): void;
+  /** Ends watching. The fd itself stays open; close it after this returns. */
+  close(): void;
+}
+
+/** How {@link Native.launch} starts a program that is nobody's child. */
+export interface LaunchSpec {
+  /** Absolute path of the executable. */
+  readonly file: string;
+  readonly args: readonly string[];
+  /** `NAME=value` strings. */
+  readonly env: readonly string[];
+  /** Working directory, absolute. */
+  readonly cwd: string;
+  /** umask of the program; unchanged if left out. */
+  readonly umask?: number;
+  /** fds[i] becomes the program's fd i; every other fd of ours is closed by the exec. */
+  readonly fds: readonly number[];
+}
+
+/**
+ * The addon: thin system calls, no policy. Every call throws a {@link SystemError} when the kernel refuses,
+ * unless it says otherwise; a TypeError when its arguments are of the wrong shape. All fds it makes are CLOEXEC.
+ */
+export interface Native {
+  /** Connected pair of SEQPACKET sockets, non-blocking. */
+  socketpair(): [number, number];
+  /** Pipe: read end, write end (both CLOEXEC, blocking). */
+  pipe(): [number, number];
+  /** Connects a SEQPACKET socket to a path (or abstract name); non-blocking afterwards. */
+  connectPath(path: string): number;
+  /** accept4(2); null when nobody waits (EAGAIN). */
+  accept(fd: number): number | null;
+  /**
+   * One message with up to 253 fds (SCM_MAX_FD; more is EINVAL). The fds stay open here.
+   * @returns false when the socket's buffer is full (EAGAIN): wait until it is writable.
+   */
+  send(fd: number, data: Uint8Array, fds: readonly number[]): boolean;
+  /**
+   * Next message of at most `maxBytes`; null when none waits (EAGAIN). Throws EMSGSIZE for a longer one (MSG_TRUNC) and
+   * ENOBUFS when the kernel dropped fds (MSG_CTRUNC); whatever fds came with it are closed then.
+   */
+  receive(fd: number, maxBytes: number): NativeMessage | null;
+  /** Blocks the thread until the fd is readable or hung up (poll(2)); false after `timeoutMs`. */
+  waitReadable(fd: number, timeoutMs: number): boolean;
+  /** SO_PEERCRED of a connected unix socket. */
+  peerCredentials(fd: number): PeerCredentials;
+  createPoll(fd: number, callback: (events: number) => void): NativePoll;
+
+  /** socket, options, bind, listen. Non-blocking. On failure nothing is left, a path included. */
+  createListener(spec: ListenerSpec): number;
+  /** Throws ENOTSOCK for anything that is no socket. */
+  describe(fd: number): SocketDescription;
+  /** listen(2) on a socket that listens already: sets its backlog. */
+  setBacklog(fd: number, backlog: number): void;
+  /** Connections that wait to be accepted, and the backlog in force (TCP_INFO; TCP listeners only). */
+  queueLength(fd: number): { waiting: number; backlog: number };
+
+  /** F_DUPFD_CLOEXEC. */
+  dup(fd: number): number;
+  close(fd: number): void;
+  setCloexec(fd: number): void;
+  /** dup2(2): `target` becomes a copy of `fd` (not CLOEXEC: meant for 0, 1 and 2). */
+  redirect(fd: number, target: number): void;
+
+  /**
+   * fork, setsid, fork, exec: the program's parent is PID 1 (or the nearest subreaper), it leads no session, its signals are
+   * at their defaults. Only async-signal-safe calls run between fork and exec (signal-safety(7)).
+   * @returns its pid, once exec has succeeded; a failed chdir or exec is thrown.
+   */
+  launch(spec: LaunchSpec): number;
+
+  /**
+   * Opens (creates, mode 0600) a lock file and takes flock(2) LOCK_EX on it. The lock belongs to the open file: it can be passed
+   * over a channel, lasts until the last duplicate is closed, and ends with the processes that hold it.
+   * @returns the fd that holds the lock, or null when somebody else holds it.
+   */
+  lockFile(path: string): number | null;
+}
+
+function load(): Native {
+  if (process.platform !== 'linux') {
+    throw new MotyaError('MOTYA_PLATFORM', `motya needs Linux (SCM_RIGHTS over SEQPACKET, /proc); this is ${process.platform}`);
+  }
+  const require = createRequire(import.meta.url);
+  try {
+    const nodeGypBuild = require('node-gyp-build') as (dir: string) => Native;
+    return nodeGypBuild(fileURLToPath(new URL('..', import.meta.url)));
+  } catch (error) {
+    throw new MotyaError('MOTYA_ADDON', `the native addon cannot be loaded: ${reasonOf(error)}; run \`npm rebuild motya\``, { cause: error });
+  }
+}
+
+export const native: Native = load();
