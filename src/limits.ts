@@ -1,0 +1,61 @@
+/** Every limit and deadline of Motya in one place: the unit is in the name or the comment, the reason beside it. */
+
+/** Bytes of one channel message. A SEQPACKET message must fit into SO_SNDBUF (212,992 by default); a third leaves room for fds. */
+export const MESSAGE_BYTES = 64 * 1024;
+/** Fds in one message. The kernel allows 253 (SCM_MAX_FD); half of it keeps in-flight fds below small RLIMIT_NOFILEs (ETOOMANYREFS). */
+export const MESSAGE_FDS = 128;
+/** Messages that may wait for a peer that does not read; beyond it the channel is closed. A thousand listeners need eight. */
+export const CHANNEL_QUEUE = 4096;
+/** Bytes of a unix socket path: sun_path has 108 with its closing NUL (unix(7)). */
+export const UNIX_PATH_BYTES = 107;
+
+/** ms for a worker to get an answer to LISTEN: the supervisor only binds; 10 s is a supervisor that is stopped. */
+export const LISTEN_ANSWER_MS = 10_000;
+
+/** ms for HELLO and OFFER: both sides have them ready before they connect; a live peer needs milliseconds. */
+export const GREETING_MS = 2_000;
+/** ms for each message of fds and for ADOPTED: 1,000 listeners take some 30 ms; the rest is for a loaded machine. */
+export const FDS_MS = 5_000;
+/** ms that the incumbent waits for READY beyond its readyTimeout: the successor's own, better reason should come first. */
+export const READY_MARGIN_MS = 5_000;
+/** ms for the incumbent's workers to stop accepting. One that spins accepts nothing, so after this COMMIT goes out anyway. */
+export const PAUSE_MS = 2_000;
+/** ms from READY to COMMIT: the incumbent's PAUSE_MS and as much again. */
+export const COMMIT_MS = 2 * PAUSE_MS;
+/** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
+export const LIVE_MS = 5_000;
+/** ms for the successor's workers to accept; below LIVE_MS, so that the successor gives up first. */
+export const ACCEPT_MS = 3_000;
+/** ms between two tries to reach an upgrade socket that is not there yet. */
+export const RECONNECT_MS = 50;
+/** ms after SIGQUIT in which a successor that somebody else starts may still announce itself before we start one. */
+export const SUMMON_GRACE_MS = 1_000;
+/** ms between two STATS while draining. */
+export const STATS_MS = 1_000;
+/** Connections that an upgrade socket greets at once; more are closed. One incumbent needs one. */
+export const GREETED_PEERS = 8;
+/** ms that a drain goes on after SIGTERM reached an instance that drains already. */
+export const STOP_WHILE_DRAINING_MS = 5_000;
+
+/** ms before a crashed worker is started again; doubles with each crash up to the second figure. */
+export const RESTART_MS = 100;
+export const RESTART_MAX_MS = 30_000;
+/** ms of life after which a worker's earlier crashes are forgotten. */
+export const RESTART_FORGET_MS = 10_000;
+/** ms that a worker has to close what FORCE tells it to close. */
+export const FORCE_MS = 1_000;
+
+/** ms: the longest a Node timer can wait (2^31-1, 24.8 days); a longer one fires at once. No duration may be longer. */
+export const LONGEST_TIMER_MS = 2_147_483_647;
+/** Workers of one service: far beyond any machine's CPUs, so that a typing error does not start a million processes. */
+export const MOST_WORKERS = 1024;
+/** ms for a worker to count its connections; one that is busy longer is reported without them. */
+export const COUNT_MS = 500;
+/** ms for which a log line waits for a reader that does not keep up; then it is dropped. More would delay the supervisor. */
+export const LOG_STALL_MS = 20;
+/** ms for which a dead incumbent's lock and its orphaned workers' listeners may still be in the way. */
+export const AFTERLIFE_MS = 3_000;
+/** ms that a worker whose supervisor died gives its connections: nobody is left to set a deadline; 30 s ends most requests. */
+export const ORPHAN_DRAIN_MS = 30_000;
+/** ms without STATS after which a draining predecessor counts as lost for status; ten times the interval. */
+export const STATS_SILENCE_MS = 10_000;

@@ -1,0 +1,96 @@
+import { closeSync, constants, lstatSync, openSync, renameSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { MotyaError, reasonOf } from './errors.js';
+import { identify, type PathIdentity, unlinkIfSame } from './listeners/path-identity.js';
+import { type NativePoll, native, type PeerCredentials } from './native.js';
+
+/** Connections that may wait to be accepted: a handful of commands at once. */
+const BACKLOG = 16;
+
+export interface PrivateSocketHandlers {
+  /** The fd is the handler's. */
+  connection(fd: number, peer: PeerCredentials): void;
+  /** Somebody of another user has connected and has been hung up on. */
+  refused(peer: PeerCredentials): void;
+}
+
+/** Only this user and root may speak to us, whatever the path's permissions say (SO_PEERCRED, unix(7)). */
+export function isTrusted(peer: PeerCredentials): boolean {
+  return peer.uid === 0 || peer.uid === process.geteuid?.();
+}
+
+/**
+ * A listening SEQPACKET socket for this user alone: mode 0600 from its first instant, and at its path only once it listens
+ * (bound under a temporary name, then renamed), so that whoever sees the path can connect.
+ */
+export class PrivateSocket {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #poll: NativePoll;
+  readonly #identity: PathIdentity;
+  readonly #temporary: string;
+
+  /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
+  constructor(path: string, handlers: PrivateSocketHandlers) {
+    this.path = path;
+    this.#temporary = `${dirname(path)}/.${process.pid}.${basename(path)}`;
+    this.#fd = bind(path, this.#temporary);
+    this.#identity = identify(this.#temporary) as PathIdentity;
+    this.#poll = native.createPoll(this.#fd, () => this.#accept(handlers));
+    this.#poll.watch(1);
+  }
+
+  /** Puts it at its path. What is there must be a socket of ours or root's: nothing else is ever replaced. */
+  publish(): void {
+    const there = lstatSync(this.path, { throwIfNoEntry: false });
+    if (there !== undefined && !there.isSocket()) {
+      throw new MotyaError('MOTYA_SOCKET', `${this.path} exists and is no socket; it is left alone: name another path`);
+    }
+    if (there !== undefined && there.uid !== 0 && there.uid !== process.geteuid?.()) {
+      throw new MotyaError('MOTYA_SOCKET', `${this.path} belongs to user ${there.uid}; it is left alone: name another path`);
+    }
+    renameSync(this.#temporary, this.path);
+  }
+
+  /** Whether the path still leads here: a successor that failed late may have put its own in place. */
+  get isPublished(): boolean {
+    const now = identify(this.path);
+    return now !== null && now.ino === this.#identity.ino && now.dev === this.#identity.dev;
+  }
+
+  /** Stops listening; the path goes if it is still ours. */
+  close(): void {
+    this.#poll.close();
+    native.close(this.#fd);
+    unlinkIfSame(this.#temporary, this.#identity);
+    unlinkIfSame(this.path, this.#identity);
+  }
+
+  #accept(handlers: PrivateSocketHandlers): void {
+    for (;;) {
+      const fd = native.accept(this.#fd);
+      if (fd === null) return;
+      const peer = native.peerCredentials(fd);
+      if (isTrusted(peer)) {
+        handlers.connection(fd, peer);
+      } else {
+        native.close(fd);
+        handlers.refused(peer);
+      }
+    }
+  }
+}
+
+/** Through the folder's fd, because the temporary name may be longer than sun_path allows where the path itself is not. */
+function bind(path: string, temporary: string): number {
+  let folder: number | null = null;
+  try {
+    folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    const short = `/proc/self/fd/${folder}/${basename(temporary)}`;
+    return native.createListener({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
+  } catch (error) {
+    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+  } finally {
+    if (folder !== null) closeSync(folder);
+  }
+}
