@@ -1,0 +1,106 @@
+import { Channel } from '../channel.js';
+import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { GREETING_MS } from '../limits.js';
+import { native } from '../native.js';
+import { isTrusted } from '../private-socket.js';
+import { type ControlMessage, type ControlShapes, controlCodec, type ListenerStatus, type Summary } from './messages.js';
+
+export class NotRunningError extends MotyaError {
+  constructor(path: string) {
+    super('MOTYA_NOT_RUNNING', `no instance answers at ${path}`);
+  }
+}
+
+/** @throws {NotRunningError} nobody listens there; {MotyaError} `MOTYA_PEER`: somebody of another user does. */
+export function connectControl(path: string): Channel<ControlShapes> {
+  let fd: number;
+  try {
+    fd = native.connectPath(path);
+  } catch (error) {
+    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw new NotRunningError(path);
+    throw new MotyaError('MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, { cause: error });
+  }
+  const peer = native.peerCredentials(fd);
+  if (isTrusted(peer)) return new Channel(fd, controlCodec);
+  native.close(fd);
+  throw new MotyaError('MOTYA_PEER', `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`);
+}
+
+export interface Status extends Summary {
+  readonly listeners: readonly ListenerStatus[];
+}
+
+/** @throws {MotyaError} the instance does not answer. */
+export function requestStatus(path: string): Promise<Status> {
+  const channel = connectControl(path);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => fail(`no answer within ${GREETING_MS} ms`), GREETING_MS);
+    const fail = (why: string): void => {
+      clearTimeout(timer);
+      channel.close();
+      reject(new MotyaError('MOTYA_NO_ANSWER', `the instance at ${path} does not answer: ${why}`));
+    };
+    let summary: Summary | null = null;
+    const listeners: ListenerStatus[] = [];
+    channel.on('close', () => fail('it hung up'));
+    channel.on('message', (message: ControlMessage) => {
+      if (message.type === 'SUMMARY') {
+        const { type: _, ...rest } = message;
+        summary = rest;
+      }
+      if (message.type !== 'LISTENERS') return;
+      listeners.push(...message.listeners);
+      if (!message.last || summary === null) return;
+      clearTimeout(timer);
+      channel.removeAllListeners('close').close();
+      resolve({ ...summary, listeners });
+    });
+    channel.open();
+    channel.send({ type: 'STATUS' });
+  });
+}
+
+/** A running instance, watched by the successor that waits for its listeners. */
+export interface Watched {
+  readonly pid: number;
+  readonly generation: number;
+  /** Unix paths that it listens on. */
+  readonly paths: readonly string[];
+  /** Resolves when it has gone: with its reason when it was stopped, with null when it died. Never when it is replaced. */
+  readonly gone: Promise<string | null>;
+  close(): void;
+}
+
+/** @throws {NotRunningError} nothing to take over from; {MotyaError} */
+export function watchIncumbent(path: string): Promise<Watched> {
+  const channel = connectControl(path);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      channel.close();
+      reject(new MotyaError('MOTYA_WEDGED', `pid ${channel.peer.pid} holds ${path} but does not answer within ${GREETING_MS} ms`));
+    }, GREETING_MS);
+    const paths: string[] = [];
+    let instance: { pid: number; generation: number } | null = null;
+    let reason: string | null = null;
+    let leave!: (reason: string | null) => void;
+    const gone = new Promise<string | null>((done) => {
+      leave = done;
+    });
+    channel.on('close', () => {
+      clearTimeout(timer);
+      leave(reason);
+      reject(new NotRunningError(path));
+    });
+    channel.on('message', (message: ControlMessage) => {
+      if (message.type === 'GONE') reason = message.text;
+      if (message.type === 'INSTANCE') instance = message;
+      if (message.type !== 'PATHS') return;
+      paths.push(...message.paths);
+      if (!message.last || instance === null) return;
+      clearTimeout(timer);
+      resolve({ ...instance, paths, gone, close: () => channel.removeAllListeners('close').close() });
+    });
+    channel.open();
+    channel.send({ type: 'WATCH', pid: process.pid });
+  });
+}

@@ -1,0 +1,144 @@
+import { Channel } from '../channel.js';
+import { MotyaError, reasonOf } from '../errors.js';
+import type { PeerCredentials } from '../native.js';
+import { PrivateSocket } from '../private-socket.js';
+import {
+  type ControlMessage,
+  type ControlShapes,
+  controlCodec,
+  type ListenerStatus,
+  type Result,
+  type Summary,
+} from './messages.js';
+
+/** Listeners in one message: far below MESSAGE_BYTES with the longest of paths. */
+const LISTENERS_PER_MESSAGE = 100;
+
+/** What commands may ask of an instance. */
+export interface Controlled {
+  readonly generation: number;
+  summary(): Promise<Summary>;
+  listeners(): ListenerStatus[];
+  /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
+  upgrade(options: { dryRun: boolean }, progress: (phase: string, ms: number) => void): Promise<Omit<Result, 'type'>>;
+  stop(options: { now: boolean }): void;
+  warn(text: string, fields: object): void;
+}
+
+/** The main process's end of the control socket. */
+export class ControlServer {
+  readonly #socket: PrivateSocket;
+  readonly #instance: Controlled;
+  readonly #channels = new Set<Channel<ControlShapes>>();
+  readonly #watchers = new Map<Channel<ControlShapes>, number>();
+
+  /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
+  constructor(path: string, instance: Controlled) {
+    this.#instance = instance;
+    this.#socket = new PrivateSocket(path, {
+      connection: (fd) => this.#welcome(fd),
+      refused: (peer: PeerCredentials) => {
+        instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
+      },
+    });
+  }
+
+  /** Becomes the one that answers at the path. */
+  publish(): void {
+    this.#socket.publish();
+  }
+
+  get isPublished(): boolean {
+    return this.#socket.isPublished;
+  }
+
+  /** Pid of a successor that waits for us, or null. */
+  get watcher(): number | null {
+    return this.#watchers.values().next().value ?? null;
+  }
+
+  /** Tells waiting successors that no hand-over will come. */
+  dismissWatchers(reason: string): void {
+    for (const channel of this.#watchers.keys()) {
+      channel.send({ type: 'GONE', text: reason });
+      channel.end();
+    }
+    this.#watchers.clear();
+  }
+
+  /** The socket goes; connections that are open stay until {@link disconnect}, so that their callers hear the end. */
+  close(): void {
+    this.#socket.close();
+  }
+
+  disconnect(): void {
+    for (const channel of this.#channels) channel.end();
+  }
+
+  #welcome(fd: number): void {
+    const channel = new Channel(fd, controlCodec);
+    this.#channels.add(channel);
+    channel.on('message', (message: ControlMessage) => this.#hear(channel, message));
+    channel.on('close', (error) => {
+      this.#channels.delete(channel);
+      this.#watchers.delete(channel);
+      if (error !== null) this.#instance.warn(`a control connection was closed: ${error.message}`, {});
+    });
+    channel.open();
+  }
+
+  #hear(channel: Channel<ControlShapes>, message: ControlMessage): void {
+    switch (message.type) {
+      case 'WATCH':
+        this.#watch(channel);
+        return;
+      case 'STATUS':
+        void this.#report(channel);
+        return;
+      case 'UPGRADE':
+        void this.#upgrade(channel, message.dryRun);
+        return;
+      case 'STOP':
+        this.#instance.stop({ now: message.now });
+        return;
+      default:
+        channel.close();
+    }
+  }
+
+  #watch(channel: Channel<ControlShapes>): void {
+    this.#watchers.set(channel, channel.peer.pid);
+    channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
+    const paths = this.#instance.listeners().flatMap(({ key }) => (key.startsWith('unix:/') ? [key.slice(5)] : []));
+    for (const { part, last } of parts(paths)) channel.send({ type: 'PATHS', paths: part, last });
+  }
+
+  async #report(channel: Channel<ControlShapes>): Promise<void> {
+    const summary = await this.#instance.summary();
+    channel.send({ type: 'SUMMARY', ...summary });
+    for (const { part, last } of parts(this.#instance.listeners())) {
+      channel.send({ type: 'LISTENERS', listeners: part, last });
+    }
+  }
+
+  async #upgrade(channel: Channel<ControlShapes>, dryRun: boolean): Promise<void> {
+    const progress = (phase: string, ms: number): void => channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms) });
+    const result = await this.#instance.upgrade({ dryRun }, progress);
+    channel.send({ type: 'RESULT', ...result });
+  }
+}
+
+/** At least one part, so that an empty list is told too. */
+function* parts<T>(all: readonly T[]): Generator<{ part: T[]; last: boolean }> {
+  let start = 0;
+  do {
+    const end = start + LISTENERS_PER_MESSAGE;
+    yield { part: all.slice(start, end), last: end >= all.length };
+    start = end;
+  } while (start < all.length);
+}
+
+/** What a failed upgrade answers. */
+export function rejection(error: unknown): Omit<Result, 'type'> {
+  return { ok: false, code: error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL', text: reasonOf(error) };
+}

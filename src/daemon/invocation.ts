@@ -1,0 +1,75 @@
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+
+/** How a program was started. */
+export interface Invocation {
+  /** Absolute path of the executable, symlinks unresolved. */
+  readonly file: string;
+  /** As typed: relative paths among them are relative to `cwd`. */
+  readonly args: readonly string[];
+  /** Absolute, symlinks unresolved. */
+  readonly cwd: string;
+}
+
+/**
+ * How this process was started, as it was typed: when it starts its own successor, a symlink that has been swapped since
+ * (`/srv/app/current`, `/usr/local/bin/node`) leads to the new release or the new Node. `process.argv` and `process.cwd()`
+ * are no use for that: Node resolves the script against the real working directory.
+ */
+export function typedInvocation(): Invocation {
+  return atStart;
+}
+
+// At import: later the working directory may be another (a daemon's is often /), and a title set by process.title
+// overwrites /proc/self/cmdline.
+const atStart = readInvocation();
+
+function readInvocation(): Invocation {
+  const cwd = typedCwd();
+  const [name, ...args] = typedArguments();
+  return { file: typedExecutable(name, cwd), args, cwd };
+}
+
+/** `$PWD` is the shell's name of the working directory, symlinks and all; but anybody may have set it to anything. */
+function typedCwd(): string {
+  const shell = process.env.PWD;
+  const real = process.cwd();
+  return shell !== undefined && isAbsolute(shell) && isSameFile(shell, real) ? shell : real;
+}
+
+function typedArguments(): [string, ...string[]] {
+  const line = readFileSync('/proc/self/cmdline', 'utf8').split('\0');
+  line.pop();
+  const [name, ...args] = line;
+  if (name === process.argv0) return [name, ...args];
+  return [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+}
+
+/** The shell's search, done again. What it finds must be this very Node now, since anybody may call a process anything. */
+function typedExecutable(name: string, cwd: string): string {
+  const candidates = name.includes('/')
+    ? [name]
+    : (process.env.PATH ?? '').split(':').map((folder) => `${folder === '' ? '.' : folder}/${name}`);
+  const found = candidates
+    .map((path) => (isAbsolute(path) ? path : `${cwd}/${path.replace(/^\.\//, '')}`))
+    .find(isExecutable);
+  return found !== undefined && isSameFile(found, process.execPath) ? found : process.execPath;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function isSameFile(one: string, other: string): boolean {
+  try {
+    const [a, b] = [statSync(one, { bigint: true }), statSync(other, { bigint: true })];
+    return a.dev === b.dev && a.ino === b.ino;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,105 @@
+import { openSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { HandoverError, StartError } from '../errors.js';
+import { native } from '../native.js';
+import type { Invocation } from './invocation.js';
+
+/**
+ * Starting an instance that is nobody's child (a daemon, or an incumbent's own successor), and learning how it went: the
+ * instance says one line of JSON on a pipe once it serves or has failed; an end without a line is a death.
+ */
+
+/** Environment variable that names the pipe's fd in the launched instance. */
+const REPORT_ENV = 'MOTYA_READY_FD';
+/** The pipe's fd in the launched instance: right after stdin, stdout, stderr. */
+const REPORT_FD = 3;
+
+export type Outcome =
+  | { readonly ok: true; readonly pid: number; readonly generation: number }
+  | { readonly ok: false; readonly code: string; readonly text: string };
+
+export interface Launched {
+  readonly pid: number;
+  /** Never rejects. */
+  readonly outcome: Promise<Outcome>;
+}
+
+/** `output`: the fd that becomes stdout and stderr, or 'inherit'. @throws {StartError} when it cannot even be executed. */
+export function launch(
+  invocation: Invocation,
+  options: { env: NodeJS.ProcessEnv; output: number | 'inherit'; umask?: number },
+): Launched {
+  const [reader, writer] = native.pipe();
+  const stdin = openSync('/dev/null', 'r');
+  try {
+    const env = { ...options.env, [REPORT_ENV]: String(REPORT_FD) };
+    const [out, err] = options.output === 'inherit' ? [1, 2] : [options.output, options.output];
+    const pid = native.launch({
+      ...invocation,
+      args: [...invocation.args],
+      env: Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`),
+      fds: [stdin, out, err, writer],
+      ...(options.umask === undefined ? {} : { umask: options.umask }),
+    });
+    return { pid, outcome: readOutcome(reader, pid) };
+  } catch (error) {
+    native.close(reader);
+    throw new StartError('MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, { cause: error });
+  } finally {
+    native.close(stdin);
+    native.close(writer);
+  }
+}
+
+function readOutcome(fd: number, pid: number): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const pipe = new Socket({ fd, readable: true, writable: false });
+    let line = '';
+    pipe.setEncoding('utf8');
+    pipe.on('data', (chunk: string) => {
+      line += chunk;
+    });
+    pipe.on('error', () => {});
+    pipe.on('close', () => {
+      try {
+        resolve(JSON.parse(line) as Outcome);
+      } catch {
+        resolve({ ok: false, code: 'MOTYA_DIED', text: `the instance (pid ${pid}) ended without a word; its output says more` });
+      }
+    });
+  });
+}
+
+/** True in an instance that was started by {@link launch}. */
+export function isLaunched(): boolean {
+  return process.env[REPORT_ENV] !== undefined;
+}
+
+let reportFd: number | null = null;
+
+/** First thing in an instance: keeps the pipe from its children. */
+export function takeReportPipe(): void {
+  const value = process.env[REPORT_ENV];
+  if (value === undefined) return;
+  delete process.env[REPORT_ENV];
+  reportFd = Number(value);
+  native.setCloexec(reportFd);
+}
+
+/** Tells whoever launched this instance, if anybody did. Only the first report counts. */
+export function report(outcome: Outcome): void {
+  if (reportFd === null) return;
+  const fd = reportFd;
+  reportFd = null;
+  try {
+    writeSync(fd, `${JSON.stringify(outcome)}\n`);
+  } catch {
+    // EPIPE: a launcher that has gone needs no report.
+  }
+  native.close(fd);
+}
+
+/** The error that an outcome stands for. */
+export function outcomeError(outcome: Extract<Outcome, { ok: false }>): HandoverError {
+  return new HandoverError(outcome.code, outcome.text);
+}

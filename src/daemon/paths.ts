@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync } from 'node:fs';
+import { basename, dirname, extname, isAbsolute, join } from 'node:path';
+import { reasonOf, StartError } from '../errors.js';
+import { UNIX_PATH_BYTES } from '../limits.js';
+
+/**
+ * Folder for pidfiles and sockets: `$RUNTIME_DIRECTORY` (systemd's RuntimeDirectory=, its first entry), else
+ * `$XDG_RUNTIME_DIR/motya`, else `<temporary folder>/motya-<uid>`. It need not exist: see {@link ensureRuntimeFolder}.
+ * Relative values count for nothing: the XDG specification says so, and systemd never sets any.
+ */
+export function runtimeFolder(env: NodeJS.ProcessEnv): string {
+  const given = env.RUNTIME_DIRECTORY?.split(':')[0];
+  if (given !== undefined && isAbsolute(given)) return given;
+  const session = env.XDG_RUNTIME_DIR;
+  if (session !== undefined && isAbsolute(session)) return join(session, 'motya');
+  const temporary = env.TMPDIR;
+  const parent = temporary !== undefined && isAbsolute(temporary) ? temporary : '/tmp';
+  return join(parent, `motya-${process.getuid?.() ?? 0}`);
+}
+
+/**
+ * Makes the folder (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,
+ * so one that is not ours alone is refused.
+ * @throws {StartError} `MOTYA_RUNTIME_FOLDER`
+ */
+export function ensureRuntimeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
+      throw refused(`the runtime folder cannot be made: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+  // Never stat: in a folder like /tmp anybody may have put a symlink here.
+  const stat = lstatSync(path);
+  if (stat.isSymbolicLink()) throw refused(`the runtime folder ${path} is a symlink; it must be a folder of its own`);
+  if (!stat.isDirectory()) throw refused(`the runtime folder ${path} is no folder`);
+  if (stat.uid !== process.getuid?.() && stat.uid !== 0) {
+    throw refused(`the runtime folder ${path} belongs to uid ${stat.uid}, not to uid ${process.getuid?.()} or root`);
+  }
+  if ((stat.mode & 0o022) !== 0) {
+    const mode = (stat.mode & 0o777).toString(8).padStart(3, '0');
+    throw refused(`the runtime folder ${path} has mode ${mode}: others may write to it; try chmod 700`);
+  }
+}
+
+const refused = (message: string, options?: ErrorOptions): StartError =>
+  new StartError('MOTYA_RUNTIME_FOLDER', message, options);
+
+/** A file's base name without its ending, fit to be a name in settings and in file names: at most 40 characters. */
+export function stemOf(path: string): string {
+  const stem = basename(path, extname(path))
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[-.]+/, '')
+    .slice(0, 40);
+  return stem === '' ? 'app' : stem;
+}
+
+/**
+ * Name of the instance when the settings give none. The hash tells apart two `server.js` in different folders; the path is
+ * hashed as it was typed, so that a symlink that is swapped to a new release still means the same instance.
+ * @param typed absolute path, symlinks unresolved, of the settings file or script
+ */
+export function defaultName(typed: string): string {
+  return `${stemOf(typed)}-${createHash('sha256').update(typed).digest('hex').slice(0, 8)}`;
+}
+
+/** Path of the control socket that goes with an upgrade socket. */
+export function controlSocketOf(upgradeSocket: string): string {
+  const stem = basename(upgradeSocket, '.sock');
+  return join(dirname(upgradeSocket), `${stem}.control.sock`);
+}
+
+/** Why bind(2) could not take the path (or abstract name) of a unix socket, or null. */
+export function socketPathProblem(path: string): string | null {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= UNIX_PATH_BYTES) return null;
+  return `${path} has ${bytes} bytes; the path of a unix socket has at most ${UNIX_PATH_BYTES}`;
+}

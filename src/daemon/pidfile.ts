@@ -1,0 +1,113 @@
+import { readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { reasonOf, StartError } from '../errors.js';
+import { RECONNECT_MS } from '../limits.js';
+import { native } from '../native.js';
+
+/** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
+export function readPid(path: string): number | null {
+  try {
+    const text = readFileSync(path, 'utf8');
+    return /^[1-9]\d*\n?$/.test(text) ? Number.parseInt(text, 10) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The pidfile and the lock beside it (`<path>.lock`). The lock says that an instance lives: the kernel frees it with the last
+ * process that holds the open file, and a hand-over passes that file on, so at no moment can a third instance slip in.
+ * The pidfile says which process is the main one.
+ */
+export class Pidfile {
+  readonly path: string;
+  #lockFd: number | null = null;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  get lockFd(): number {
+    if (this.#lockFd === null) throw new Error('the pidfile is not locked');
+    return this.#lockFd;
+  }
+
+  /** For a first instance. A pidfile that nobody's lock stands behind is stale and no obstacle. @throws {StartError} */
+  acquire(): void {
+    try {
+      this.#lockFd = native.lockFile(`${this.path}.lock`);
+    } catch (error) {
+      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be used: ${reasonOf(error)}`, { cause: error });
+    }
+    if (this.#lockFd === null) {
+      const pid = readPid(this.path);
+      const holder = pid === null ? 'another instance' : `the instance with pid ${pid}`;
+      throw new StartError(
+        'MOTYA_RUNNING',
+        `${holder} holds ${this.path}; to replace it use \`motya upgrade\`, or give this one a --name or --pidfile of its own`,
+      );
+    }
+  }
+
+  /**
+   * For a successor whose incumbent has died: the kernel closes a dying process's files one by one, so its sockets may tell of
+   * the death a moment before its lock is free. @throws {StartError}
+   */
+  async acquireAfterDeath(ms: number): Promise<void> {
+    const deadline = performance.now() + ms;
+    for (;;) {
+      try {
+        this.acquire();
+        return;
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+        await delay(RECONNECT_MS);
+      }
+    }
+  }
+
+  /** Takes the incumbent's lock over; the fd is ours from here. */
+  inherit(lockFd: number): void {
+    this.#lockFd = lockFd;
+  }
+
+  /** Writes everything but the name, so that {@link publish} cannot fail for a full disk or a missing right. @throws {StartError} */
+  prepare(): void {
+    try {
+      writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644 });
+    } catch (error) {
+      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be written: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  /**
+   * Makes this process the main one: rename(2), so that every reader finds a whole file with a living pid. Not fsync'ed: after
+   * a power failure no pid in it could be true. @throws {StartError}
+   */
+  publish(): void {
+    this.prepare();
+    renameSync(this.#temporary, this.path);
+  }
+
+  /** Whether the pidfile names this process. */
+  get isOurs(): boolean {
+    return readPid(this.path) === process.pid;
+  }
+
+  /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
+  release(): void {
+    if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);
+    this.letGo();
+  }
+
+  /** Lets the lock go and leaves the pidfile to whoever it names now (or will name it in a moment). */
+  letGo(): void {
+    rmSync(this.#temporary, { force: true });
+    if (this.#lockFd !== null) native.close(this.#lockFd);
+    this.#lockFd = null;
+  }
+
+  get #temporary(): string {
+    return `${this.path}.${process.pid}`;
+  }
+}

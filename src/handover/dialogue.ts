@@ -1,0 +1,109 @@
+import type { Channel, FdBag } from '../channel.js';
+import { HandoverError, ProtocolError, reasonOf } from '../errors.js';
+import { native } from '../native.js';
+import type { HandoverMessage, HandoverShapes } from './messages.js';
+
+/** The peer has said ABORT, with its own code and reason. */
+export class PeerAbort extends HandoverError {}
+
+type Received<T extends HandoverMessage['type']> = { message: Extract<HandoverMessage, { type: T }>; fds: number[] };
+
+/**
+ * A hand-over channel read as a conversation: one message at a time, each with a deadline. Whatever ends it (ABORT, the peer's
+ * death, a message out of turn, a deadline) is a {@link HandoverError} of the pending {@link expect}.
+ */
+export class Dialogue {
+  readonly #channel: Channel<HandoverShapes>;
+  readonly #inbox: { message: HandoverMessage; fds: number[] }[] = [];
+  #failure: HandoverError | null = null;
+  #wake: (() => void) | null = null;
+  readonly #failed: Promise<never>;
+  #fail!: (error: HandoverError) => void;
+
+  constructor(channel: Channel<HandoverShapes>) {
+    this.#channel = channel;
+    this.#failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.#failed.catch(() => {});
+    channel.on('message', (message, fds) => this.#take(message, fds));
+    channel.on('close', (error) => this.#end(peerGone(error)));
+    channel.open();
+  }
+
+  /** Rejects when the conversation has ended, whether or not anything is expected. */
+  get failed(): Promise<never> {
+    return this.#failed;
+  }
+
+  send(message: HandoverMessage, fds: readonly number[] = []): void {
+    this.#channel.send(message, fds);
+  }
+
+  /** The next message, which must be of one of these types. The caller owns its fds. @throws {HandoverError} */
+  async expect<T extends HandoverMessage['type']>(types: readonly T[], deadlineMs: number): Promise<Received<T>> {
+    const next = await this.#next(types, deadlineMs);
+    if (!types.includes(next.message.type as T)) {
+      closeAll(next.fds);
+      throw new HandoverError('MOTYA_PROTOCOL', `the peer said ${next.message.type} instead of ${types.join(' or ')}`);
+    }
+    return next as Received<T>;
+  }
+
+  /** Tells the peer why and hangs up. */
+  abort(txid: string, error: HandoverError): void {
+    this.#channel.send({ type: 'ABORT', txid, code: error.code, text: error.message.slice(0, 2000) });
+    this.close();
+  }
+
+  close(): void {
+    for (const { fds } of this.#inbox.splice(0)) closeAll(fds);
+    this.#channel.end();
+  }
+
+  async #next(types: readonly string[], deadlineMs: number): Promise<{ message: HandoverMessage; fds: number[] }> {
+    if (this.#inbox.length === 0 && this.#failure === null) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => {
+          this.#end(new HandoverError('MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
+        }, deadlineMs);
+        this.#wake = () => {
+          clearTimeout(timer);
+          this.#wake = null;
+          resolve();
+        };
+      });
+    }
+    const next = this.#inbox.shift();
+    if (next !== undefined) return next;
+    throw this.#failure as HandoverError;
+  }
+
+  #take(message: HandoverMessage, fds: FdBag): void {
+    if (message.type === 'ABORT') {
+      this.#end(new PeerAbort(message.code, message.text));
+      return;
+    }
+    if (this.#failure !== null) return;
+    this.#inbox.push({ message, fds: Array.from({ length: fds.length }, (_, index) => fds.take(index)) });
+    this.#wake?.();
+  }
+
+  #end(error: HandoverError): void {
+    this.#failure ??= error;
+    this.#fail(this.#failure);
+    this.#wake?.();
+  }
+}
+
+function peerGone(error: Error | null): HandoverError {
+  if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
+  return new HandoverError(PEER_GONE, error === null ? 'the peer has hung up' : reasonOf(error));
+}
+
+/** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first. */
+export const PEER_GONE = 'MOTYA_PEER_GONE';
+
+export function closeAll(fds: readonly number[]): void {
+  for (const fd of fds) native.close(fd);
+}

@@ -1,0 +1,42 @@
+import { Codec, int, list, type MessageOf, nullable, record, text } from '../codec.js';
+
+/** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
+export const PROTOCOL = { min: 1, max: 1 } as const;
+
+/** What goes with each fd of FDS, in the fds' order. The receiver computes the key from the socket and compares. */
+const entry = record({
+  key: text,
+  alias: nullable(text),
+  backlog: int,
+  path: nullable(record({ dev: int, ino: int })),
+});
+export type ManifestEntry = NonNullable<(typeof entry)['type']>;
+
+const shapes = {
+  // successor → incumbent
+  HELLO: { txid: text, min: int, max: int, pid: int, version: text },
+  ADOPTED: { txid: text, listeners: int },
+  /** Every service is booted. `removed`: how many of the adopted listeners nobody asked for. */
+  READY: { txid: text, kept: int, added: int, removed: int },
+  /** Accepting on all; the pidfile is ours. */
+  LIVE: { txid: text },
+
+  // incumbent → successor
+  OFFER: { txid: text, protocol: int, pid: int, generation: int, listeners: int },
+  /** With one fd an entry. */
+  FDS: { txid: text, entries: list(entry) },
+  /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */
+  LOCK: { txid: text },
+  /** The incumbent accepts nothing any more. */
+  COMMIT: { txid: text },
+  /** While it drains, once a second. */
+  STATS: { txid: text, connections: int, left: int },
+  BYE: { txid: text, forced: int },
+
+  // either → either
+  ABORT: { txid: text, code: text, text },
+} as const;
+
+export const handoverCodec = new Codec(shapes);
+export type HandoverShapes = typeof shapes;
+export type HandoverMessage = MessageOf<HandoverShapes>;

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { Channel } from '../channel.js';
+import { HandoverError } from '../errors.js';
+import { listenerKey } from '../listeners/key.js';
+import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
+import { native } from '../native.js';
+import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
+import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
+import type { PhaseEvent } from './phases.js';
+
+/** What the hand-over needs of the instance that takes. */
+export interface Taker {
+  readonly pid: number;
+  readonly version: string;
+  step(event: PhaseEvent): void;
+  /** Takes the fds over (also when it throws) and lets the booting services have them. */
+  adopt(listeners: readonly Offered[], lockFd: number): void;
+  /** Resolves when every service is ready; rejects with the reason why one never will be. */
+  booted(): Promise<{ kept: number; added: number; removed: number }>;
+  /** Accepts on everything and makes the pidfile its own. */
+  goLive(): Promise<void>;
+}
+
+export interface Offered {
+  readonly fd: number;
+  readonly entry: ManifestEntry;
+}
+
+/** All that an incumbent has offered: every fd is here, checked against the manifest, and not yet ours. */
+export interface Offer {
+  readonly dialogue: Dialogue;
+  readonly txid: string;
+  readonly incumbent: number;
+  readonly generation: number;
+  readonly listeners: readonly Offered[];
+  readonly lockFd: number;
+}
+
+/**
+ * The first half of the successor's side, the mirror image of ./incumbent.ts: greets whoever has connected and receives.
+ * @throws {HandoverError} the peer was told why and has been hung up on; nothing of it is left here.
+ */
+export async function receiveOffer(fd: number, taker: Pick<Taker, 'pid' | 'version'>): Promise<Offer> {
+  const dialogue = new Dialogue(new Channel(fd, handoverCodec));
+  const txid = randomUUID();
+  const listeners: Offered[] = [];
+  try {
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid: taker.pid, version: taker.version });
+    const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
+    for (;;) {
+      const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
+      if (message.type === 'LOCK') {
+        const lockFd = one(fds);
+        if (listeners.length !== offer.listeners) {
+          native.close(lockFd);
+          throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
+        }
+        return { dialogue, txid, incumbent: offer.pid, generation: offer.generation, listeners, lockFd };
+      }
+      listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
+      if (fds.length !== message.entries.length || listeners.length > offer.listeners) {
+        throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for ${message.entries.length} listeners`);
+      }
+      for (const offered of listeners.slice(-fds.length)) verify(offered);
+    }
+  } catch (error) {
+    closeAll(listeners.map((offered) => offered.fd));
+    const failure = HandoverError.from(error);
+    dialogue.abort(txid, failure);
+    throw failure;
+  }
+}
+
+/**
+ * The second half: adopt, boot, wait for COMMIT, go live. An incumbent that dies once everything is here leaves the service
+ * to us; the table of failures is in docs/handover.md.
+ * @returns how it went live.
+ * @throws {HandoverError} the incumbent was told why and serves on.
+ */
+export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over' | 'alone'> {
+  const { dialogue, txid } = offer;
+  try {
+    taker.adopt(offer.listeners, offer.lockFd);
+    dialogue.send({ type: 'ADOPTED', txid, listeners: offer.listeners.length });
+    taker.step('adopted');
+
+    const booted = taker.booted();
+    const claims = await Promise.race([booted, dialogue.failed]).catch(async (error: unknown) => {
+      if (!isGone(error)) throw error;
+      return booted;
+    });
+    taker.step('ready');
+    dialogue.send({ type: 'READY', txid, ...claims });
+
+    const alone = await dialogue.expect(['COMMIT'], COMMIT_MS).then(
+      () => false,
+      (error: unknown) => {
+        if (isGone(error)) return true;
+        throw error;
+      },
+    );
+    taker.step(alone ? 'incumbentGone' : 'commit');
+    await taker.goLive();
+    taker.step('live');
+    dialogue.send({ type: 'LIVE', txid });
+    return alone ? 'alone' : 'handed-over';
+  } catch (error) {
+    const failure = HandoverError.from(error);
+    dialogue.abort(txid, failure);
+    throw failure;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof HandoverError && error.code === PEER_GONE;
+}
+
+/** The socket decides what it is, not the manifest: a peer that offers anything else is refused before harm is done. */
+function verify({ fd, entry }: Offered): void {
+  const socket = native.describe(fd);
+  const key = listenerKey(socket);
+  if (key !== entry.key) throw new HandoverError('MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`);
+  if (socket.type !== 'dgram' && !socket.listening) throw new HandoverError('MOTYA_MANIFEST', `${key} does not listen`);
+}
+
+function one(fds: readonly number[]): number {
+  const [fd] = fds;
+  if (fds.length !== 1 || fd === undefined) {
+    closeAll(fds);
+    throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for the lock`);
+  }
+  return fd;
+}

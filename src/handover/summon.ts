@@ -1,0 +1,52 @@
+import type { Launched } from '../daemon/launch.js';
+import { outcomeError } from '../daemon/launch.js';
+import { HandoverError } from '../errors.js';
+import { SUMMON_GRACE_MS } from '../limits.js';
+import { connectUpgradeSocket } from './upgrade-socket.js';
+
+/** How an incumbent finds the successor that it is to hand over to. */
+export interface Summons {
+  readonly upgradeSocket: string;
+  /** `start`: when nobody comes, start one. `now`: start one unless one waits already. `wait`: only look. */
+  readonly mode: 'start' | 'now' | 'wait';
+  /** ms for which to look when the mode is `wait`, or a successor has announced itself. */
+  readonly waitMs: number;
+  /** ms for a successor of our own to come to the upgrade socket. */
+  readonly ownMs: number;
+  /** Pid of a successor that has announced itself on the control socket and may be about to listen. */
+  announced(): number | null;
+  /** Starts a successor: the same program, the same arguments. */
+  launch(): Launched;
+  readonly cancelled: AbortSignal;
+}
+
+/**
+ * Connects to the successor that waits, or comes, or is started now.
+ * @returns a connection to the upgrade socket, whose peer has been checked; and what was launched for it.
+ * @throws {HandoverError} nobody came, and why.
+ */
+export async function summon(summons: Summons): Promise<{ fd: number; launched: Launched | null }> {
+  const { upgradeSocket, mode, cancelled } = summons;
+  const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
+    const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([AbortSignal.timeout(ms), cancelled, ...signals]));
+    cancelled.throwIfAborted();
+    return fd;
+  };
+
+  const firstLook = mode === 'wait' ? summons.waitMs : mode === 'now' ? 0 : SUMMON_GRACE_MS;
+  let fd = await lookFor(firstLook);
+  if (fd === null && summons.announced() !== null) fd = await lookFor(summons.waitMs);
+  if (fd !== null) return { fd, launched: null };
+  if (mode === 'wait') {
+    throw new HandoverError('MOTYA_NO_SUCCESSOR', `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`);
+  }
+
+  const launched = summons.launch();
+  const ended = new AbortController();
+  void launched.outcome.then((outcome) => ended.abort(outcome));
+  fd = await lookFor(summons.ownMs, ended.signal);
+  if (fd !== null) return { fd, launched };
+  const outcome = ended.signal.aborted ? await launched.outcome : null;
+  if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
+  throw new HandoverError('MOTYA_NO_SUCCESSOR', `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${summons.ownMs / 1000} s`);
+}

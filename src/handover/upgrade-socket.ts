@@ -1,0 +1,125 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { HandoverError, isSystemError, reasonOf } from '../errors.js';
+import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
+import { native, type PeerCredentials } from '../native.js';
+import { isTrusted, PrivateSocket } from '../private-socket.js';
+import { closeAll, PeerAbort } from './dialogue.js';
+import { type Offer, receiveOffer } from './successor.js';
+
+/**
+ * The successor's end: one successor at a time listens at the path. A lock beside it (`<path>.lock`) decides who; with the lock
+ * in hand, whatever socket is at the path is stale.
+ */
+export class UpgradeSocket {
+  /** The first whole offer. Rejects when a peer says why there will be none. */
+  readonly offer: Promise<Offer>;
+  readonly #socket: PrivateSocket;
+  readonly #lockFd: number;
+  readonly #taker: Greeter;
+  #greeted = 0;
+  #settled = false;
+  #resolve!: (offer: Offer) => void;
+  #reject!: (error: unknown) => void;
+
+  /** @throws {HandoverError} another successor waits already; {MotyaError} the socket cannot be made. */
+  constructor(path: string, taker: Greeter) {
+    this.#taker = taker;
+    this.offer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.offer.catch(() => {});
+    this.#lockFd = lock(path);
+    try {
+      this.#socket = new PrivateSocket(path, {
+        connection: (fd, peer) => void this.#greet(fd, peer),
+        refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
+      });
+      this.#socket.publish();
+    } catch (error) {
+      native.close(this.#lockFd);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#settled = true;
+    this.#socket.close();
+    native.close(this.#lockFd);
+  }
+
+  /** A peer that is silent, talks nonsense or dies is no reason to give up: the incumbent may be the next to connect. */
+  async #greet(fd: number, peer: PeerCredentials): Promise<void> {
+    if (this.#greeted >= GREETED_PEERS) {
+      native.close(fd);
+      return;
+    }
+    this.#greeted += 1;
+    try {
+      const offer = await receiveOffer(fd, this.#taker);
+      if (this.#settled) {
+        closeAll([offer.lockFd, ...offer.listeners.map((offered) => offered.fd)]);
+        offer.dialogue.abort(offer.txid, new HandoverError('MOTYA_BUSY', 'this successor has an incumbent already'));
+        return;
+      }
+      this.#settled = true;
+      this.#resolve(offer);
+    } catch (error) {
+      if (error instanceof PeerAbort) this.#reject(error);
+      else this.#taker.warn(`pid ${peer.pid} has come to the upgrade socket in vain: ${reasonOf(error)}`, { ...peer });
+    } finally {
+      this.#greeted -= 1;
+    }
+  }
+}
+
+/** What the socket needs of the instance that waits. */
+export interface Greeter {
+  readonly pid: number;
+  readonly version: string;
+  warn(text: string, fields: object): void;
+}
+
+function lock(path: string): number {
+  const file = `${path}.lock`;
+  let fd: number | null;
+  try {
+    fd = native.lockFile(file);
+  } catch (error) {
+    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+  }
+  if (fd === null) {
+    const pid = readFileSync(file, 'utf8').trim();
+    throw new HandoverError('MOTYA_SUCCESSOR_EXISTS', `another successor (pid ${pid}) waits on ${path} already`);
+  }
+  writeFileSync(file, `${process.pid}\n`);
+  return fd;
+}
+
+/**
+ * The incumbent's end: connects once somebody listens. Null after `signal` is aborted; the interval is the retry of a client
+ * whose server may not be there yet.
+ */
+export async function connectUpgradeSocket(path: string, signal: AbortSignal): Promise<number | null> {
+  for (;;) {
+    const fd = tryConnect(path);
+    if (fd !== null || signal.aborted) return fd;
+    await delay(RECONNECT_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Null when nobody listens there. @throws {HandoverError} somebody does who is not to be trusted with our listeners. */
+function tryConnect(path: string): number | null {
+  let fd: number;
+  try {
+    fd = native.connectPath(path);
+  } catch (error) {
+    if (isSystemError(error) && ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code)) return null;
+    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, { cause: error });
+  }
+  const peer = native.peerCredentials(fd);
+  if (isTrusted(peer)) return fd;
+  native.close(fd);
+  throw new HandoverError('MOTYA_PEER', `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`);
+}

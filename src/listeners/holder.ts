@@ -1,0 +1,54 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { ListenerSpec } from '../native.js';
+
+/**
+ * Who listens at an address, for an error message: `pid 123 (nginx)`, or null when it cannot be told (another user's process,
+ * another network namespace). Read from /proc (proc(5)).
+ */
+export function holderOf(spec: ListenerSpec): string | null {
+  try {
+    const inodes = new Set(spec.family === 'unix' ? unixInodes(spec.path) : inetInodes(spec));
+    return inodes.size === 0 ? null : processWith(inodes);
+  } catch {
+    return null;
+  }
+}
+
+/** The socket's columns in /proc/net/tcp and its kin: `sl local_address rem_address st … inode`. */
+function inetInodes({ type, port }: { type: string; port: number }): string[] {
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
+  const tables = type === 'dgram' ? ['udp', 'udp6'] : ['tcp', 'tcp6'];
+  const LISTEN = '0A';
+  return tables
+    .flatMap((table) => lines(`/proc/net/${table}`))
+    .map((line) => line.trim().split(/\s+/))
+    .filter((columns) => columns[1]?.endsWith(`:${hexPort}`) && (type === 'dgram' || columns[3] === LISTEN))
+    .map((columns) => columns[9] ?? '');
+}
+
+function unixInodes(path: string): string[] {
+  const shown = path.startsWith('\0') ? `@${path.slice(1)}` : path;
+  return lines('/proc/net/unix')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((columns) => columns[7] === shown)
+    .map((columns) => columns[6] ?? '');
+}
+
+function lines(file: string): string[] {
+  return readFileSync(file, 'utf8').split('\n').slice(1);
+}
+
+function processWith(inodes: ReadonlySet<string>): string | null {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+        const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
+        if (inode === undefined || !inodes.has(inode)) continue;
+        return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
+      }
+    } catch {
+      // It has ended meanwhile, or it is another user's.
+    }
+  }
+  return null;
+}

@@ -1,0 +1,232 @@
+import { lstatSync, unlinkSync } from 'node:fs';
+import { isSystemError } from '../errors.js';
+import { type ListenerSpec, native, type SocketDescription } from '../native.js';
+import type { ListenRequest } from '../workers/messages.js';
+import { inetKey, listenerKey, unixKey } from './key.js';
+import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
+
+/** Backlog when the program names none: Node's default. */
+const DEFAULT_BACKLOG = 511;
+
+/** A listener that this instance holds. */
+export interface Listener {
+  readonly key: string;
+  readonly fd: number;
+  readonly socket: SocketDescription;
+  /** Queue length as asked for last. */
+  backlog: number;
+  /** How a request for port 0 finds it again, for example `web tcp://127.0.0.1:0 #0`; null for a fixed port. */
+  readonly alias: string | null;
+  /** The file at its unix path; null for all others. */
+  readonly path: PathIdentity | null;
+  /** True: came from the incumbent. */
+  readonly inherited: boolean;
+  /** True: named in the settings, so it stays when no worker uses it. */
+  declared: boolean;
+  /** The service whose workers use it; null until one asks for it. */
+  service: string | null;
+  /** Workers that hold a copy now, by pid. */
+  readonly claims: Set<number>;
+}
+
+/** How a call that must fail as the kernel would have failed it is answered. */
+export interface Refusal {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+}
+
+const IN_USE: Refusal = { code: 'EADDRINUSE', errno: -98, syscall: 'bind' };
+
+/** Every listener of an instance: each fd enters here by name and leaves here by name. */
+export class Ledger {
+  readonly #listeners = new Map<string, Listener>();
+  readonly #aliases = new Map<string, Listener>();
+
+  get size(): number {
+    return this.#listeners.size;
+  }
+
+  /** All, in the order in which they came. */
+  all(): Listener[] {
+    return [...this.#listeners.values()];
+  }
+
+  get(key: string): Listener | undefined {
+    return this.#listeners.get(key);
+  }
+
+  /** Takes over a listener of the incumbent; the fd is the ledger's from here, also when this throws. */
+  inherit(fd: number, entry: { alias: string | null; backlog: number; path: PathIdentity | null }): Listener {
+    try {
+      const socket = native.describe(fd);
+      return this.#enter({ ...entry, fd, socket, key: listenerKey(socket), inherited: true });
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
+  }
+
+  /** Binds what the settings name for a service, or finds it among the inherited. @throws {SystemError} */
+  declare(service: string, spec: ListenerSpec): Listener {
+    const key = specKey(spec);
+    const listener = this.#listeners.get(key) ?? this.#bind(spec, null);
+    if (listener.service !== null && listener.service !== service) throw inUse(key, listener.service);
+    listener.service = service;
+    listener.declared = true;
+    return listener;
+  }
+
+  /**
+   * The listener that a worker asks for: one that is held already, else a new one.
+   * @throws {SystemError} as the program's own bind would have failed.
+   */
+  claim(service: string, pid: number, request: ListenRequest): Listener | Refusal {
+    const listener = this.find(service, request) ?? this.#bindRequest(service, request);
+    // A second listen on the same address fails in a plain program; in ours two services must not share clients unasked.
+    if (listener.claims.has(pid)) return IN_USE;
+    if (listener.service !== null && listener.service !== service) return IN_USE;
+    listener.service = service;
+    listener.claims.add(pid);
+    if ('backlog' in request) listener.backlog = request.backlog || DEFAULT_BACKLOG;
+    return listener;
+  }
+
+  /** What a request would get, without binding anything. */
+  find(service: string, request: ListenRequest): Listener | undefined {
+    if (request.kind === 'unix') return this.#listeners.get(unixKey(request.path));
+    if (request.port === 0) return this.#aliases.get(aliasOf(service, request));
+    return requestedKeys(request)
+      .map((key) => this.#listeners.get(key))
+      .find((listener) => listener !== undefined);
+  }
+
+  /** A worker has ended or given a listener up; the listener stays until somebody calls {@link remove}. */
+  unclaim(pid: number, key?: string): void {
+    const of = key === undefined ? this.#listeners.values() : [this.#listeners.get(key)];
+    for (const listener of of) listener?.claims.delete(pid);
+  }
+
+  /** True when `path` is a listener's own path: unlinking it would take it from all generations. */
+  owns(path: string): boolean {
+    return this.#listeners.has(unixKey(path));
+  }
+
+  /**
+   * Closes a listener here. `unlink`: also its path, if that is still the file that was bound. Never after a hand-over: then
+   * the path is the successor's.
+   */
+  remove(listener: Listener, { unlink }: { unlink: boolean }): void {
+    if (this.#listeners.get(listener.key) !== listener) return;
+    this.#listeners.delete(listener.key);
+    if (listener.alias !== null) this.#aliases.delete(listener.alias);
+    if (unlink && listener.path !== null && listener.socket.path !== null) {
+      unlinkIfSame(listener.socket.path, listener.path);
+    }
+    native.close(listener.fd);
+  }
+
+  removeAll(options: { unlink: boolean }): void {
+    for (const listener of this.all()) this.remove(listener, options);
+  }
+
+  /** After a failure to become the main process: what we have bound goes, paths too; what the incumbent gave stays its own. */
+  abandonAll(): void {
+    for (const listener of this.all()) this.remove(listener, { unlink: !listener.inherited });
+  }
+
+  #bindRequest(service: string, request: ListenRequest): Listener {
+    if (request.kind === 'unix') {
+      return this.#bind({ family: 'unix', type: 'stream', path: request.path, backlog: backlogOf(request) }, null);
+    }
+    const alias = request.port === 0 ? aliasOf(service, request) : null;
+    if (request.kind === 'udp') {
+      const { family, address, port, v6only, reuseAddr } = request;
+      return this.#bind({ family, type: 'dgram', address, port, v6only, reuseAddr }, alias);
+    }
+    const tcp = { type: 'stream', port: request.port, v6only: request.v6only, backlog: backlogOf(request) } as const;
+    if (request.address !== null) {
+      const family = request.address.includes(':') ? 'inet6' : 'inet';
+      return this.#bind({ ...tcp, family, address: request.address }, alias);
+    }
+    try {
+      return this.#bind({ ...tcp, family: 'inet6', address: '::' }, alias);
+    } catch (error) {
+      // Node's own fallback for listen(port) on a machine without IPv6.
+      if (!isSystemError(error) || !['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL'].includes(error.code)) throw error;
+      return this.#bind({ ...tcp, family: 'inet', address: '0.0.0.0' }, alias);
+    }
+  }
+
+  #bind(spec: ListenerSpec, alias: string | null): Listener {
+    const fd = create(spec);
+    const socket = native.describe(fd);
+    const path = socket.path !== null && socket.path.startsWith('/') ? identify(socket.path) : null;
+    const backlog = spec.backlog ?? DEFAULT_BACKLOG;
+    return this.#enter({ key: listenerKey(socket), fd, socket, backlog, alias, path, inherited: false });
+  }
+
+  #enter(entry: Omit<Listener, 'declared' | 'service' | 'claims'>): Listener {
+    const listener: Listener = { ...entry, declared: false, service: null, claims: new Set() };
+    if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
+    this.#listeners.set(listener.key, listener);
+    if (listener.alias !== null) this.#aliases.set(listener.alias, listener);
+    return listener;
+  }
+}
+
+/** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */
+function requestedKeys(request: Exclude<ListenRequest, { kind: 'unix' }>): string[] {
+  const { kind, address, port, v6only } = request;
+  if (address === null) {
+    return [inetKey('tcp', 'inet6', '::', port, v6only), inetKey('tcp', 'inet', '0.0.0.0', port, false)];
+  }
+  return [inetKey(kind, address.includes(':') ? 'inet6' : 'inet', address, port, v6only)];
+}
+
+function aliasOf(service: string, request: Exclude<ListenRequest, { kind: 'unix' }>): string {
+  return `${service} ${requestedKeys(request)[0]} #${request.ordinal}`;
+}
+
+function backlogOf(request: { backlog: number }): number {
+  return request.backlog || DEFAULT_BACKLOG;
+}
+
+function specKey(spec: ListenerSpec): string {
+  if (spec.family === 'unix') return unixKey(spec.path);
+  return inetKey(
+    spec.type === 'dgram' ? 'udp' : 'tcp',
+    spec.family,
+    spec.address,
+    spec.port,
+    spec.family === 'inet6' && spec.v6only === true,
+  );
+}
+
+function create(spec: ListenerSpec): number {
+  try {
+    return native.createListener(spec);
+  } catch (error) {
+    if (spec.family !== 'unix' || !isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
+    unlinkSync(spec.path);
+    return native.createListener(spec);
+  }
+}
+
+/**
+ * A socket file that a killed process left. connect(2) with another type says EPROTOTYPE when somebody listens, so the probe
+ * never reaches a live listener's queue; ECONNREFUSED means that nobody does (unix(7)).
+ */
+export function isStale(path: string): boolean {
+  if (path.startsWith('\0') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
+  try {
+    native.close(native.connectPath(path));
+    return false;
+  } catch (error) {
+    return isSystemError(error) && error.code === 'ECONNREFUSED';
+  }
+}
+
+function inUse(key: string, holder: string): Error {
+  return Object.assign(new Error(`bind EADDRINUSE: address already in use ${key} (by ${holder})`), IN_USE);
+}
