@@ -1,0 +1,62 @@
+import type { ServiceSettings } from '../config/settings.js';
+import type { Summary } from '../control/messages.js';
+import { Service, type ServiceContext } from './service.js';
+
+/** All services of an instance, as one. */
+export class Fleet {
+  readonly services: readonly Service[];
+
+  constructor(services: readonly ServiceSettings[], context: ServiceContext, options: { accepting: boolean }) {
+    this.services = services.map((settings) => new Service(settings, context, options));
+  }
+
+  /** Rejects when a worker ends before {@link keepAlive}. */
+  get failed(): Promise<never> {
+    return Promise.race(this.services.map((service) => service.failed));
+  }
+
+  start(): void {
+    for (const service of this.services) service.start();
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all(this.services.map((service) => service.ready()));
+  }
+
+  async booted(): Promise<void> {
+    await Promise.all(this.services.map((service) => service.booted()));
+  }
+
+  keepAlive(): void {
+    for (const service of this.services) service.keepAlive();
+  }
+
+  async pause(): Promise<void> {
+    await Promise.all(this.services.map((service) => service.pause()));
+  }
+
+  async accept(): Promise<void> {
+    await Promise.all(this.services.map((service) => service.accept()));
+  }
+
+  async connections(): Promise<number> {
+    return sum(await Promise.all(this.services.map((service) => service.connections())));
+  }
+
+  /** @returns how many connections were closed by force. */
+  async drain(cut: Promise<void>): Promise<number> {
+    return sum(await Promise.all(this.services.map((service) => service.drain(cut))));
+  }
+
+  redirectOutput(fd: number): void {
+    for (const service of this.services) service.redirectOutput(fd);
+  }
+
+  async status(): Promise<Summary['services']> {
+    return Promise.all(this.services.map(async (service) => ({ name: service.name, workers: await service.status() })));
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

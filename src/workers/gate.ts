@@ -1,0 +1,88 @@
+import { isSystemError } from '../errors.js';
+import type { Ledger, Listener, Refusal } from '../listeners/ledger.js';
+import { RECONNECT_MS } from '../limits.js';
+import type { ListenRequest } from './messages.js';
+
+/** Who asks for listeners: a worker, seen from the gate. */
+export interface Asker {
+  readonly service: string;
+  readonly pid: number;
+  grant(id: number, listener: Listener): void;
+  wait(id: number): void;
+  refuse(id: number, refusal: Refusal): void;
+}
+
+/**
+ * Between workers that ask for listeners and the ledger that has them. A successor's gate is shut until the incumbent's
+ * listeners are here: what its programs ask for meanwhile is kept, in order.
+ */
+export class ListenGate {
+  readonly #ledger: Ledger;
+  readonly #waiting: { asker: Asker; id: number; request: ListenRequest }[] = [];
+  readonly #incumbentPaths = new Set<string>();
+  #open: boolean;
+  #retryUntil = 0;
+
+  constructor(ledger: Ledger, { open }: { open: boolean }) {
+    this.#ledger = ledger;
+    this.#open = open;
+  }
+
+  ask(asker: Asker, id: number, request: ListenRequest): void {
+    if (this.#open) {
+      this.#answer(asker, id, request);
+      return;
+    }
+    this.#waiting.push({ asker, id, request });
+    asker.wait(id);
+  }
+
+  /** Answers what has waited, and from here on everything at once. */
+  open(): void {
+    this.#open = true;
+    for (const { asker, id, request } of this.#waiting.splice(0)) this.#answer(asker, id, request);
+  }
+
+  /**
+   * The incumbent has died and left no listeners: opens, and for `ms` takes an address in use as one that its orphaned workers
+   * are about to give up.
+   */
+  openAfterDeath(ms: number): void {
+    this.#retryUntil = performance.now() + ms;
+    this.open();
+  }
+
+  /** Paths that the incumbent listens on, for {@link owns} while its listeners are not here yet. */
+  expectPaths(paths: readonly string[]): void {
+    for (const path of paths) this.#incumbentPaths.add(path);
+  }
+
+  /** True: no program may unlink this path; it is some generation's listener. */
+  owns(path: string): boolean {
+    return this.#incumbentPaths.has(path) || this.#ledger.owns(path);
+  }
+
+  /** A worker has ended. */
+  forget(pid: number): void {
+    this.#ledger.unclaim(pid);
+    const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
+    this.#waiting.splice(0, this.#waiting.length, ...rest);
+  }
+
+  #answer(asker: Asker, id: number, request: ListenRequest): void {
+    try {
+      const answer = this.#ledger.claim(asker.service, asker.pid, request);
+      if ('fd' in answer) asker.grant(id, answer);
+      else asker.refuse(id, answer);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) {
+        asker.wait(id);
+        setTimeout(() => this.#answer(asker, id, request), RECONNECT_MS);
+        return;
+      }
+      const { code, errno, syscall } = error;
+      asker.refuse(id, { code, errno, syscall });
+    }
+  }
+}

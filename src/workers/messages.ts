@@ -1,0 +1,89 @@
+import { bool, Codec, int, type MessageOf, nullable, oneOf, record, signed, text, union } from '../codec.js';
+
+/**
+ * What a worker and its supervisor say to each other over the worker's channel (a socketpair, fd 3 in the worker).
+ * LISTEN is answered at once by LISTENER, PENDING or REFUSED; after PENDING a LISTENER or REFUSED with the same id follows.
+ */
+
+/** What a program asks for when it calls `listen()` or `bind()`. `ordinal` counts the worker's earlier requests for port 0 of the same kind and address. */
+export const listenRequest = union(
+  record({ kind: oneOf('tcp'), address: nullable(text), port: int, v6only: bool, backlog: int, ordinal: int }),
+  record({ kind: oneOf('unix'), path: text, backlog: int }),
+  record({
+    kind: oneOf('udp'),
+    family: oneOf('inet', 'inet6'),
+    address: text,
+    port: int,
+    v6only: bool,
+    reuseAddr: bool,
+    ordinal: int,
+  }),
+);
+export type ListenRequest = NonNullable<(typeof listenRequest)['type']>;
+
+/** Open connections by what is spoken on them. `idle`: HTTP/1 connections between two requests, or that have not spoken yet. */
+const connections = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
+export type ConnectionCounts = NonNullable<(typeof connections)['type']>;
+
+const shapes = {
+  // worker → supervisor
+  LISTEN: { id: int, request: listenRequest },
+  /** The program closed the server itself (not because of PAUSE, DRAIN or its own end). */
+  RELEASE: { key: text },
+  /** The program is about to unlink `path`, a socket: is it a listener of the instance (or of the incumbent)? */
+  OWNS: { id: int, path: text },
+  READY: {},
+  PAUSED: {},
+  ACCEPTING: {},
+  COUNTS: { connections },
+  /** No connection is left; `forced`: how many of each kind FORCE has closed. */
+  DRAINED: { forced: connections },
+
+  // supervisor → worker
+  /** With one fd. `address` and `port` as getsockname tells; `path` for unix. */
+  LISTENER: {
+    id: int,
+    key: text,
+    family: oneOf('inet', 'inet6', 'unix'),
+    address: nullable(text),
+    port: nullable(int),
+    path: nullable(text),
+  },
+  PENDING: { id: int },
+  /** As the system call failed. */
+  REFUSED: { id: int, code: text, errno: signed, syscall: text },
+  OWNED: { id: int, owned: bool },
+  /** Stop accepting, be able to go on; answered by PAUSED. */
+  PAUSE: {},
+  /** Accept (again); answered by ACCEPTING. */
+  ACCEPT: {},
+  /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */
+  DRAIN: { timeout: int },
+  /** Close what is still open, now. */
+  FORCE: {},
+  /** Answered by COUNTS. */
+  COUNT: {},
+  /** With one fd that stdout and stderr are to become (a reopened log file). */
+  OUTPUT: {},
+} as const;
+
+export const workerCodec = new Codec(shapes);
+export type WorkerShapes = typeof shapes;
+export type WorkerMessage = MessageOf<WorkerShapes>;
+
+/** fd of the channel in a worker. */
+export const WORKER_CHANNEL_FD = 3;
+/** Environment variable that makes a process a worker: a {@link WorkerRole} in JSON. The preload removes it before the program runs. */
+export const WORKER_ENV = 'MOTYA_WORKER';
+
+export interface WorkerRole {
+  /** Name of the service, for example `web`. */
+  readonly service: string;
+  /** From 0 to workers-1. */
+  readonly index: number;
+  readonly generation: number;
+  /** True: listeners are held without accepting until ACCEPT comes. */
+  readonly held: boolean;
+  /** What makes the worker ready: its first listeners, or a call of `ready()`. */
+  readonly ready: 'listen' | 'signal';
+}

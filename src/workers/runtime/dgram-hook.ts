@@ -1,0 +1,186 @@
+import dgram from 'node:dgram';
+import { native } from '../../native.js';
+import type { ListenRequest } from '../messages.js';
+import type { Gate, GatedListener } from './gate.js';
+import { type UdpHandle, type UdpState, udpState } from './node-internals.js';
+import type { Ordinals } from './ordinals.js';
+import type { Readiness } from './readiness.js';
+import type { Grant, ListenAnswer, SupervisorLink } from './supervisor-link.js';
+
+interface Runtime {
+  readonly link: SupervisorLink;
+  readonly gate: Gate;
+  readonly readiness: Readiness;
+  readonly ordinals: Ordinals;
+}
+
+interface BindOptions {
+  readonly port?: unknown;
+  readonly fd?: unknown;
+  readonly exclusive?: unknown;
+  readonly recvStart?: unknown;
+}
+
+/**
+ * UDP sockets get their listeners from the supervisor. `bind()` runs as Node wrote it; only its last two steps are replaced for
+ * that one call: after the lookup of the address the supervisor is asked (an unanswered bind looks like an unfinished lookup,
+ * so sends are queued), and instead of binding the handle opens the fd that came.
+ */
+export function hookBind(runtime: Runtime): void {
+  const bind = dgram.Socket.prototype.bind as (this: dgram.Socket, ...args: unknown[]) => dgram.Socket;
+
+  dgram.Socket.prototype.bind = function (this: dgram.Socket, ...args: unknown[]) {
+    const [first] = args;
+    const options: BindOptions = typeof first === 'object' && first !== null ? first : { port: first };
+    const state = udpState(this);
+    const handle = state?.handle;
+    // `exclusive` is also what Node itself says when send() binds an unbound socket.
+    if (!state || !handle || state.bindState !== 0 || state.reusePort || isLeftAlone(options)) {
+      return bind.apply(this, args);
+    }
+    const { lookup } = handle;
+    handle.lookup = (address, callback) => {
+      lookup.call(handle, address, (error, ip) => {
+        if (error !== null || state.handle !== handle) {
+          callback(error, ip);
+          return;
+        }
+        runtime.link.askListener(bindRequest(this, state, ip, portOf(options.port), runtime.ordinals), (answer) =>
+          finishBind(handle, state, answer, () => callback(null, ip), runtime),
+        );
+      });
+    };
+    try {
+      bind.apply(this, args);
+    } finally {
+      handle.lookup = lookup;
+    }
+    runtime.readiness.watch(this);
+    return this;
+  };
+}
+
+const isLeftAlone = (options: BindOptions): boolean =>
+  typeof options.fd === 'number' || Boolean(options.exclusive) || typeof options.recvStart === 'function';
+
+/** `bind(callback)` and `bind()` mean port 0. */
+const portOf = (port: unknown): number => (typeof port === 'function' ? 0 : Number(port) || 0);
+
+function bindRequest(
+  socket: dgram.Socket,
+  state: UdpState,
+  address: string,
+  port: number,
+  ordinals: Ordinals,
+): ListenRequest {
+  const family = (socket as dgram.Socket & { type: dgram.SocketType }).type === 'udp6' ? 'inet6' : 'inet';
+  return {
+    kind: 'udp',
+    family,
+    address,
+    port,
+    v6only: family === 'inet6' && Boolean(state.ipv6Only),
+    reuseAddr: Boolean(state.reuseAddr),
+    ordinal: port === 0 ? ordinals.next(`udp ${address}`) : 0,
+  };
+}
+
+function finishBind(
+  handle: UdpHandle,
+  state: UdpState,
+  answer: ListenAnswer,
+  goOn: () => void,
+  { link, gate }: Runtime,
+): void {
+  const listener = 'granted' in answer ? new UdpListener(handle, answer.granted, link, gate) : null;
+  if (state.handle !== handle) {
+    listener?.abandoned();
+    return;
+  }
+  const { bind } = handle;
+  handle.bind = () => ('refused' in answer ? answer.refused.errno : (listener?.open() ?? 0));
+  goOn();
+  handle.bind = bind;
+}
+
+/** The listener of one UDP socket. Its fd belongs to Node's handle; parked, the handle does not receive. */
+class UdpListener implements GatedListener {
+  readonly #handle: UdpHandle;
+  readonly #grant: Grant;
+  readonly #link: SupervisorLink;
+  readonly #gate: Gate;
+  readonly #recvStart: UdpHandle['recvStart'];
+  #receiving = false;
+  #wanted = false;
+  #holding = false;
+
+  constructor(handle: UdpHandle, grant: Grant, link: SupervisorLink, gate: Gate) {
+    this.#handle = handle;
+    this.#grant = grant;
+    this.#link = link;
+    this.#gate = gate;
+    this.#recvStart = handle.recvStart;
+  }
+
+  /** Gives the fd to the handle. Negated errno, or 0. */
+  open(): number {
+    const handle = this.#handle;
+    const errno = handle.open(this.#grant.fd);
+    if (errno !== 0) {
+      this.abandoned();
+      return errno;
+    }
+    handle.recvStart = () => {
+      this.#wanted = true;
+      return this.#follow();
+    };
+    const { close } = handle;
+    handle.close = () => {
+      this.#released();
+      close.call(handle);
+    };
+    this.#gate.add(this);
+    return 0;
+  }
+
+  /** Nobody can use the listener that came. */
+  abandoned(): void {
+    this.#link.send({ type: 'RELEASE', key: this.#grant.key });
+    native.close(this.#grant.fd);
+  }
+
+  accept(): void {
+    this.#follow();
+  }
+
+  park(): void {
+    this.#follow();
+  }
+
+  /** The fd stays until the process ends: answers to datagrams that came before still leave through it. */
+  giveUp(): void {}
+
+  #follow(): number {
+    if (!this.#wanted) return 0;
+    const receive = this.#gate.open;
+    // A handle that does not receive keeps nothing alive (libuv); the bound socket of the program should.
+    this.#hold(!receive && this.#handle.hasRef());
+    if (receive === this.#receiving) return 0;
+    this.#receiving = receive;
+    return receive ? this.#recvStart.call(this.#handle) : this.#handle.recvStop();
+  }
+
+  #released(): void {
+    this.#wanted = false;
+    this.#hold(false);
+    this.#gate.delete(this);
+    if (!this.#gate.givenUp && !this.#gate.ending) this.#link.send({ type: 'RELEASE', key: this.#grant.key });
+  }
+
+  #hold(wanted: boolean): void {
+    if (wanted === this.#holding) return;
+    this.#holding = wanted;
+    if (wanted) this.#link.hold();
+    else this.#link.letGo();
+  }
+}

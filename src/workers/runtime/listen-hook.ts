@@ -1,0 +1,113 @@
+import net from 'node:net';
+import { constants } from 'node:os';
+import path from 'node:path';
+import { getSystemErrorMap } from 'node:util';
+import type { ListenRequest } from '../messages.js';
+import type { Connections } from './connections.js';
+import type { Gate } from './gate.js';
+import { DEFAULT_BACKLOG, type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
+import type { Ordinals } from './ordinals.js';
+import type { Readiness } from './readiness.js';
+import { ServerListener } from './server-listener.js';
+import type { SupervisorLink } from './supervisor-link.js';
+
+const SUN_PATH_BYTES = 108;
+const PADS_ABSTRACT_NAMES = Number.parseInt(process.versions.node, 10) < 22;
+
+interface Runtime {
+  readonly link: SupervisorLink;
+  readonly gate: Gate;
+  readonly connections: Connections;
+  readonly readiness: Readiness;
+  readonly ordinals: Ordinals;
+}
+
+/**
+ * Servers get their listeners from the supervisor. Hooked is `_listen2`, which Node calls after it has checked the arguments
+ * and resolved names; `listen` itself only to remember `exclusive`, which `_listen2` is not told.
+ */
+export function hookListen(runtime: Runtime): void {
+  const prototype = net.Server.prototype as ServerInternals;
+  const { listen, _listen2: listen2 } = prototype;
+  const exclusive = new WeakSet<net.Server>();
+
+  prototype.listen = function (this: ServerInternals, ...args: unknown[]) {
+    const options = args[0] as { exclusive?: unknown; reusePort?: unknown } | null | undefined;
+    const alone = typeof options === 'object' && Boolean(options?.exclusive || options?.reusePort);
+    if (this._handle === null) alone ? exclusive.add(this) : exclusive.delete(this);
+    const result = Reflect.apply(listen, this, args) as ServerInternals;
+    // Not before: arguments that `listen` throws at settle nothing.
+    runtime.readiness.watch(this);
+    return result;
+  } as ServerInternals['listen'];
+
+  prototype._listen2 = function (address, port, addressType, backlog, fd, flags) {
+    if (
+      this._handle !== null ||
+      typeof fd === 'number' ||
+      port === null ||
+      addressType === null ||
+      exclusive.has(this)
+    ) {
+      listen2.call(this, address, port, addressType, backlog, fd, flags);
+      return;
+    }
+    const depth = Math.trunc(Number(backlog)) || DEFAULT_BACKLOG;
+    const request =
+      addressType === -1
+        ? unixRequest(address as string, depth)
+        : tcpRequest(address, port, addressType, depth, flags, runtime.ordinals);
+    const filePath = request.kind === 'unix' && !request.path.startsWith('\0') ? request.path : null;
+    runtime.connections.watch(this);
+    const listener = new ServerListener(
+      this,
+      { address, port, addressType, backlog: depth, flags, path: filePath },
+      listen2,
+      runtime.link,
+      runtime.gate,
+    );
+    if (request.kind === 'tcp' && port !== 0) {
+      listener.predict({ address: address ?? '::', family: net.isIPv4(address ?? '::') ? 'IPv4' : 'IPv6', port });
+    }
+    runtime.link.askListener(request, (answer) => {
+      if ('granted' in answer) listener.granted(answer.granted);
+      else listener.refused(listenError(answer.refused, address, port));
+    });
+  };
+}
+
+function unixRequest(name: string, backlog: number): ListenRequest {
+  if (!name.startsWith('\0')) return { kind: 'unix', path: path.resolve(name), backlog };
+  // Every byte of an abstract name counts (unix(7)), and Node 20 gives the kernel all of sun_path, in clients too.
+  return { kind: 'unix', path: PADS_ABSTRACT_NAMES ? name.padEnd(SUN_PATH_BYTES, '\0') : name, backlog };
+}
+
+function tcpRequest(
+  address: string | null,
+  port: number,
+  addressType: number,
+  backlog: number,
+  flags: number | undefined,
+  ordinals: Ordinals,
+): ListenRequest {
+  const v6only = (address === null || addressType === 6) && ((flags ?? 0) & TCP_IPV6ONLY) !== 0;
+  const ordinal = port === 0 ? ordinals.next(`tcp ${address}`) : 0;
+  return { kind: 'tcp', address, port, v6only, backlog, ordinal };
+}
+
+/** The error that Node itself would have emitted (UVExceptionWithHostPort, lib/internal/errors.js). */
+function listenError(
+  refused: { code: string; errno: number },
+  address: string | null,
+  port: number,
+): NodeJS.ErrnoException {
+  // libuv calls a missing folder EACCES, as Windows does (uv_pipe_bind, src/unix/pipe.c).
+  const missing = port === -1 && refused.code === 'ENOENT';
+  const { code, errno } = missing ? { code: 'EACCES', errno: -constants.errno.EACCES } : refused;
+  // Node tries '::' and then '0.0.0.0', but libuv reports EADDRINUSE only at listen(), when '::' has been bound.
+  const tried = address ?? (code === 'EADDRINUSE' ? '::' : '0.0.0.0');
+  const [, text = 'unknown error'] = getSystemErrorMap().get(errno) ?? [];
+  const where = port > 0 ? `${tried}:${port}` : tried;
+  const error = new Error(`listen ${code}: ${text} ${where}`);
+  return Object.assign(error, { code, errno, syscall: 'listen', address: tried, ...(port !== 0 && { port }) });
+}

@@ -1,0 +1,77 @@
+import type * as dgram from 'node:dgram';
+import type * as net from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/**
+ * Everything that the runtime touches of Node and that Node does not document, in one place; the same on 20, 22, 24 and 26.
+ * `_listen2` keeps its name in Node "to avoid breaking code that wraps this method" (lib/net.js).
+ */
+
+export interface ServerHandle {
+  close(callback?: () => void): void;
+  hasRef?(): boolean;
+}
+
+export type Listen2 = (
+  this: ServerInternals,
+  address: string | null,
+  port: number | null,
+  addressType: number | null,
+  backlog: number | false | undefined,
+  fd?: number,
+  flags?: number,
+) => void;
+
+/** Private parts of a `net.Server`. */
+export interface ServerInternals extends net.Server {
+  _handle: ServerHandle | null;
+  _listen2: Listen2;
+  /** True after `server.unref()`. */
+  _unref: boolean;
+  _connectionKey: string;
+}
+
+/** What the http server puts on a socket that it reads. */
+export interface HttpSocket extends Duplex {
+  /** An HTTPParser; null once the connection was upgraded; missing if HTTP/1 was never spoken. */
+  parser?: { incoming?: unknown } | null;
+  /** The response that is being written. */
+  _httpMessage?: unknown;
+  /** The socket below a TLSSocket. */
+  _parent?: unknown;
+}
+
+export interface UdpHandle {
+  /** Negated errno, or 0. */
+  open(fd: number): number;
+  bind(address: string, port: number, flags: number): number;
+  close(): void;
+  lookup(address: string, callback: (error: Error | null, ip: string) => void): void;
+  recvStart(): number;
+  recvStop(): number;
+  hasRef(): boolean;
+}
+
+/** Private parts of a `dgram.Socket`. */
+export interface UdpState {
+  /** Null once closed. */
+  handle: UdpHandle | null;
+  /** 0 until `bind()` was called. */
+  bindState: number;
+  reuseAddr?: boolean;
+  reusePort?: boolean;
+  ipv6Only?: boolean;
+}
+
+/** Null where Node has moved it: the socket must then be left to Node. */
+export function udpState(socket: dgram.Socket): UdpState | null {
+  for (const symbol of Object.getOwnPropertySymbols(socket)) {
+    if (symbol.description === 'state symbol') return (socket as unknown as Record<symbol, UdpState>)[symbol] ?? null;
+  }
+  return null;
+}
+
+/** UV_TCP_IPV6ONLY of libuv's uv.h. */
+export const TCP_IPV6ONLY = 1;
+/** What Node gives to listen(2) when the program names no backlog (lib/net.js). */
+export const DEFAULT_BACKLOG = 511;

@@ -1,0 +1,13 @@
+/**
+ * Given to `node --require` before a worker's program. CommonJS on purpose: `--import` would send a CommonJS program through
+ * the ESM loader, where `node .` and `node server` (without `.js`) fail and `module.parent` is undefined instead of null.
+ *
+ * The variable is removed before the program runs, so its own children and threads, which inherit this option in execArgv,
+ * find nothing to do here.
+ */
+const role = process.env.MOTYA_WORKER;
+if (role !== undefined) {
+  delete process.env.MOTYA_WORKER;
+  const { startRuntime } = require('./start.js') as typeof import('./start.js');
+  startRuntime(JSON.parse(role));
+}

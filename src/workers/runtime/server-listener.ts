@@ -1,0 +1,174 @@
+import { native } from '../../native.js';
+import type { Gate, GatedListener } from './gate.js';
+import type { Listen2, ServerHandle, ServerInternals } from './node-internals.js';
+import { type ParkedAddress, ParkedHandle } from './parked-handle.js';
+import type { Grant, SupervisorLink } from './supervisor-link.js';
+
+/** The arguments of `_listen2` that are still wanted when the listener is there. */
+export interface ListenArguments {
+  readonly address: string | null;
+  readonly port: number;
+  readonly addressType: number;
+  readonly backlog: number;
+  readonly flags: number | undefined;
+  /** Absolute path of a unix socket that has one. */
+  readonly path: string | null;
+}
+
+/**
+ * The listener of one `net.Server`. It keeps the fd as long as the program keeps the server open: a duplicate goes to Node
+ * while the gate is open, and a {@link ParkedHandle} stands in for Node's handle while it is not.
+ */
+export class ServerListener implements GatedListener {
+  readonly #server: ServerInternals;
+  readonly #arguments: ListenArguments;
+  readonly #listen2: Listen2;
+  readonly #link: SupervisorLink;
+  readonly #gate: Gate;
+  readonly #parked: ParkedHandle;
+  #key: string | null = null;
+  #fd: number | null = null;
+  #live: { readonly handle: ServerHandle; readonly close: ServerHandle['close'] } | null = null;
+  #closed = false;
+  #announced = false;
+  #muted = 0;
+
+  constructor(server: ServerInternals, args: ListenArguments, listen2: Listen2, link: SupervisorLink, gate: Gate) {
+    this.#server = server;
+    this.#arguments = args;
+    this.#listen2 = listen2;
+    this.#link = link;
+    this.#gate = gate;
+    this.#parked = new ParkedHandle(
+      {
+        closed: () => this.#closedByProgram(),
+        keepAlive: (wanted) => (wanted ? link.hold() : link.letGo()),
+      },
+      args.path,
+    );
+    this.#parkServer();
+  }
+
+  /** `address()` while the supervisor has not answered yet. */
+  predict(address: ParkedAddress): void {
+    this.#parked.describe(address);
+  }
+
+  granted(grant: Grant): void {
+    this.#key = grant.key;
+    this.#fd = grant.fd;
+    if (this.#closed) {
+      this.#release();
+      return;
+    }
+    if (grant.address !== null && grant.port !== null) {
+      const family = grant.family === 'inet6' ? 'IPv6' : 'IPv4';
+      this.#parked.describe({ address: grant.address, family, port: grant.port });
+    }
+    this.#gate.add(this);
+    if (this.#live === null) this.#announce();
+  }
+
+  refused(error: Error): void {
+    if (this.#closed) return;
+    this.#discard();
+    process.nextTick(() => this.#server.emit('error', error));
+  }
+
+  accept(): void {
+    // Anything else there: the program has put it there, and it is in charge.
+    if (this.#fd === null || this.#server._handle !== this.#parked) return;
+    const { address, port, addressType, backlog, flags } = this.#arguments;
+    const server = this.#server;
+    server._handle = null;
+    this.#listen2.call(server, null, null, null, backlog, native.dup(this.#fd), flags);
+    if (this.#announced) this.#muteListening();
+    this.#announced = true;
+    const handle = server._handle as ServerHandle | null;
+    if (handle === null) {
+      this.#discard();
+      return;
+    }
+    server._connectionKey = `${addressType}:${address}:${port}`;
+    this.#parked.unref();
+    const close = handle.close;
+    handle.close = (callback) => {
+      this.#closedByProgram();
+      close.call(handle, callback);
+    };
+    this.#live = { handle, close };
+  }
+
+  park(): void {
+    if (this.#live === null) return;
+    const { handle, close } = this.#live;
+    this.#live = null;
+    const referenced = handle.hasRef?.() ?? true;
+    close.call(handle);
+    if (this.#server._handle !== handle) return;
+    this.#parkServer();
+    if (!referenced) this.#parked.unref();
+  }
+
+  giveUp(): void {
+    if (this.#fd !== null) native.close(this.#fd);
+    this.#fd = null;
+    this.#key = null;
+  }
+
+  #parkServer(): void {
+    this.#server._handle = this.#parked;
+    if (!this.#server._unref) this.#parked.ref();
+  }
+
+  #announce(): void {
+    this.#announced = true;
+    process.nextTick(() => {
+      if (this.#server._handle === this.#parked || this.#server._handle === this.#live?.handle) {
+        this.#server.emit('listening');
+      }
+    });
+  }
+
+  /** The server has no handle of ours any more, and no event tells that it had. */
+  #discard(): void {
+    if (this.#server._handle === this.#parked) this.#server._handle = null;
+    this.#parked.unref();
+    this.#closed = true;
+    this.#release();
+  }
+
+  #closedByProgram(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#live = null;
+    this.#release();
+  }
+
+  #release(): void {
+    this.#gate.delete(this);
+    if (this.#key !== null && !this.#gate.ending) this.#link.send({ type: 'RELEASE', key: this.#key });
+    this.giveUp();
+  }
+
+  /**
+   * The program has had its 'listening'; Node has queued one more for its next tick. An own `emit` for just that
+   * long, so that no later event pays for it. Counted, because PAUSE and ACCEPT may come twice within a tick.
+   */
+  #muteListening(): void {
+    const server = this.#server as ServerInternals & { emit: (event: string | symbol, ...args: unknown[]) => boolean };
+    if (this.#muted++ === 0) {
+      const own = Object.getOwnPropertyDescriptor(server, 'emit');
+      const emit = server.emit;
+      server.emit = (event, ...args) => event !== 'listening' && emit.call(server, event, ...args);
+      this.#unmute = () => {
+        if (own !== undefined) Object.defineProperty(server, 'emit', own);
+        else Reflect.deleteProperty(server, 'emit');
+      };
+    }
+    process.nextTick(() => {
+      if (--this.#muted === 0) this.#unmute();
+    });
+  }
+  #unmute = () => {};
+}

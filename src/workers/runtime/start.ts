@@ -1,0 +1,130 @@
+import { Channel, type FdBag } from '../../channel.js';
+import { ORPHAN_DRAIN_MS } from '../../limits.js';
+import { native } from '../../native.js';
+import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, workerCodec } from '../messages.js';
+import { Connections } from './connections.js';
+import { hookBind } from './dgram-hook.js';
+import { Drain } from './drain.js';
+import { Gate } from './gate.js';
+import { hookListen } from './listen-hook.js';
+import { Ordinals } from './ordinals.js';
+import { offerProcessSend } from './process-send.js';
+import { Readiness } from './readiness.js';
+import { SupervisorLink } from './supervisor-link.js';
+import { guardSocketPaths } from './unlink-guard.js';
+import { setWorkerState, type WorkerState } from './worker-state.js';
+
+/** Makes this process a worker, before its program runs. */
+export function startRuntime(role: WorkerRole): void {
+  // Children of the program must not hold the channel open, or the supervisor would not see the worker's end.
+  native.setCloexec(WORKER_CHANNEL_FD);
+  const channel = new Channel(WORKER_CHANNEL_FD, workerCodec);
+  const link = new SupervisorLink(channel);
+  const gate = new Gate(!role.held);
+  const connections = new Connections();
+  const readiness = new Readiness(role.ready, () => link.send({ type: 'READY' }));
+  const ordinals = new Ordinals();
+  const state: WorkerState = {
+    service: role.service,
+    workerIndex: role.index,
+    generation: role.generation,
+    ready: () => readiness.signal(),
+    drainCallbacks: new Set(),
+  };
+
+  setWorkerState(state);
+  hookListen({ link, gate, connections, readiness, ordinals });
+  hookBind({ link, gate, readiness, ordinals });
+  guardSocketPaths((path) => link.owns(path));
+  offerProcessSend(state.ready);
+  process.prependListener('exit', () => {
+    gate.ending = true;
+  });
+
+  const life = new WorkerLife(link, gate, connections, state);
+  channel.on('message', (message, fds) => {
+    link.receive(message, fds);
+    life.receive(message, fds);
+  });
+  channel.on('close', () => life.orphaned());
+  channel.open();
+}
+
+/** What the supervisor tells the worker to do. */
+class WorkerLife {
+  readonly #link: SupervisorLink;
+  readonly #gate: Gate;
+  readonly #connections: Connections;
+  readonly #state: WorkerState;
+  #drain: Drain | null = null;
+  #drained = false;
+  #orphan = false;
+
+  constructor(link: SupervisorLink, gate: Gate, connections: Connections, state: WorkerState) {
+    this.#link = link;
+    this.#gate = gate;
+    this.#connections = connections;
+    this.#state = state;
+  }
+
+  receive(message: WorkerMessage, fds: FdBag): void {
+    switch (message.type) {
+      case 'PAUSE':
+        this.#gate.pause();
+        this.#link.send({ type: 'PAUSED' });
+        break;
+      case 'ACCEPT':
+        this.#gate.accept();
+        this.#link.send({ type: 'ACCEPTING' });
+        break;
+      case 'DRAIN':
+        this.#startDrain(message.timeout);
+        break;
+      case 'FORCE':
+        this.#startDrain(0).force();
+        break;
+      case 'COUNT':
+        this.#link.send({ type: 'COUNTS', connections: this.#connections.counts() });
+        break;
+      case 'OUTPUT':
+        redirectOutput(fds);
+        break;
+    }
+  }
+
+  /** The supervisor is gone, and nobody could tell this worker to stop: it must not go on taking connections. */
+  orphaned(): void {
+    this.#orphan = true;
+    this.#link.lost();
+    const drain = this.#startDrain(ORPHAN_DRAIN_MS);
+    if (this.#drained) terminate();
+    else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
+  }
+
+  #startDrain(timeout: number): Drain {
+    if (this.#drain !== null) return this.#drain;
+    // What ends the worker is the supervisor's SIGTERM, after DRAINED; not that nothing is left to do.
+    this.#link.hold();
+    this.#gate.giveUp();
+    const drain = new Drain(this.#connections, (forced) => {
+      this.#drained = true;
+      this.#link.send({ type: 'DRAINED', forced });
+      if (this.#orphan) terminate();
+    });
+    this.#drain = drain;
+    drain.start([...this.#state.drainCallbacks], timeout);
+    return drain;
+  }
+}
+
+/** As a supervisor would: the program's own clean-up runs. */
+function terminate(): void {
+  process.kill(process.pid, 'SIGTERM');
+}
+
+function redirectOutput(fds: FdBag): void {
+  const fd = fds.take(0);
+  native.redirect(fd, 1);
+  native.redirect(fd, 2);
+  native.close(fd);
+}

@@ -1,0 +1,88 @@
+import type { Channel, FdBag } from '../../channel.js';
+import { LISTEN_ANSWER_MS } from '../../limits.js';
+import type { ListenRequest, WorkerMessage, WorkerShapes } from '../messages.js';
+
+type Refusal = Omit<Extract<WorkerMessage, { type: 'REFUSED' }>, 'type' | 'id'>;
+/** A listener that the worker may use; whoever gets it owns `fd`. */
+export type Grant = Omit<Extract<WorkerMessage, { type: 'LISTENER' }>, 'type' | 'id'> & { readonly fd: number };
+export type ListenAnswer = { readonly granted: Grant } | { readonly refused: Refusal };
+
+/** ECONNABORTED: `listen()` has no better name for a supervisor that is gone or does not answer. */
+const NO_SUPERVISOR: Refusal = { code: 'ECONNABORTED', errno: -103, syscall: 'listen' };
+
+/** The worker's questions to its supervisor, over the channel. */
+export class SupervisorLink {
+  readonly #channel: Channel<WorkerShapes>;
+  readonly #pending = new Map<number, (answer: ListenAnswer) => void>();
+  #nextId = 1;
+  #holders = 0;
+
+  constructor(channel: Channel<WorkerShapes>) {
+    this.#channel = channel;
+    channel.unref();
+  }
+
+  send(message: WorkerMessage): void {
+    this.#channel.send(message);
+  }
+
+  /** Until {@link letGo} the process stays alive, as it would by a listening socket of its own. */
+  hold(): void {
+    this.#holders++;
+    this.#channel.ref();
+  }
+
+  letGo(): void {
+    this.#holders--;
+    if (this.#holders === 0) this.#channel.unref();
+  }
+
+  /**
+   * Asks for a listener. `answered` is called before this returns, unless the supervisor is still waiting for its listeners:
+   * then later.
+   */
+  askListener(request: ListenRequest, answered: (answer: ListenAnswer) => void): void {
+    const id = this.#nextId++;
+    this.#channel.send({ type: 'LISTEN', id, request });
+    const received = this.#channel.receiveSync((m) => isAnswer(m) && m.id === id, LISTEN_ANSWER_MS);
+    if (received === null) answered({ refused: NO_SUPERVISOR });
+    else if (received.message.type === 'PENDING') this.#pending.set(id, answered);
+    else answered(toAnswer(received.message, received.fds));
+  }
+
+  /** Is the socket at this absolute path a listener of the instance? */
+  owns(path: string): boolean {
+    const id = this.#nextId++;
+    this.#channel.send({ type: 'OWNS', id, path });
+    const received = this.#channel.receiveSync((m) => m.type === 'OWNED' && m.id === id, LISTEN_ANSWER_MS);
+    return received?.message.type === 'OWNED' && received.message.owned;
+  }
+
+  /** Takes the late answers to {@link askListener}. */
+  receive(message: WorkerMessage, fds: FdBag): void {
+    if (!isAnswer(message)) return;
+    const answered = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    answered?.(toAnswer(message, fds));
+  }
+
+  /** Nobody will answer any more. */
+  lost(): void {
+    for (const answered of this.#pending.values()) answered({ refused: NO_SUPERVISOR });
+    this.#pending.clear();
+  }
+}
+
+type Answer = Extract<WorkerMessage, { type: 'LISTENER' | 'PENDING' | 'REFUSED' }>;
+
+const isAnswer = (message: WorkerMessage): message is Answer =>
+  message.type === 'LISTENER' || message.type === 'PENDING' || message.type === 'REFUSED';
+
+function toAnswer(message: WorkerMessage, fds: FdBag): ListenAnswer {
+  if (message.type === 'LISTENER') {
+    const { key, family, address, port, path } = message;
+    return { granted: { key, family, address, port, path, fd: fds.take(0) } };
+  }
+  if (message.type === 'REFUSED') return { refused: message };
+  return { refused: NO_SUPERVISOR };
+}

@@ -1,0 +1,26 @@
+/** What `motya/worker` shows of the runtime. */
+export interface WorkerState {
+  readonly service: string;
+  readonly workerIndex: number;
+  readonly generation: number;
+  ready(): void;
+  readonly drainCallbacks: Set<DrainCallback>;
+}
+
+export interface DrainInfo {
+  /** When the connections that are left will be closed by force: ms since the epoch, as `Date.now()`. */
+  readonly deadline: number;
+}
+
+/** Called once, when the worker begins to drain. The drain lasts until the promise settles, or until the deadline. */
+export type DrainCallback = (info: DrainInfo) => void | Promise<void>;
+
+/** On the global object: the program may import another copy of the package than the one that started it. */
+const WORKER_STATE = Symbol.for('motya.worker');
+type Global = { [WORKER_STATE]?: WorkerState };
+
+export const workerState = (): WorkerState | undefined => (globalThis as Global)[WORKER_STATE];
+
+export function setWorkerState(state: WorkerState): void {
+  Object.defineProperty(globalThis, WORKER_STATE, { value: state });
+}

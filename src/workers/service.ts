@@ -1,0 +1,229 @@
+import { EventEmitter } from 'node:events';
+import type { ServiceSettings } from '../config/settings.js';
+import type { WorkerStatus } from '../control/messages.js';
+import { StartError } from '../errors.js';
+import type { Ledger } from '../listeners/ledger.js';
+import { COUNT_MS, FORCE_MS, RESTART_FORGET_MS, RESTART_MAX_MS, RESTART_MS } from '../limits.js';
+import type { ListenGate } from './gate.js';
+import type { ConnectionCounts } from './messages.js';
+import { Worker } from './worker.js';
+
+interface ServiceEvents {
+  /** A worker has ended by itself and will be started again in `inMs`. */
+  crash: [worker: { pid: number; index: number }, reason: string, inMs: number];
+  restart: [worker: { pid: number; index: number }];
+}
+
+export interface ServiceContext {
+  readonly generation: number;
+  readonly ledger: Ledger;
+  readonly gate: ListenGate;
+  /** ms for all workers to become ready. */
+  readonly readyMs: number;
+}
+
+interface Slot {
+  worker: Worker;
+  restarts: number;
+  backoffMs: number;
+  timer: NodeJS.Timeout | null;
+  draining: boolean;
+}
+
+/** A named set of workers that run one program: started, kept running, paused, drained. */
+export class Service extends EventEmitter<ServiceEvents> {
+  readonly settings: ServiceSettings;
+  readonly #context: ServiceContext;
+  readonly #slots: Slot[] = [];
+  #accepting: boolean;
+  /** False until the first start has succeeded: till then a worker that ends fails the start. */
+  #keepAlive = false;
+  #draining = false;
+  #fail!: (error: StartError) => void;
+  /** Rejects when a worker has ended (or was not ready in time) before {@link keepAlive}. */
+  readonly failed: Promise<never>;
+
+  /** `accepting: false` holds the listeners until {@link accept}. */
+  constructor(settings: ServiceSettings, context: ServiceContext, { accepting }: { accepting: boolean }) {
+    super();
+    this.settings = settings;
+    this.#context = context;
+    this.#accepting = accepting;
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => {});
+  }
+
+  get name(): string {
+    return this.settings.name;
+  }
+
+  start(): void {
+    for (let index = 0; index < this.settings.workers; index++) {
+      this.#slots.push({ worker: this.#spawn(index), restarts: 0, backoffMs: RESTART_MS, timer: null, draining: false });
+    }
+  }
+
+  /** Resolves when every worker is ready. @throws {StartError} when one ends, or the time for it does. */
+  async ready(): Promise<void> {
+    await this.#inTime(this.#workers.map((worker) => this.#reached(worker, 'ready')));
+  }
+
+  /** Resolves when every worker is ready or waits for listeners that are not here yet. @throws {StartError} */
+  async booted(): Promise<void> {
+    await this.#inTime(
+      this.#workers.map((worker) => Promise.race([this.#reached(worker, 'ready'), this.#reached(worker, 'blocked')])),
+    );
+  }
+
+  /** From now on a worker that ends is started again. */
+  keepAlive(): void {
+    this.#keepAlive = true;
+  }
+
+  async pause(): Promise<void> {
+    this.#accepting = false;
+    await Promise.all(this.#workers.map((worker) => worker.pause()));
+  }
+
+  async accept(): Promise<void> {
+    this.#accepting = true;
+    await Promise.all(this.#workers.map((worker) => worker.accept()));
+  }
+
+  /** Open connections of all workers, idle ones included. */
+  async connections(): Promise<number> {
+    const counts = await Promise.all(this.#workers.map(countNow));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /**
+   * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
+   * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.
+   * @returns how many connections were.
+   */
+  async drain(cut: Promise<void>): Promise<number> {
+    this.#draining = true;
+    const forced = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, cut)));
+    return forced.reduce((sum, count) => sum + count, 0);
+  }
+
+  redirectOutput(fd: number): void {
+    for (const worker of this.#workers) worker.redirectOutput(fd);
+  }
+
+  async status(): Promise<WorkerStatus[]> {
+    return Promise.all(
+      this.#slots.map(async ({ worker, restarts, draining }) => ({
+        pid: worker.hasExited ? null : worker.pid,
+        index: worker.index,
+        state: worker.hasExited ? (this.#draining ? 'ended' : 'restarting') : draining ? 'draining' : worker.isReady ? 'ready' : 'starting',
+        restarts,
+        connections: await countNow(worker),
+      })),
+    );
+  }
+
+  get #workers(): Worker[] {
+    return this.#slots.map((slot) => slot.worker);
+  }
+
+  get #what(): string {
+    return `service ${this.name}: ${this.settings.script}`;
+  }
+
+  #spawn(index: number): Worker {
+    const { generation, gate } = this.#context;
+    const role = { service: this.name, index, generation, held: !this.#accepting, ready: this.settings.ready };
+    const worker = new Worker(this.settings, role, gate);
+    worker.once('exit', (reason) => this.#ended(worker, reason));
+    worker.on('release', (key) => this.#released(worker, key));
+    return worker;
+  }
+
+  async #inTime(stages: Promise<void>[]): Promise<void> {
+    const done = Promise.all(stages).then(() => true);
+    if ((await Promise.race([this.failed, within(this.#context.readyMs, done)])) !== null) return;
+    const how = this.settings.ready === 'listen' ? 'listens on nothing' : 'has not called ready()';
+    throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
+  }
+
+  #reached(worker: Worker, stage: 'ready' | 'blocked'): Promise<void> {
+    if (stage === 'ready' ? worker.isReady : worker.isBlocked) return Promise.resolve();
+    return new Promise((resolve) => worker.once(stage, resolve));
+  }
+
+  #ended(worker: Worker, reason: string): void {
+    if (this.#draining) return;
+    if (!this.#keepAlive) {
+      const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
+      const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
+      this.#fail(new StartError('MOTYA_PROGRAM', `${this.#what} ended (${reason}) ${when}${refusal}`));
+      return;
+    }
+    const slot = this.#slots[worker.index] as Slot;
+    if (performance.now() - worker.startedAt > RESTART_FORGET_MS) slot.backoffMs = RESTART_MS;
+    this.emit('crash', worker, reason, slot.backoffMs);
+    slot.timer = setTimeout(() => {
+      slot.timer = null;
+      slot.restarts += 1;
+      slot.worker = this.#spawn(worker.index);
+      this.emit('restart', slot.worker);
+    }, slot.backoffMs);
+    slot.backoffMs = Math.min(slot.backoffMs * 2, RESTART_MAX_MS);
+  }
+
+  /**
+   * A program has closed a server for good. Its listener goes when no worker uses it any more, and none is about to ask for it
+   * again: a listener that nobody accepts on would leave clients hanging.
+   */
+  #released(worker: Worker, key: string): void {
+    const { ledger } = this.#context;
+    ledger.unclaim(worker.pid, key);
+    const listener = ledger.get(key);
+    const settled = this.#keepAlive && this.#workers.every((one) => one.isReady && !one.hasExited);
+    if (listener === undefined || listener.declared || listener.claims.size > 0 || !settled) return;
+    ledger.remove(listener, { unlink: true });
+  }
+
+  async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {
+    if (slot.timer !== null) clearTimeout(slot.timer);
+    const { worker } = slot;
+    if (worker.hasExited) return 0;
+    slot.draining = true;
+    const forced = worker.drain(this.settings.drainTimeout);
+    await within(this.settings.drainTimeout, Promise.race([forced, cut]));
+    worker.force();
+    const closed = await within(FORCE_MS, forced);
+    worker.signal('SIGTERM');
+    if ((await within(this.settings.killGrace, worker.exited)) === null) {
+      worker.signal('SIGKILL');
+      await worker.exited;
+    }
+    return closed === null ? 0 : total(closed);
+  }
+}
+
+export function total(counts: ConnectionCounts): number {
+  return counts.http1 + counts.idle + counts.http2 + counts.upgraded + counts.other;
+}
+
+/** A worker whose loop is blocked does not answer; status must. */
+async function countNow(worker: Worker): Promise<number> {
+  const counts = await within(COUNT_MS, worker.count());
+  return counts === null ? 0 : total(counts);
+}
+
+/** The promise's value, or null when it takes longer than `ms`. */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, ms, null);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

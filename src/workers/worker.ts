@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Channel, type FdBag } from '../channel.js';
+import type { ServiceSettings } from '../config/settings.js';
+import type { Listener, Refusal } from '../listeners/ledger.js';
+import { native } from '../native.js';
+import type { Asker, ListenGate } from './gate.js';
+import {
+  type ConnectionCounts,
+  type ListenRequest,
+  WORKER_ENV,
+  type WorkerMessage,
+  type WorkerRole,
+  type WorkerShapes,
+  workerCodec,
+} from './messages.js';
+
+const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
+
+export const NO_CONNECTIONS: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
+
+interface WorkerEvents {
+  /** It waits for a listener that is not here yet: booted as far as can be. */
+  blocked: [];
+  ready: [];
+  release: [key: string];
+  /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
+  exit: [reason: string];
+}
+
+/** One worker process, seen from the supervisor. */
+export class Worker extends EventEmitter<WorkerEvents> implements Asker {
+  readonly index: number;
+  readonly service: string;
+  readonly startedAt = performance.now();
+  readonly #child: ChildProcess;
+  readonly #channel: Channel<WorkerShapes>;
+  readonly #gate: ListenGate;
+  /** What is waited for: the answers by type, first come first served. */
+  readonly #waiters = new Map<WorkerMessage['type'], ((message: WorkerMessage | null) => void)[]>();
+  readonly exited: Promise<string>;
+  #drained: ConnectionCounts | null = null;
+  /** What it was refused last, for the reason of a failed start. */
+  lastRefusal: string | null = null;
+  isReady = false;
+  isBlocked = false;
+  hasExited = false;
+
+  constructor(settings: ServiceSettings, role: WorkerRole, gate: ListenGate) {
+    super();
+    this.index = role.index;
+    this.service = role.service;
+    this.#gate = gate;
+    const [ours, theirs] = native.socketpair();
+    const args = [...settings.nodeArgs, '--require', PRELOAD, settings.script, ...settings.args];
+    this.#child = spawn(process.execPath, args, {
+      cwd: settings.cwd,
+      env: {
+        ...process.env,
+        MOTYA_UPGRADE: undefined,
+        PWD: settings.cwd,
+        ...settings.env,
+        MOTYA_SERVICE: role.service,
+        MOTYA_WORKER_INDEX: String(role.index),
+        MOTYA_GENERATION: String(role.generation),
+        [WORKER_ENV]: JSON.stringify(role),
+      },
+      // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit', theirs],
+    });
+    native.close(theirs);
+    this.#channel = new Channel(ours, workerCodec);
+    this.#channel.on('message', (message, fds) => this.#hear(message, fds));
+    this.#channel.open();
+    this.exited = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        resolve(signal === null ? `exit status ${code}` : `signal ${signal}`);
+      });
+      this.#child.once('error', (error) => resolve(error.message));
+    });
+    void this.exited.then((reason) => this.#ended(reason));
+  }
+
+  /** 0 when it could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  grant(id: number, listener: Listener): void {
+    const { family, address, port, path } = listener.socket;
+    this.#channel.send({ type: 'LISTENER', id, key: listener.key, family, address, port, path }, [listener.fd]);
+  }
+
+  wait(id: number): void {
+    this.#channel.send({ type: 'PENDING', id });
+    if (this.isBlocked) return;
+    this.isBlocked = true;
+    this.emit('blocked');
+  }
+
+  refuse(id: number, refusal: Refusal): void {
+    this.lastRefusal = `${refusal.syscall} ${refusal.code}`;
+    this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
+  }
+
+  /** Resolves when it has stopped accepting, or has ended. */
+  async pause(): Promise<void> {
+    await this.#ask({ type: 'PAUSE' }, 'PAUSED');
+  }
+
+  /** Resolves when it accepts, or has ended. */
+  async accept(): Promise<void> {
+    await this.#ask({ type: 'ACCEPT' }, 'ACCEPTING');
+  }
+
+  async count(): Promise<ConnectionCounts> {
+    const answer = await this.#ask({ type: 'COUNT' }, 'COUNTS');
+    return answer?.type === 'COUNTS' ? answer.connections : NO_CONNECTIONS;
+  }
+
+  /** Resolves when no connection is left, or it has ended: how many were closed by force. */
+  async drain(timeoutMs: number): Promise<ConnectionCounts> {
+    if (this.#drained !== null) return this.#drained;
+    const answer = await this.#ask({ type: 'DRAIN', timeout: Math.round(timeoutMs) }, 'DRAINED');
+    return answer?.type === 'DRAINED' ? answer.forced : NO_CONNECTIONS;
+  }
+
+  force(): void {
+    this.#channel.send({ type: 'FORCE' });
+  }
+
+  redirectOutput(fd: number): void {
+    this.#channel.send({ type: 'OUTPUT' }, [fd]);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    // ChildProcess#kill knows when the child was reaped: the pid can be nobody else's.
+    this.#child.kill(signal);
+  }
+
+  #ask(message: WorkerMessage, answer: WorkerMessage['type']): Promise<WorkerMessage | null> {
+    if (this.hasExited) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const waiting = this.#waiters.get(answer) ?? [];
+      this.#waiters.set(answer, [...waiting, resolve]);
+      this.#channel.send(message);
+    });
+  }
+
+  #hear(message: WorkerMessage, fds: FdBag): void {
+    fds.closeRest();
+    switch (message.type) {
+      case 'LISTEN':
+        this.#gate.ask(this, message.id, message.request as ListenRequest);
+        return;
+      case 'OWNS':
+        this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.owns(message.path) });
+        return;
+      case 'RELEASE':
+        this.emit('release', message.key);
+        return;
+      case 'READY':
+        if (this.isReady) return;
+        this.isReady = true;
+        this.emit('ready');
+        return;
+      case 'DRAINED':
+        this.#drained = message.forced;
+    }
+    for (const resolve of this.#waiters.get(message.type) ?? []) resolve(message);
+    this.#waiters.delete(message.type);
+  }
+
+  #ended(reason: string): void {
+    this.hasExited = true;
+    this.#channel.close();
+    this.#gate.forget(this.pid);
+    for (const waiting of this.#waiters.values()) for (const resolve of waiting) resolve(null);
+    this.#waiters.clear();
+    this.emit('exit', reason);
+  }
+}
