@@ -1,0 +1,88 @@
+import { openSync } from 'node:fs';
+import type { CommandModule } from 'yargs';
+import { yargsOptions } from '../config/options.js';
+import type { Settings } from '../config/settings.js';
+import { EXIT } from './exit-status.js';
+
+interface StartArguments {
+  readonly script?: string | undefined;
+  readonly [flag: string]: unknown;
+}
+
+const command: CommandModule<object, StartArguments> = {
+  command: 'start [script]',
+  describe: 'Run a program (or the services of motya.yaml) so that it can be replaced while it serves',
+  builder: (yargs) =>
+    yargs
+      .positional('script', { type: 'string', describe: 'Node program to run; its own arguments follow --' })
+      .options(yargsOptions())
+      .example('$0 start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers')
+      .example('$0 start server.js --upgrade', 'wait until SIGQUIT tells the running one to hand over'),
+  handler: async (flags) => {
+    const { loadSettings } = await import('../config/load.js');
+    const { typedInvocation } = await import('../daemon/invocation.js');
+    const { isLaunched } = await import('../daemon/launch.js');
+    const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
+    process.exitCode = await (settings.daemonize && !isLaunched() ? daemonize(settings) : run(settings));
+    // What still holds the loop (a pipe, a timer) belongs to an instance that has ended.
+    process.exit();
+  },
+};
+export default command;
+
+/** The instance itself, until it has ended. */
+async function run(settings: Settings): Promise<number> {
+  const { report, takeReportPipe } = await import('../daemon/launch.js');
+  const { createLogger } = await import('../observe/log.js');
+  const { Supervisor } = await import('../supervisor.js');
+  const { handleSignals } = await import('../signals.js');
+  const { MotyaError, reasonOf } = await import('../errors.js');
+  const { DRY_RUN } = await import('../handover/incumbent.js');
+
+  takeReportPipe();
+  if (settings.umask !== null) process.umask(settings.umask);
+  const log = createLogger(settings.log);
+  for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
+  const supervisor = new Supervisor(settings, log);
+  handleSignals(supervisor, {
+    reopenLogs: () => {
+      log.reopen();
+      // A daemon's programs write to the same file.
+      if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
+    },
+  });
+  try {
+    await supervisor.start();
+  } catch (error) {
+    const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
+    report({ ok: false, code, text: reasonOf(error) });
+    if (code === DRY_RUN || code === 'MOTYA_STOPPING') {
+      log.info(reasonOf(error), { event: 'given-up', code });
+      return EXIT.ok;
+    }
+    log.error(reasonOf(error), { event: 'failed', code, ...(error instanceof MotyaError ? {} : { error }) });
+    return EXIT.failed;
+  }
+  report({ ok: true, pid: process.pid, generation: supervisor.generation });
+  await supervisor.ended;
+  return EXIT.ok;
+}
+
+/** Starts the instance in the background and waits until it serves or has failed. */
+async function daemonize(settings: Settings): Promise<number> {
+  const { launch } = await import('../daemon/launch.js');
+  const { typedInvocation } = await import('../daemon/invocation.js');
+  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openSync(settings.log.file, 'a', 0o640);
+  const { outcome } = launch(typedInvocation(), { env: process.env, output, umask: settings.umask ?? DAEMON_UMASK });
+  const result = await outcome;
+  if (result.ok) {
+    console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);
+    return EXIT.ok;
+  }
+  const more = result.code === 'MOTYA_DIED' && settings.log.file === null ? '; give it a --log-file to see why' : '';
+  console.error(`motya: ${result.text}${more}`);
+  return EXIT.failed;
+}
+
+/** A daemon's files are readable by all and writable by its user, whatever shell it was started from. */
+const DAEMON_UMASK = 0o022;

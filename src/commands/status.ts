@@ -1,0 +1,58 @@
+import type { CommandModule } from 'yargs';
+import type { Status } from '../control/client.js';
+import { type TargetArguments, targetOptions } from './target.js';
+
+interface StatusArguments extends TargetArguments {
+  readonly json: boolean;
+}
+
+const command: CommandModule<object, StatusArguments> = {
+  command: 'status [script]',
+  describe: 'Show what runs: generation, phase, listeners, workers, connections, what still drains',
+  builder: (yargs) =>
+    yargs
+      .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
+      .options(targetOptions)
+      .option('json', { type: 'boolean', default: false, describe: 'As one JSON object' }),
+  handler: async ({ json, ...target }) => {
+    const { controlSocketFor } = await import('./target.js');
+    const { requestStatus } = await import('../control/client.js');
+    const status = await requestStatus(controlSocketFor(target));
+    console.log(json ? JSON.stringify(status) : render(status));
+  },
+};
+export default command;
+
+/** Listeners that are named one by one; beyond it their number says more. */
+const LISTENERS_SHOWN = 20;
+
+function render(status: Status): string {
+  const lines = [
+    `${status.name}: generation ${status.generation}, pid ${status.pid}, ${status.phase}, up ${duration(status.uptime)} (motya ${status.version})`,
+  ];
+  for (const { name, workers } of status.services) {
+    lines.push(`service ${name}`);
+    for (const { index, pid, state, connections, restarts } of workers) {
+      const again = restarts === 0 ? '' : `, started again ${restarts}×`;
+      lines.push(`  worker ${index}  pid ${pid ?? '-'}  ${state}, ${connections} connections${again}`);
+    }
+  }
+  lines.push(`listeners: ${status.listeners.length}`);
+  for (const { key, service, backlog, waiting } of status.listeners.slice(0, LISTENERS_SHOWN)) {
+    const queue = waiting === null ? '' : `, ${waiting} of ${backlog} waiting`;
+    lines.push(`  ${key}  ${service ?? 'unused'}${queue}`);
+  }
+  if (status.listeners.length > LISTENERS_SHOWN) lines.push(`  … and ${status.listeners.length - LISTENERS_SHOWN} more`);
+  for (const { pid, generation, connections, left } of status.draining) {
+    lines.push(`draining: generation ${generation}, pid ${pid}, ${connections} connections, ${duration(left)} left`);
+  }
+  if (status.lastUpgrade !== null) lines.push(`last upgrade: failed at ${status.lastUpgrade.at}: ${status.lastUpgrade.text}`);
+  return lines.join('\n');
+}
+
+function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}

@@ -1,0 +1,66 @@
+import type { CommandModule } from 'yargs';
+import type { ControlMessage, Result } from '../control/messages.js';
+import { EXIT } from './exit-status.js';
+import { type TargetArguments, targetOptions } from './target.js';
+
+interface UpgradeArguments extends TargetArguments {
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** What the incumbent did in each of its phases (handover/phases.ts), for people. */
+const DONE: Readonly<Record<string, string>> = {
+  summoning: 'successor started and connected',
+  offering: 'listeners handed to the successor',
+  awaiting: 'successor booted and ready',
+  pausing: 'incumbent stopped accepting',
+  committed: 'successor accepts',
+  resuming: 'incumbent accepts again',
+};
+
+const command: CommandModule<object, UpgradeArguments> = {
+  command: 'upgrade [script]',
+  describe: 'Replace the running instance: start a successor, hand over, and tell how it went',
+  builder: (yargs) =>
+    yargs
+      .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
+      .options(targetOptions)
+      .option('dryRun', { type: 'boolean', default: false, describe: 'Go as far as READY, then back' })
+      .option('json', { type: 'boolean', default: false, describe: 'One JSON object a line' })
+      .example('$0 upgrade --dry-run', 'would the new version take over?'),
+  handler: async ({ dryRun, json, ...target }) => {
+    const { controlSocketFor } = await import('./target.js');
+    const { connectControl } = await import('../control/client.js');
+    const channel = connectControl(controlSocketFor(target));
+    const old = channel.peer.pid;
+    const started = performance.now();
+    const result = await new Promise<Result | null>((resolve) => {
+      channel.on('close', () => resolve(null));
+      channel.on('message', (message: ControlMessage) => {
+        if (message.type === 'RESULT') resolve(message);
+        if (message.type !== 'PROGRESS' || message.phase === 'serving') return;
+        if (json) console.log(JSON.stringify({ phase: message.phase, ms: message.ms }));
+        else console.log(`${String(message.ms).padStart(7)} ms  ${DONE[message.phase] ?? message.phase}`);
+      });
+      channel.open();
+      channel.send({ type: 'UPGRADE', dryRun });
+    });
+    const ms = Math.round(performance.now() - started);
+    const outcome = result ?? lost(old);
+    if (json) {
+      const { type: _, gapMicros, ...rest } = outcome;
+      console.log(JSON.stringify({ ...rest, ...(gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 }), ms }));
+    } else if (outcome.ok) {
+      const gap = outcome.gapMicros === undefined ? '' : `, ${(outcome.gapMicros / 1000).toFixed(1)} ms without accepting`;
+      console.log(`${outcome.text} (${ms} ms${gap})`);
+    } else {
+      console.error(`motya: the upgrade was rejected: ${outcome.text}${result === null ? '' : `; pid ${old} serves on`}`);
+    }
+    process.exitCode = outcome.ok ? EXIT.ok : EXIT.rejected;
+  },
+};
+export default command;
+
+function lost(pid: number): Result {
+  return { type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text: `pid ${pid} ended before the upgrade was decided` };
+}

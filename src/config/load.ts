@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stemOf } from '../daemon/paths.js';
+import { SettingsError } from '../errors.js';
+import { readDocument, type SettingsDocument } from './document.js';
+import { configOption, type SettingOption, settingOptions, unknownVariables, upgradeOption } from './options.js';
+import { type Locate, suggestion } from './problems.js';
+import { absolutePath, resolveSettings } from './resolve.js';
+import type { SettingsInput } from './schema.js';
+import type { Settings } from './settings.js';
+
+/** What the command line gave: flags by their names (as yargs parses {@link yargsOptions}), a script and its arguments. */
+export interface Flags {
+  readonly [flag: string]: unknown;
+  readonly script?: string | undefined;
+  readonly args?: readonly string[] | undefined;
+}
+
+export interface LoadInput {
+  readonly flags: Flags;
+  readonly env: NodeJS.ProcessEnv;
+  /** Absolute, as typed (see `typedInvocation`). */
+  readonly cwd: string;
+}
+
+const welcome = {
+  name: 'welcome',
+  script: fileURLToPath(new URL('../services/welcome.js', import.meta.url)),
+};
+
+/**
+ * The settings of an instance: flags before environment before file before defaults. What runs is the script of the command
+ * line, else the services of the file, else the embedded welcome service.
+ * @throws {SettingsError} with one line for every problem there is
+ */
+export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
+  const { script } = flags;
+  const file = settingsFile({ flags, env, cwd });
+  const document = file === null ? null : readDocument(file.path, file.shown);
+  const input = (document?.content === undefined ? {} : structuredClone(document.content)) as SettingsInput;
+  const places = new Map<string, string>();
+
+  if (isObject(input) && (script !== undefined || file === null)) {
+    if (input.services !== undefined) {
+      const at = document?.locate(['services'], 'key').text;
+      throw new SettingsError(
+        `${at}: services: a script (${script}) is given on the command line too; leave one of them out`,
+      );
+    }
+    const service =
+      script === undefined
+        ? welcome
+        : { name: stemOf(script), script: absolutePath(cwd, script), args: [...(flags.args ?? [])] };
+    const { name, ...settings } = service;
+    input.services = { [name]: { ...settings, cwd } };
+    places.set(`services.${name}.script`, script ?? welcome.script);
+  }
+  for (const option of settingOptions) {
+    const given = givenValue(option, { flags, env, cwd });
+    if (given === undefined) continue;
+    for (const path of expand(option.path ?? '', input)) {
+      if (assign(input, path, given.value)) places.set(path.join('.'), given.name);
+    }
+  }
+
+  return resolveSettings(input, {
+    cwd,
+    env,
+    source: file?.path ?? null,
+    upgrade: booleanOf(upgradeOption, { flags, env, cwd }),
+    warnings: unknownVariables(env).map((name) => `${name}: unknown variable${suggestion(name, variables)}`),
+    locate: locateIn(places, document),
+    ...(script === undefined && file === null ? { fallbackName: welcome.name } : {}),
+  });
+}
+
+const variables = [configOption, upgradeOption, ...settingOptions].map(({ variable }) => variable);
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function settingsFile(from: LoadInput): { path: string; shown: string } | null {
+  const given = givenValue({ ...configOption, type: 'text' }, from);
+  if (given !== undefined) {
+    if (typeof given.value !== 'string') throw new SettingsError(`${given.name}: must be given once`);
+    return { path: absolutePath(from.cwd, given.value), shown: given.value };
+  }
+  if (from.flags.script !== undefined) return null;
+  const shown = ['motya.yaml', 'motya.yml'].find((name) => existsSync(join(from.cwd, name)));
+  return shown === undefined ? null : { path: join(from.cwd, shown), shown };
+}
+
+/** What a flag or, failing that, a variable says, as the schema takes it, and the name of the one that said it. */
+function givenValue(
+  option: SettingOption,
+  { flags, env, cwd }: LoadInput,
+): { value: unknown; name: string } | undefined {
+  const flag = flags[option.flag];
+  if (flag !== undefined) return { value: read(option, flag, cwd), name: `--${option.flag}` };
+  const variable = env[option.variable];
+  // An empty variable is how a unit file or a shell takes one back.
+  if (variable === undefined || variable === '') return undefined;
+  return { value: read(option, variable, cwd), name: option.variable };
+}
+
+/** What cannot be read is left as it is: the schema says what is wrong with it. */
+function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
+  if (typeof value !== 'string') return value;
+  switch (type) {
+    case 'boolean':
+      if (/^(true|yes|on|1)$/i.test(value)) return true;
+      return /^(false|no|off|0)$/i.test(value) ? false : value;
+    case 'number':
+      return /^\d+$/.test(value) ? Number(value) : value;
+    case 'path':
+      return value === '' ? value : absolutePath(cwd, value);
+    case 'text':
+      return value;
+  }
+}
+
+function booleanOf(option: SettingOption, from: LoadInput): boolean {
+  const given = givenValue(option, from);
+  if (given === undefined) return false;
+  if (typeof given.value !== 'boolean') throw new SettingsError(`${given.name}: must be true or false`);
+  return given.value;
+}
+
+/** The path's steps, one path for each service where it has a `*`. */
+function expand(path: string, input: SettingsInput): string[][] {
+  const steps = path.split('.');
+  const star = steps.indexOf('*');
+  if (star < 0) return [steps];
+  const services = isObject(input) && isObject(input.services) ? Object.keys(input.services) : [];
+  return services.map((name) => steps.with(star, name));
+}
+
+/** Sets one value; false where the input is so wrong that there is no place for it (which the schema will say). */
+function assign(input: unknown, path: readonly string[], value: unknown): boolean {
+  const [step = '', ...rest] = path;
+  if (!isObject(input)) return false;
+  if (rest.length === 0) {
+    input[step] = value;
+    return true;
+  }
+  if (input[step] === undefined) input[step] = {};
+  return assign(input[step], rest, value);
+}
+
+function locateIn(places: ReadonlyMap<string, string>, document: SettingsDocument | null): Locate {
+  return (path, part) => {
+    const place = places.get(path.join('.'));
+    if (place !== undefined) return { text: place, names: true };
+    return document === null ? { text: '', names: false } : document.locate(path, part);
+  };
+}

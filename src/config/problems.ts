@@ -1,0 +1,120 @@
+import type { z } from 'zod';
+import { keysAt } from './schema.js';
+
+type Path = readonly PropertyKey[];
+
+/** Where a part of the settings was written. */
+export interface Place {
+  /** `file:line:column`, a flag, a variable, a script as it was typed; '' when nobody knows. */
+  readonly text: string;
+  /** It names the part by itself: the path beside it would name it twice. */
+  readonly names: boolean;
+}
+export type Locate = (path: Path, part: 'key' | 'value') => Place;
+
+/** One thing that is wrong with settings. */
+export interface Problem {
+  readonly path: Path;
+  /** What to point at. */
+  readonly part: 'key' | 'value';
+  /** Completes "<path>: …". */
+  readonly text: string;
+}
+
+/** The problems in what the schema says of `input`. */
+export function problemsOf(issues: readonly z.core.$ZodIssue[], input: unknown): Problem[] {
+  return issues.flatMap((issue) => problemsOfIssue(issue, [], input));
+}
+
+function problemsOfIssue(issue: z.core.$ZodIssue, around: Path, input: unknown): Problem[] {
+  const path = [...around, ...issue.path];
+  if (issue.code === 'unrecognized_keys') {
+    const allowed = keysAt(path);
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      part: 'key',
+      text: `unknown key; allowed: ${allowed.join(', ')}${suggestion(key, allowed)}`,
+    }));
+  }
+  if (issue.code === 'invalid_key') {
+    return issue.issues.map((inner) => ({ path, part: 'key', text: `the name ${inner.message}` }));
+  }
+  const value = valueAt(input, path);
+  if (issue.code === 'invalid_union') {
+    // The alternative whose type fits knows what is wrong; that the others do not fit says nothing.
+    const fitting = issue.errors.find(
+      (branch) => !branch.some((i) => i.code === 'invalid_type' && i.path.length === 0),
+    );
+    if (fitting !== undefined && typeof value === 'object') {
+      return fitting.flatMap((inner) => problemsOfIssue(inner, path, input));
+    }
+    const [only, ...others] = issue.errors.filter((branch) => branch.every((inner) => inner.code === 'custom'));
+    if (only?.[0] !== undefined && others.length === 0)
+      return [{ path, part: 'value', text: `${only[0].message}${given(value)}` }];
+  }
+  if (value === undefined && issue.code !== 'custom')
+    return [{ path, part: 'key', text: `missing; it ${issue.message}` }];
+  const options = issue.code === 'invalid_value' ? issue.values.map(String) : [];
+  const meant = typeof value === 'string' ? suggestion(value, options) : '';
+  return [{ path, part: 'value', text: `${issue.message}${given(value)}${meant}` }];
+}
+
+/** The value as it would be typed; nothing for whole objects and lists. */
+function given(value: unknown): string {
+  if (value === undefined || (typeof value === 'object' && value !== null)) return '';
+  const shown = JSON.stringify(value);
+  return `, not ${shown.length > 60 ? `${shown.slice(0, 57)}…` : shown}`;
+}
+
+export function valueAt(input: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (inside, step) =>
+      typeof inside === 'object' && inside !== null ? (inside as Record<PropertyKey, unknown>)[step] : undefined,
+    input,
+  );
+}
+
+/** `; did you mean "…"?` when one of the candidates is a typing error away, else ''. */
+export function suggestion(typed: string, candidates: readonly string[]): string {
+  const reach = Math.max(1, Math.floor(typed.length / 3));
+  let best: { name: string; distance: number } | undefined;
+  for (const name of candidates) {
+    const distance = editDistance(typed.toLowerCase(), name.toLowerCase());
+    if (distance <= reach && (best === undefined || distance < best.distance)) best = { name, distance };
+  }
+  return best === undefined ? '' : `; did you mean "${best.name}"?`;
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string alignment distance). */
+export function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1];
+      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      current[column] = Math.min(
+        (previous[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (previous[column - 1] ?? 0) + (same ? 0 : 1),
+        swapped ? (before[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    before = previous;
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}
+
+/** One line for each problem, in the order of the file: `motya.yaml:12:7: services.web.worker: unknown key; …`. */
+export function linesOf(problems: readonly Problem[], locate: Locate): string {
+  const lines = problems.map(({ path, part, text }) => {
+    const place = locate(path, part);
+    const words = [place.text, place.names ? '' : path.join('.'), text].filter((word) => word !== '');
+    return { place: place.text, line: words.join(': ') };
+  });
+  lines.sort((a, b) => a.place.localeCompare(b.place, 'en', { numeric: true }));
+  // A flag that is wrong for every service is one problem.
+  return [...new Set(lines.map(({ line }) => line))].join('\n');
+}

@@ -1,0 +1,149 @@
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
+import { SettingsError } from '../errors.js';
+import type { ListenerSpec } from '../native.js';
+import { causeOf } from './document.js';
+import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
+import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
+import type { ServiceSettings, Settings } from './settings.js';
+
+/** What settings are resolved against. */
+export interface ResolveContext {
+  /** Absolute; as typed, that is with symlinks unresolved. Relative paths start here, unless a settings file is the source. */
+  readonly cwd: string;
+  /** Where the runtime folder is looked up. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Absolute path of the settings file, whose folder relative paths start from; null without one. */
+  readonly source: string | null;
+  /** The instance is to take over from a running one. */
+  readonly upgrade?: boolean;
+  /** Name of the instance when the settings give none; without it the name of the source or the script, and a hash. */
+  readonly fallbackName?: string;
+  readonly warnings?: readonly string[];
+  /** Where the parts of the input come from, for error messages. */
+  readonly locate?: Locate;
+}
+
+/**
+ * Checks settings and fills in what they leave out.
+ * @param input the content of motya.yaml, or the same object from a program
+ * @throws {SettingsError} with one line for every problem there is
+ */
+export function resolveSettings(input: SettingsInput, context: ResolveContext): Settings {
+  const base = context.source === null ? context.cwd : dirname(context.source);
+  const result = settingsObject.safeParse(input);
+  const problems = scriptProblems(input, base);
+  if (!result.success) problems.push(...problemsOf(result.error.issues, input));
+  if (result.success && input.services === undefined) {
+    problems.push({
+      path: ['services'],
+      part: 'key',
+      text: 'missing; name a service, or give a script on the command line',
+    });
+  }
+  const settings = result.success && problems.length === 0 ? fillIn(result.data, base, context) : null;
+  if (settings !== null) problems.push(...pathProblems(settings));
+  if (settings !== null && problems.length === 0) return settings;
+  throw new SettingsError(linesOf(problems, context.locate ?? (() => ({ text: '', names: false }))));
+}
+
+function fillIn(valid: ValidSettings, base: string, context: ResolveContext): Settings {
+  const services = Object.entries(valid.services ?? {}).map(
+    ([name, service]): ServiceSettings => ({
+      ...service,
+      name,
+      script: absolutePath(base, service.script),
+      cwd: absolutePath(base, service.cwd ?? '.'),
+      workers: service.workers === 'auto' ? availableParallelism() : service.workers,
+      listeners: service.listeners.map((listener) => absoluteListener(base, listener)),
+      drainTimeout: service.drainTimeout ?? valid.drainTimeout,
+    }),
+  );
+  const name = valid.name ?? context.fallbackName ?? defaultName(context.source ?? services[0]?.script ?? base);
+  const folder = runtimeFolder(context.env);
+  const upgradeSocket = valid.upgradeSocket ? absolutePath(base, valid.upgradeSocket) : join(folder, `${name}.sock`);
+  return {
+    name,
+    services,
+    pidfile: valid.pidfile ? absolutePath(base, valid.pidfile) : join(folder, `${name}.pid`),
+    upgradeSocket,
+    controlSocket: controlSocketOf(upgradeSocket),
+    runtimeFolder: valid.pidfile && valid.upgradeSocket ? null : folder,
+    daemonize: valid.daemonize,
+    upgrade: context.upgrade ?? false,
+    drainTimeout: valid.drainTimeout,
+    upgradeWait: valid.upgradeWait,
+    readyTimeout: valid.readyTimeout,
+    onQuit: valid.onQuit,
+    umask: valid.umask ?? null,
+    log: { ...valid.log, file: valid.log.file ? absolutePath(base, valid.log.file) : null },
+    source: context.source,
+    warnings: context.warnings ?? [],
+  };
+}
+
+/**
+ * `path` from `base`, symlinks unresolved. Only `..` means the parent of the real folder, as it does for the kernel and for
+ * Node: from a symlink `current` to `releases/7`, `../shared` is `releases/shared`.
+ */
+export function absolutePath(base: string, path: string): string {
+  if (!path.split('/').includes('..')) return resolve(base, path);
+  try {
+    return resolve(realpathSync(base), path);
+  } catch {
+    return resolve(base, path);
+  }
+}
+
+function absoluteListener(base: string, listener: ListenerSpec): ListenerSpec {
+  if (listener.family !== 'unix' || listener.path.startsWith('\0')) return listener;
+  return { ...listener, path: absolutePath(base, listener.path) };
+}
+
+/** Scripts that node could not run. The input may be wrong in any other way too. */
+function scriptProblems(input: unknown, base: string): Problem[] {
+  const services = valueAt(input, ['services']);
+  if (typeof services !== 'object' || services === null) return [];
+  return Object.keys(services).flatMap((name): Problem[] => {
+    const path = ['services', name, 'script'];
+    const script = valueAt(input, path);
+    if (typeof script !== 'string' || script === '') return [];
+    const cause = whyNotRunnable(absolutePath(base, script));
+    return cause === null ? [] : [{ path, part: 'value', text: cause }];
+  });
+}
+
+function whyNotRunnable(script: string): string | null {
+  try {
+    accessSync(script, constants.R_OK);
+    if (statSync(script).isFile()) return null;
+  } catch (error) {
+    if (causeOf(error) !== 'no such file') return causeOf(error);
+  }
+  try {
+    // `node .` and `node server` are right too: a folder with a main file, a name without its ending.
+    createRequire(script).resolve(script);
+    return null;
+  } catch {
+    return 'no such file';
+  }
+}
+
+function pathProblems(settings: Settings): Problem[] {
+  const sockets = [settings.upgradeSocket, settings.controlSocket].map((path) => ({
+    path: ['upgradeSocket'],
+    socket: path,
+  }));
+  const listeners = settings.services.flatMap(({ name, listeners }) =>
+    listeners.flatMap((listener, index) =>
+      listener.family === 'unix' ? [{ path: ['services', name, 'listeners', index], socket: listener.path }] : [],
+    ),
+  );
+  return [...sockets, ...listeners].flatMap(({ path, socket }): Problem[] => {
+    const text = socketPathProblem(socket);
+    return text === null ? [] : [{ path, part: 'value', text }];
+  });
+}

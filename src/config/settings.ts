@@ -1,0 +1,70 @@
+import type { ListenerSpec } from '../native.js';
+
+/** What the supervisor logs, and where. */
+export interface LogSettings {
+  readonly level: LogLevel;
+  /** `auto`: pretty on a terminal, JSON elsewhere. */
+  readonly format: 'auto' | 'json' | 'pretty';
+  /** Absolute path, or null for stderr. */
+  readonly file: string | null;
+}
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+/** One service, ready to be run: defaults filled in, paths absolute, durations in ms. */
+export interface ServiceSettings {
+  readonly name: string;
+  /** Absolute path as it was typed (symlinks unresolved); it existed when the settings were resolved. */
+  readonly script: string;
+  readonly args: readonly string[];
+  /** Absolute. */
+  readonly cwd: string;
+  /** Added to the instance's own environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** At least 1. */
+  readonly workers: number;
+  /** Options of node itself, before the script. */
+  readonly nodeArgs: readonly string[];
+  /** What makes a worker ready: its first listeners, or a call of `ready()`. */
+  readonly ready: 'listen' | 'signal';
+  /** Declared listeners; those that the program asks for come on top. */
+  readonly listeners: readonly ListenerSpec[];
+  /** ms from the start of the drain until what is left is closed by force. */
+  readonly drainTimeout: number;
+  /** ms from SIGTERM to SIGKILL, after the drain. */
+  readonly killGrace: number;
+}
+
+/** Everything that one instance is told before it starts. It does not change while the instance runs. */
+export interface Settings {
+  /** Names the instance in the runtime folder and in logs. */
+  readonly name: string;
+  /** At least one, in the order of the file. */
+  readonly services: readonly ServiceSettings[];
+  /** Absolute. */
+  readonly pidfile: string;
+  /** Absolute, at most 107 bytes: the successor binds it. */
+  readonly upgradeSocket: string;
+  /** Absolute, at most 107 bytes: the main process of the name owns it. */
+  readonly controlSocket: string;
+  /** Folder that a default path above lies in, to be made by `ensureRuntimeFolder`; null when no default is used. */
+  readonly runtimeFolder: string | null;
+  readonly daemonize: boolean;
+  /** This instance is a successor: it waits on the upgrade socket before it serves. */
+  readonly upgrade: boolean;
+  /** ms; services may have their own. */
+  readonly drainTimeout: number;
+  /** ms for which an incumbent that got SIGQUIT looks for a successor. */
+  readonly upgradeWait: number;
+  /** ms for all services to become ready. */
+  readonly readyTimeout: number;
+  /** After SIGQUIT, when nobody waits: `start` an own successor, or only `wait` for one. */
+  readonly onQuit: 'start' | 'wait';
+  /** null: as inherited. */
+  readonly umask: number | null;
+  readonly log: LogSettings;
+  /** Absolute path of the settings file as it was typed, or null. */
+  readonly source: string | null;
+  /** What looks like a mistake but is none: one line each, to be logged. */
+  readonly warnings: readonly string[];
+}
