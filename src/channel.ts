@@ -106,7 +106,10 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
    * inside a synchronous call only.
    * @returns null after `timeoutMs`, or when the peer has gone.
    */
-  receiveSync(wanted: (message: MessageOf<S>) => boolean, timeoutMs: number): { message: MessageOf<S>; fds: FdBag } | null {
+  receiveSync(
+    wanted: (message: MessageOf<S>) => boolean,
+    timeoutMs: number,
+  ): { message: MessageOf<S>; fds: FdBag } | null {
     const deadline = performance.now() + timeoutMs;
     while (!this.#closed) {
       const left = deadline - performance.now();

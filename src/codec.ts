@@ -82,8 +82,8 @@ export class Codec<S extends Shapes> {
     } catch (error) {
       throw new ProtocolError(`a message of ${data.length} bytes is not JSON`, { cause: error });
     }
-    if (!isObject(value) || typeof value['type'] !== 'string') throw new ProtocolError('a message has no type');
-    const type = value['type'];
+    if (!isObject(value) || typeof value.type !== 'string') throw new ProtocolError('a message has no type');
+    const type = value.type;
     const shape = Object.hasOwn(this.#shapes, type) ? this.#shapes[type] : undefined;
     if (shape === undefined) throw new ProtocolError(`unknown message type ${JSON.stringify(type.slice(0, 40))}`);
     const wrong = misfit(shape, value);

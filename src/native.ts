@@ -147,14 +147,21 @@ export interface Native {
 
 function load(): Native {
   if (process.platform !== 'linux') {
-    throw new MotyaError('MOTYA_PLATFORM', `motya needs Linux (SCM_RIGHTS over SEQPACKET, /proc); this is ${process.platform}`);
+    throw new MotyaError(
+      'MOTYA_PLATFORM',
+      `motya needs Linux (SCM_RIGHTS over SEQPACKET, /proc); this is ${process.platform}`,
+    );
   }
   const require = createRequire(import.meta.url);
   try {
     const nodeGypBuild = require('node-gyp-build') as (dir: string) => Native;
     return nodeGypBuild(fileURLToPath(new URL('..', import.meta.url)));
   } catch (error) {
-    throw new MotyaError('MOTYA_ADDON', `the native addon cannot be loaded: ${reasonOf(error)}; run \`npm rebuild motya\``, { cause: error });
+    throw new MotyaError(
+      'MOTYA_ADDON',
+      `the native addon cannot be loaded: ${reasonOf(error)}; run \`npm rebuild motya\``,
+      { cause: error },
+    );
   }
 }
 

@@ -47,7 +47,10 @@ export class PrivateSocket {
       throw new MotyaError('MOTYA_SOCKET', `${this.path} exists and is no socket; it is left alone: name another path`);
     }
     if (there !== undefined && there.uid !== 0 && there.uid !== process.geteuid?.()) {
-      throw new MotyaError('MOTYA_SOCKET', `${this.path} belongs to user ${there.uid}; it is left alone: name another path`);
+      throw new MotyaError(
+        'MOTYA_SOCKET',
+        `${this.path} belongs to user ${there.uid}; it is left alone: name another path`,
+      );
     }
     renameSync(this.#temporary, this.path);
   }

@@ -14,8 +14,6 @@ import { type Phase, PhaseMachine } from './handover/phases.js';
 import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
-import { holderOf } from './listeners/holder.js';
-import { Ledger } from './listeners/ledger.js';
 import {
   ACCEPT_MS,
   AFTERLIFE_MS,
@@ -25,8 +23,10 @@ import {
   STATS_SILENCE_MS,
   STOP_WHILE_DRAINING_MS,
 } from './limits.js';
+import { holderOf } from './listeners/holder.js';
+import { Ledger } from './listeners/ledger.js';
 import { native } from './native.js';
-import type { Logger } from './observe/log.js';
+import type { InstanceLog } from './observe/log.js';
 import { VERSION } from './version.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
@@ -80,7 +80,7 @@ export interface UpgradeOptions {
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly settings: Settings;
-  readonly #log: Logger;
+  readonly #log: InstanceLog;
   readonly #machine: PhaseMachine;
   readonly #ledger = new Ledger();
   readonly #gate: ListenGate;
@@ -99,14 +99,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #drainDeadline = 0;
   #lastUpgrade: Summary['lastUpgrade'] = null;
 
-  constructor(settings: Settings, log: Logger) {
+  constructor(settings: Settings, log: InstanceLog) {
     super();
     this.settings = settings;
     this.#log = log;
     this.#gate = new ListenGate(this.#ledger, { open: !settings.upgrade });
     this.#pidfile = new Pidfile(settings.pidfile);
     this.#machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
-      this.#log.debug(`${from} → ${to}`, { event: 'phase', from, to, ms: round(ms) });
+      const listeners = this.#ledger.size;
+      // The ends of a life have lines of their own.
+      const level = from === 'starting' || to === 'ended' ? 'debug' : 'info';
+      this.#log[level](`${from} → ${to} after ${round(ms)} ms`, { event: 'phase', from, to, ms: round(ms), listeners });
       this.emit('phase', { from, to, ms });
     });
   }
@@ -138,9 +141,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     }
     const listeners = this.#ledger.all().map((listener) => listener.key);
     const ms = round(performance.now() - this.#startedAt);
-    const fields = { event: 'serving', pid: process.pid, generation: this.#generation, listeners: listeners.length, ms };
+    const fields = {
+      event: 'serving',
+      pid: process.pid,
+      generation: this.#generation,
+      listeners: listeners.length,
+      ms,
+    };
     this.#log.info(`generation ${this.#generation} (pid ${process.pid}) serves on ${summaryOf(listeners)}`, fields);
     this.emit('serving', { generation: this.#generation, listeners });
+    // Told to stop while COMMIT and LIVE were on their way.
+    if (this.#stopping.signal.aborted) void this.#stopServing();
   }
 
   /**
@@ -176,7 +187,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         dryRun,
         step: (event) => this.#machine.step(event),
         pause: async () => {
-          const paused = await within(PAUSE_MS, this.#running.pause().then(() => true));
+          const paused = await within(
+            PAUSE_MS,
+            this.#running.pause().then(() => true),
+          );
           if (paused === null) this.#log.warn('a worker has not stopped accepting: it is busy', { event: 'busy' });
         },
       });
@@ -191,6 +205,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       return { pid, generation, gapMs: handed.gapMs };
     } catch (error) {
       const failure = HandoverError.from(error);
+      if (this.phase === 'stopping') throw failure;
       this.#control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
       await this.#resume();
       this.#lastUpgrade = { ok: false, code: failure.code, text: failure.message, at: new Date().toISOString() };
@@ -226,6 +241,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #startAsFirst(): Promise<void> {
+    this.#log.generation = this.#generation;
     this.#pidfile.acquire();
     this.#pidfile.prepare();
     const fleet = this.#makeFleet({ accepting: true });
@@ -240,6 +256,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #startAsSuccessor(): Promise<void> {
     const watched = await this.#findIncumbent();
     this.#generation = watched.generation + 1;
+    this.#log.generation = this.#generation;
     this.#gate.expectPaths(watched.paths);
     const warn = (text: string, fields: object): void => this.#log.warn(text, { event: 'peer', ...fields });
     const socket = new UpgradeSocket(this.settings.upgradeSocket, { pid: process.pid, version: VERSION, warn });
@@ -274,6 +291,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           this.#pidfile.inherit(lockFd);
           this.#adopt(listeners);
         },
+        broken: fleet.failed,
         booted: async () => {
           await this.#unlessStopped(fleet.ready());
           return this.#claims();
@@ -281,7 +299,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         goLive: () => this.#goLive(fleet),
       });
       if (how === 'alone') {
-        this.#log.warn(`the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`, { event: 'alone' });
+        this.#log.warn(`the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`, {
+          event: 'alone',
+        });
       } else {
         void this.#followDrain(offer);
       }
@@ -317,11 +337,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #goLive(fleet: Fleet): Promise<void> {
     this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled());
-    const accepted = await within(ACCEPT_MS, fleet.accept().then(() => true));
+    const accepting = Promise.race([fleet.accept(), fleet.failed]).then(() => true);
+    const accepted = await within(ACCEPT_MS, accepting);
     if (accepted === null) throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
     this.#becomeMain(fleet);
-    for (const listener of this.#ledger.all()) {
-      if (listener.service !== null) continue;
+    for (const listener of this.#ledger.unused()) {
       this.#log.info(`${listener.key} is not used any more`, { event: 'removed', listener: listener.key });
       this.#ledger.remove(listener, { unlink: true });
     }
@@ -336,7 +356,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #claims(): { kept: number; added: number; removed: number } {
     const all = this.#ledger.all();
     const added = all.filter((listener) => !listener.inherited).length;
-    const removed = all.filter((listener) => listener.service === null).length;
+    const removed = this.#ledger.unused().length;
     return { kept: all.length - added - removed, added, removed };
   }
 
@@ -349,7 +369,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     });
     this.emit('handedOver', { successor, gapMs });
     this.#ledger.removeAll({ unlink: false });
-    this.#pidfile.letGo();
+    // It names the successor by now; if it still names us, the successor has another one.
+    this.#pidfile.release();
     this.#control?.close();
     if (this.#stopping.signal.aborted) this.#shortenDrain();
     const forced = await this.#drain((connections, left) => {
@@ -446,7 +467,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       }
     } catch (error) {
       if (error instanceof PeerAbort) {
-        this.#log.error(`the incumbent took the hand-over back: ${error.message}`, { event: 'taken-back', code: error.code });
+        this.#log.error(`the incumbent took the hand-over back: ${error.message}`, {
+          event: 'taken-back',
+          code: error.code,
+        });
         this.stop();
       } else if ((error as HandoverError).code !== PEER_GONE) {
         this.#log.warn(`generation ${generation} is not heard of any more: ${reasonOf(error)}`, { event: 'peer' });
@@ -478,6 +502,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   #announceWaiting(watched: Watched): void {
+    if (this.phase !== 'waiting') return;
     const { pid, generation } = watched;
     const ms = round(performance.now() - this.#startedAt);
     this.#log.info(
@@ -498,15 +523,21 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     for (const service of this.#fleet.services) {
       service.on('crash', ({ pid, index }, reason, inMs) => {
         const worker = { service: service.name, index, pid, reason, inMs };
-        this.#log.error(`worker ${index} of ${service.name} (pid ${pid}) ended: ${reason}; it starts again in ${inMs} ms`, {
-          event: 'worker-exit',
-          ...worker,
-        });
+        this.#log.error(
+          `worker ${index} of ${service.name} (pid ${pid}) ended: ${reason}; it starts again in ${inMs} ms`,
+          {
+            event: 'worker-exit',
+            ...worker,
+          },
+        );
         this.emit('workerExit', worker);
       });
       service.on('restart', ({ pid, index }) => {
         const worker = { service: service.name, index, pid };
-        this.#log.info(`worker ${index} of ${service.name} is started again (pid ${pid})`, { event: 'worker-restart', ...worker });
+        this.#log.info(`worker ${index} of ${service.name} is started again (pid ${pid})`, {
+          event: 'worker-restart',
+          ...worker,
+        });
         this.emit('workerRestart', worker);
       });
     }
@@ -548,7 +579,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           const { pid, generation, gapMs } = await this.upgrade({ dryRun, mode: 'now' });
           if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
           const gapMicros = Math.round(gapMs * 1000);
-          return { ok: true, code: 'MOTYA_LIVE', text: `generation ${generation} (pid ${pid}) serves`, pid, generation, gapMicros };
+          return {
+            ok: true,
+            code: 'MOTYA_LIVE',
+            text: `generation ${generation} (pid ${pid}) serves`,
+            pid,
+            generation,
+            gapMicros,
+          };
         } catch (error) {
           return rejection(error);
         } finally {

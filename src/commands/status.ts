@@ -1,6 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { Status } from '../control/client.js';
-import { type TargetArguments, targetOptions } from './target.js';
+import { type TargetArguments, targetOptions } from './target-options.js';
 
 interface StatusArguments extends TargetArguments {
   readonly json: boolean;
@@ -42,11 +42,13 @@ function render(status: Status): string {
     const queue = waiting === null ? '' : `, ${waiting} of ${backlog} waiting`;
     lines.push(`  ${key}  ${service ?? 'unused'}${queue}`);
   }
-  if (status.listeners.length > LISTENERS_SHOWN) lines.push(`  … and ${status.listeners.length - LISTENERS_SHOWN} more`);
+  if (status.listeners.length > LISTENERS_SHOWN)
+    lines.push(`  … and ${status.listeners.length - LISTENERS_SHOWN} more`);
   for (const { pid, generation, connections, left } of status.draining) {
     lines.push(`draining: generation ${generation}, pid ${pid}, ${connections} connections, ${duration(left)} left`);
   }
-  if (status.lastUpgrade !== null) lines.push(`last upgrade: failed at ${status.lastUpgrade.at}: ${status.lastUpgrade.text}`);
+  if (status.lastUpgrade !== null)
+    lines.push(`last upgrade: failed at ${status.lastUpgrade.at}: ${status.lastUpgrade.text}`);
   return lines.join('\n');
 }
 

@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { type TargetArguments, targetOptions } from './target.js';
+import { type TargetArguments, targetOptions } from './target-options.js';
 
 interface StopArguments extends TargetArguments {
   readonly now: boolean;
@@ -12,7 +12,11 @@ const command: CommandModule<object, StopArguments> = {
     yargs
       .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
       .options(targetOptions)
-      .option('now', { type: 'boolean', default: false, describe: 'Close open connections instead of waiting for them' }),
+      .option('now', {
+        type: 'boolean',
+        default: false,
+        describe: 'Close open connections instead of waiting for them',
+      }),
   handler: async ({ now, ...target }) => {
     const { controlSocketFor } = await import('./target.js');
     const { connectControl } = await import('../control/client.js');

@@ -1,21 +1,13 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Options } from 'yargs';
 import { loadSettings } from '../config/load.js';
-import { yargsOptions } from '../config/options.js';
 import { connectControl, NotRunningError } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { runtimeFolder } from '../daemon/paths.js';
 import { MotyaError } from '../errors.js';
+import { TARGET_FLAGS, type TargetArguments } from './target-options.js';
 
-/** Flags by which a command says which instance it means. */
-const TARGET_FLAGS = ['config', 'name', 'upgrade-socket'] as const;
 const ENDING = '.control.sock';
-
-export const targetOptions = yargsOptions(TARGET_FLAGS) as Record<(typeof TARGET_FLAGS)[number], { type: 'string' } & Options>;
-
-/** What yargs gives a command that speaks to a running instance. */
-export type TargetArguments = { readonly [flag in 'script' | (typeof TARGET_FLAGS)[number]]?: string | undefined };
 
 /**
  * The control socket of the instance that is meant: by flags, script or settings file as `motya start` would take them; with
@@ -24,7 +16,7 @@ export type TargetArguments = { readonly [flag in 'script' | (typeof TARGET_FLAG
  */
 export function controlSocketFor(flags: TargetArguments): string {
   const { cwd } = typedInvocation();
-  const named = [flags.script, ...TARGET_FLAGS.map((flag) => flags[flag])].some((value) => value !== undefined);
+  const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
   const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
   if (named || isRunning(settings.controlSocket)) return settings.controlSocket;
 

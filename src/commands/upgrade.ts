@@ -1,10 +1,10 @@
 import type { CommandModule } from 'yargs';
 import type { ControlMessage, Result } from '../control/messages.js';
 import { EXIT } from './exit-status.js';
-import { type TargetArguments, targetOptions } from './target.js';
+import { type TargetArguments, targetOptions } from './target-options.js';
 
 interface UpgradeArguments extends TargetArguments {
-  readonly dryRun: boolean;
+  readonly 'dry-run': boolean;
   readonly json: boolean;
 }
 
@@ -25,7 +25,7 @@ const command: CommandModule<object, UpgradeArguments> = {
     yargs
       .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
       .options(targetOptions)
-      .option('dryRun', { type: 'boolean', default: false, describe: 'Go as far as READY, then back' })
+      .option('dry-run', { type: 'boolean', default: false, describe: 'Go as far as READY, then back' })
       .option('json', { type: 'boolean', default: false, describe: 'One JSON object a line' })
       .example('$0 upgrade --dry-run', 'would the new version take over?'),
   handler: async ({ dryRun, json, ...target }) => {
@@ -46,15 +46,19 @@ const command: CommandModule<object, UpgradeArguments> = {
       channel.send({ type: 'UPGRADE', dryRun });
     });
     const ms = Math.round(performance.now() - started);
+    channel.close();
     const outcome = result ?? lost(old);
     if (json) {
       const { type: _, gapMicros, ...rest } = outcome;
       console.log(JSON.stringify({ ...rest, ...(gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 }), ms }));
     } else if (outcome.ok) {
-      const gap = outcome.gapMicros === undefined ? '' : `, ${(outcome.gapMicros / 1000).toFixed(1)} ms without accepting`;
+      const gap =
+        outcome.gapMicros === undefined ? '' : `, ${(outcome.gapMicros / 1000).toFixed(1)} ms without accepting`;
       console.log(`${outcome.text} (${ms} ms${gap})`);
     } else {
-      console.error(`motya: the upgrade was rejected: ${outcome.text}${result === null ? '' : `; pid ${old} serves on`}`);
+      console.error(
+        `motya: the upgrade was rejected: ${outcome.text}${result === null ? '' : `; pid ${old} serves on`}`,
+      );
     }
     process.exitCode = outcome.ok ? EXIT.ok : EXIT.rejected;
   },
@@ -62,5 +66,10 @@ const command: CommandModule<object, UpgradeArguments> = {
 export default command;
 
 function lost(pid: number): Result {
-  return { type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text: `pid ${pid} ended before the upgrade was decided` };
+  return {
+    type: 'RESULT',
+    ok: false,
+    code: 'MOTYA_PEER_GONE',
+    text: `pid ${pid} ended before the upgrade was decided`,
+  };
 }

@@ -63,16 +63,13 @@ export function readDocument(path: string, shown: string): SettingsDocument {
   const locate: Locate = (path, part) => {
     let key: Inside = null;
     let value: Inside = document.contents;
-    let missing = false;
     for (const step of path) {
       const found = below(value, step);
-      // What is missing belongs to the nearest part around it, and a reader knows that one by its key.
-      missing = found === undefined;
       if (found === undefined) break;
       key = yaml.isPair(found) ? found.key : null;
       value = yaml.isPair(found) ? found.value : found;
     }
-    const node = part === 'key' || missing ? (key ?? value) : (value ?? key);
+    const node = part === 'key' ? (key ?? value) : (value ?? key);
     return { text: at(node?.range?.[0] ?? 0), names: false };
   };
   return { content, locate };

@@ -13,29 +13,32 @@ export interface SettingOption {
   readonly type: 'text' | 'boolean' | 'number' | 'path';
   /** One sentence, also in the JSON Schema. */
   readonly description: string;
+  /** As it would be written; undefined where the default depends on the rest. */
+  readonly default: string | undefined;
 }
 
-/** Names and descriptions in the order of `motya start --help`. */
-const table = [
+/** Names, descriptions and defaults in the order of `motya start --help`. */
+const table: readonly (readonly [string, SettingOption['type'], string, string?])[] = [
   ['name', 'text', 'Name of the instance: its default pidfile and sockets are named after it'],
-  ['services.*.workers', 'number', 'Worker processes of the service: a number, or auto for one per CPU'],
+  ['services.*.workers', 'number', 'Worker processes of the service: a number, or auto for one per CPU', '1'],
   [
     'services.*.ready',
     'text',
     'What makes a worker ready: its first listen(), or a signal (ready() or process.send("ready"))',
+    'listen',
   ],
   ['pidfile', 'path', 'File that holds the process id of the instance that serves'],
   ['upgradeSocket', 'path', 'Unix socket over which a successor takes over'],
   ['daemonize', 'boolean', 'Run in the background; the command returns once the daemon serves'],
-  ['drainTimeout', 'text', 'Time that open connections get to finish before they are closed by force'],
-  ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet'],
-  ['readyTimeout', 'text', 'Time in which all services must become ready'],
-  ['onQuit', 'text', 'On SIGQUIT when no successor waits: start one, or only wait for one'],
+  ['drainTimeout', 'text', 'Time that open connections get to finish before they are closed by force', '30s'],
+  ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet', '5s'],
+  ['readyTimeout', 'text', 'Time in which all services must become ready', '60s'],
+  ['onQuit', 'text', 'On SIGQUIT when no successor waits: start one, or only wait for one', 'start'],
   ['umask', 'text', 'File mode creation mask, octal, such as 022'],
-  ['log.level', 'text', 'Least important lines to log: error, warn, info or debug'],
-  ['log.format', 'text', 'Form of the lines: json, pretty, or auto (pretty on a terminal)'],
+  ['log.level', 'text', 'Least important lines to log: error, warn, info or debug', 'info'],
+  ['log.format', 'text', 'Form of the lines: json, pretty, or auto (pretty on a terminal)', 'auto'],
   ['log.file', 'path', 'File to log to instead of stderr; SIGHUP opens it again'],
-] as const;
+];
 
 const words = (path: string): string[] =>
   path
@@ -49,16 +52,18 @@ const option = (
   type: SettingOption['type'],
   description: string,
   path: string | null,
+  given?: string,
 ): SettingOption => ({
   path,
+  default: given,
   flag: words(name).join('-'),
   variable: `MOTYA_${words(name).join('_').toUpperCase()}`,
   type,
   description,
 });
 
-export const settingOptions: readonly SettingOption[] = table.map(([path, type, text]) =>
-  option(path, type, text, path),
+export const settingOptions: readonly SettingOption[] = table.map(([path, type, text, given]) =>
+  option(path, type, text, path, given),
 );
 
 export const configOption = option('config', 'path', 'Settings file (default: motya.yaml, where there is one)', null);
@@ -71,22 +76,28 @@ export const upgradeOption = option(
 
 const allOptions: readonly SettingOption[] = [configOption, upgradeOption, ...settingOptions];
 
-/** Variables that Motya's own processes set for each other: no settings, and no mistakes either. */
-const internalVariables = new Set(['MOTYA_WORKER', 'MOTYA_READY_FD']);
+/** Variables that Motya's own processes set for each other and for programs: no settings, and no mistakes either. */
+const ownVariables = new Set([
+  'MOTYA_WORKER',
+  'MOTYA_READY_FD',
+  'MOTYA_SERVICE',
+  'MOTYA_WORKER_INDEX',
+  'MOTYA_GENERATION',
+]);
 
 /** `MOTYA_…` variables that mean nothing, sorted. */
 export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   const known = new Set(allOptions.map(({ variable }) => variable));
   return Object.keys(env)
-    .filter((name) => name.startsWith('MOTYA_') && !known.has(name) && !internalVariables.has(name))
+    .filter((name) => name.startsWith('MOTYA_') && !known.has(name) && !ownVariables.has(name))
     .sort();
 }
 
 /** @throws {TypeError} when the table does not have the path: the schema and the table have drifted apart. */
-export function descriptionOf(path: string): string {
+export function optionAt(path: string): SettingOption {
   const found = settingOptions.find((candidate) => candidate.path === path);
   if (found === undefined) throw new TypeError(`no option describes ${path}`);
-  return found.description;
+  return found;
 }
 
 /**
@@ -96,12 +107,13 @@ export function descriptionOf(path: string): string {
 export function yargsOptions(flags?: readonly string[]): Record<string, Options> {
   const chosen = flags === undefined ? allOptions : allOptions.filter(({ flag }) => flags.includes(flag));
   return Object.fromEntries(
-    chosen.map(({ flag, type, description }) => [
+    chosen.map(({ flag, type, description, default: given }) => [
       flag,
       {
         type: type === 'boolean' ? 'boolean' : 'string',
         description,
         requiresArg: type !== 'boolean',
+        ...(given === undefined ? {} : { defaultDescription: given }),
       } satisfies Options,
     ]),
   );

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MOST_WORKERS } from '../limits.js';
-import { descriptionOf } from './options.js';
+import { optionAt } from './options.js';
 import {
   durationForm,
   durationPattern,
@@ -30,6 +30,10 @@ function parsed<In, Out>(parse: (value: In) => Out): (value: In, context: z.Refi
     }
   };
 }
+
+const descriptionOf = (path: string): string => optionAt(path).description;
+/** The default that the command's help shows too. */
+const defaultOf = (path: string): string => optionAt(path).default ?? '';
 
 const text = () => z.string({ error: 'must be a text' });
 const filled = () => text().min(1, 'must not be empty');
@@ -131,9 +135,9 @@ export const settingsObject = z.strictObject(
     pidfile: filled().optional().describe(descriptionOf('pidfile')),
     upgradeSocket: filled().optional().describe(descriptionOf('upgradeSocket')),
     daemonize: flag().default(false).describe(descriptionOf('daemonize')),
-    drainTimeout: duration().prefault('30s').describe(descriptionOf('drainTimeout')),
-    upgradeWait: duration().prefault('5s').describe(descriptionOf('upgradeWait')),
-    readyTimeout: positiveDuration().prefault('60s').describe(descriptionOf('readyTimeout')),
+    drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
+    upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),
+    readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
     onQuit: choice('start', 'wait').default('start').describe(descriptionOf('onQuit')),
     umask: octal().transform(parseOctal).optional().describe(descriptionOf('umask')),
     log: logObject.prefault({}).describe("The supervisor's own log"),

@@ -3,7 +3,13 @@ import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
 import { native } from '../native.js';
 import { isTrusted } from '../private-socket.js';
-import { type ControlMessage, type ControlShapes, controlCodec, type ListenerStatus, type Summary } from './messages.js';
+import {
+  type ControlMessage,
+  type ControlShapes,
+  controlCodec,
+  type ListenerStatus,
+  type Summary,
+} from './messages.js';
 
 export class NotRunningError extends MotyaError {
   constructor(path: string) {
@@ -17,13 +23,19 @@ export function connectControl(path: string): Channel<ControlShapes> {
   try {
     fd = native.connectPath(path);
   } catch (error) {
-    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw new NotRunningError(path);
-    throw new MotyaError('MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, { cause: error });
+    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED'))
+      throw new NotRunningError(path);
+    throw new MotyaError('MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
   const peer = native.peerCredentials(fd);
   if (isTrusted(peer)) return new Channel(fd, controlCodec);
   native.close(fd);
-  throw new MotyaError('MOTYA_PEER', `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`);
+  throw new MotyaError(
+    'MOTYA_PEER',
+    `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`,
+  );
 }
 
 export interface Status extends Summary {
@@ -77,7 +89,12 @@ export function watchIncumbent(path: string): Promise<Watched> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       channel.close();
-      reject(new MotyaError('MOTYA_WEDGED', `pid ${channel.peer.pid} holds ${path} but does not answer within ${GREETING_MS} ms`));
+      reject(
+        new MotyaError(
+          'MOTYA_WEDGED',
+          `pid ${channel.peer.pid} holds ${path} but does not answer within ${GREETING_MS} ms`,
+        ),
+      );
     }, GREETING_MS);
     const paths: string[] = [];
     let instance: { pid: number; generation: number } | null = null;

@@ -44,7 +44,9 @@ export function launch(
     return { pid, outcome: readOutcome(reader, pid) };
   } catch (error) {
     native.close(reader);
-    throw new StartError('MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, { cause: error });
+    throw new StartError('MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, {
+      cause: error,
+    });
   } finally {
     native.close(stdin);
     native.close(writer);
@@ -64,7 +66,11 @@ function readOutcome(fd: number, pid: number): Promise<Outcome> {
       try {
         resolve(JSON.parse(line) as Outcome);
       } catch {
-        resolve({ ok: false, code: 'MOTYA_DIED', text: `the instance (pid ${pid}) ended without a word; its output says more` });
+        resolve({
+          ok: false,
+          code: 'MOTYA_DIED',
+          text: `the instance (pid ${pid}) ended without a word; its output says more`,
+        });
       }
     });
   });

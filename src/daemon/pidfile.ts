@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { fstatSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
@@ -37,7 +37,9 @@ export class Pidfile {
     try {
       this.#lockFd = native.lockFile(`${this.path}.lock`);
     } catch (error) {
-      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be used: ${reasonOf(error)}`, { cause: error });
+      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be used: ${reasonOf(error)}`, {
+        cause: error,
+      });
     }
     if (this.#lockFd === null) {
       const pid = readPid(this.path);
@@ -66,9 +68,19 @@ export class Pidfile {
     }
   }
 
-  /** Takes the incumbent's lock over; the fd is ours from here. */
+  /**
+   * Takes the incumbent's lock over; the fd is ours from here. When the settings name another pidfile by now, its own lock is
+   * taken instead. @throws {StartError}
+   */
   inherit(lockFd: number): void {
-    this.#lockFd = lockFd;
+    const inherited = fstatSync(lockFd);
+    const wanted = statSync(`${this.path}.lock`, { throwIfNoEntry: false });
+    if (wanted !== undefined && inherited.ino === wanted.ino && inherited.dev === wanted.dev) {
+      this.#lockFd = lockFd;
+      return;
+    }
+    native.close(lockFd);
+    this.acquire();
   }
 
   /** Writes everything but the name, so that {@link publish} cannot fail for a full disk or a missing right. @throws {StartError} */
@@ -76,7 +88,9 @@ export class Pidfile {
     try {
       writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644 });
     } catch (error) {
-      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be written: ${reasonOf(error)}`, { cause: error });
+      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be written: ${reasonOf(error)}`, {
+        cause: error,
+      });
     }
   }
 

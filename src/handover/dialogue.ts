@@ -53,6 +53,8 @@ export class Dialogue {
   /** Tells the peer why and hangs up. */
   abort(txid: string, error: HandoverError): void {
     this.#channel.send({ type: 'ABORT', txid, code: error.code, text: error.message.slice(0, 2000) });
+    // Before the hang-up is noticed: our own end must not look like the peer's death.
+    this.#end(error);
     this.close();
   }
 

@@ -1,7 +1,7 @@
 import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import type { Listener } from '../listeners/ledger.js';
 import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS } from '../limits.js';
+import type { Listener } from '../listeners/ledger.js';
 import { Dialogue } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import { listenerKey } from '../listeners/key.js';
 import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
+import { listenerKey } from '../listeners/key.js';
 import { native } from '../native.js';
 import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
@@ -17,6 +17,8 @@ export interface Taker {
   adopt(listeners: readonly Offered[], lockFd: number): void;
   /** Resolves when every service is ready; rejects with the reason why one never will be. */
   booted(): Promise<{ kept: number; added: number; removed: number }>;
+  /** Rejects when a service breaks after it was ready. */
+  readonly broken: Promise<never>;
   /** Accepts on everything and makes the pidfile its own. */
   goLive(): Promise<void>;
 }
@@ -92,7 +94,7 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     taker.step('ready');
     dialogue.send({ type: 'READY', txid, ...claims });
 
-    const alone = await dialogue.expect(['COMMIT'], COMMIT_MS).then(
+    const alone = await Promise.race([dialogue.expect(['COMMIT'], COMMIT_MS), taker.broken]).then(
       () => false,
       (error: unknown) => {
         if (isGone(error)) return true;

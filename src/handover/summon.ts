@@ -28,7 +28,10 @@ export interface Summons {
 export async function summon(summons: Summons): Promise<{ fd: number; launched: Launched | null }> {
   const { upgradeSocket, mode, cancelled } = summons;
   const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
-    const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([AbortSignal.timeout(ms), cancelled, ...signals]));
+    const fd = await connectUpgradeSocket(
+      upgradeSocket,
+      AbortSignal.any([AbortSignal.timeout(ms), cancelled, ...signals]),
+    );
     cancelled.throwIfAborted();
     return fd;
   };
@@ -38,7 +41,10 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   if (fd === null && summons.announced() !== null) fd = await lookFor(summons.waitMs);
   if (fd !== null) return { fd, launched: null };
   if (mode === 'wait') {
-    throw new HandoverError('MOTYA_NO_SUCCESSOR', `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`);
+    throw new HandoverError(
+      'MOTYA_NO_SUCCESSOR',
+      `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`,
+    );
   }
 
   const launched = summons.launch();
@@ -48,5 +54,8 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
-  throw new HandoverError('MOTYA_NO_SUCCESSOR', `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${summons.ownMs / 1000} s`);
+  throw new HandoverError(
+    'MOTYA_NO_SUCCESSOR',
+    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${summons.ownMs / 1000} s`,
+  );
 }

@@ -87,7 +87,9 @@ function lock(path: string): number {
   try {
     fd = native.lockFile(file);
   } catch (error) {
-    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be made: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
   if (fd === null) {
     const pid = readFileSync(file, 'utf8').trim();
@@ -116,10 +118,15 @@ function tryConnect(path: string): number | null {
     fd = native.connectPath(path);
   } catch (error) {
     if (isSystemError(error) && ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code)) return null;
-    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, { cause: error });
+    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
   const peer = native.peerCredentials(fd);
   if (isTrusted(peer)) return fd;
   native.close(fd);
-  throw new HandoverError('MOTYA_PEER', `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`);
+  throw new HandoverError(
+    'MOTYA_PEER',
+    `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`,
+  );
 }

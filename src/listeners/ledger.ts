@@ -52,6 +52,11 @@ export class Ledger {
     return [...this.#listeners.values()];
   }
 
+  /** Those that no program uses and no setting names: nobody would ever accept on them. */
+  unused(): Listener[] {
+    return this.all().filter((listener) => !listener.declared && listener.claims.size === 0);
+  }
+
   get(key: string): Listener | undefined {
     return this.#listeners.get(key);
   }
@@ -160,10 +165,16 @@ export class Ledger {
 
   #bind(spec: ListenerSpec, alias: string | null): Listener {
     const fd = create(spec);
-    const socket = native.describe(fd);
-    const path = socket.path !== null && socket.path.startsWith('/') ? identify(socket.path) : null;
-    const backlog = spec.backlog ?? DEFAULT_BACKLOG;
-    return this.#enter({ key: listenerKey(socket), fd, socket, backlog, alias, path, inherited: false });
+    try {
+      const socket = native.describe(fd);
+      const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
+      const backlog = spec.backlog ?? DEFAULT_BACKLOG;
+      return this.#enter({ key: listenerKey(socket), fd, socket, backlog, alias, path, inherited: false });
+    } catch (error) {
+      // Two UDP sockets with SO_REUSEADDR may have one address: the kernel lets us bind what we hold already.
+      native.close(fd);
+      throw error;
+    }
   }
 
   #enter(entry: Omit<Listener, 'declared' | 'service' | 'claims'>): Listener {
@@ -207,7 +218,8 @@ function create(spec: ListenerSpec): number {
   try {
     return native.createListener(spec);
   } catch (error) {
-    if (spec.family !== 'unix' || !isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
+    if (spec.family !== 'unix' || !isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path))
+      throw error;
     unlinkSync(spec.path);
     return native.createListener(spec);
   }

@@ -1,6 +1,6 @@
 import { isSystemError } from '../errors.js';
-import type { Ledger, Listener, Refusal } from '../listeners/ledger.js';
 import { RECONNECT_MS } from '../limits.js';
+import type { Ledger, Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from './messages.js';
 
 /** Who asks for listeners: a worker, seen from the gate. */

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { ServiceSettings } from '../config/settings.js';
 import type { WorkerStatus } from '../control/messages.js';
 import { StartError } from '../errors.js';
-import type { Ledger } from '../listeners/ledger.js';
 import { COUNT_MS, FORCE_MS, RESTART_FORGET_MS, RESTART_MAX_MS, RESTART_MS } from '../limits.js';
+import type { Ledger } from '../listeners/ledger.js';
 import type { ListenGate } from './gate.js';
 import type { ConnectionCounts } from './messages.js';
 import { Worker } from './worker.js';
@@ -61,7 +61,13 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   start(): void {
     for (let index = 0; index < this.settings.workers; index++) {
-      this.#slots.push({ worker: this.#spawn(index), restarts: 0, backoffMs: RESTART_MS, timer: null, draining: false });
+      this.#slots.push({
+        worker: this.#spawn(index),
+        restarts: 0,
+        backoffMs: RESTART_MS,
+        timer: null,
+        draining: false,
+      });
     }
   }
 
@@ -118,7 +124,15 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#slots.map(async ({ worker, restarts, draining }) => ({
         pid: worker.hasExited ? null : worker.pid,
         index: worker.index,
-        state: worker.hasExited ? (this.#draining ? 'ended' : 'restarting') : draining ? 'draining' : worker.isReady ? 'ready' : 'starting',
+        state: worker.hasExited
+          ? this.#draining
+            ? 'ended'
+            : 'restarting'
+          : draining
+            ? 'draining'
+            : worker.isReady
+              ? 'ready'
+              : 'starting',
         restarts,
         connections: await countNow(worker),
       })),

@@ -117,8 +117,16 @@ class WorkerLife {
   }
 }
 
+/** Any interval: it is cleared by the signal. */
+const LONG_MS = 1_000_000;
+
 /** As a supervisor would: the program's own clean-up runs. */
 function terminate(): void {
+  if (process.listenerCount('SIGTERM') > 0) {
+    // The signal arrives through the loop, which would not wait for it if nothing else is left to do.
+    const waiting = setInterval(() => {}, LONG_MS);
+    process.once('SIGTERM', () => clearInterval(waiting));
+  }
   process.kill(process.pid, 'SIGTERM');
 }
 

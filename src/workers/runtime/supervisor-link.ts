@@ -46,7 +46,7 @@ export class SupervisorLink {
     this.#channel.send({ type: 'LISTEN', id, request });
     const received = this.#channel.receiveSync((m) => isAnswer(m) && m.id === id, LISTEN_ANSWER_MS);
     if (received === null) answered({ refused: NO_SUPERVISOR });
-    else if (received.message.type === 'PENDING') this.#pending.set(id, answered);
+    else if (received.message.type === 'PENDING') this.#wait(id, answered);
     else answered(toAnswer(received.message, received.fds));
   }
 
@@ -61,15 +61,23 @@ export class SupervisorLink {
   /** Takes the late answers to {@link askListener}. */
   receive(message: WorkerMessage, fds: FdBag): void {
     if (!isAnswer(message)) return;
-    const answered = this.#pending.get(message.id);
+    this.#pending.get(message.id)?.(toAnswer(message, fds));
     this.#pending.delete(message.id);
-    answered?.(toAnswer(message, fds));
   }
 
   /** Nobody will answer any more. */
   lost(): void {
     for (const answered of this.#pending.values()) answered({ refused: NO_SUPERVISOR });
     this.#pending.clear();
+  }
+
+  /** An unanswered `listen()` or `bind()` keeps the process alive, as the answered one will. */
+  #wait(id: number, answered: (answer: ListenAnswer) => void): void {
+    this.hold();
+    this.#pending.set(id, (answer) => {
+      answered(answer);
+      this.letGo();
+    });
   }
 }
 
