@@ -1,6 +1,6 @@
 // A supervisor of your own, in place of `motya start`: node examples/supervise.mjs, then kill -QUIT its pid.
 import { fileURLToPath } from 'node:url';
-import { createLogger, handleSignals, resolveSettings, Supervisor } from 'motya';
+import { createLogger, handleSignals, logEvents, resolveSettings, Supervisor } from 'motya';
 
 const settings = resolveSettings(
   {
@@ -12,7 +12,8 @@ const settings = resolveSettings(
   { cwd: process.cwd(), env: process.env, source: null, upgrade: process.env.MOTYA_UPGRADE === 'true' },
 );
 const log = createLogger(settings.log);
-const supervisor = new Supervisor(settings, log);
+const supervisor = new Supervisor(settings);
+logEvents(supervisor, log);
 handleSignals(supervisor, { reopenLogs: () => log.reopen() });
 
 supervisor.on('serving', ({ generation, listeners }) => {

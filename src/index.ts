@@ -5,5 +5,6 @@ export type { LogSettings, ServiceSettings, Settings } from './config/settings.j
 export { HandoverError, MotyaError, ProtocolError, SettingsError, StartError, type SystemError } from './errors.js';
 export type { Phase } from './handover/phases.js';
 export { createLogger, type InstanceLog, type Logger } from './observe/log.js';
+export { logEvents } from './observe/log-events.js';
 export { handleSignals } from './signals.js';
 export { type Ended, Supervisor, type SupervisorEvents, type Upgraded, type UpgradeOptions } from './supervisor.js';

@@ -1,55 +1,58 @@
 import { EventEmitter } from 'node:events';
 import type { Settings } from './config/settings.js';
 import { NotRunningError, type Watched, watchIncumbent } from './control/client.js';
-import type { ListenerStatus, Result, Summary } from './control/messages.js';
-import { type Controlled, ControlServer, rejection } from './control/server.js';
+import type { Result, Summary } from './control/messages.js';
+import { type Controlled, rejection } from './control/server.js';
 import { typedInvocation } from './daemon/invocation.js';
-import { launch } from './daemon/launch.js';
+import { type Launched, launch } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
-import { Pidfile, readPid } from './daemon/pidfile.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
-import { PEER_GONE, PeerAbort } from './handover/dialogue.js';
+import { holdsLock } from './daemon/pidfile.js';
+import { HandoverError } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
 import { type Phase, PhaseMachine } from './handover/phases.js';
+import { Predecessors } from './handover/predecessors.js';
 import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
-import {
-  ACCEPT_MS,
-  AFTERLIFE_MS,
-  PAUSE_MS,
-  READY_MARGIN_MS,
-  STATS_MS,
-  STATS_SILENCE_MS,
-  STOP_WHILE_DRAINING_MS,
-} from './limits.js';
-import { holderOf } from './listeners/holder.js';
-import { Ledger } from './listeners/ledger.js';
+import { Instance } from './instance.js';
+import { PAUSE_MS, READY_MARGIN_MS, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
 import { native } from './native.js';
-import type { InstanceLog } from './observe/log.js';
+import { listenerStatus, summarize } from './observe/status.js';
 import { VERSION } from './version.js';
-import { Fleet } from './workers/fleet.js';
-import { ListenGate } from './workers/gate.js';
+import type { Fleet } from './workers/fleet.js';
 import { within } from './workers/service.js';
 
 export interface SupervisorEvents {
-  /** A step of the life of this instance (see PHASES): `ms` is how long `from` took. */
-  phase: [step: { from: Phase; to: Phase; ms: number }];
-  /** A successor has booted its programs and waits for the incumbent's listeners. */
-  waiting: [incumbent: { pid: number; generation: number }];
-  /** It accepts connections and is the main process. */
-  serving: [instance: { generation: number; listeners: string[] }];
+  /** Which one this instance is: 1 for a first one, the incumbent's plus 1 for a successor. */
+  generation: [generation: number];
+  /** A step of the life of this instance (see PHASES). `ms`: how long `from` took; `listeners`: how many it holds. */
+  phase: [step: { from: Phase; to: Phase; ms: number; listeners: number }];
+  /** A successor has booted its programs and waits for the listeners of `incumbent` (a pid). */
+  waiting: [wait: { generation: number; incumbent: number; ms: number }];
+  /** It accepts connections on `listeners` (their keys) and is the main process, `ms` after its start. */
+  serving: [instance: { generation: number; listeners: string[]; ms: number }];
+  /** A listener (its key) that the incumbent had and nobody asked for is closed. */
+  removed: [listener: string];
+  /** This incumbent has started a successor (its pid). */
+  successor: [pid: number];
   /** This incumbent has handed over and drains. `gapMs`: how long nobody accepted. */
   handedOver: [handover: { successor: number; gapMs: number }];
+  /** A dry run went as far as READY: `successor` (its pid) could take over. */
+  rehearsed: [successor: number];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
   /** A worker has ended by itself; it is started again after `inMs`. */
   workerExit: [worker: { service: string; index: number; pid: number; reason: string; inMs: number }];
   workerRestart: [worker: { service: string; index: number; pid: number }];
+  /** It stops gracefully, without a successor. */
+  stopping: [];
   /** While it drains, about once a second. `leftMs`: until the rest is closed by force. */
   draining: [progress: { connections: number; leftMs: number }];
-  /** The end. */
+  /** `forced`: connections that had to be closed by force. */
+  drained: [drain: { ms: number; forced: number }];
   ended: [end: Ended];
+  /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */
+  warning: [warning: { event: string; text: string; fields: object }];
 }
 
 export interface Ended {
@@ -75,42 +78,30 @@ export interface UpgradeOptions {
 }
 
 /**
- * One instance of a server: its pidfile, its listeners, its workers; its birth (alone, or from an incumbent), its hand-over to
- * a successor and its graceful drain. Runs no user code.
+ * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
+ * drain. Runs no user code. What it holds, and how that changes hands, is in {@link Instance}.
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly settings: Settings;
-  readonly #log: InstanceLog;
+  readonly #instance: Instance;
   readonly #machine: PhaseMachine;
-  readonly #ledger = new Ledger();
-  readonly #gate: ListenGate;
-  readonly #pidfile: Pidfile;
+  readonly #predecessors = new Predecessors();
   readonly #startedAt = performance.now();
   /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
   readonly #stopping = new AbortController();
   /** Resolved when the drain is to end now. */
   readonly #cut = deferred<void>();
   readonly #ended = deferred<Ended>();
-  /** Instances before this one that still drain, by pid. */
-  readonly #predecessors = new Map<number, Summary['draining'][number]>();
   #generation = 1;
-  #fleet: Fleet | null = null;
-  #control: ControlServer | null = null;
-  #drainDeadline = 0;
+  #drainDeadline = Number.POSITIVE_INFINITY;
   #lastUpgrade: Summary['lastUpgrade'] = null;
 
-  constructor(settings: Settings, log: InstanceLog) {
+  constructor(settings: Settings) {
     super();
     this.settings = settings;
-    this.#log = log;
-    this.#gate = new ListenGate(this.#ledger, { open: !settings.upgrade });
-    this.#pidfile = new Pidfile(settings.pidfile);
+    this.#instance = new Instance(settings, this.#controlled());
     this.#machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
-      const listeners = this.#ledger.size;
-      // The ends of a life have lines of their own.
-      const level = from === 'starting' || to === 'ended' ? 'debug' : 'info';
-      this.#log[level](`${from} → ${to} after ${round(ms)} ms`, { event: 'phase', from, to, ms: round(ms), listeners });
-      this.emit('phase', { from, to, ms });
+      this.emit('phase', { from, to, ms, listeners: this.#instance.ledger.size });
     });
   }
 
@@ -136,20 +127,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       if (this.settings.runtimeFolder !== null) ensureRuntimeFolder(this.settings.runtimeFolder);
       await (this.settings.upgrade ? this.#startAsSuccessor() : this.#startAsFirst());
     } catch (error) {
-      await this.#abandon();
+      this.#machine.step('failed');
+      await this.#instance.abandon();
       throw error;
     }
-    const listeners = this.#ledger.all().map((listener) => listener.key);
-    const ms = round(performance.now() - this.#startedAt);
-    const fields = {
-      event: 'serving',
-      pid: process.pid,
-      generation: this.#generation,
-      listeners: listeners.length,
-      ms,
-    };
-    this.#log.info(`generation ${this.#generation} (pid ${process.pid}) serves on ${summaryOf(listeners)}`, fields);
-    this.emit('serving', { generation: this.#generation, listeners });
+    const listeners = this.#instance.ledger.all().map((listener) => listener.key);
+    this.emit('serving', { generation: this.#generation, listeners, ms: this.#age });
     // Told to stop while COMMIT and LIVE were on their way.
     if (this.#stopping.signal.aborted) void this.#stopServing();
   }
@@ -161,7 +144,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async upgrade({ dryRun = false, mode = this.settings.onQuit }: UpgradeOptions = {}): Promise<Upgraded> {
     if (!this.#machine.can('quit')) {
       const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over now: it is ${this.phase}`);
-      this.#log.warn(busy.message, { event: 'busy', phase: this.phase });
+      this.#warn('busy', busy.message);
       throw busy;
     }
     this.#machine.step('quit');
@@ -171,49 +154,34 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         mode,
         waitMs: this.settings.upgradeWait,
         ownMs: this.settings.readyTimeout,
-        announced: () => this.#control?.watcher ?? null,
+        announced: () => this.#instance.control?.watcher ?? null,
         launch: () => this.#launchSuccessor(),
         cancelled: this.#stopping.signal,
       });
+      const pid = launched?.pid ?? native.peerCredentials(fd).pid;
       this.#machine.step('connected');
-      const successor = native.peerCredentials(fd).pid;
       const handed = await handOver(fd, {
         pid: process.pid,
         generation: this.#generation,
-        listeners: () => this.#ledger.all(),
-        lockFd: this.#pidfile.lockFd,
+        listeners: () => this.#instance.ledger.all(),
+        lockFd: this.#instance.pidfile.lockFd,
         readyMs: this.settings.readyTimeout + READY_MARGIN_MS,
         cancelled: this.#stopping.signal,
         dryRun,
         step: (event) => this.#machine.step(event),
-        pause: async () => {
-          const paused = await within(
-            PAUSE_MS,
-            this.#running.pause().then(() => true),
-          );
-          if (paused === null) this.#log.warn('a worker has not stopped accepting: it is busy', { event: 'busy' });
-        },
+        pause: () => this.#pause(),
       });
-      const pid = launched?.pid ?? successor;
       const generation = this.#generation + 1;
       if (handed === 'dry-run') {
         this.#machine.step('failed');
-        this.#log.info(`dry run: pid ${pid} could take over`, { event: 'dry-run', successor: pid });
+        this.emit('rehearsed', pid);
         return { pid, generation, gapMs: null };
       }
       void this.#drainAway(handed);
       return { pid, generation, gapMs: handed.gapMs };
     } catch (error) {
       const failure = HandoverError.from(error);
-      if (this.phase === 'stopping') throw failure;
-      this.#control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
-      await this.#resume();
-      this.#lastUpgrade = { ok: false, code: failure.code, text: failure.message, at: new Date().toISOString() };
-      this.#log.error(`the upgrade failed, generation ${this.#generation} serves on: ${failure.message}`, {
-        event: 'rejected',
-        code: failure.code,
-      });
-      this.emit('rejected', failure);
+      if (this.phase !== 'stopping') await this.#serveOn(failure);
       throw failure;
     }
   }
@@ -223,13 +191,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * hand-over the drain is only shortened.
    */
   stop({ now = false }: { now?: boolean } = {}): void {
-    if (now || this.#stopping.signal.aborted) this.#cut.resolve();
-    if (this.#stopping.signal.aborted) return;
-    const stop = new HandoverError('MOTYA_STOPPING', `pid ${process.pid} was told to stop`);
-    this.#stopping.abort(stop);
-    // Too late to take it back: the successor may be live already. The drain that follows is short.
-    if (this.phase === 'committed') return;
+    const again = this.#stopping.signal.aborted;
+    if (now || again) this.#cut.resolve();
+    if (again) return;
+    this.#stopping.abort(new HandoverError('MOTYA_STOPPING', `pid ${process.pid} was told to stop`));
     if (this.phase === 'draining') this.#shortenDrain();
+    // In other phases it is too late to take back what runs, or what runs has heard the signal.
     else if (this.#machine.can('stop')) void this.#stopServing();
   }
 
@@ -237,38 +204,37 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   redirectOutput(fd: number): void {
     native.redirect(fd, 1);
     native.redirect(fd, 2);
-    this.#fleet?.redirectOutput(fd);
+    this.#instance.fleet.redirectOutput(fd);
   }
 
   async #startAsFirst(): Promise<void> {
-    this.#log.generation = this.#generation;
-    this.#pidfile.acquire();
-    this.#pidfile.prepare();
+    this.emit('generation', this.#generation);
     const fleet = this.#makeFleet({ accepting: true });
-    this.#declareListeners();
+    this.#instance.found();
     fleet.start();
     await this.#unlessStopped(fleet.ready());
-    this.#control = new ControlServer(this.settings.controlSocket, this.#controlled());
-    this.#becomeMain(fleet);
+    this.#instance.becomeMain();
     this.#machine.step('ready');
   }
 
   async #startAsSuccessor(): Promise<void> {
     const watched = await this.#findIncumbent();
     this.#generation = watched.generation + 1;
-    this.#log.generation = this.#generation;
-    this.#gate.expectPaths(watched.paths);
-    const warn = (text: string, fields: object): void => this.#log.warn(text, { event: 'peer', ...fields });
+    this.emit('generation', this.#generation);
+    this.#instance.gate.expectPaths(watched.paths);
+    const warn = (text: string, fields: object): void => this.#warn('peer', text, fields);
     const socket = new UpgradeSocket(this.settings.upgradeSocket, { pid: process.pid, version: VERSION, warn });
     try {
       const fleet = this.#makeFleet({ accepting: false });
       fleet.start();
       // A program that cannot start ends the wait; one that has booted changes nothing about it.
-      const broken = fleet.booted().then(() => this.#announceWaiting(watched));
-      const offer = await this.#unlessStopped(
-        Promise.race([socket.offer, orphaned(watched), fleet.failed, broken.then(() => new Promise<never>(() => {}))]),
-      );
-      await (offer === null ? this.#goLiveAlone(watched, fleet) : this.#takeOver(offer, fleet));
+      const broken = fleet.booted().then(() => {
+        if (this.phase !== 'waiting') return;
+        this.emit('waiting', { generation: this.#generation, incumbent: watched.pid, ms: this.#age });
+      });
+      const never = broken.then(() => new Promise<never>(() => {}));
+      const offer = await this.#unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+      await (offer === null ? this.#replaceDead(watched, fleet) : this.#takeOver(offer, fleet));
     } finally {
       watched.close();
       socket.close();
@@ -277,104 +243,70 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #takeOver(offer: Offer, fleet: Fleet): Promise<void> {
     this.#machine.step('contacted');
-    // From COMMIT on there is one way back only, the incumbent's; so a stop waits until it is decided.
+    const { signal } = this.#stopping;
+    // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
     const cancel = (): void => {
-      if (this.phase !== 'taking') offer.dialogue.abort(offer.txid, this.#stopping.signal.reason as HandoverError);
+      if (this.phase !== 'taking') offer.dialogue.abort(offer.txid, signal.reason as HandoverError);
     };
-    this.#stopping.signal.addEventListener('abort', cancel);
+    signal.addEventListener('abort', cancel);
     try {
       const how = await takeOver(offer, {
-        pid: process.pid,
-        version: VERSION,
         step: (event) => this.#machine.step(event),
-        adopt: (listeners, lockFd) => {
-          this.#pidfile.inherit(lockFd);
-          this.#adopt(listeners);
-        },
+        adopt: (listeners, lockFd) => this.#instance.adopt(listeners, lockFd),
         broken: fleet.failed,
         booted: async () => {
           await this.#unlessStopped(fleet.ready());
-          return this.#claims();
+          return this.#instance.claims();
         },
-        goLive: () => this.#goLive(fleet),
+        goLive: () => this.#goLive(),
       });
-      if (how === 'alone') {
-        this.#log.warn(`the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`, {
-          event: 'alone',
-        });
-      } else {
-        void this.#followDrain(offer);
-      }
+      if (how === 'handed-over') void this.#followDrain(offer);
+      else
+        this.#warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
     } finally {
-      this.#stopping.signal.removeEventListener('abort', cancel);
+      signal.removeEventListener('abort', cancel);
     }
   }
 
-  /** The incumbent died before its listeners were here: they are bound anew. Clients are refused until then. */
-  async #goLiveAlone(watched: Watched, fleet: Fleet): Promise<void> {
+  /** The incumbent died before its listeners were here. Clients are refused until they are bound anew. */
+  async #replaceDead(watched: Watched, fleet: Fleet): Promise<void> {
     this.#machine.step('incumbentGone');
-    this.#log.warn(`the incumbent (pid ${watched.pid}) died; its listeners are bound anew`, { event: 'alone' });
-    await this.#pidfile.acquireAfterDeath(AFTERLIFE_MS);
-    this.#declareListeners();
-    this.#gate.openAfterDeath(AFTERLIFE_MS);
+    this.#warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
+    await this.#instance.replaceDead();
     await this.#unlessStopped(fleet.ready());
-    await this.#goLive(fleet);
+    await this.#goLive();
     this.#machine.step('live');
   }
 
-  #adopt(listeners: Offer['listeners']): void {
-    const [...rest] = listeners;
-    try {
-      for (let next = rest.shift(); next !== undefined; next = rest.shift()) this.#ledger.inherit(next.fd, next.entry);
-    } finally {
-      for (const { fd } of rest) native.close(fd);
+  async #goLive(): Promise<void> {
+    for (const key of await this.#instance.goLive()) this.emit('removed', key);
+  }
+
+  async #pause(): Promise<void> {
+    const paused = this.#instance.fleet.pause().then(() => true);
+    if ((await within(PAUSE_MS, paused)) === null) this.#warn('busy', 'a worker has not stopped accepting: it is busy');
+  }
+
+  /** After a hand-over that did not happen. */
+  async #serveOn(failure: HandoverError): Promise<void> {
+    this.#instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
+    this.#machine.step('failed');
+    if (this.phase === 'resuming') {
+      await this.#instance.takeBack();
+      this.#machine.step('resumed');
     }
-    this.#pidfile.prepare();
-    this.#control = new ControlServer(this.settings.controlSocket, this.#controlled());
-    this.#declareListeners();
-    this.#gate.open();
-  }
-
-  async #goLive(fleet: Fleet): Promise<void> {
-    this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled());
-    const accepting = Promise.race([fleet.accept(), fleet.failed]).then(() => true);
-    const accepted = await within(ACCEPT_MS, accepting);
-    if (accepted === null) throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
-    this.#becomeMain(fleet);
-    for (const listener of this.#ledger.unused()) {
-      this.#log.info(`${listener.key} is not used any more`, { event: 'removed', listener: listener.key });
-      this.#ledger.remove(listener, { unlink: true });
-    }
-  }
-
-  #becomeMain(fleet: Fleet): void {
-    fleet.keepAlive();
-    this.#pidfile.publish();
-    this.#control?.publish();
-  }
-
-  #claims(): { kept: number; added: number; removed: number } {
-    const all = this.#ledger.all();
-    const added = all.filter((listener) => !listener.inherited).length;
-    const removed = this.#ledger.unused().length;
-    return { kept: all.length - added - removed, added, removed };
+    this.#lastUpgrade = { ok: false, code: failure.code, text: failure.message, at: new Date().toISOString() };
+    this.emit('rejected', failure);
+    if (this.#stopping.signal.aborted) void this.#stopServing();
   }
 
   /** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
   async #drainAway({ dialogue, txid, successor, gapMs }: HandedOver): Promise<void> {
-    this.#log.info(`pid ${successor} serves; ${gapMs.toFixed(1)} ms without accepting`, {
-      event: 'handover',
-      successor,
-      gapMs: round(gapMs),
-    });
     this.emit('handedOver', { successor, gapMs });
-    this.#ledger.removeAll({ unlink: false });
-    // It names the successor by now; if it still names us, the successor has another one.
-    this.#pidfile.release();
-    this.#control?.close();
+    this.#instance.giveAway();
     if (this.#stopping.signal.aborted) this.#shortenDrain();
-    const forced = await this.#drain((connections, left) => {
-      dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left) });
+    const forced = await this.#drain((connections, leftMs) => {
+      dialogue.send({ type: 'STATS', txid, connections, left: Math.round(leftMs) });
     });
     dialogue.send({ type: 'BYE', txid, forced });
     dialogue.close();
@@ -383,21 +315,21 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #stopServing(): Promise<void> {
     this.#machine.step('stop');
-    this.#log.info(`pid ${process.pid} stops`, { event: 'stopping' });
-    this.#control?.dismissWatchers('the incumbent was stopped; there is nothing to take over');
-    await within(PAUSE_MS, this.#running.pause());
-    this.#ledger.removeAll({ unlink: true });
+    this.emit('stopping');
+    this.#instance.control?.dismissWatchers('the incumbent was stopped; there is nothing to take over');
+    await this.#pause();
+    this.#instance.ledger.removeAll({ unlink: true });
     const forced = await this.#drain(() => {});
-    this.#pidfile.release();
-    this.#control?.close();
+    this.#instance.close();
     this.#finish({ reason: 'stopped', forced });
   }
 
   /** @returns how many connections were closed by force. */
   async #drain(progress: (connections: number, leftMs: number) => void): Promise<number> {
-    const fleet = this.#running;
+    const { fleet } = this.#instance;
+    const started = performance.now();
     const longest = Math.max(...this.settings.services.map((service) => service.drainTimeout));
-    this.#drainDeadline = performance.now() + longest;
+    this.#drainDeadline = Math.min(this.#drainDeadline, started + longest);
     const tell = async (): Promise<void> => {
       const connections = await fleet.connections();
       const leftMs = Math.max(0, this.#drainDeadline - performance.now());
@@ -406,12 +338,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);
-    const started = performance.now();
     const forced = await fleet.drain(this.#cut.promise);
     clearInterval(timer);
-    const ms = round(performance.now() - started);
-    const how = forced === 0 ? 'every connection ended by itself' : `${forced} connections were closed by force`;
-    this.#log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms, forced });
+    this.emit('drained', { ms: performance.now() - started, forced });
     return forced;
   }
 
@@ -422,219 +351,112 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   #finish(end: Ended): void {
     this.#machine.step('drained');
-    this.#control?.disconnect();
-    this.#log.info(`pid ${process.pid} ends (${end.reason})`, { event: 'ended', ...end });
+    this.#instance.control?.disconnect();
     this.emit('ended', end);
     this.#ended.resolve(end);
   }
 
-  /** After a failed hand-over: accepts again, and takes back what the successor may have taken already. */
-  async #resume(): Promise<void> {
-    if (!this.#machine.can('failed')) return;
-    this.#machine.step('failed');
-    if (this.phase !== 'resuming') return;
-    await within(ACCEPT_MS, this.#running.accept());
-    if (!this.#pidfile.isOurs) this.#pidfile.publish();
-    if (this.#control !== null && !this.#control.isPublished) {
-      this.#control.close();
-      this.#control = new ControlServer(this.settings.controlSocket, this.#controlled());
-      this.#control.publish();
-    }
-    this.#machine.step('resumed');
-    if (this.#stopping.signal.aborted) void this.#stopServing();
-  }
-
-  /** A start that failed: what was bound goes, what the incumbent gave stays its own. */
-  async #abandon(): Promise<void> {
-    this.#machine.step('failed');
-    this.#ledger.abandonAll();
-    this.#control?.close();
-    this.#control?.disconnect();
-    this.#cut.resolve();
-    await this.#fleet?.drain(this.#cut.promise);
-    this.#pidfile.letGo();
-  }
-
-  /** Watches the predecessor's drain until its BYE, for status; and heeds an ABORT that crossed our LIVE. */
-  async #followDrain({ dialogue, incumbent, generation }: Offer): Promise<void> {
-    const entry = { pid: incumbent, generation, connections: 0, left: 0 };
-    this.#predecessors.set(incumbent, entry);
-    try {
-      for (;;) {
-        const { message } = await dialogue.expect(['STATS', 'BYE'], STATS_SILENCE_MS);
-        if (message.type === 'BYE') return;
-        Object.assign(entry, { connections: message.connections, left: message.left });
-      }
-    } catch (error) {
-      if (error instanceof PeerAbort) {
-        this.#log.error(`the incumbent took the hand-over back: ${error.message}`, {
-          event: 'taken-back',
-          code: error.code,
-        });
-        this.stop();
-      } else if ((error as HandoverError).code !== PEER_GONE) {
-        this.#log.warn(`generation ${generation} is not heard of any more: ${reasonOf(error)}`, { event: 'peer' });
-      }
-    } finally {
-      this.#predecessors.delete(incumbent);
-      dialogue.close();
-    }
+  /** For status; and heeds a predecessor that takes the hand-over back. */
+  async #followDrain(offer: Offer): Promise<void> {
+    const takenBack = await this.#predecessors.follow(offer, (text) => this.#warn('peer', text));
+    if (takenBack === null) return;
+    this.#warn('taken-back', `the incumbent took the hand-over back: ${takenBack.message}`, { code: takenBack.code });
+    this.stop();
   }
 
   async #findIncumbent(): Promise<Watched> {
+    const { pidfile, upgradeSocket, controlSocket } = this.settings;
     try {
-      return await watchIncumbent(this.settings.controlSocket);
+      return await watchIncumbent(controlSocket);
     } catch (error) {
       if (!(error instanceof NotRunningError)) throw error;
-      throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', this.#nothingToUpgrade(), { cause: error });
+      const holder = holdsLock(pidfile);
+      const text =
+        holder === null
+          ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
+          : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same`;
+      throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
     }
-  }
-
-  #nothingToUpgrade(): string {
-    const { pidfile, upgradeSocket } = this.settings;
-    // The lock tells whether the pidfile's instance lives, not the file itself. Taking it for a moment hurts nobody.
-    const lockFd = native.lockFile(`${pidfile}.lock`);
-    if (lockFd === null) {
-      return `pid ${readPid(pidfile)} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same`;
-    }
-    native.close(lockFd);
-    return `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`;
-  }
-
-  #announceWaiting(watched: Watched): void {
-    if (this.phase !== 'waiting') return;
-    const { pid, generation } = watched;
-    const ms = round(performance.now() - this.#startedAt);
-    this.#log.info(
-      `generation ${this.#generation} (pid ${process.pid}) is booted and waits for generation ${generation}: kill -QUIT ${pid}`,
-      { event: 'waiting', pid: process.pid, incumbent: pid, generation: this.#generation, ms },
-    );
-    this.emit('waiting', { pid, generation });
   }
 
   #makeFleet(options: { accepting: boolean }): Fleet {
-    const context = {
-      generation: this.#generation,
-      ledger: this.#ledger,
-      gate: this.#gate,
-      readyMs: this.settings.readyTimeout,
-    };
-    this.#fleet = new Fleet(this.settings.services, context, options);
-    for (const service of this.#fleet.services) {
+    const fleet = this.#instance.makeFleet(this.#generation, options);
+    for (const service of fleet.services) {
       service.on('crash', ({ pid, index }, reason, inMs) => {
-        const worker = { service: service.name, index, pid, reason, inMs };
-        this.#log.error(
-          `worker ${index} of ${service.name} (pid ${pid}) ended: ${reason}; it starts again in ${inMs} ms`,
-          {
-            event: 'worker-exit',
-            ...worker,
-          },
-        );
-        this.emit('workerExit', worker);
+        this.emit('workerExit', { service: service.name, index, pid, reason, inMs });
       });
       service.on('restart', ({ pid, index }) => {
-        const worker = { service: service.name, index, pid };
-        this.#log.info(`worker ${index} of ${service.name} is started again (pid ${pid})`, {
-          event: 'worker-restart',
-          ...worker,
-        });
-        this.emit('workerRestart', worker);
+        this.emit('workerRestart', { service: service.name, index, pid });
       });
     }
-    return this.#fleet;
+    return fleet;
   }
 
-  #declareListeners(): void {
-    for (const service of this.settings.services) {
-      for (const spec of service.listeners) {
-        try {
-          this.#ledger.declare(service.name, spec);
-        } catch (error) {
-          if (!isSystemError(error)) throw error;
-          const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
-          const by = holder === null ? '' : `, by ${holder}`;
-          throw new StartError('MOTYA_LISTEN', `service ${service.name}: ${reasonOf(error)}${by}`, { cause: error });
-        }
-      }
-    }
-  }
-
-  #launchSuccessor(): ReturnType<typeof launch> {
+  #launchSuccessor(): Launched {
     const launched = launch(typedInvocation(), { env: { ...process.env, MOTYA_UPGRADE: 'true' }, output: 'inherit' });
-    this.#log.info(`started a successor (pid ${launched.pid})`, { event: 'successor', successor: launched.pid });
+    this.emit('successor', launched.pid);
     return launched;
   }
 
   #controlled(): Controlled {
+    const generation = (): number => this.#generation;
     return {
-      generation: this.#generation,
-      summary: () => this.#summary(),
-      listeners: () => this.#listenerStatus(),
-      stop: (options) => this.stop(options),
-      warn: (text, fields) => this.#log.warn(text, { event: 'peer', ...fields }),
-      upgrade: async ({ dryRun }, progress): Promise<Omit<Result, 'type'>> => {
-        const tell = ({ from, ms }: { from: Phase; ms: number }): void => progress(from, ms);
-        this.on('phase', tell);
-        try {
-          const { pid, generation, gapMs } = await this.upgrade({ dryRun, mode: 'now' });
-          if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
-          const gapMicros = Math.round(gapMs * 1000);
-          return {
-            ok: true,
-            code: 'MOTYA_LIVE',
-            text: `generation ${generation} (pid ${pid}) serves`,
-            pid,
-            generation,
-            gapMicros,
-          };
-        } catch (error) {
-          return rejection(error);
-        } finally {
-          this.off('phase', tell);
-        }
+      get generation() {
+        return generation();
       },
+      summary: () =>
+        summarize(this.#instance, {
+          generation: this.#generation,
+          phase: this.phase,
+          uptime: Math.round(this.#age),
+          draining: this.#predecessors.all(),
+          lastUpgrade: this.#lastUpgrade,
+        }),
+      listeners: () => listenerStatus(this.#instance),
+      stop: (options) => this.stop(options),
+      warn: (text, fields) => this.#warn('peer', text, fields),
+      upgrade: (options, progress) => this.#upgradeForCommand(options, progress),
     };
   }
 
-  async #summary(): Promise<Summary> {
-    return {
-      name: this.settings.name,
-      pid: process.pid,
-      generation: this.#generation,
-      version: VERSION,
-      phase: this.phase,
-      uptime: round(performance.now() - this.#startedAt),
-      services: await (this.#fleet?.status() ?? []),
-      draining: [...this.#predecessors.values()],
-      lastUpgrade: this.#lastUpgrade,
-      pidfile: this.settings.pidfile,
-      upgradeSocket: this.settings.upgradeSocket,
-    };
-  }
-
-  #listenerStatus(): ListenerStatus[] {
-    return this.#ledger.all().map(({ key, service, backlog, inherited, declared, fd, socket }) => {
-      const tcp = socket.family !== 'unix' && socket.type === 'stream';
-      return { key, service, backlog, inherited, declared, waiting: tcp ? native.queueLength(fd).waiting : null };
-    });
+  async #upgradeForCommand(
+    { dryRun }: { dryRun: boolean },
+    progress: (phase: string, ms: number) => void,
+  ): Promise<Omit<Result, 'type'>> {
+    const tell = ({ from, ms }: { from: Phase; ms: number }): void => progress(from, ms);
+    this.on('phase', tell);
+    try {
+      const { pid, generation, gapMs } = await this.upgrade({ dryRun, mode: 'now' });
+      if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
+      const text = `generation ${generation} (pid ${pid}) serves`;
+      return { ok: true, code: 'MOTYA_LIVE', text, pid, generation, gapMicros: Math.round(gapMs * 1000) };
+    } catch (error) {
+      return rejection(error);
+    } finally {
+      this.off('phase', tell);
+    }
   }
 
   async #unlessStopped<T>(promise: Promise<T>): Promise<T> {
     const { signal } = this.#stopping;
     signal.throwIfAborted();
-    const { promise: stopped, reject } = deferred<never>();
-    const stop = (): void => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
+    const stopped = deferred<never>();
+    const stop = (): void => stopped.reject(signal.reason);
+    signal.addEventListener('abort', stop);
     try {
-      return await Promise.race([promise, stopped]);
+      return await Promise.race([promise, stopped.promise]);
     } finally {
       signal.removeEventListener('abort', stop);
     }
   }
 
-  get #running(): Fleet {
-    if (this.#fleet === null) throw new MotyaError('MOTYA_PHASE', 'nothing has been started');
-    return this.#fleet;
+  /** ms since the start. */
+  get #age(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  #warn(event: string, text: string, fields: object = {}): void {
+    this.emit('warning', { event, text, fields });
   }
 }
 
@@ -652,15 +474,7 @@ function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reje
     resolve = done;
     reject = fail;
   });
+  // Whoever waits for it is told; nobody has to wait.
   promise.catch(() => {});
   return { promise, resolve, reject };
-}
-
-function round(ms: number): number {
-  return Math.round(ms);
-}
-
-function summaryOf(keys: readonly string[]): string {
-  const shown = keys.slice(0, 3).join(', ');
-  return keys.length === 0 ? 'no listener' : keys.length <= 3 ? shown : `${shown} and ${keys.length - 3} more`;
 }

@@ -34,6 +34,7 @@ export default command;
 async function run(settings: Settings): Promise<number> {
   const { report, takeReportPipe } = await import('../daemon/launch.js');
   const { createLogger } = await import('../observe/log.js');
+  const { logEvents } = await import('../observe/log-events.js');
   const { Supervisor } = await import('../supervisor.js');
   const { handleSignals } = await import('../signals.js');
   const { MotyaError, reasonOf } = await import('../errors.js');
@@ -43,7 +44,8 @@ async function run(settings: Settings): Promise<number> {
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log);
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
-  const supervisor = new Supervisor(settings, log);
+  const supervisor = new Supervisor(settings);
+  logEvents(supervisor, log);
   handleSignals(supervisor, {
     reopenLogs: () => {
       log.reopen();

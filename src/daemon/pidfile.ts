@@ -14,6 +14,18 @@ export function readPid(path: string): number | null {
   }
 }
 
+/** Who lives behind a pidfile, in words (`pid 12`), or null when nobody does: the lock decides, not the file. */
+export function holdsLock(path: string): string | null {
+  // Taken for a moment: a start in that very moment would be refused wrongly, and succeed when tried again.
+  const lockFd = native.lockFile(`${path}.lock`);
+  if (lockFd !== null) {
+    native.close(lockFd);
+    return null;
+  }
+  const pid = readPid(path);
+  return pid === null ? 'another instance' : `pid ${pid}`;
+}
+
 /**
  * The pidfile and the lock beside it (`<path>.lock`). The lock says that an instance lives: the kernel frees it with the last
  * process that holds the open file, and a hand-over passes that file on, so at no moment can a third instance slip in.

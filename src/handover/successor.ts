@@ -10,8 +10,6 @@ import type { PhaseEvent } from './phases.js';
 
 /** What the hand-over needs of the instance that takes. */
 export interface Taker {
-  readonly pid: number;
-  readonly version: string;
   step(event: PhaseEvent): void;
   /** Takes the fds over (also when it throws) and lets the booting services have them. */
   adopt(listeners: readonly Offered[], lockFd: number): void;
@@ -42,7 +40,7 @@ export interface Offer {
  * The first half of the successor's side, the mirror image of ./incumbent.ts: greets whoever has connected and receives.
  * @throws {HandoverError} the peer was told why and has been hung up on; nothing of it is left here.
  */
-export async function receiveOffer(fd: number, taker: Pick<Taker, 'pid' | 'version'>): Promise<Offer> {
+export async function receiveOffer(fd: number, taker: { pid: number; version: string }): Promise<Offer> {
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
   const txid = randomUUID();
   const listeners: Offered[] = [];

@@ -1,28 +1,33 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { ListenerSpec } from '../native.js';
+import type { ListenRequest } from '../workers/messages.js';
 
 /**
  * Who listens at an address, for an error message: `pid 123 (nginx)`, or null when it cannot be told (another user's process,
  * another network namespace). Read from /proc (proc(5)).
  */
-export function holderOf(spec: ListenerSpec): string | null {
+export function holderOf(wanted: ListenerSpec | ListenRequest): string | null {
   try {
-    const inodes = new Set(spec.family === 'unix' ? unixInodes(spec.path) : inetInodes(spec));
+    const inodes = new Set('path' in wanted ? unixInodes(wanted.path) : inetInodes(wanted.port, isUdp(wanted)));
     return inodes.size === 0 ? null : processWith(inodes);
   } catch {
     return null;
   }
 }
 
+function isUdp(wanted: ListenerSpec | ListenRequest): boolean {
+  return 'kind' in wanted ? wanted.kind === 'udp' : wanted.type === 'dgram';
+}
+
 /** The socket's columns in /proc/net/tcp and its kin: `sl local_address rem_address st … inode`. */
-function inetInodes({ type, port }: { type: string; port: number }): string[] {
+function inetInodes(port: number, udp: boolean): string[] {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
-  const tables = type === 'dgram' ? ['udp', 'udp6'] : ['tcp', 'tcp6'];
+  const tables = udp ? ['udp', 'udp6'] : ['tcp', 'tcp6'];
   const LISTEN = '0A';
   return tables
     .flatMap((table) => lines(`/proc/net/${table}`))
     .map((line) => line.trim().split(/\s+/))
-    .filter((columns) => columns[1]?.endsWith(`:${hexPort}`) && (type === 'dgram' || columns[3] === LISTEN))
+    .filter((columns) => columns[1]?.endsWith(`:${hexPort}`) && (udp || columns[3] === LISTEN))
     .map((columns) => columns[9] ?? '');
 }
 

@@ -195,6 +195,11 @@ function requestedKeys(request: Exclude<ListenRequest, { kind: 'unix' }>): strin
   return [inetKey(kind, address.includes(':') ? 'inet6' : 'inet', address, port, v6only)];
 }
 
+/** What a request asks for, as it would be known, for messages. */
+export function nameOf(request: ListenRequest): string {
+  return request.kind === 'unix' ? unixKey(request.path) : (requestedKeys(request)[0] as string);
+}
+
 function aliasOf(service: string, request: Exclude<ListenRequest, { kind: 'unix' }>): string {
   return `${service} ${requestedKeys(request)[0]} #${request.ordinal}`;
 }

@@ -1,6 +1,7 @@
 import { isSystemError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
-import type { Ledger, Listener, Refusal } from '../listeners/ledger.js';
+import { holderOf } from '../listeners/holder.js';
+import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from './messages.js';
 
 /** Who asks for listeners: a worker, seen from the gate. */
@@ -9,7 +10,8 @@ export interface Asker {
   readonly pid: number;
   grant(id: number, listener: Listener): void;
   wait(id: number): void;
-  refuse(id: number, refusal: Refusal): void;
+  /** `where`: the address that was asked for, and who has it where that can be told. */
+  refuse(id: number, refusal: Refusal, where: string): void;
 }
 
 /**
@@ -73,7 +75,7 @@ export class ListenGate {
     try {
       const answer = this.#ledger.claim(asker.service, asker.pid, request);
       if ('fd' in answer) asker.grant(id, answer);
-      else asker.refuse(id, answer);
+      else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) {
@@ -82,7 +84,8 @@ export class ListenGate {
         return;
       }
       const { code, errno, syscall } = error;
-      asker.refuse(id, { code, errno, syscall });
+      const holder = code === 'EADDRINUSE' ? holderOf(request) : null;
+      asker.refuse(id, { code, errno, syscall }, holder === null ? nameOf(request) : `${nameOf(request)} (${holder})`);
     }
   }
 }

@@ -100,8 +100,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.emit('blocked');
   }
 
-  refuse(id: number, refusal: Refusal): void {
-    this.lastRefusal = `${refusal.syscall} ${refusal.code}`;
+  refuse(id: number, refusal: Refusal, where: string): void {
+    this.lastRefusal = `${refusal.syscall} ${refusal.code} ${where}`;
     this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
   }
 

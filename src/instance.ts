@@ -1,0 +1,164 @@
+import type { Settings } from './config/settings.js';
+import { type Controlled, ControlServer } from './control/server.js';
+import { Pidfile } from './daemon/pidfile.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
+import type { Offered } from './handover/successor.js';
+import { ACCEPT_MS, AFTERLIFE_MS } from './limits.js';
+import { holderOf } from './listeners/holder.js';
+import { Ledger } from './listeners/ledger.js';
+import { native } from './native.js';
+import { Fleet } from './workers/fleet.js';
+import { ListenGate } from './workers/gate.js';
+import { within } from './workers/service.js';
+
+/**
+ * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
+ * hands: from nobody, from an incumbent, to a successor, to nobody. When they are made is the Supervisor's business.
+ */
+export class Instance {
+  readonly settings: Settings;
+  readonly ledger = new Ledger();
+  readonly gate: ListenGate;
+  readonly pidfile: Pidfile;
+  readonly #controlled: Controlled;
+  #fleet: Fleet | null = null;
+  #control: ControlServer | null = null;
+
+  constructor(settings: Settings, controlled: Controlled) {
+    this.settings = settings;
+    this.gate = new ListenGate(this.ledger, { open: !settings.upgrade });
+    this.pidfile = new Pidfile(settings.pidfile);
+    this.#controlled = controlled;
+  }
+
+  /** @throws {MotyaError} before {@link makeFleet}. */
+  get fleet(): Fleet {
+    if (this.#fleet === null) throw new MotyaError('MOTYA_PHASE', 'nothing has been started');
+    return this.#fleet;
+  }
+
+  /** Null until this instance is, or is about to be, the main process. */
+  get control(): ControlServer | null {
+    return this.#control;
+  }
+
+  makeFleet(generation: number, options: { accepting: boolean }): Fleet {
+    const { ledger, gate, settings } = this;
+    this.#fleet = new Fleet(settings.services, { generation, ledger, gate, readyMs: settings.readyTimeout }, options);
+    return this.#fleet;
+  }
+
+  /** As a first instance. @throws {StartError} another one runs; a declared listener cannot be bound. */
+  found(): void {
+    this.pidfile.acquire();
+    this.pidfile.prepare();
+    this.#declareListeners();
+  }
+
+  /** The incumbent's lock and listeners become ours, also when this throws; the programs get what they wait for. */
+  adopt(offered: readonly Offered[], lockFd: number): void {
+    const rest = [...offered];
+    try {
+      this.pidfile.inherit(lockFd);
+      for (let next = rest.shift(); next !== undefined; next = rest.shift()) this.ledger.inherit(next.fd, next.entry);
+    } finally {
+      for (const { fd } of rest) native.close(fd);
+    }
+    this.pidfile.prepare();
+    this.#declareListeners();
+    this.#openControl();
+    this.gate.open();
+  }
+
+  /** The incumbent died before its listeners were here: what it held is bound anew. */
+  async replaceDead(): Promise<void> {
+    await this.pidfile.acquireAfterDeath(AFTERLIFE_MS);
+    this.pidfile.prepare();
+    this.#declareListeners();
+    this.#openControl();
+    this.gate.openAfterDeath(AFTERLIFE_MS);
+  }
+
+  /** What became of the incumbent's listeners, once every program has asked for its own. */
+  claims(): { kept: number; added: number; removed: number } {
+    const all = this.ledger.all();
+    const added = all.filter((listener) => !listener.inherited).length;
+    const removed = this.ledger.unused().length;
+    return { kept: all.length - added - removed, added, removed };
+  }
+
+  /**
+   * A successor's programs accept, and it becomes the main process.
+   * @returns the keys of listeners that nobody wants any more; they are closed.
+   */
+  async goLive(): Promise<string[]> {
+    const accepting = Promise.race([this.fleet.accept(), this.fleet.failed]).then(() => true);
+    if ((await within(ACCEPT_MS, accepting)) === null) {
+      throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
+    }
+    this.becomeMain();
+    const unused = this.ledger.unused();
+    for (const listener of unused) this.ledger.remove(listener, { unlink: true });
+    return unused.map((listener) => listener.key);
+  }
+
+  /** Workers that end are started again; the pidfile and the control socket are ours. */
+  becomeMain(): void {
+    this.fleet.keepAlive();
+    this.pidfile.publish();
+    this.#openControl().publish();
+  }
+
+  /** After a failed hand-over: accepts again, and takes back what the successor may have taken already. */
+  async takeBack(): Promise<void> {
+    await within(ACCEPT_MS, this.fleet.accept());
+    if (!this.pidfile.isOurs) this.pidfile.publish();
+    if (this.#control?.isPublished === true) return;
+    this.#control?.close();
+    this.#control = null;
+    this.#openControl().publish();
+  }
+
+  /** After a hand-over: all but the open connections is the successor's. */
+  giveAway(): void {
+    this.ledger.removeAll({ unlink: false });
+    // It names the successor by now; if it still names us, the successor has another one.
+    this.pidfile.release();
+    this.#control?.close();
+  }
+
+  /** At the end of an instance without a successor, when its workers have ended. */
+  close(): void {
+    this.pidfile.release();
+    this.#control?.close();
+  }
+
+  /** After a failed start: what was bound goes, what the incumbent gave stays its own. */
+  async abandon(): Promise<void> {
+    this.ledger.abandonAll();
+    this.#control?.close();
+    this.#control?.disconnect();
+    await this.#fleet?.drain(Promise.resolve());
+    this.pidfile.letGo();
+  }
+
+  #openControl(): ControlServer {
+    this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled);
+    return this.#control;
+  }
+
+  #declareListeners(): void {
+    for (const service of this.settings.services) {
+      for (const spec of service.listeners) {
+        try {
+          this.ledger.declare(service.name, spec);
+        } catch (error) {
+          if (!isSystemError(error)) throw error;
+          const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
+          const by = holder === null ? '' : `, by ${holder}`;
+          throw new StartError('MOTYA_LISTEN', `service ${service.name}: ${reasonOf(error)}${by}`, { cause: error });
+        }
+      }
+    }
+  }
+}

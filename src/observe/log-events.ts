@@ -1,0 +1,96 @@
+import type { HandoverError } from '../errors.js';
+import type { Supervisor } from '../supervisor.js';
+import type { InstanceLog } from './log.js';
+
+/** Keys that a line names one by one; beyond it their number says more. */
+const KEYS_SHOWN = 3;
+
+/** Writes what happens to an instance into its log: a line an event, with durations in ms and counts. */
+export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
+  const pid = process.pid;
+  supervisor.on('generation', (generation) => {
+    log.generation = generation;
+  });
+  supervisor.on('phase', ({ from, to, ms, listeners }) => {
+    // The ends of a life have lines of their own.
+    const level = from === 'starting' || to === 'ended' ? 'debug' : 'info';
+    log[level](`${from} → ${to} after ${round(ms)} ms`, { event: 'phase', from, to, ms: round(ms), listeners });
+  });
+  supervisor.on('waiting', ({ generation, incumbent, ms }) => {
+    log.info(
+      `generation ${generation} (pid ${pid}) is booted and waits for generation ${generation - 1}: kill -QUIT ${incumbent}`,
+      { event: 'waiting', pid, incumbent, ms: round(ms) },
+    );
+  });
+  supervisor.on('serving', ({ generation, listeners, ms }) => {
+    log.info(`generation ${generation} (pid ${pid}) serves on ${namesOf(listeners)}`, {
+      event: 'serving',
+      pid,
+      listeners: listeners.length,
+      ms: round(ms),
+    });
+  });
+  supervisor.on('removed', (listener) => {
+    log.info(`${listener} is not used any more; it is closed`, { event: 'removed', listener });
+  });
+  supervisor.on('successor', (successor) => {
+    log.info(`started a successor (pid ${successor})`, { event: 'successor', successor });
+  });
+  supervisor.on('handedOver', ({ successor, gapMs }) => {
+    log.info(`pid ${successor} serves; nobody accepted for ${gapMs.toFixed(1)} ms`, {
+      event: 'handover',
+      successor,
+      gapMs: Number(gapMs.toFixed(1)),
+    });
+  });
+  supervisor.on('rehearsed', (successor) => {
+    log.info(`dry run: pid ${successor} could take over`, { event: 'dry-run', successor });
+  });
+  supervisor.on('rejected', ({ code, message }: HandoverError) => {
+    log.error(`the upgrade failed, generation ${supervisor.generation} serves on: ${message}`, {
+      event: 'rejected',
+      code,
+    });
+  });
+  supervisor.on('workerExit', ({ service, index, pid, reason, inMs }) => {
+    log.error(`worker ${index} of ${service} (pid ${pid}) ended: ${reason}; it starts again in ${inMs} ms`, {
+      event: 'worker-exit',
+      service,
+      index,
+      worker: pid,
+      reason,
+      inMs,
+    });
+  });
+  supervisor.on('workerRestart', ({ service, index, pid }) => {
+    log.info(`worker ${index} of ${service} is started again (pid ${pid})`, {
+      event: 'worker-restart',
+      service,
+      index,
+      worker: pid,
+    });
+  });
+  supervisor.on('stopping', () => {
+    log.info(`pid ${pid} stops`, { event: 'stopping' });
+  });
+  supervisor.on('drained', ({ ms, forced }) => {
+    const how = forced === 0 ? 'every connection ended by itself' : `${forced} connections were closed by force`;
+    log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
+  });
+  supervisor.on('ended', ({ reason, forced }) => {
+    log.info(`pid ${pid} ends (${reason})`, { event: 'ended', reason, forced });
+  });
+  supervisor.on('warning', ({ event, text, fields }) => {
+    log.warn(text, { event, ...fields });
+  });
+}
+
+function round(ms: number): number {
+  return Math.round(ms);
+}
+
+function namesOf(keys: readonly string[]): string {
+  if (keys.length === 0) return 'no listener';
+  const shown = keys.slice(0, KEYS_SHOWN).join(', ');
+  return keys.length <= KEYS_SHOWN ? shown : `${shown} and ${keys.length - KEYS_SHOWN} more`;
+}
