@@ -1,0 +1,106 @@
+// The runner of `npm test`: all compiled tests, or those whose path contains one of the arguments.
+// Fails if a test fails, if a suite (a folder of test/) ran no test, or if a process of a test is left.
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join, relative, sep } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+const SOURCES = join(ROOT, 'test');
+const COMPILED = join(ROOT, 'dist-test');
+const MARKER = 'SUPERVISED_TEST_ID';
+/** ms for one test file: the longest is some upgrades under load; more than this is a hang. */
+const FILE_TIMEOUT = 15 * 60_000;
+/** ms in which processes that are about to end may do so. */
+const LEFTOVER_TIMEOUT = 5_000;
+
+const filesBelow = (dir) =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)));
+
+const suiteOf = (file) => (file.includes(sep) ? file.split(sep)[0] : '.');
+
+/** A test whose source is gone would go on running from its old compilation. */
+function removeStale() {
+  for (const file of filesBelow(COMPILED)) {
+    const source = file.replace(/\.js(\.map)?$/, '.ts');
+    if (source !== file && !existsSync(join(SOURCES, source))) rmSync(join(COMPILED, file));
+  }
+}
+
+/** Runs the files; returns the number of failures and of tests that ran (were not skipped) for each file. */
+async function runTests(files) {
+  const ran = new Map(files.map((file) => [file, 0]));
+  let failures = 0;
+  const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: 2, timeout: FILE_TIMEOUT });
+  const count = (data) => {
+    const file = relative(COMPILED, data.file ?? '');
+    // A file without a single test is itself reported as a test.
+    const isFile = data.name === data.file || basename(data.name) === basename(data.file ?? '');
+    const skipped = data.skip !== undefined || data.todo !== undefined;
+    if (!isFile && !skipped && data.details?.type !== 'suite' && ran.has(file)) ran.set(file, ran.get(file) + 1);
+  };
+  events.on('test:pass', count);
+  events.on('test:fail', (data) => {
+    count(data);
+    if (data.todo === undefined && data.details?.type !== 'suite') failures += 1;
+  });
+  for await (const text of events.compose(new spec())) process.stdout.write(text);
+  return { failures, ran };
+}
+
+/** Living processes of this run, as `pid command`. */
+function leftovers(id) {
+  return readdirSync('/proc').flatMap((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
+    try {
+      const marker = readFileSync(`/proc/${pid}/environ`, 'utf8')
+        .split('\0')
+        .find((entry) => entry.startsWith(`${MARKER}=`));
+      if (marker === undefined || !`${marker}.`.startsWith(`${MARKER}=${id}.`)) return [];
+      return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`];
+    } catch {
+      // Gone, or another user's.
+      return [];
+    }
+  });
+}
+
+async function leftoversInTheEnd(id) {
+  const end = performance.now() + LEFTOVER_TIMEOUT;
+  let left = leftovers(id);
+  while (left.length > 0 && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    left = leftovers(id);
+  }
+  return left;
+}
+
+const filters = process.argv.slice(2);
+removeStale();
+const sources = filesBelow(SOURCES).filter((file) => file.endsWith('.test.ts') && suiteOf(file) !== 'fixtures');
+const selected = sources
+  .map((file) => file.replace(/\.ts$/, '.js'))
+  .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+  .sort();
+const problems = [];
+const missing = selected.filter((file) => !existsSync(join(COMPILED, file)));
+problems.push(...missing.map((file) => `${file} is not compiled`));
+if (selected.length === 0) problems.push(`no test file${filters.length > 0 ? ` matches ${filters.join(' ')}` : ''}`);
+
+const id = `run-${randomBytes(6).toString('hex')}`;
+// Everything that the tests start inherits it.
+process.env[MARKER] = id;
+const { failures, ran } = await runTests(selected.filter((file) => !missing.includes(file)));
+if (failures > 0) problems.push(`${failures} failed`);
+for (const suite of new Set(selected.map(suiteOf))) {
+  const tests = [...ran].filter(([file]) => suiteOf(file) === suite).reduce((sum, [, count]) => sum + count, 0);
+  if (tests === 0) problems.push(`suite ${suite} ran no test`);
+}
+problems.push(...(await leftoversInTheEnd(id)).map((process) => `left behind: ${process}`));
+
+for (const problem of problems) console.error(`test: ${problem}`);
+process.exitCode = problems.length === 0 ? 0 : 1;
