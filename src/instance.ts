@@ -121,6 +121,8 @@ export class Instance {
 
   /** After a hand-over: all but the open connections is the successor's. */
   giveAway(): void {
+    // A program of ours that unlinks its socket when it ends must not take the successor's path.
+    this.gate.guardPaths(this.ledger.unixPaths());
     this.ledger.removeAll({ unlink: false });
     // It names the successor by now; if it still names us, the successor has another one.
     this.pidfile.release();

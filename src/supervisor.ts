@@ -221,7 +221,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const watched = await this.#findIncumbent();
     this.#generation = watched.generation + 1;
     this.emit('generation', this.#generation);
-    this.#instance.gate.expectPaths(watched.paths);
+    this.#instance.gate.guardPaths(watched.paths);
     const warn = (text: string, fields: object): void => this.#warn('peer', text, fields);
     const socket = new UpgradeSocket(this.settings.upgradeSocket, { pid: process.pid, version: VERSION, warn });
     try {
@@ -413,6 +413,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           lastUpgrade: this.#lastUpgrade,
         }),
       listeners: () => listenerStatus(this.#instance),
+      unixPaths: () => this.#instance.ledger.unixPaths(),
       stop: (options) => this.stop(options),
       warn: (text, fields) => this.#warn('peer', text, fields),
       upgrade: (options, progress) => this.#upgradeForCommand(options, progress),

@@ -19,6 +19,8 @@ export interface Controlled {
   readonly generation: number;
   summary(): Promise<Summary>;
   listeners(): ListenerStatus[];
+  /** The files of all unix listeners. */
+  unixPaths(): string[];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
   upgrade(options: { dryRun: boolean }, progress: (phase: string, ms: number) => void): Promise<Omit<Result, 'type'>>;
   stop(options: { now: boolean }): void;
@@ -109,8 +111,7 @@ export class ControlServer {
   #watch(channel: Channel<ControlShapes>): void {
     this.#watchers.set(channel, channel.peer.pid);
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
-    const paths = this.#instance.listeners().flatMap(({ key }) => (key.startsWith('unix:/') ? [key.slice(5)] : []));
-    for (const { part, last } of parts(paths)) channel.send({ type: 'PATHS', paths: part, last });
+    for (const { part, last } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last });
   }
 
   async #report(channel: Channel<ControlShapes>): Promise<void> {

@@ -57,6 +57,11 @@ export class Ledger {
     return this.all().filter((listener) => !listener.declared && listener.claims.size === 0);
   }
 
+  /** The files of all unix listeners. */
+  unixPaths(): string[] {
+    return this.all().flatMap(({ path, socket }) => (path === null || socket.path === null ? [] : [socket.path]));
+  }
+
   get(key: string): Listener | undefined {
     return this.#listeners.get(key);
   }

@@ -21,7 +21,7 @@ export interface Asker {
 export class ListenGate {
   readonly #ledger: Ledger;
   readonly #waiting: { asker: Asker; id: number; request: ListenRequest }[] = [];
-  readonly #incumbentPaths = new Set<string>();
+  readonly #othersPaths = new Set<string>();
   #open: boolean;
   #retryUntil = 0;
 
@@ -54,14 +54,14 @@ export class ListenGate {
     this.open();
   }
 
-  /** Paths that the incumbent listens on, for {@link owns} while its listeners are not here yet. */
-  expectPaths(paths: readonly string[]): void {
-    for (const path of paths) this.#incumbentPaths.add(path);
+  /** Paths on which another generation listens: the incumbent, whose listeners are not here yet, or our successor. */
+  guardPaths(paths: readonly string[]): void {
+    for (const path of paths) this.#othersPaths.add(path);
   }
 
   /** True: no program may unlink this path; it is some generation's listener. */
   owns(path: string): boolean {
-    return this.#incumbentPaths.has(path) || this.#ledger.owns(path);
+    return this.#othersPaths.has(path) || this.#ledger.owns(path);
   }
 
   /** A worker has ended. */

@@ -50,12 +50,12 @@ export class SupervisorLink {
     else answered(toAnswer(received.message, received.fds));
   }
 
-  /** Is the socket at this absolute path a listener of the instance? */
+  /** Is the socket at this absolute path a listener of some generation? Without a supervisor to ask: perhaps. */
   owns(path: string): boolean {
     const id = this.#nextId++;
     this.#channel.send({ type: 'OWNS', id, path });
     const received = this.#channel.receiveSync((m) => m.type === 'OWNED' && m.id === id, LISTEN_ANSWER_MS);
-    return received?.message.type === 'OWNED' && received.message.owned;
+    return received === null || (received.message.type === 'OWNED' && received.message.owned);
   }
 
   /** Takes the late answers to {@link askListener}. */
