@@ -34,7 +34,7 @@ export default command;
 async function run(settings: Settings): Promise<number> {
   const { report, takeReportPipe } = await import('../daemon/launch.js');
   const { createLogger } = await import('../observe/log.js');
-  const { logEvents } = await import('../observe/log-events.js');
+  const { logEvents } = await import('../log-events.js');
   const { Supervisor } = await import('../supervisor.js');
   const { handleSignals } = await import('../signals.js');
   const { MotyaError, reasonOf } = await import('../errors.js');

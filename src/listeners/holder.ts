@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { ListenerSpec } from '../native.js';
-import type { ListenRequest } from '../workers/messages.js';
+import type { ListenRequest } from './request.js';
 
 /**
  * Who listens at an address, for an error message: `pid 123 (nginx)`, or null when it cannot be told (another user's process,

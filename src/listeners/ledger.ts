@@ -1,9 +1,9 @@
 import { lstatSync, unlinkSync } from 'node:fs';
 import { isSystemError } from '../errors.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
-import type { ListenRequest } from '../workers/messages.js';
 import { inetKey, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
+import type { ListenRequest } from './request.js';
 
 /** Backlog when the program names none: Node's default. */
 const DEFAULT_BACKLOG = 511;

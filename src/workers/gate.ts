@@ -2,7 +2,7 @@ import { isSystemError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
-import type { ListenRequest } from './messages.js';
+import type { ListenRequest } from '../listeners/request.js';
 
 /** Who asks for listeners: a worker, seen from the gate. */
 export interface Asker {

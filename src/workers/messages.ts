@@ -1,25 +1,10 @@
-import { bool, Codec, int, type MessageOf, nullable, oneOf, record, signed, text, union } from '../codec.js';
+import { bool, Codec, int, type MessageOf, nullable, oneOf, record, signed, text } from '../codec.js';
+import { listenRequest } from '../listeners/request.js';
 
 /**
  * What a worker and its supervisor say to each other over the worker's channel (a socketpair, fd 3 in the worker).
  * LISTEN is answered at once by LISTENER, PENDING or REFUSED; after PENDING a LISTENER or REFUSED with the same id follows.
  */
-
-/** What a program asks for when it calls `listen()` or `bind()`. `ordinal` counts the worker's earlier requests for port 0 of the same kind and address. */
-export const listenRequest = union(
-  record({ kind: oneOf('tcp'), address: nullable(text), port: int, v6only: bool, backlog: int, ordinal: int }),
-  record({ kind: oneOf('unix'), path: text, backlog: int }),
-  record({
-    kind: oneOf('udp'),
-    family: oneOf('inet', 'inet6'),
-    address: text,
-    port: int,
-    v6only: bool,
-    reuseAddr: bool,
-    ordinal: int,
-  }),
-);
-export type ListenRequest = NonNullable<(typeof listenRequest)['type']>;
 
 /** Open connections by what is spoken on them. `idle`: HTTP/1 connections between two requests, or that have not spoken yet. */
 const connections = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });

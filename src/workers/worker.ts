@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { Channel, type FdBag } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
+import type { ListenRequest } from '../listeners/request.js';
 import { native } from '../native.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
   type ConnectionCounts,
-  type ListenRequest,
   WORKER_ENV,
   type WorkerMessage,
   type WorkerRole,

@@ -1,6 +1,6 @@
 import dgram from 'node:dgram';
+import type { ListenRequest } from '../../listeners/request.js';
 import { native } from '../../native.js';
-import type { ListenRequest } from '../messages.js';
 import type { Gate, GatedListener } from './gate.js';
 import { type UdpHandle, type UdpState, udpState } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';

@@ -2,7 +2,7 @@ import net from 'node:net';
 import { constants } from 'node:os';
 import path from 'node:path';
 import { getSystemErrorMap } from 'node:util';
-import type { ListenRequest } from '../messages.js';
+import type { ListenRequest } from '../../listeners/request.js';
 import type { Connections } from './connections.js';
 import type { Gate } from './gate.js';
 import { DEFAULT_BACKLOG, type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';

@@ -41,6 +41,13 @@ export interface HttpSocket extends Duplex {
   _parent?: unknown;
 }
 
+/** What is below a plain `net.Socket`. */
+export interface SocketHandle {
+  readonly fd: number;
+  /** Bytes that the kernel has not taken yet. */
+  readonly writeQueueSize: number;
+}
+
 export interface UdpHandle {
   /** Negated errno, or 0. */
   open(fd: number): number;

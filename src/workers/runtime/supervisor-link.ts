@@ -1,6 +1,7 @@
 import type { Channel, FdBag } from '../../channel.js';
 import { LISTEN_ANSWER_MS } from '../../limits.js';
-import type { ListenRequest, WorkerMessage, WorkerShapes } from '../messages.js';
+import type { ListenRequest } from '../../listeners/request.js';
+import type { WorkerMessage, WorkerShapes } from '../messages.js';
 
 type Refusal = Omit<Extract<WorkerMessage, { type: 'REFUSED' }>, 'type' | 'id'>;
 /** A listener that the worker may use; whoever gets it owns `fd`. */

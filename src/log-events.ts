@@ -1,6 +1,6 @@
-import type { HandoverError } from '../errors.js';
-import type { Supervisor } from '../supervisor.js';
-import type { InstanceLog } from './log.js';
+import type { HandoverError } from './errors.js';
+import type { InstanceLog } from './observe/log.js';
+import type { Supervisor } from './supervisor.js';
 
 /** Keys that a line names one by one; beyond it their number says more. */
 const KEYS_SHOWN = 3;

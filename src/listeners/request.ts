@@ -1,0 +1,17 @@
+import { bool, int, nullable, oneOf, record, text, union } from '../codec.js';
+
+/** What a program asks for when it calls `listen()` or `bind()`. `ordinal` counts the worker's earlier requests for port 0 of the same kind and address. */
+export const listenRequest = union(
+  record({ kind: oneOf('tcp'), address: nullable(text), port: int, v6only: bool, backlog: int, ordinal: int }),
+  record({ kind: oneOf('unix'), path: text, backlog: int }),
+  record({
+    kind: oneOf('udp'),
+    family: oneOf('inet', 'inet6'),
+    address: text,
+    port: int,
+    v6only: bool,
+    reuseAddr: bool,
+    ordinal: int,
+  }),
+);
+export type ListenRequest = NonNullable<(typeof listenRequest)['type']>;

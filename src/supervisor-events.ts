@@ -1,0 +1,57 @@
+import type { HandoverError } from './errors.js';
+import type { Phase } from './handover/phases.js';
+
+export interface SupervisorEvents {
+  /** Which one this instance is: 1 for a first one, the incumbent's plus 1 for a successor. */
+  generation: [generation: number];
+  /** A step of the life of this instance (see PHASES). `ms`: how long `from` took; `listeners`: how many it holds. */
+  phase: [step: { from: Phase; to: Phase; ms: number; listeners: number }];
+  /** A successor has booted its programs and waits for the listeners of `incumbent` (a pid). */
+  waiting: [wait: { generation: number; incumbent: number; ms: number }];
+  /** It accepts connections on `listeners` (their keys) and is the main process, `ms` after its start. */
+  serving: [instance: { generation: number; listeners: string[]; ms: number }];
+  /** A listener (its key) that the incumbent had and nobody asked for is closed. */
+  removed: [listener: string];
+  /** This incumbent has started a successor (its pid). */
+  successor: [pid: number];
+  /** This incumbent has handed over and drains. `gapMs`: how long nobody accepted. */
+  handedOver: [handover: { successor: number; gapMs: number }];
+  /** A dry run went as far as READY: `successor` (its pid) could take over. */
+  rehearsed: [successor: number];
+  /** A hand-over did not happen; this incumbent serves on. */
+  rejected: [reason: HandoverError];
+  /** A worker has ended by itself; it is started again after `inMs`. */
+  workerExit: [worker: { service: string; index: number; pid: number; reason: string; inMs: number }];
+  workerRestart: [worker: { service: string; index: number; pid: number }];
+  /** It stops gracefully, without a successor. */
+  stopping: [];
+  /** While it drains, about once a second. `leftMs`: until the rest is closed by force. */
+  draining: [progress: { connections: number; leftMs: number }];
+  /** `forced`: connections that had to be closed by force. */
+  drained: [drain: { ms: number; forced: number }];
+  ended: [end: Ended];
+  /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */
+  warning: [warning: { event: string; text: string; fields: object }];
+}
+
+export interface Ended {
+  readonly reason: 'stopped' | 'handed-over';
+  /** Connections that had to be closed by force. */
+  readonly forced: number;
+}
+
+/** What {@link Supervisor.upgrade} resolves with. */
+export interface Upgraded {
+  /** The successor. */
+  readonly pid: number;
+  readonly generation: number;
+  /** ms from COMMIT to LIVE, in which nobody accepted; null for a dry run. */
+  readonly gapMs: number | null;
+}
+
+export interface UpgradeOptions {
+  /** As far as READY, then back. */
+  readonly dryRun?: boolean;
+  /** When no successor waits: `start` one after a short grace, `now` without it, or only `wait`. Default: the settings' onQuit. */
+  readonly mode?: 'start' | 'now' | 'wait';
+}
