@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
-import { CHANNEL_QUEUE, MESSAGE_BYTES } from './limits.js';
+import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 
 const READABLE = 1;
@@ -51,6 +51,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   #open = false;
   #closed = false;
   #ending = false;
+  #endTimer: NodeJS.Timeout | undefined;
 
   constructor(fd: number, codec: Codec<S>) {
     super();
@@ -123,10 +124,12 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     return null;
   }
 
-  /** Closes after what is queued has been sent. */
+  /** Closes after what is queued has been sent, or after {@link END_MS}: fds must not wait for a peer that never reads. */
   end(): void {
+    if (this.#closed || this.#ending) return;
     this.#ending = true;
     if (this.#outgoing.length === 0) this.close();
+    else this.#endTimer = setTimeout(() => this.close(), END_MS);
   }
 
   close(): void {
@@ -199,10 +202,11 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     for (;;) {
       const next = this.#outgoing[0];
       if (next === undefined || !this.#transmit(next.data, next.fds)) break;
+      // A send that failed has closed everything, these fds too.
+      if (this.#closed) return;
       this.#outgoing.shift();
       for (const fd of next.fds) native.close(fd);
     }
-    if (this.#closed) return;
     if (this.#ending && this.#outgoing.length === 0) this.close();
     else this.#watch();
   }
@@ -215,6 +219,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   #close(error: Error | null): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#endTimer);
     this.#poll.close();
     native.close(this.#fd);
     for (const { fds } of this.#outgoing.splice(0)) for (const fd of fds) native.close(fd);

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './frugal-heap.js';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import check from './commands/check.js';
@@ -39,7 +40,9 @@ const parser = yargs(ours)
   .version(VERSION)
   .help()
   .fail((message, error) => {
-    throw error ?? new SettingsError(message);
+    // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
+    if (error !== undefined && error !== null && error.name !== 'YError') throw error;
+    throw new SettingsError(`${message ?? error.message}; see motya --help`);
   });
 
 try {

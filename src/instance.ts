@@ -1,11 +1,11 @@
 import type { Settings } from './config/settings.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
+import { HandoverError, isSystemError, MotyaError, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS } from './limits.js';
 import { holderOf } from './listeners/holder.js';
-import { Ledger } from './listeners/ledger.js';
+import { keyOf, Ledger } from './listeners/ledger.js';
 import { native } from './native.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
@@ -157,8 +157,9 @@ export class Instance {
         } catch (error) {
           if (!isSystemError(error)) throw error;
           const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
-          const by = holder === null ? '' : `, by ${holder}`;
-          throw new StartError('MOTYA_LISTEN', `service ${service.name}: ${reasonOf(error)}${by}`, { cause: error });
+          const by = holder === null ? '' : ` (${holder})`;
+          const text = `service ${service.name}: ${error.syscall} ${error.code} ${keyOf(spec)}${by}`;
+          throw new StartError('MOTYA_LISTEN', text, { cause: error });
         }
       }
     }

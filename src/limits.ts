@@ -6,6 +6,8 @@ export const MESSAGE_BYTES = 64 * 1024;
 export const MESSAGE_FDS = 128;
 /** Messages that may wait for a peer that does not read; beyond it the channel is closed. A thousand listeners need eight. */
 export const CHANNEL_QUEUE = 4096;
+/** ms that a channel which ends waits for its peer to read what is queued: a live one needs milliseconds. */
+export const END_MS = 2_000;
 /** Bytes of a unix socket path: sun_path has 108 with its closing NUL (unix(7)). */
 export const UNIX_PATH_BYTES = 107;
 
@@ -32,7 +34,7 @@ export const RECONNECT_MS = 50;
 export const SUMMON_GRACE_MS = 1_000;
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
-/** Connections that an upgrade socket greets at once; more are closed. One incumbent needs one. */
+/** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */
 export const GREETED_PEERS = 8;
 /** ms that a drain goes on after SIGTERM reached an instance that drains already. */
 export const STOP_WHILE_DRAINING_MS = 5_000;

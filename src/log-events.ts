@@ -74,7 +74,8 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.info(`pid ${pid} stops`, { event: 'stopping' });
   });
   supervisor.on('drained', ({ ms, forced }) => {
-    const how = forced === 0 ? 'every connection ended by itself' : `${forced} connections were closed by force`;
+    const what = forced === 1 ? '1 connection was' : `${forced} connections were`;
+    const how = forced === 0 ? 'every connection ended by itself' : `${what} closed by force`;
     log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
   });
   supervisor.on('ended', ({ reason, forced }) => {

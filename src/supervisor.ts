@@ -9,7 +9,7 @@ import { ensureRuntimeFolder } from './daemon/paths.js';
 import { holdsLock } from './daemon/pidfile.js';
 import { HandoverError } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
-import { type Phase, PhaseMachine } from './handover/phases.js';
+import { obstacleIn, type Phase, PhaseMachine } from './handover/phases.js';
 import { Predecessors } from './handover/predecessors.js';
 import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
@@ -89,7 +89,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    */
   async upgrade({ dryRun = false, mode = this.settings.onQuit }: UpgradeOptions = {}): Promise<Upgraded> {
     if (!this.#machine.can('quit')) {
-      const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over now: it is ${this.phase}`);
+      const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(this.phase)}`);
       this.#warn('busy', busy.message);
       throw busy;
     }

@@ -21,9 +21,19 @@ const command: CommandModule<object, StartArguments> = {
   handler: async (flags) => {
     const { loadSettings } = await import('../config/load.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
-    const { isLaunched } = await import('../daemon/launch.js');
-    const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
-    process.exitCode = await (settings.daemonize && !isLaunched() ? daemonize(settings) : run(settings));
+    const { isLaunched, report, takeReportPipe } = await import('../daemon/launch.js');
+    const { MotyaError, reasonOf } = await import('../errors.js');
+    const launched = isLaunched();
+    takeReportPipe();
+    try {
+      const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
+      process.exitCode = await (settings.daemonize && !launched ? daemonize(settings) : run(settings));
+    } catch (error) {
+      // Whoever launched this instance does not see what it prints.
+      const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
+      report({ ok: false, code, text: reasonOf(error).replaceAll('\n', '; ') });
+      throw error;
+    }
     // What still holds the loop (a pipe, a timer) belongs to an instance that has ended.
     process.exit();
   },
@@ -32,15 +42,15 @@ export default command;
 
 /** The instance itself, until it has ended. */
 async function run(settings: Settings): Promise<number> {
-  const { report, takeReportPipe } = await import('../daemon/launch.js');
+  const { report } = await import('../daemon/launch.js');
   const { createLogger } = await import('../observe/log.js');
   const { logEvents } = await import('../log-events.js');
   const { Supervisor } = await import('../supervisor.js');
   const { handleSignals } = await import('../signals.js');
   const { MotyaError, reasonOf } = await import('../errors.js');
+  const { PeerAbort } = await import('../handover/dialogue.js');
   const { DRY_RUN } = await import('../handover/incumbent.js');
 
-  takeReportPipe();
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log);
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
@@ -58,7 +68,8 @@ async function run(settings: Settings): Promise<number> {
   } catch (error) {
     const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
     report({ ok: false, code, text: reasonOf(error) });
-    if (code === DRY_RUN || code === 'MOTYA_STOPPING') {
+    // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
+    if (code === DRY_RUN || (code === 'MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });
       return EXIT.ok;
     }
@@ -74,14 +85,16 @@ async function run(settings: Settings): Promise<number> {
 async function daemonize(settings: Settings): Promise<number> {
   const { launch } = await import('../daemon/launch.js');
   const { typedInvocation } = await import('../daemon/invocation.js');
-  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openSync(settings.log.file, 'a', 0o640);
+  const { openLog } = await import('../observe/log.js');
+  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openLog(settings.log.file);
   const { outcome } = launch(typedInvocation(), { env: process.env, output, umask: settings.umask ?? DAEMON_UMASK });
   const result = await outcome;
   if (result.ok) {
     console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);
     return EXIT.ok;
   }
-  const more = result.code === 'MOTYA_DIED' && settings.log.file === null ? '; give it a --log-file to see why' : '';
+  const isMute = settings.log.file === null && ['MOTYA_DIED', 'MOTYA_PROGRAM'].includes(result.code);
+  const more = isMute ? '; give it a --log-file to see why' : '';
   console.error(`motya: ${result.text}${more}`);
   return EXIT.failed;
 }

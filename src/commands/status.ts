@@ -34,7 +34,7 @@ function render(status: Status): string {
     lines.push(`service ${name}`);
     for (const { index, pid, state, connections, restarts } of workers) {
       const again = restarts === 0 ? '' : `, started again ${restarts}×`;
-      lines.push(`  worker ${index}  pid ${pid ?? '-'}  ${state}, ${connections} connections${again}`);
+      lines.push(`  worker ${index}  pid ${pid ?? '-'}  ${state}, ${open(connections)}${again}`);
     }
   }
   lines.push(`listeners: ${status.listeners.length}`);
@@ -45,12 +45,14 @@ function render(status: Status): string {
   if (status.listeners.length > LISTENERS_SHOWN)
     lines.push(`  … and ${status.listeners.length - LISTENERS_SHOWN} more`);
   for (const { pid, generation, connections, left } of status.draining) {
-    lines.push(`draining: generation ${generation}, pid ${pid}, ${connections} connections, ${duration(left)} left`);
+    lines.push(`draining: generation ${generation}, pid ${pid}, ${open(connections)}, ${duration(left)} left`);
   }
   if (status.lastUpgrade !== null)
     lines.push(`last upgrade: failed at ${status.lastUpgrade.at}: ${status.lastUpgrade.text}`);
   return lines.join('\n');
 }
+
+const open = (connections: number): string => `${connections} connection${connections === 1 ? '' : 's'}`;
 
 function duration(ms: number): string {
   const seconds = Math.round(ms / 1000);

@@ -13,7 +13,7 @@ import {
 
 export class NotRunningError extends MotyaError {
   constructor(path: string) {
-    super('MOTYA_NOT_RUNNING', `no instance answers at ${path}`);
+    super('MOTYA_NOT_RUNNING', `no instance answers at ${path}; \`motya start\` starts one`);
   }
 }
 

@@ -27,7 +27,8 @@ export class Dialogue {
     });
     this.#failed.catch(() => {});
     channel.on('message', (message, fds) => this.#take(message, fds));
-    channel.on('close', (error) => this.#end(peerGone(error)));
+    const { pid } = channel.peer;
+    channel.on('close', (error) => this.#end(peerGone(pid, error)));
     channel.open();
   }
 
@@ -98,9 +99,12 @@ export class Dialogue {
   }
 }
 
-function peerGone(error: Error | null): HandoverError {
+function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
-  return new HandoverError(PEER_GONE, error === null ? 'the peer has hung up' : reasonOf(error));
+  return new HandoverError(
+    PEER_GONE,
+    error === null ? `pid ${pid} has hung up without a word: it died` : reasonOf(error),
+  );
 }
 
 /** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first. */

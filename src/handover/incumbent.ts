@@ -69,10 +69,11 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     giver.step('ready');
     await Promise.race([giver.pause(), dialogue.failed]);
     giver.cancelled.throwIfAborted();
-    giver.step('paused');
 
     const committed = performance.now();
     dialogue.send({ type: 'COMMIT', txid });
+    // Steps are logged; nobody accepts now, so what is to be sent goes first.
+    giver.step('paused');
     await dialogue.expect(['LIVE'], LIVE_MS);
     const gapMs = performance.now() - committed;
     giver.step('live');

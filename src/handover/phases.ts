@@ -33,6 +33,26 @@ export const PHASES = {
 export type Phase = keyof typeof PHASES;
 export type PhaseEvent = { [P in Phase]: keyof (typeof PHASES)[P] }[Phase];
 
+/** Why an instance cannot begin a hand-over in a phase other than `serving`. */
+export function obstacleIn(phase: Phase): string {
+  switch (phase) {
+    case 'draining':
+      return 'it has handed over already and drains';
+    case 'stopping':
+    case 'ended':
+      return 'it is being stopped';
+    case 'summoning':
+    case 'offering':
+    case 'awaiting':
+    case 'pausing':
+    case 'committed':
+    case 'resuming':
+      return `another upgrade is under way (${phase})`;
+    default:
+      return `it does not serve yet (${phase})`;
+  }
+}
+
 /** Where an instance stands in {@link PHASES}, and since when. */
 export class PhaseMachine {
   #phase: Phase;

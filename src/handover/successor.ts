@@ -38,12 +38,19 @@ export interface Offer {
 
 /**
  * The first half of the successor's side, the mirror image of ./incumbent.ts: greets whoever has connected and receives.
+ * `cancelled` hangs up before the offer is whole; its reason is a {@link HandoverError}.
  * @throws {HandoverError} the peer was told why and has been hung up on; nothing of it is left here.
  */
-export async function receiveOffer(fd: number, taker: { pid: number; version: string }): Promise<Offer> {
+export async function receiveOffer(
+  fd: number,
+  taker: { pid: number; version: string },
+  cancelled: AbortSignal = new AbortController().signal,
+): Promise<Offer> {
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
   const txid = randomUUID();
   const listeners: Offered[] = [];
+  const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
+  cancelled.addEventListener('abort', cancel);
   try {
     dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid: taker.pid, version: taker.version });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
@@ -68,6 +75,8 @@ export async function receiveOffer(fd: number, taker: { pid: number; version: st
     const failure = HandoverError.from(error);
     dialogue.abort(txid, failure);
     throw failure;
+  } finally {
+    cancelled.removeEventListener('abort', cancel);
   }
 }
 
@@ -99,10 +108,12 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
         throw error;
       },
     );
+    // Steps are logged; nobody accepts now, so what is to be sent goes first.
+    const live = taker.goLive();
     taker.step(alone ? 'incumbentGone' : 'commit');
-    await taker.goLive();
-    taker.step('live');
+    await live;
     dialogue.send({ type: 'LIVE', txid });
+    taker.step('live');
     return alone ? 'alone' : 'handed-over';
   } catch (error) {
     const failure = HandoverError.from(error);

@@ -17,7 +17,8 @@ export class UpgradeSocket {
   readonly #socket: PrivateSocket;
   readonly #lockFd: number;
   readonly #taker: Greeter;
-  #greeted = 0;
+  /** Peers whose offer is not whole yet, the oldest first. */
+  readonly #greeted = new Set<AbortController>();
   #settled = false;
   #resolve!: (offer: Offer) => void;
   #reject!: (error: unknown) => void;
@@ -31,13 +32,16 @@ export class UpgradeSocket {
     });
     this.offer.catch(() => {});
     this.#lockFd = lock(path);
+    let socket: PrivateSocket | null = null;
     try {
-      this.#socket = new PrivateSocket(path, {
+      socket = new PrivateSocket(path, {
         connection: (fd, peer) => void this.#greet(fd, peer),
         refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
       });
-      this.#socket.publish();
+      socket.publish();
+      this.#socket = socket;
     } catch (error) {
+      socket?.close();
       native.close(this.#lockFd);
       throw error;
     }
@@ -46,18 +50,18 @@ export class UpgradeSocket {
   close(): void {
     this.#settled = true;
     this.#socket.close();
+    for (const greeting of this.#greeted)
+      greeting.abort(new HandoverError('MOTYA_BUSY', 'this successor waits no more'));
     native.close(this.#lockFd);
   }
 
   /** A peer that is silent, talks nonsense or dies is no reason to give up: the incumbent may be the next to connect. */
   async #greet(fd: number, peer: PeerCredentials): Promise<void> {
-    if (this.#greeted >= GREETED_PEERS) {
-      native.close(fd);
-      return;
-    }
-    this.#greeted += 1;
+    const greeting = new AbortController();
+    this.#greeted.add(greeting);
+    if (this.#greeted.size > GREETED_PEERS) this.#dismissOldest();
     try {
-      const offer = await receiveOffer(fd, this.#taker);
+      const offer = await receiveOffer(fd, this.#taker, greeting.signal);
       if (this.#settled) {
         closeAll([offer.lockFd, ...offer.listeners.map((offered) => offered.fd)]);
         offer.dialogue.abort(offer.txid, new HandoverError('MOTYA_BUSY', 'this successor has an incumbent already'));
@@ -67,10 +71,19 @@ export class UpgradeSocket {
       this.#resolve(offer);
     } catch (error) {
       if (error instanceof PeerAbort) this.#reject(error);
-      else this.#taker.warn(`pid ${peer.pid} has come to the upgrade socket in vain: ${reasonOf(error)}`, { ...peer });
+      else if (!greeting.signal.aborted)
+        this.#taker.warn(`pid ${peer.pid} has come to the upgrade socket in vain: ${reasonOf(error)}`, { ...peer });
     } finally {
-      this.#greeted -= 1;
+      this.#greeted.delete(greeting);
     }
+  }
+
+  /** Not the newest: a live incumbent has its offer ready and needs milliseconds, so the oldest has had its chance. */
+  #dismissOldest(): void {
+    const [oldest] = this.#greeted;
+    if (oldest === undefined) return;
+    this.#greeted.delete(oldest);
+    oldest.abort(new HandoverError('MOTYA_BUSY', `${GREETED_PEERS} others have come since, and no offer from you`));
   }
 }
 

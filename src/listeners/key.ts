@@ -19,12 +19,15 @@ export function inetKey(
   port: number,
   v6only: boolean,
 ): string {
-  const host = family === 'inet6' ? `[${canonical(address, 'ipv6')}]` : canonical(address, 'ipv4');
-  return `${scheme}://${host}:${port}${family === 'inet6' && v6only ? ' v6only' : ''}`;
+  const host = canonical(address, family === 'inet6' ? 'ipv6' : 'ipv4');
+  if (family === 'inet') return `${scheme}://${host}:${port}`;
+  // Only on `::` does it make a difference. Bound to any other address, the kernel sets it whatever was asked for (__inet6_bind).
+  return `${scheme}://[${host}]:${port}${host === '::' && v6only ? ' v6only' : ''}`;
 }
 
+/** Node 20 pads abstract names with NULs, later versions do not: over an upgrade of Node the listener is still the same. */
 export function unixKey(path: string): string {
-  return `unix:${path.startsWith('\0') ? `@${path.slice(1)}` : path}`;
+  return `unix:${path.startsWith('\0') ? `@${path.slice(1).replace(/\0+$/, '')}` : path}`;
 }
 
 /** `0:0::1` and `::1` are one address. A scope (`fe80::1%eth0`) stays as it is: the kernel gives it back by interface name. */

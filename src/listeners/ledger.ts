@@ -1,5 +1,5 @@
 import { lstatSync, unlinkSync } from 'node:fs';
-import { isSystemError } from '../errors.js';
+import { isSystemError, StartError } from '../errors.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
 import { inetKey, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
@@ -79,9 +79,11 @@ export class Ledger {
 
   /** Binds what the settings name for a service, or finds it among the inherited. @throws {SystemError} */
   declare(service: string, spec: ListenerSpec): Listener {
-    const key = specKey(spec);
+    const key = keyOf(spec);
     const listener = this.#listeners.get(key) ?? this.#bind(spec, null);
-    if (listener.service !== null && listener.service !== service) throw inUse(key, listener.service);
+    if (listener.service !== null && listener.service !== service) {
+      throw new StartError('MOTYA_LISTEN', `services ${listener.service} and ${service} both declare ${key}`);
+    }
     listener.service = service;
     listener.declared = true;
     return listener;
@@ -195,7 +197,9 @@ export class Ledger {
 function requestedKeys(request: Exclude<ListenRequest, { kind: 'unix' }>): string[] {
   const { kind, address, port, v6only } = request;
   if (address === null) {
-    return [inetKey('tcp', 'inet6', '::', port, v6only), inetKey('tcp', 'inet', '0.0.0.0', port, false)];
+    const any = inetKey('tcp', 'inet6', '::', port, v6only);
+    // A v6only server and one on 0.0.0.0 share no client: a program may well have both.
+    return v6only ? [any] : [any, inetKey('tcp', 'inet', '0.0.0.0', port, false)];
   }
   return [inetKey(kind, address.includes(':') ? 'inet6' : 'inet', address, port, v6only)];
 }
@@ -213,7 +217,8 @@ function backlogOf(request: { backlog: number }): number {
   return request.backlog || DEFAULT_BACKLOG;
 }
 
-function specKey(spec: ListenerSpec): string {
+/** The key that a listener bound to this would have; with port 0 it names no listener. */
+export function keyOf(spec: ListenerSpec): string {
   if (spec.family === 'unix') return unixKey(spec.path);
   return inetKey(
     spec.type === 'dgram' ? 'udp' : 'tcp',

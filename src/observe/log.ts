@@ -83,11 +83,14 @@ export function createLogger(settings: LogSettings, options: { generation?: numb
   return log;
 }
 
-function openLog(path: string): number {
+/** @throws {StartError} `MOTYA_LOG_FILE` */
+export function openLog(path: string): number {
   try {
     return openSync(path, 'a', 0o640);
   } catch (error) {
-    throw new StartError('MOTYA_LOG_FILE', `the log file cannot be opened: ${reasonOf(error)}`, { cause: error });
+    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

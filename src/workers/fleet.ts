@@ -12,7 +12,10 @@ export class Fleet {
 
   /** Rejects when a worker ends before {@link keepAlive}. */
   get failed(): Promise<never> {
-    return Promise.race(this.services.map((service) => service.failed));
+    const failed = Promise.race(this.services.map((service) => service.failed));
+    // Whoever waits for it may not have come to that yet.
+    failed.catch(() => {});
+    return failed;
   }
 
   start(): void {

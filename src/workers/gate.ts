@@ -14,16 +14,23 @@ export interface Asker {
   refuse(id: number, refusal: Refusal, where: string): void;
 }
 
+interface Asked {
+  readonly asker: Asker;
+  readonly id: number;
+  readonly request: ListenRequest;
+}
+
 /**
  * Between workers that ask for listeners and the ledger that has them. A successor's gate is shut until the incumbent's
  * listeners are here: what its programs ask for meanwhile is kept, in order.
  */
 export class ListenGate {
   readonly #ledger: Ledger;
-  readonly #waiting: { asker: Asker; id: number; request: ListenRequest }[] = [];
+  readonly #waiting: Asked[] = [];
   readonly #othersPaths = new Set<string>();
   #open: boolean;
   #retryUntil = 0;
+  #timer: NodeJS.Timeout | null = null;
 
   constructor(ledger: Ledger, { open }: { open: boolean }) {
     this.#ledger = ledger;
@@ -31,18 +38,19 @@ export class ListenGate {
   }
 
   ask(asker: Asker, id: number, request: ListenRequest): void {
-    if (this.#open) {
-      this.#answer(asker, id, request);
-      return;
-    }
-    this.#waiting.push({ asker, id, request });
+    const asked = { asker, id, request };
+    if (this.#open && this.#answer(asked)) return;
+    this.#waiting.push(asked);
     asker.wait(id);
+    if (this.#open) this.#tryAgain();
   }
 
   /** Answers what has waited, and from here on everything at once. */
   open(): void {
     this.#open = true;
-    for (const { asker, id, request } of this.#waiting.splice(0)) this.#answer(asker, id, request);
+    const unanswered = this.#waiting.splice(0).filter((asked) => !this.#answer(asked));
+    this.#waiting.push(...unanswered);
+    if (unanswered.length > 0) this.#tryAgain();
   }
 
   /**
@@ -71,21 +79,26 @@ export class ListenGate {
     this.#waiting.splice(0, this.#waiting.length, ...rest);
   }
 
-  #answer(asker: Asker, id: number, request: ListenRequest): void {
+  #tryAgain(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.open();
+    }, RECONNECT_MS);
+  }
+
+  /** False: the address may become free in a moment. */
+  #answer({ asker, id, request }: Asked): boolean {
     try {
       const answer = this.#ledger.claim(asker.service, asker.pid, request);
       if ('fd' in answer) asker.grant(id, answer);
       else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) {
-        asker.wait(id);
-        setTimeout(() => this.#answer(asker, id, request), RECONNECT_MS);
-        return;
-      }
+      if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
       const holder = code === 'EADDRINUSE' ? holderOf(request) : null;
       asker.refuse(id, { code, errno, syscall }, holder === null ? nameOf(request) : `${nameOf(request)} (${holder})`);
     }
+    return true;
   }
 }
