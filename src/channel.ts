@@ -42,6 +42,8 @@ interface ChannelEvents<S extends Shapes> {
  * names it. Owns its fd. Reads nothing until {@link open}; a peer that breaks the protocol is closed, never answered.
  */
 export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
+  /** The peer's process when it connected (SO_PEERCRED): later changes of its uid do not show. */
+  readonly peer: PeerCredentials;
   readonly #fd: number;
   readonly #codec: Codec<S>;
   readonly #poll: NativePoll;
@@ -55,6 +57,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
 
   constructor(fd: number, codec: Codec<S>) {
     super();
+    this.peer = native.peerCredentials(fd);
     this.#fd = fd;
     this.#codec = codec;
     this.#poll = native.createPoll(fd, (events) => this.#ready(events));
@@ -62,11 +65,6 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
 
   get closed(): boolean {
     return this.#closed;
-  }
-
-  /** The peer's process when it connected (SO_PEERCRED): later changes of its uid do not show. */
-  get peer(): PeerCredentials {
-    return native.peerCredentials(this.#fd);
   }
 
   /** Starts reading. */

@@ -9,4 +9,6 @@ export const EXIT = {
   rejected: 3,
   /** No instance runs that the command could speak to. */
   notRunning: 4,
+  /** The instance runs but does not answer: it is stopped, or busy. Nothing was changed. */
+  noAnswer: 5,
 } as const;

@@ -30,10 +30,13 @@ const command: CommandModule<object, UpgradeArguments> = {
       .example('$0 upgrade --dry-run', 'would the new version take over?'),
   handler: async ({ dryRun, json, ...target }) => {
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl } = await import('../control/client.js');
-    const channel = connectControl(controlSocketFor(target));
-    const old = channel.peer.pid;
+    const { connectControl, requestStatus } = await import('../control/client.js');
+    const path = controlSocketFor(target);
     const started = performance.now();
+    // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
+    await requestStatus(path);
+    const channel = connectControl(path);
+    const old = channel.peer.pid;
     const result = await new Promise<Result | null>((resolve) => {
       channel.on('close', () => resolve(null));
       channel.on('message', (message: ControlMessage) => {

@@ -45,12 +45,13 @@ export interface Status extends Summary {
 /** @throws {MotyaError} the instance does not answer. */
 export function requestStatus(path: string): Promise<Status> {
   const channel = connectControl(path);
+  const { pid } = channel.peer;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => fail(`no answer within ${GREETING_MS} ms`), GREETING_MS);
+    const timer = setTimeout(() => fail(`no answer within ${GREETING_MS} ms: is it stopped, or busy?`), GREETING_MS);
     const fail = (why: string): void => {
       clearTimeout(timer);
       channel.close();
-      reject(new MotyaError('MOTYA_NO_ANSWER', `the instance at ${path} does not answer: ${why}`));
+      reject(new MotyaError('MOTYA_NO_ANSWER', `pid ${pid} holds ${path} but does not answer: ${why}`));
     };
     let summary: Summary | null = null;
     const listeners: ListenerStatus[] = [];
@@ -86,13 +87,15 @@ export interface Watched {
 /** @throws {NotRunningError} nothing to take over from; {MotyaError} */
 export function watchIncumbent(path: string): Promise<Watched> {
   const channel = connectControl(path);
+  // Asked now: a closed channel cannot tell.
+  const { pid } = channel.peer;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       channel.close();
       reject(
         new MotyaError(
           'MOTYA_WEDGED',
-          `pid ${channel.peer.pid} holds ${path} but does not answer within ${GREETING_MS} ms`,
+          `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy?`,
         ),
       );
     }, GREETING_MS);

@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { type Child, childrenOf, isAlive, listeningInodes, until } from './harness/index.js';
+import { failureOf, get, isRefused, type Scene, scene, servesAs, who } from './scene.js';
+
+/**
+ * A first instance, and an upgrade to a successor started by hand that has adopted everything and is ready when `release` is
+ * called.
+ */
+async function betweenAdoptedAndReady(
+  test: TestContext,
+): Promise<{ stage: Scene; first: Child; second: Child; release: () => void }> {
+  const stage = await scene(test, 'ready-later.mjs');
+  const ready = stage.space.path('ready');
+  const release = () => void stage.space.write('ready', '');
+  release();
+  const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
+  rmSync(ready);
+  const second = await stage.waiting(['--ready', 'signal'], { READY_FILE: ready });
+  first.kill('SIGQUIT');
+  await second.waitFor(({ to }) => to === 'booting');
+  await first.waitFor(({ to }) => to === 'awaiting');
+  return { stage, first, second, release };
+}
+
+/** After a failed hand-over: the first one serves with what it had, and the next upgrade works at once. */
+async function servesOnAndUpgrades(stage: Scene, first: Child, listeners: Map<number, string>): Promise<void> {
+  assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['1', first.pid]);
+  assert.deepEqual(listeningInodes(first.pid), listeners);
+  const { code, stderr } = await stage.upgrade();
+  assert.equal(code, 0, stderr);
+  assert.equal((await stage.who()).generation, '2');
+  assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+}
+
+describe('the successor dies', () => {
+  it('while it waits: the first does not care', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const listeners = listeningInodes(first.pid);
+    const second = await stage.waiting();
+    second.kill('SIGKILL');
+    await second.waitForExit();
+    // Its socket is left behind, and no obstacle.
+    assert.equal(existsSync(stage.upgradeSocket), true);
+    await servesOnAndUpgrades(stage, first, listeners);
+  });
+
+  it('while it boots: the first serves on', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    second.kill('SIGKILL');
+    const { message } = await first.waitFor('rejected');
+    const reason = `pid ${second.pid} has hung up without a word: it died`;
+    assert.equal(message, `the upgrade failed, generation 1 serves on: ${reason}`);
+    release();
+    await until(() => stage.status().then(({ phase }) => phase === 'serving'), { what: 'serving' });
+    await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
+  });
+
+  it('its program dies while it waits: it gives up and says so', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting();
+    const [worker] = childrenOf(second.pid);
+    process.kill(worker as number, 'SIGKILL');
+    assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
+    assert.match(
+      failureOf(second).message,
+      /^service http: \S+http\.cjs ended \(signal SIGKILL\) before it was ready$/,
+    );
+    await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
+  });
+
+  it('told to stop while it waits: it ends with 0, the first serves on', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting();
+    second.kill('SIGTERM');
+    assert.deepEqual(await second.waitForExit(), { code: 0, signal: null });
+    assert.equal(existsSync(stage.upgradeSocket), false);
+    await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
+  });
+
+  it('told to stop while it boots: it ends with 0, the first serves on', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    second.kill('SIGTERM');
+    assert.deepEqual(await second.waitForExit(), { code: 0, signal: null });
+    assert.match((await first.waitFor('rejected')).message, new RegExp(`: pid ${second.pid} was told to stop$`));
+    release();
+    await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
+  });
+});
+
+describe('the incumbent dies', () => {
+  it('while the successor waits: that one takes over alone and says so', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting();
+    first.kill('SIGKILL');
+    await servesAs(second, 2);
+    const alone = second.logs.find(({ event }) => event === 'alone');
+    assert.equal(alone?.message, `the incumbent (pid ${first.pid}) died; its listeners are bound anew`);
+    assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
+    assert.equal((await stage.upgrade()).code, 0);
+    assert.equal((await stage.who()).generation, '3');
+  });
+
+  it('after ADOPTED: the successor goes live alone, and no client is refused', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    first.kill('SIGKILL');
+    await first.waitForExit();
+    const clients = Array.from({ length: 50 }, () => who(stage.port));
+    for (let more = 0; more < 50; more++) assert.equal(await isRefused(stage.port), false);
+    release();
+    for (const { generation } of await Promise.all(clients)) assert.match(generation ?? '', /^[12]$/);
+    await servesAs(second, 2);
+    const alone = second.logs.find(({ event }) => event === 'alone');
+    assert.match(alone?.message ?? '', new RegExp(`^the incumbent \\(pid ${first.pid}\\) died during the hand-over`));
+    assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
+    assert.equal((await get(stage.port)).status, 200);
+  });
+});
+
+describe('the incumbent is wedged', () => {
+  it('commands and successors say so within seconds, and change nothing', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    first.kill('SIGSTOP');
+    const why = `pid ${first.pid} holds \\S+app\\.control\\.sock but does not answer.* within 2000 ms: is it stopped, or busy\\?`;
+    for (const command of ['status', 'upgrade']) {
+      const { code, stdout, stderr } = await stage.space.run([command, '--name', 'app']);
+      assert.deepEqual([code, stdout], [5, '']);
+      assert.match(stderr, new RegExp(`^motya: ${why}\\n$`));
+    }
+    const second = stage.start(['--upgrade']);
+    assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
+    assert.match(failureOf(second).message, new RegExp(`^${why}$`));
+    // Its worker serves all the time, and nothing comes of all this when it wakes.
+    assert.equal((await stage.who()).generation, '1');
+    first.kill('SIGCONT');
+    assert.deepEqual([(await stage.status()).generation, (await stage.status()).phase], [1, 'serving']);
+    assert.equal(first.logs.filter(({ event }) => event === 'successor').length, 0);
+  });
+});
+
+describe('the incumbent is stopped', () => {
+  it('while a successor waits: both end, and the successor says why', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting();
+    first.kill();
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+    assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
+    assert.equal(failureOf(second).message, 'the incumbent was stopped; there is nothing to take over');
+    assert.equal(stage.mainPid, undefined);
+    assert.equal(await isRefused(stage.port), true);
+  });
+
+  it('while the successor boots: the same', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    first.kill();
+    assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
+    assert.equal(failureOf(second).message, `pid ${first.pid} was told to stop`);
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+    release();
+    assert.equal(stage.mainPid, undefined);
+    assert.equal(await isRefused(stage.port), true);
+  });
+});
+
+describe('a successor that cannot wait', () => {
+  /** It ends with 1 and this reason, and the first one (if any) serves. */
+  async function refusedWith(second: Child, reason: string | RegExp): Promise<void> {
+    assert.deepEqual(await second.waitForExit(), { code: 1, signal: null }, second.describe());
+    const { message } = failureOf(second);
+    if (typeof reason === 'string') assert.equal(message, reason);
+    else assert.match(message, reason);
+  }
+
+  it('another one waits already', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting();
+    await refusedWith(
+      stage.start(['--upgrade']),
+      `another successor (pid ${second.pid}) waits on ${stage.upgradeSocket} already`,
+    );
+    // The one that waits is none the worse for it.
+    first.kill('SIGQUIT');
+    await servesAs(second, 2);
+    assert.equal((await stage.who()).generation, '2');
+  });
+
+  it('another one boots already', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    await refusedWith(
+      stage.start(['--upgrade']),
+      `another successor (pid ${second.pid}) waits on ${stage.upgradeSocket} already`,
+    );
+    release();
+    await servesAs(second, 2);
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  });
+
+  it('there is nothing to take over from', async (test) => {
+    const stage = await scene(test);
+    await refusedWith(
+      stage.start(['--upgrade']),
+      `there is nothing to take over from: no instance runs with the upgrade socket ${stage.upgradeSocket}; start without --upgrade`,
+    );
+    assert.deepEqual([stage.mainPid, existsSync(stage.upgradeSocket)], [undefined, false]);
+  });
+
+  it('the upgrade socket differs', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const other = stage.space.path('other.sock');
+    await refusedWith(
+      stage.start(['--upgrade', '--upgrade-socket', other]),
+      `pid ${first.pid} runs with the pidfile ${stage.pidfile}, but not with the upgrade socket ${other}: give both the same`,
+    );
+    assert.equal((await stage.who()).generation, '1');
+  });
+
+  it('its program throws', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const working = stage.script;
+    stage.script = stage.space.write('broken.cjs', "throw new Error('broken on purpose')");
+    await refusedWith(
+      stage.start(['--upgrade']),
+      `service broken: ${stage.script} ended (exit status 1) before it was ready`,
+    );
+    stage.script = working;
+    await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
+  });
+
+  it("a folder stands at the upgrade socket's lock", async (test) => {
+    const stage = await scene(test);
+    await stage.first();
+    mkdirSync(`${stage.upgradeSocket}.lock`);
+    await refusedWith(stage.start(['--upgrade']), /^the upgrade socket \S+app\.sock cannot be made: .*EISDIR/);
+    assert.equal((await stage.who()).generation, '1');
+  });
+
+  it('a regular file is at the path of the upgrade socket: it is left alone', async (test) => {
+    const stage = await scene(test);
+    await stage.first();
+    stage.space.write('run/motya/app.sock', 'precious');
+    await refusedWith(
+      stage.start(['--upgrade']),
+      `${stage.upgradeSocket} exists and is no socket; it is left alone: name another path`,
+    );
+    assert.equal(readFileSync(stage.upgradeSocket, 'utf8'), 'precious');
+    // So says the incumbent that starts its own.
+    const { code, stderr } = await stage.upgrade();
+    assert.equal(code, 3);
+    assert.match(stderr, /exists and is no socket; it is left alone/);
+    assert.equal((await stage.who()).generation, '1');
+  });
+});
+
+describe('paths', () => {
+  it('an upgrade socket path that is too long', async (test) => {
+    const stage = await scene(test);
+    const path = `${stage.space.dir}/${'s'.repeat(110)}.sock`;
+    const { code, stderr } = await stage.space.run(['start', stage.script, '--upgrade-socket', path]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^--upgrade-socket: \S+ has \d+ bytes; the path of a unix socket has at most 107\n$/m);
+  });
+
+  it("a runtime folder that others may write to, or somebody else's, is refused", async (test) => {
+    const stage = await scene(test);
+    const folder = `${stage.space.runtimeDir}/motya`;
+    mkdirSync(folder);
+    chmodSync(folder, 0o777);
+    const open = stage.start();
+    assert.equal((await open.waitForExit()).code, 1);
+    assert.equal(
+      failureOf(open).message,
+      `the runtime folder ${folder} has mode 777: others may write to it; try chmod 700`,
+    );
+    chmodSync(folder, 0o700);
+    if (process.getuid?.() !== 0) return;
+    chownSync(folder, 65534, 65534);
+    const foreign = stage.start();
+    assert.equal((await foreign.waitForExit()).code, 1);
+    assert.equal(failureOf(foreign).message, `the runtime folder ${folder} belongs to uid 65534, not to uid 0 or root`);
+    chownSync(folder, 0, 0);
+  });
+
+  it('the folder that we make is for us alone', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const { statSync } = await import('node:fs');
+    assert.equal(statSync(`${stage.space.runtimeDir}/motya`).mode & 0o777, 0o700);
+    assert.equal(statSync(`${stage.space.runtimeDir}/motya/app.control.sock`).mode & 0o777, 0o600);
+    const second = await stage.waiting();
+    assert.equal(statSync(stage.upgradeSocket).mode & 0o777, 0o600);
+    assert.equal(isAlive(second.pid) && isAlive(first.pid), true);
+  });
+});

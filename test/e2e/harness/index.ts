@@ -1,0 +1,15 @@
+export { makeCertificate } from './certificate.js';
+export { Child, type Exit, type LogLine, parseLogs, type WaitOptions } from './child.js';
+export { app, CLI, ROOT } from './paths.js';
+export { freePort, freePorts } from './ports.js';
+export * from './proc.js';
+export { DEADLINE_MS, until } from './until.js';
+export {
+  type Result,
+  readLogFile,
+  readPidfile,
+  type StartOptions,
+  type StatusView,
+  Workspace,
+  workspace,
+} from './workspace.js';

@@ -1,0 +1,57 @@
+import { CLI } from './paths.js';
+import { commandLineOf, environmentOf, isAlive, parentOf, pids, startTimeOf } from './proc.js';
+import { until } from './until.js';
+
+/** Environment variable that every process of a test inherits, however it was forked. */
+export const MARKER = 'SUPERVISED_TEST_ID';
+
+/** ms for what was asked to stop, and then for what was asked a second time, before it is killed. */
+export const STOP_MS = 5_000;
+
+/** Living processes that bear the marker `id`, or one below it (`id.…`). */
+export function markedProcesses(id: string): number[] {
+  return pids().filter((pid) => {
+    const marker = pid === process.pid ? undefined : environmentOf(pid).get(MARKER);
+    return (marker === id || marker?.startsWith(`${id}.`)) && isAlive(pid);
+  });
+}
+
+/**
+ * Stops all processes with the marker: asks `own` pids and instances of Motya (twice: the second signal means now), waits
+ * for the rest to follow, kills what does not. Returns the command lines of what had to be killed.
+ */
+export async function stopMarked(id: string, own: ReadonlySet<number>, stopMs: number): Promise<string[]> {
+  const isInstance = (pid: number) => {
+    const line = commandLineOf(pid);
+    return line.some((part) => part === CLI || part.endsWith('/motya')) && !line.includes('--import');
+  };
+  for (let round = 0; round < 2 && markedProcesses(id).length > 0; round++) {
+    const marked = markedProcesses(id);
+    for (const pid of marked) {
+      const isRoot = !marked.includes(parentOf(pid) ?? 0);
+      if (own.has(pid) || (isRoot && isInstance(pid))) signal(pid, 'SIGTERM');
+    }
+    await gone(id, stopMs);
+  }
+  const left: string[] = [];
+  for (const pid of markedProcesses(id)) {
+    left.push(`${pid} (parent ${parentOf(pid)}, started ${startTimeOf(pid)}): ${commandLineOf(pid).join(' ')}`);
+    signal(pid, 'SIGKILL');
+  }
+  await gone(id, STOP_MS);
+  return left;
+}
+
+async function gone(id: string, deadline: number): Promise<void> {
+  await until(() => markedProcesses(id).length === 0, { deadline, what: '' }).catch(() => {});
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+    // A stopped process does not hear anything but this.
+    process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}

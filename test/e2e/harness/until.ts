@@ -1,0 +1,33 @@
+import { setTimeout as wait } from 'node:timers/promises';
+
+/** ms that a condition may take unless a test says otherwise: generous, because only a broken test waits for it. */
+export const DEADLINE_MS = 30_000;
+const EVERY_MS = 5;
+
+export interface UntilOptions {
+  /** ms; default {@link DEADLINE_MS}. */
+  readonly deadline?: number;
+  /** What is waited for, for the message of the failure. */
+  readonly what: string;
+  /** Told in the message of the failure: what there is instead. */
+  readonly instead?: () => unknown;
+}
+
+/** Asks `condition` every few ms until it gives something truthy, and returns that. What it throws ends the waiting. */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  { deadline = DEADLINE_MS, what, instead }: UntilOptions,
+): Promise<NonNullable<Exclude<T, false | '' | 0>>> {
+  const end = performance.now() + deadline;
+  for (;;) {
+    const value = await condition();
+    if (value) return value as NonNullable<Exclude<T, false | '' | 0>>;
+    if (performance.now() > end) {
+      const found = instead?.();
+      const detail =
+        found === undefined ? '' : `; instead: ${typeof found === 'string' ? found : JSON.stringify(found)}`;
+      throw new Error(`waited ${deadline} ms in vain for ${what}${detail}`);
+    }
+    await wait(EVERY_MS);
+  }
+}

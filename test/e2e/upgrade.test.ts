@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { app, freePort, isAlive, listeningInodes, type Result, until } from './harness/index.js';
+import { get, isRefused, program, type Scene, scene, servesAs } from './scene.js';
+
+interface JsonLine {
+  readonly phase?: string;
+  readonly ok?: boolean;
+  readonly code?: string;
+  readonly text?: string;
+  readonly pid?: number;
+  readonly generation?: number;
+  readonly gapMs?: number;
+  readonly ms: number;
+}
+const jsonLines = (result: Result): JsonLine[] =>
+  result.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as JsonLine);
+
+describe('motya upgrade', () => {
+  it('tells each phase with its duration, then who serves; exit 0', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    const first = await stage.first();
+    stage.space.write('server.cjs', program('two'));
+    const { code, stdout, stderr } = await stage.upgrade();
+    assert.deepEqual([code, stderr], [0, '']);
+    const lines = stdout.trim().split('\n');
+    assert.deepEqual(
+      lines.slice(0, -1).map((line) => /^\s*\d+ ms {2}(.*)$/.exec(line.trimStart())?.[1]),
+      [
+        'successor started and connected',
+        'listeners handed to the successor',
+        'successor booted and ready',
+        'incumbent stopped accepting',
+        'successor accepts',
+      ],
+    );
+    const last = /^generation 2 \(pid (\d+)\) serves \(\d+ ms, \d+\.\d ms without accepting\)$/.exec(
+      lines.at(-1) ?? '',
+    );
+    assert.equal(Number(last?.[1]), stage.mainPid, stdout);
+    // When the command has returned, the new one serves.
+    assert.deepEqual([(await stage.who()).version, (await stage.who()).generation], ['two', '2']);
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  });
+
+  it('--json: one object a line, the last one is the outcome', async (test) => {
+    const stage = await scene(test);
+    await stage.first();
+    const result = await stage.upgrade('--json');
+    assert.equal(result.code, 0, result.stderr);
+    const lines = jsonLines(result);
+    const phases = lines.slice(0, -1).map(({ phase }) => phase);
+    assert.deepEqual(phases, ['summoning', 'offering', 'awaiting', 'pausing', 'committed']);
+    for (const { ms } of lines) assert.ok(Number.isInteger(ms));
+    const { ok, code, generation, pid, gapMs } = lines.at(-1) as JsonLine;
+    assert.deepEqual(
+      { ok, code, generation, pid },
+      { ok: true, code: 'MOTYA_LIVE', generation: 2, pid: stage.mainPid },
+    );
+    assert.ok((gapMs ?? -1) > 0);
+  });
+
+  it('nothing runs: exit 4, and what to do', async (test) => {
+    const stage = await scene(test);
+    const { code, stdout, stderr } = await stage.upgrade();
+    assert.deepEqual([code, stdout], [4, '']);
+    assert.match(stderr, /^motya: no instance answers at \S+app\.control\.sock; `motya start` starts one\n$/);
+    const json = await stage.upgrade('--json');
+    assert.equal(json.code, 4);
+  });
+
+  it('uses the successor that waits by hand', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const second = await stage.waiting([], { APP_VERSION: 'by hand' });
+    const { code, stderr } = await stage.upgrade();
+    assert.equal(code, 0, stderr);
+    assert.equal((await stage.who()).version, 'by hand');
+    assert.equal(stage.mainPid, second.pid);
+    assert.equal(first.logs.filter(({ event }) => event === 'successor').length, 0);
+  });
+
+  it('a second one at the same time is rejected, and the first one goes on', async (test) => {
+    const { stage, first, begun } = await heldBetweenAdoptedAndReady(test);
+    const { code, stdout, stderr } = await stage.upgrade();
+    assert.deepEqual([code, stdout], [3, '']);
+    assert.equal(
+      stderr,
+      `motya: the upgrade was rejected: pid ${first.pid} cannot hand over: another upgrade is under way (awaiting); pid ${first.pid} serves on\n`,
+    );
+    stage.space.write('ready', '');
+    assert.deepEqual(await begun.waitForExit(), { code: 0, signal: null });
+    assert.equal((await stage.who()).generation, '2');
+  });
+
+  it('ends with 3 when the incumbent dies meanwhile', async (test) => {
+    const { stage, first, begun } = await heldBetweenAdoptedAndReady(test);
+    first.kill('SIGKILL');
+    assert.equal((await begun.waitForExit()).code, 3);
+    assert.match(begun.stderr, new RegExp(`^motya: .*pid ${first.pid} ended before the upgrade was decided\\n$`));
+    stage.space.write('ready', '');
+    await servesAs(first, 2);
+  });
+});
+
+/** An upgrade under way whose successor has adopted everything and is ready when the file `ready` is written. */
+async function heldBetweenAdoptedAndReady(test: TestContext) {
+  const stage = await scene(test, 'ready-later.mjs');
+  const ready = stage.space.path('ready');
+  const first = stage.start(['--ready', 'signal'], { READY_FILE: ready });
+  await first.waitForStdout(/listening/);
+  const { rmSync } = await import('node:fs');
+  stage.space.write('ready', '');
+  await first.waitFor('serving');
+  rmSync(ready);
+  const begun = stage.space.motya(['upgrade', '--name', 'app']);
+  await first.waitFor(({ to }) => to === 'awaiting');
+  return { stage, first, begun };
+}
+
+describe('motya upgrade --dry-run', () => {
+  it('goes as far as READY and takes it all back', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const before = listeningInodes(first.pid);
+    const serving = await stage.who();
+    const { code, stdout, stderr } = await stage.upgrade('--dry-run');
+    assert.deepEqual([code, stderr], [0, '']);
+    const pid = Number(/^pid (\d+) could take over \(\d+ ms\)$/m.exec(stdout)?.[1]);
+    await until(() => !isAlive(pid), { what: 'the end of the dry successor' });
+    assert.deepEqual(listeningInodes(first.pid), before);
+    assert.deepEqual(await stage.who(), serving);
+    assert.deepEqual([stage.mainPid, (await stage.status()).phase], [first.pid, 'serving']);
+    assert.equal(existsSync(stage.upgradeSocket), false);
+    // It was no failure.
+    assert.deepEqual((await stage.status()).lastUpgrade, null);
+    assert.equal((await stage.upgrade()).code, 0);
+    assert.equal((await stage.who()).generation, '2');
+  });
+
+  it('says 3 when the new version could not take over', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    await stage.first();
+    stage.space.write('server.cjs', 'oops(');
+    const { code, stderr } = await stage.upgrade('--dry-run');
+    assert.equal(code, 3);
+    assert.match(stderr, /^motya: the upgrade was rejected: .*server\.cjs ended \(exit status 1\) before it was ready/);
+    assert.equal((await stage.who()).version, 'one');
+  });
+
+  it('ends a successor that waited by hand with 0', async (test) => {
+    const stage = await scene(test);
+    await stage.first();
+    const second = await stage.waiting();
+    assert.equal((await stage.upgrade('--dry-run', '--json')).code, 0);
+    assert.deepEqual(await second.waitForExit(), { code: 0, signal: null });
+    assert.equal((await stage.who()).generation, '1');
+  });
+});
+
+/** A failed upgrade: one line that matches, exit 3, the old one serves, and the next upgrade works at once. */
+async function failsOnce(stage: Scene, reason: RegExp, repair: () => void): Promise<void> {
+  const serving = await stage.who();
+  const pid = stage.mainPid;
+  const { code, stderr } = await stage.upgrade();
+  assert.equal(code, 3, stderr);
+  assert.match(stderr, /^motya: the upgrade was rejected: [^\n]*\n$/);
+  assert.match(stderr, reason);
+  assert.ok(stderr.endsWith(`; pid ${pid} serves on\n`), stderr);
+  assert.deepEqual(await stage.who(), serving);
+  assert.equal(stage.mainPid, pid);
+  const { phase, lastUpgrade } = await stage.status();
+  assert.deepEqual([phase, lastUpgrade?.ok], ['serving', false]);
+  assert.ok(stderr.includes(lastUpgrade?.text ?? '?'));
+  repair();
+  const next = await stage.upgrade();
+  assert.equal(next.code, 0, next.stderr);
+  assert.deepEqual([(await stage.who()).version, (await stage.who()).generation], ['repaired', '2']);
+}
+
+describe('an upgrade that cannot be', () => {
+  const broken: Record<string, { source: string; reason: RegExp }> = {
+    'a script that throws': {
+      source: "throw new Error('broken on purpose')",
+      reason: /service server: \S+server\.cjs ended \(exit status 1\) before it was ready; pid/,
+    },
+    'a syntax error': { source: 'oops(', reason: /server\.cjs ended \(exit status 1\) before it was ready; pid/ },
+    'a script that ends with 0': {
+      source: 'process.exit(0)',
+      reason: /ended \(exit status 0\) before it was ready; pid/,
+    },
+    'a script that is killed': {
+      source: "process.kill(process.pid, 'SIGKILL')",
+      reason: /ended \(signal SIGKILL\) before it was ready; pid/,
+    },
+    'a script that throws after it listens': {
+      source: program(
+        'bad',
+        "setTimeout(() => { throw new Error('late') }, 50); process.on('exit', () => {});",
+      ).replace(
+        'server.listen(...address(), () => announce(server));',
+        "server.listen(...address(), () => { throw new Error('in the callback') });",
+      ),
+      reason: /server\.cjs ended \(exit status 1\) (before it was ready|while it waited to serve); pid/,
+    },
+  };
+  for (const [name, { source, reason }] of Object.entries(broken)) {
+    it(name, async (test) => {
+      const stage = await scene(test, '', program('one'));
+      await stage.first();
+      stage.space.write('server.cjs', source);
+      await failsOnce(stage, reason, () => stage.space.write('server.cjs', program('repaired')));
+    });
+  }
+
+  it('a script that is gone', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    await stage.first();
+    const { rmSync } = await import('node:fs');
+    rmSync(stage.script);
+    await failsOnce(stage, /server\.cjs: no such file; pid/, () =>
+      stage.space.write('server.cjs', program('repaired')),
+    );
+  });
+
+  for (const [ready, source, reason] of [
+    ['listen', 'setInterval(() => {}, 1000)', /server\.cjs listens on nothing after 1 s; pid/],
+    ['signal', program('silent'), /server\.cjs has not called ready\(\) after 1 s; pid/],
+  ] as const) {
+    it(`a script that never becomes ready (${ready})`, async (test) => {
+      const stage = await scene(test, '', program('one'));
+      const settings = (more: string) =>
+        stage.space.write('motya.yaml', `name: app\nservices:\n  server: { script: server.cjs${more}`);
+      settings(' }\n');
+      const first = stage.space.motya(['start'], { env: { PORT: String(stage.port) } });
+      await first.waitFor('serving');
+      stage.space.write('server.cjs', source);
+      settings(`, ready: ${ready} }\nreadyTimeout: 1s\n`);
+      await failsOnce(stage, reason, () => {
+        stage.space.write('server.cjs', program('repaired'));
+        settings(' }\n');
+      });
+    });
+  }
+
+  it('a declared listener that somebody else has: the reason names the address and the holder', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    const taken = await someoneElse(test);
+    const settings = (listeners: string) =>
+      stage.space.write(
+        'motya.yaml',
+        `name: app\nservices:\n  server: { script: server.cjs, listeners: [${listeners}] }\n`,
+      );
+    settings('');
+    const first = stage.space.motya(['start'], { env: { PORT: String(stage.port) } });
+    await first.waitFor('serving');
+    settings(`"tcp://127.0.0.1:${taken}"`);
+    const reason = new RegExp(
+      `service server: bind EADDRINUSE tcp://127\\.0\\.0\\.1:${taken} \\(pid ${process.pid} \\(.+\\)\\); pid`,
+    );
+    await failsOnce(stage, reason, () => {
+      settings('');
+      stage.space.write('server.cjs', program('repaired'));
+    });
+  });
+
+  it('a listener that the program adds and somebody else has: the same', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    const taken = await someoneElse(test);
+    await stage.first();
+    stage.space.write(
+      'server.cjs',
+      `${program('two')}\nrequire('node:http').createServer(handler).listen(${taken}, '127.0.0.1');`,
+    );
+    const reason = new RegExp(
+      `bind EADDRINUSE tcp://127\\.0\\.0\\.1:${taken} \\(pid ${process.pid} \\(.+\\)\\)\\); pid`,
+    );
+    await failsOnce(stage, reason, () => stage.space.write('server.cjs', program('repaired')));
+  });
+
+  it('settings that are wrong: line and column, and the old ones serve', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    const good = 'name: app\nservices:\n  server: { script: server.cjs }\n';
+    const bad = `${good}drainTimout: 3s\n`;
+    stage.space.write('motya.yaml', good);
+    const first = stage.space.motya(['start'], { env: { PORT: String(stage.port) } });
+    await first.waitFor('serving');
+    stage.space.write('motya.yaml', bad);
+    // The command reads them itself, to know which instance is meant.
+    const typed = await stage.space.run(['upgrade']);
+    assert.equal(typed.code, 2);
+    assert.match(
+      typed.stderr,
+      /^motya\.yaml:4:1: drainTimout: unknown key; allowed: .*; did you mean "drainTimeout"\?\n$/,
+    );
+    first.kill('SIGQUIT');
+    assert.match(
+      (await first.waitFor('rejected')).message,
+      /^the upgrade failed, generation 1 serves on: \S*motya\.yaml:4:1: drainTimout: unknown key; .*$/,
+    );
+    assert.equal((await stage.who()).version, 'one');
+    stage.space.write('motya.yaml', good);
+    stage.space.write('server.cjs', program('repaired'));
+    assert.equal((await stage.upgrade()).code, 0);
+    assert.equal((await stage.who()).version, 'repaired');
+  });
+});
+
+/** A port of 127.0.0.1 on which this process listens. */
+async function someoneElse(test: TestContext): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => server.close());
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+describe('what an upgrade changes', () => {
+  it('a listener is added, another removed; both are told in status', async (test) => {
+    const [a, b] = [await freePort(), await freePort()];
+    const stage = await scene(test, '', `${listens(a)}`);
+    await stage.first();
+    assert.equal((await get(a)).status, 200);
+    stage.space.write('server.cjs', listens(b));
+    assert.equal((await stage.upgrade()).code, 0);
+    assert.equal((await get(b)).status, 200);
+    assert.equal(await isRefused(a), true);
+    const { listeners } = await stage.status();
+    assert.deepEqual(
+      listeners.map(({ key, inherited }) => [key, inherited]),
+      [[`tcp://127.0.0.1:${b}`, false]],
+    );
+  });
+});
+
+const listens = (port: number): string =>
+  `const { handler } = require(${JSON.stringify(app('shared/handler.cjs'))});
+require('node:http').createServer(handler).listen(${port}, '127.0.0.1');`;
