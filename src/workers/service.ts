@@ -158,7 +158,7 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   async #inTime(stages: Promise<void>[]): Promise<void> {
     const done = Promise.all(stages).then(() => true);
-    if ((await Promise.race([this.failed, within(this.#context.readyMs, done)])) !== null) return;
+    if ((await within(this.#context.readyMs, Promise.race([this.failed, done]))) !== null) return;
     const how = this.settings.ready === 'listen' ? 'listens on nothing' : 'has not called ready()';
     throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
   }
