@@ -1,4 +1,4 @@
-import { fstatSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
@@ -111,7 +111,7 @@ export class Pidfile {
    * a power failure no pid in it could be true. @throws {StartError}
    */
   publish(): void {
-    this.prepare();
+    if (!existsSync(this.#temporary)) this.prepare();
     renameSync(this.#temporary, this.path);
   }
 
