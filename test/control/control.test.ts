@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { connectControl, requestStatus, watchIncumbent } from '#src/control/client.js';
+import type { ControlMessage, ListenerStatus, Summary } from '#src/control/messages.js';
+import { type Controlled, ControlServer, rejection } from '#src/control/server.js';
+import { HandoverError } from '#src/errors.js';
+import { native } from '#src/native.js';
+import { until } from '../e2e/harness/until.js';
+import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../native/support.js';
+
+const SUMMARY: Summary = {
+  name: 'app',
+  pid: process.pid,
+  generation: 7,
+  version: '1.2.3',
+  phase: 'serving',
+  uptime: 12,
+  services: [{ name: 'web', workers: [{ pid: 1, index: 0, state: 'ready', restarts: 0, connections: 2 }] }],
+  draining: [],
+  lastUpgrade: null,
+  pidfile: '/run/app.pid',
+  upgradeSocket: '/run/app.sock',
+};
+
+class TestInstance implements Controlled {
+  readonly generation = 7;
+  readonly stops: boolean[] = [];
+  readonly warnings: string[] = [];
+  readonly upgrades: boolean[] = [];
+  listenerCount = 0;
+
+  async summary(): Promise<Summary> {
+    return SUMMARY;
+  }
+  listeners(): ListenerStatus[] {
+    return Array.from({ length: this.listenerCount }, (_, n) => ({
+      key: `tcp://127.0.0.1:${n}`,
+      service: 'web',
+      backlog: 511,
+      inherited: false,
+      declared: false,
+      waiting: n,
+    }));
+  }
+  unixPaths(): string[] {
+    return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
+  }
+  async upgrade(
+    { dryRun }: { dryRun: boolean },
+    progress: (phase: string, ms: number) => void,
+  ): ReturnType<Controlled['upgrade']> {
+    this.upgrades.push(dryRun);
+    progress('summoning', 1.6);
+    if (dryRun) return rejection(new HandoverError('MOTYA_NO_SUCCESSOR', 'nobody came'));
+    return { ok: true, code: 'MOTYA_LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
+  }
+  stop({ now }: { now: boolean }): void {
+    this.stops.push(now);
+  }
+  warn(text: string): void {
+    this.warnings.push(text);
+  }
+}
+
+async function served(
+  body: (path: string, instance: TestInstance, server: ControlServer) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const before = openFds();
+  try {
+    const path = join(folder, 'app.control.sock');
+    const instance = new TestInstance();
+    const server = new ControlServer(path, instance);
+    server.publish();
+    try {
+      await body(path, instance, server);
+    } finally {
+      server.disconnect();
+      server.close();
+    }
+    assert.deepEqual(readdirSync(folder), []);
+    await until(() => openFds() === before, { what: 'fds as before', instead: () => openFds() - before });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** All that is answered until the other side hangs up or `enough` says so. */
+async function conversation(path: string, ask: ControlMessage, enough: (message: ControlMessage) => boolean) {
+  const channel = connectControl(path);
+  const answers: ControlMessage[] = [];
+  channel.on('message', (message) => answers.push(message));
+  channel.open();
+  channel.send(ask);
+  await until(() => channel.closed || answers.some(enough), { what: `the answer to ${ask.type}` });
+  channel.close();
+  return answers;
+}
+
+test('status comes whole, also with a thousand listeners and with none', async () => {
+  await served(async (path, instance) => {
+    for (const count of [0, 1, 100, 101, 1000]) {
+      instance.listenerCount = count;
+      assert.deepEqual(await requestStatus(path), { ...SUMMARY, listeners: instance.listeners() });
+    }
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  });
+});
+
+test('upgrade: progress, then the result, good or bad', async () => {
+  await served(async (path, instance) => {
+    const ofUpgrade = (dryRun: boolean) =>
+      conversation(path, { type: 'UPGRADE', dryRun }, ({ type }) => type === 'RESULT');
+    assert.deepEqual(await ofUpgrade(false), [
+      { type: 'PROGRESS', phase: 'summoning', ms: 2 },
+      { type: 'RESULT', ok: true, code: 'MOTYA_LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 },
+    ]);
+    assert.deepEqual((await ofUpgrade(true))[1], {
+      type: 'RESULT',
+      ok: false,
+      code: 'MOTYA_NO_SUCCESSOR',
+      text: 'nobody came',
+    });
+    assert.deepEqual(instance.upgrades, [false, true]);
+    assert.equal(rejection(new Error('a defect')).code, 'MOTYA_INTERNAL');
+  });
+});
+
+test('stop reaches the instance; its end is the answer', async () => {
+  await served(async (path, instance, server) => {
+    const channel = connectControl(path);
+    const closed = new Promise<Error | null>((resolve) => channel.on('close', resolve));
+    channel.open().send({ type: 'STOP', now: true });
+    await until(() => instance.stops.length > 0, { what: 'the stop' });
+    assert.deepEqual(instance.stops, [true]);
+    server.disconnect();
+    assert.equal(await closed, null);
+  });
+});
+
+test('a waiting successor knows whom it waits for, and hears when there is nothing to wait for any more', async () => {
+  await served(async (path, instance, server) => {
+    instance.listenerCount = 250;
+    assert.equal(server.watcher, null);
+    const watched = await watchIncumbent(path);
+    assert.deepEqual([watched.pid, watched.generation], [process.pid, 7]);
+    assert.deepEqual(watched.paths, instance.unixPaths());
+    assert.equal(server.watcher, process.pid);
+    server.dismissWatchers('it was stopped');
+    assert.equal(await watched.gone, 'it was stopped');
+    assert.equal(server.watcher, null);
+    watched.close();
+
+    const second = await watchIncumbent(path);
+    second.close();
+    await until(() => server.watcher === null, { what: 'the watcher to be forgotten' });
+    const third = await watchIncumbent(path);
+    server.disconnect();
+    assert.equal(await third.gone, null, 'a death has no reason');
+  });
+});
+
+test('nobody there, and somebody who does not answer', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const path = join(folder, 'c.sock');
+  const before = openFds();
+  const running = async (call: () => unknown): Promise<unknown> => call();
+  try {
+    await assert.rejects(
+      running(() => requestStatus(path)),
+      { code: 'MOTYA_NOT_RUNNING' },
+    );
+    await assert.rejects(
+      running(() => watchIncumbent(path)),
+      { code: 'MOTYA_NOT_RUNNING' },
+    );
+    const fd = native.createListener({ family: 'unix', type: 'seqpacket', path });
+    await Promise.all([
+      assert.rejects(requestStatus(path), { code: 'MOTYA_NO_ANSWER' }),
+      assert.rejects(watchIncumbent(path), { code: 'MOTYA_WEDGED', message: new RegExp(`pid ${process.pid} holds`) }),
+    ]);
+    native.close(fd);
+    await assert.rejects(
+      running(() => requestStatus(path)),
+      { code: 'MOTYA_NOT_RUNNING' },
+      'a stale socket',
+    );
+    await until(() => openFds() === before, { what: 'fds as before' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('garbage, and words that only the other side says, end that connection and no other', async () => {
+  await served(async (path, instance) => {
+    const fd = native.connectPath(path);
+    native.send(fd, Buffer.from('garbage'), [0, 1, 2]);
+    await until(() => native.receive(fd, 100)?.data.length === 0, { what: 'the hang-up' });
+    native.close(fd);
+    assert.match(instance.warnings.join(), /a control connection was closed: .* is not JSON/);
+    assert.deepEqual(await conversation(path, { type: 'GONE', text: 'x' }, () => false), []);
+    assert.equal((await requestStatus(path)).pid, process.pid);
+    for (let n = 0; n < 300; n += 1) {
+      let flood: number | null = null;
+      await until(
+        () => {
+          try {
+            flood = native.connectPath(path);
+            return true;
+          } catch {
+            return false;
+          }
+        },
+        { what: 'room in the queue' },
+      );
+      native.close(flood as unknown as number);
+    }
+    await requestStatus(path);
+  });
+});
+
+test('publish takes the path over; close does not take it from the next one', async () => {
+  await served(async (path, _, first) => {
+    const instance = new TestInstance();
+    const second = new ControlServer(path, instance);
+    assert.deepEqual([first.isPublished, second.isPublished], [true, false]);
+    second.publish();
+    assert.deepEqual([first.isPublished, second.isPublished], [false, true]);
+    first.close = () => {};
+    second.close();
+    assert.equal(existsSync(path), false);
+    ControlServer.prototype.close.call(first);
+  });
+});
+
+test('a file at the path is left alone', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const path = join(folder, 'c.sock');
+  const before = openFds();
+  writeFileSync(path, 'precious');
+  const server = new ControlServer(path, new TestInstance());
+  assert.throws(() => server.publish(), { code: 'MOTYA_SOCKET' });
+  server.close();
+  assert.equal(openFds(), before);
+  assert.deepEqual(readdirSync(folder), ['c.sock']);
+  rmSync(folder, { recursive: true });
+});
+
+test('another user is refused and logged', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  await served(async (path, instance) => {
+    chmodSync(join(path, '..'), 0o755);
+    chmodSync(path, 0o666);
+    const child = runModule(
+      t,
+      `${IMPORT_NATIVE} process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      const fd = native.connectPath(${JSON.stringify(path)});
+      native.waitReadable(fd, 60_000);
+      console.log(native.receive(fd, 100)?.data.length);`,
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    assert.equal(await outputOf(child), '0\n');
+    assert.deepEqual(instance.warnings, ['a process of user 65534 was refused on the control socket']);
+  });
+});

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { connect, Server } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { HandoverError } from '#src/errors.js';
+import { handOver } from '#src/handover/incumbent.js';
+import { receiveOffer, takeOver } from '#src/handover/successor.js';
+import { native } from '#src/native.js';
+import { leavesNothing, rejectsWith, TestGiver, TestTaker } from './support.js';
+
+/** Both sides in this process, over a real socketpair. */
+async function pair(
+  count: number,
+  body: (giver: TestGiver, taker: TestTaker, ends: [number, number], folder: string) => Promise<void>,
+): Promise<void> {
+  await leavesNothing(async (folder) => {
+    const giver = new TestGiver(folder, count);
+    const taker = new TestTaker(folder);
+    try {
+      await body(giver, taker, native.socketpair(), folder);
+    } finally {
+      giver.close();
+      taker.close();
+    }
+  });
+}
+
+async function take(fd: number, taker: TestTaker): Promise<string> {
+  const offer = await receiveOffer(fd, taker);
+  assert.equal(offer.incumbent, process.pid);
+  assert.equal(offer.generation, 4);
+  try {
+    return await takeOver(offer, taker);
+  } finally {
+    offer.dialogue.close();
+  }
+}
+
+for (const count of [0, 1, 128, 129, 253, 254, 1000]) {
+  test(`${count} listeners change hands`, async () => {
+    await pair(count, async (giver, taker, [a, b]) => {
+      const [handed, how] = await Promise.all([handOver(a, giver), take(b, taker)]);
+      assert.ok(handed !== 'dry-run');
+      assert.equal(how, 'handed-over');
+      assert.equal(handed.successor, 4711);
+      assert.ok(handed.gapMs > 0 && handed.gapMs < 60_000);
+      assert.equal(giver.accepting, false);
+      assert.deepEqual(giver.phases.slice(-4), ['awaiting', 'pausing', 'committed', 'draining']);
+      assert.deepEqual(taker.phases, ['adopting', 'booting', 'ready', 'taking', 'serving']);
+
+      const told = (listeners: ReturnType<TestGiver['listeners']>) =>
+        listeners.map(({ key, socket, backlog, alias, path }) => ({
+          key,
+          socket: { ...socket },
+          backlog,
+          alias,
+          path,
+        }));
+      assert.deepEqual(told(taker.ledger.all()), told(giver.listeners()), 'same sockets, in order');
+      assert.ok(taker.ledger.all().every((listener) => listener.inherited && listener.service === null));
+      assert.equal(taker.pidfile.isOurs, true);
+      handed.dialogue.close();
+    });
+  });
+}
+
+test('the listeners of the successor accept when the incumbent has closed its own', async () => {
+  await pair(8, async (giver, taker, [a, b], folder) => {
+    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    assert.ok(handed !== 'dry-run');
+    handed.dialogue.close();
+    giver.close();
+    assert.ok(existsSync(join(folder, '3.sock')), 'the path stays');
+    for (const { fd, socket } of taker.ledger.all()) {
+      // Node 20 cannot connect to an abstract name that was not padded with NULs.
+      if (socket.type === 'dgram' || socket.path?.startsWith('\0')) continue;
+      const server = new Server((accepted) => accepted.end('hello')).listen({ fd: native.dup(fd) });
+      await once(server, 'listening');
+      const client =
+        socket.family === 'unix' ? connect(socket.path ?? '') : connect(socket.port ?? 0, socket.address ?? '');
+      client.setEncoding('utf8');
+      assert.deepEqual(await once(client, 'data'), ['hello']);
+      client.destroy();
+      server.close();
+      await once(server, 'close');
+    }
+  });
+});
+
+test('the lock goes over without a gap and ends with its last holder', async () => {
+  await pair(1, async (giver, taker, [a, b], folder) => {
+    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    assert.ok(handed !== 'dry-run');
+    handed.dialogue.close();
+    const lock = join(folder, 'pid.lock');
+    assert.equal(native.lockFile(lock), null);
+    giver.close();
+    assert.equal(native.lockFile(lock), null, 'the successor holds it');
+    taker.close();
+    const fd = native.lockFile(lock);
+    assert.ok(fd !== null);
+    native.close(fd);
+  });
+});
+
+test('a dry run goes as far as READY; both sides know it for what it was', async () => {
+  await pair(3, async (giver, taker, [a, b]) => {
+    giver.dryRun = true;
+    const taking = rejectsWith(take(b, taker), 'MOTYA_DRY_RUN', /everything up to READY worked/);
+    assert.equal(await handOver(a, giver), 'dry-run');
+    await taking;
+    assert.equal(giver.accepting, true, 'it never stopped accepting');
+    assert.equal(giver.machine.phase, 'awaiting');
+    assert.equal(taker.machine.phase, 'ready');
+  });
+});
+
+test('a stop before COMMIT cancels: while the successor boots, while the incumbent pauses, and before all', async () => {
+  const stop = new HandoverError('MOTYA_STOPPING', 'pid 1 was told to stop');
+  const forever = new Promise<void>(() => {});
+
+  await pair(3, async (giver, taker, [a, b]) => {
+    taker.booting = forever;
+    giver.step = (event) => {
+      giver.machine.step(event);
+      if (event === 'adopted') giver.stopping.abort(stop);
+    };
+    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /pid 1 was told to stop/);
+    assert.equal(await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/), stop);
+    await taking;
+  });
+
+  await pair(3, async (giver, taker, [a, b]) => {
+    giver.pausing = forever;
+    giver.step = (event) => {
+      giver.machine.step(event);
+      if (event === 'ready') giver.stopping.abort(stop);
+    };
+    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/);
+    await taking;
+    assert.equal(giver.machine.phase, 'pausing');
+  });
+
+  await pair(3, async (giver, taker, [a, b]) => {
+    giver.stopping.abort(stop);
+    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/);
+    await taking;
+  });
+});
+
+test('a program that breaks after it was ready, and one that cannot go live: the incumbent is told', async () => {
+  await pair(2, async (giver, taker, [a, b]) => {
+    giver.pausing = new Promise(() => {});
+    giver.step = (event) => {
+      giver.machine.step(event);
+      if (event === 'ready') taker.breakDown(new HandoverError('MOTYA_PROGRAM', 'it ended'));
+    };
+    const taking = rejectsWith(take(b, taker), 'MOTYA_PROGRAM', /it ended/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_PROGRAM', /it ended/);
+    await taking;
+  });
+  await pair(2, async (giver, taker, [a, b]) => {
+    taker.goingLive = Promise.reject(new HandoverError('MOTYA_ACCEPT', 'no worker accepts'));
+    taker.goingLive.catch(() => {});
+    const taking = rejectsWith(take(b, taker), 'MOTYA_ACCEPT', /no worker accepts/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_ACCEPT', /no worker accepts/);
+    await taking;
+    assert.equal(giver.machine.phase, 'committed', 'so the incumbent has to resume');
+  });
+  await pair(2, async (giver, taker, [a, b]) => {
+    taker.booting = Promise.reject(new Error('a defect'));
+    taker.booting.catch(() => {});
+    const taking = rejectsWith(take(b, taker), 'MOTYA_INTERNAL', /a defect/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_INTERNAL', /a defect/);
+    await taking;
+  });
+});

@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { openSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { handOver } from '#src/handover/incumbent.js';
+import { PROTOCOL } from '#src/handover/messages.js';
+import type { Phase } from '#src/handover/phases.js';
+import { native } from '#src/native.js';
+import { until } from '../e2e/harness/until.js';
+import { openFds } from '../native/support.js';
+import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
+
+const txid = 'tx';
+const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: 4711, version: '0.0.1' };
+const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0 };
+const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the successor has changed its mind' };
+const COUNT = 3;
+
+/** What a successor does up to each point of the hand-over, and where the incumbent stands then. */
+const STEPS: { name: string; phase: Phase; walk: (peer: TestPeer) => Promise<void> }[] = [
+  { name: 'HELLO', phase: 'offering', walk: async () => {} },
+  {
+    name: 'ADOPTED',
+    phase: 'offering',
+    walk: async (peer) => {
+      peer.say(HELLO);
+      await peer.hearUntil('LOCK');
+    },
+  },
+  {
+    name: 'READY',
+    phase: 'awaiting',
+    walk: async (peer) => {
+      peer.say(HELLO);
+      await peer.hearUntil('LOCK');
+      peer.say({ type: 'ADOPTED', txid, listeners: COUNT });
+    },
+  },
+  {
+    name: 'LIVE',
+    phase: 'committed',
+    walk: async (peer) => {
+      peer.say(HELLO);
+      await peer.hearUntil('LOCK');
+      peer.say({ type: 'ADOPTED', txid, listeners: COUNT });
+      peer.say(READY);
+      await peer.hearUntil('COMMIT');
+    },
+  },
+];
+
+async function withPeer(
+  body: (giver: TestGiver, fd: number, peer: TestPeer) => Promise<void>,
+  count = COUNT,
+): Promise<void> {
+  await leavesNothing(async (folder) => {
+    const giver = new TestGiver(folder, count);
+    const [a, b] = native.socketpair();
+    const peer = new TestPeer(b);
+    try {
+      await body(giver, a, peer);
+    } finally {
+      peer.close();
+      giver.close();
+    }
+  });
+}
+
+/** Once `body` has made the hand-over fail, all that the incumbent gave is still its own and works. */
+function unharmed(giver: TestGiver, count = COUNT): void {
+  assert.equal(giver.listeners().length, count);
+  for (const { fd, socket } of giver.listeners()) assert.equal(native.describe(fd).inode, socket.inode);
+  assert.ok(giver.machine.can('failed') || giver.machine.phase === 'summoning', giver.machine.phase);
+}
+
+for (const { name, phase, walk } of STEPS) {
+  describe(`a successor that owes ${name}`, () => {
+    test('says ABORT: its code and its reason', async () => {
+      await withPeer(async (giver, fd, peer) => {
+        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /has changed its mind/);
+        await walk(peer);
+        peer.say(ABORT);
+        await handing;
+        assert.equal(giver.machine.phase, phase);
+        unharmed(giver);
+      });
+    });
+
+    test('dies', async () => {
+      await leavesNothing(async (folder) => {
+        const giver = new TestGiver(folder, COUNT);
+        const [a, b] = native.socketpair();
+        const peer = new TestPeer(b);
+        const handing = rejectsWith(handOver(a, giver), 'MOTYA_PEER_GONE', /hung up/);
+        await walk(peer);
+        peer.close();
+        await handing;
+        assert.equal(giver.machine.phase, phase);
+        unharmed(giver);
+        giver.close();
+      });
+    });
+
+    test('talks nonsense', async () => {
+      await withPeer(async (giver, fd, peer) => {
+        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PROTOCOL', /is not JSON/);
+        await walk(peer);
+        const file = openSync('/dev/null', 'r');
+        peer.sayRaw('{{{', [file, file]);
+        native.close(file);
+        await handing;
+        unharmed(giver);
+      });
+    });
+
+    test('says something out of turn, with fds that nobody wants', async () => {
+      await withPeer(async (giver, fd, peer) => {
+        const text = new RegExp(`the peer said STATS instead of ${name}`);
+        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PROTOCOL', text);
+        await walk(peer);
+        const file = openSync('/dev/null', 'r');
+        peer.say({ type: 'STATS', txid, connections: 0, left: 0 }, [file, file]);
+        native.close(file);
+        await handing;
+        assert.match((await peer.hearAbort()).text, text);
+        unharmed(giver);
+      });
+    });
+
+    test('is silent', async () => {
+      await withPeer(async (giver, fd, peer) => {
+        Object.assign(giver, { readyMs: 500 });
+        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_DEADLINE', new RegExp(`^no ${name} within \\d+ ms$`));
+        await walk(peer);
+        await handing;
+        assert.equal((await peer.hearAbort()).code, 'MOTYA_DEADLINE');
+        assert.equal(giver.machine.phase, phase);
+        unharmed(giver);
+      });
+    });
+  });
+}
+
+test('versions that do not meet: both ranges are named', async () => {
+  const range = (min: number, max: number) =>
+    withPeer(async (giver, fd, peer) => {
+      const handing = rejectsWith(
+        handOver(fd, giver),
+        'MOTYA_VERSION',
+        new RegExp(`protocol ${min} to ${max}, the incumbent 1 to 1`),
+      );
+      peer.say({ ...HELLO, min, max });
+      assert.equal((await peer.hearAbort()).code, 'MOTYA_VERSION');
+      await handing;
+      unharmed(giver);
+    });
+  await range(2, 9);
+  await range(0, 0);
+  await range(5, 1);
+});
+
+test('a newer successor that still speaks ours is understood', async () => {
+  await withPeer(async (giver, fd, peer) => {
+    const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /changed/);
+    peer.say({ ...HELLO, min: 0, max: 99, more: 'fields' });
+    assert.equal((await peer.hearUntil('OFFER')).protocol, 1);
+    peer.say(ABORT);
+    await handing;
+  });
+});
+
+test('the number of adopted listeners must be the number of ours', async () => {
+  for (const listeners of [0, COUNT - 1, COUNT + 1]) {
+    await withPeer(async (giver, fd, peer) => {
+      const text = new RegExp(`${listeners} of ${COUNT} listeners were adopted`);
+      const handing = rejectsWith(handOver(fd, giver), 'MOTYA_COUNT', text);
+      peer.say(HELLO);
+      await peer.hearUntil('LOCK');
+      peer.say({ type: 'ADOPTED', txid, listeners });
+      await handing;
+      assert.match((await peer.hearAbort()).text, text);
+      unharmed(giver);
+    });
+  }
+});
+
+test('a successor that dies while the incumbent pauses ends the wait for it', async () => {
+  await leavesNothing(async (folder) => {
+    const giver = new TestGiver(folder, 1);
+    giver.pausing = new Promise(() => {});
+    const [a, b] = native.socketpair();
+    const peer = new TestPeer(b);
+    const handing = rejectsWith(handOver(a, giver), 'MOTYA_PEER_GONE', /hung up/);
+    peer.say(HELLO);
+    await peer.hearUntil('LOCK');
+    peer.say({ type: 'ADOPTED', txid, listeners: 1 });
+    peer.say(READY);
+    peer.close();
+    await handing;
+    assert.equal(giver.machine.phase, 'pausing');
+    giver.close();
+  });
+});
+
+test('a successor that reads nothing costs no fds for longer than the hand-over', async () => {
+  const count = 2000;
+  await leavesNothing(async (folder) => {
+    const before = openFds();
+    const giver = new TestGiver(folder, count);
+    const [a, b] = native.socketpair();
+    const peer = new TestPeer(b);
+    // The buffer is full before all is sent, so the rest, and ABORT behind it, waits inside the channel.
+    while (native.send(a, Buffer.alloc(4000, ' '), []));
+    const handing = rejectsWith(handOver(a, giver), 'MOTYA_DEADLINE', /no ADOPTED within/);
+    peer.say(HELLO);
+    await handing;
+    unharmed(giver, count);
+    giver.close();
+    try {
+      const gone = (): boolean => openFds() < before + 10;
+      await until(gone, { what: 'the queued fds to be closed', instead: () => openFds() - before });
+    } finally {
+      peer.close();
+    }
+  });
+});

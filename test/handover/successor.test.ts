@@ -1,0 +1,298 @@
+import assert from 'node:assert/strict';
+import { existsSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { receiveOffer, takeOver } from '#src/handover/successor.js';
+import { listenerKey } from '#src/listeners/key.js';
+import { native } from '#src/native.js';
+import { leavesNothing, rejectsWith, TestPeer, TestTaker } from './support.js';
+
+const txid = 'tx';
+const offer = (listeners: number) => ({ type: 'OFFER', txid, protocol: 1, pid: 42, generation: 4, listeners });
+const LOCK = { type: 'LOCK', txid };
+const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the incumbent has changed its mind' };
+const entryFor = (key: string) => ({ key, alias: null, backlog: 1, path: null });
+
+/** Some listeners as an incumbent has them, and a file to be the lock. */
+class Wares {
+  readonly #fds: number[] = [];
+  readonly listeners: number[];
+  readonly lock: number;
+
+  constructor(folder: string) {
+    const address = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 } as const;
+    this.listeners = [1, 2].map(() => this.keep(native.createListener(address)));
+    this.lock = this.keep(native.lockFile(join(folder, 'pid.lock')) as number);
+  }
+
+  keep(fd: number): number {
+    this.#fds.push(fd);
+    return fd;
+  }
+
+  get entries() {
+    return this.listeners.map((fd) => entryFor(listenerKey(native.describe(fd))));
+  }
+
+  close(): void {
+    for (const fd of this.#fds) native.close(fd);
+  }
+}
+
+type Scene = { peer: TestPeer; wares: Wares; taker: TestTaker; fd: number; hangUp: () => void };
+
+async function scene(body: (scene: Scene) => Promise<void>): Promise<void> {
+  await leavesNothing(async (folder) => {
+    const wares = new Wares(folder);
+    const taker = new TestTaker(folder);
+    const [fd, b] = native.socketpair();
+    const peer = new TestPeer(b);
+    let up = true;
+    const hangUp = (): void => {
+      if (up) peer.close();
+      up = false;
+    };
+    try {
+      await body({ peer, wares, taker, fd, hangUp });
+    } finally {
+      hangUp();
+      wares.close();
+      taker.close();
+    }
+  });
+}
+
+/** The whole offer, so that the successor may adopt. */
+function offerAll({ peer, wares }: Scene): void {
+  peer.say(offer(2));
+  peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
+  peer.say(LOCK, [wares.lock]);
+}
+
+async function take({ fd, taker }: Scene): Promise<string> {
+  const received = await receiveOffer(fd, taker);
+  try {
+    return await takeOver(received, taker);
+  } finally {
+    received.dialogue.close();
+  }
+}
+
+describe('an offer that is not what it says is refused, and the peer is told', () => {
+  const refused = (name: string, code: string, text: RegExp, talk: (scene: Scene) => void | Promise<void>) =>
+    test(name, async () => {
+      await scene(async (all) => {
+        const receiving = rejectsWith(receiveOffer(all.fd, all.taker), code, text);
+        const hello = await all.peer.hear();
+        assert.equal(hello?.type, 'HELLO');
+        await talk(all);
+        await receiving;
+        const told = await all.peer.hearAbort();
+        assert.equal(told.code, code);
+        assert.match(told.text, text);
+      });
+    });
+
+  refused('a file', 'ENOTSOCK', /ENOTSOCK/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    const file = wares.keep(openSync('/dev/null', 'r'));
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, [wares.listeners[0] as number, file]);
+  });
+  refused('a connected socket', 'MOTYA_MANIFEST', /unix: does not listen/, ({ peer, wares }) => {
+    peer.say(offer(1));
+    const [a, b] = native.socketpair();
+    peer.say({ type: 'FDS', txid, entries: [entryFor('unix:')] }, [wares.keep(a)]);
+    wares.keep(b);
+  });
+  refused('another port than announced', 'MOTYA_MANIFEST', /^tcp:.* was announced, tcp:.* came$/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries.reverse() }, wares.listeners);
+  });
+  refused(
+    'another kind than announced',
+    'MOTYA_MANIFEST',
+    /was announced, udp:\/\/127.0.0.1:\d+ came/,
+    ({ peer, wares }) => {
+      const fd = wares.keep(native.createListener({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 }));
+      const key = listenerKey(native.describe(fd)).replace('udp', 'tcp');
+      peer.say(offer(1));
+      peer.say({ type: 'FDS', txid, entries: [entryFor(key)] }, [fd]);
+    },
+  );
+  refused('fewer fds than entries', 'MOTYA_COUNT', /1 fds came for 2 listeners/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners.slice(1));
+  });
+  refused('no fds', 'MOTYA_COUNT', /0 fds came for 2 listeners/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries });
+  });
+  refused('more fds than entries', 'MOTYA_COUNT', /2 fds came for 1 listeners/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries.slice(1) }, wares.listeners);
+  });
+  refused('more listeners than offered', 'MOTYA_COUNT', /listeners/, ({ peer, wares }) => {
+    peer.say(offer(1));
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
+  });
+  refused('fewer listeners than offered', 'MOTYA_COUNT', /2 of 3 listeners came/, ({ peer, wares }) => {
+    peer.say(offer(3));
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
+    peer.say(LOCK, [wares.lock]);
+  });
+  refused('two locks in one message', 'MOTYA_COUNT', /2 fds came for the lock/, ({ peer, wares }) => {
+    peer.say(offer(0));
+    peer.say(LOCK, [wares.lock, wares.lock]);
+  });
+  refused('no lock', 'MOTYA_COUNT', /0 fds came for the lock/, ({ peer }) => {
+    peer.say(offer(0));
+    peer.say(LOCK);
+  });
+  refused('an offer with no OFFER', 'MOTYA_PROTOCOL', /said FDS instead of OFFER/, ({ peer, wares }) => {
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
+  });
+  refused('COMMIT before the lock', 'MOTYA_PROTOCOL', /said COMMIT instead of FDS or LOCK/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
+    peer.say({ type: 'COMMIT', txid });
+  });
+  refused('silence instead of OFFER', 'MOTYA_DEADLINE', /^no OFFER within 2000 ms$/, () => {});
+  refused('silence in the middle', 'MOTYA_DEADLINE', /^no FDS or LOCK within 5000 ms$/, ({ peer, wares }) => {
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: wares.entries.slice(1) }, wares.listeners.slice(1));
+  });
+});
+
+test('garbage, with fds, is hung up on', async () => {
+  await scene(async (all) => {
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_PROTOCOL', /not JSON/);
+    all.peer.say(offer(2));
+    all.peer.say({ type: 'FDS', txid, entries: all.wares.entries.slice(1) }, all.wares.listeners.slice(1));
+    all.peer.sayRaw('\0\0\0', all.wares.listeners);
+    await receiving;
+  });
+});
+
+test('an incumbent that says why it will not', async () => {
+  await scene(async (all) => {
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_TEST', /changed its mind/);
+    all.peer.say(offer(2));
+    all.peer.say({ type: 'FDS', txid, entries: all.wares.entries }, all.wares.listeners);
+    all.peer.say(ABORT);
+    await receiving;
+  });
+});
+
+test('an incumbent that dies before everything is here leaves nothing', async () => {
+  await scene(async (all) => {
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_PEER_GONE', /hung up/);
+    all.peer.say(offer(2));
+    all.peer.say({ type: 'FDS', txid, entries: all.wares.entries }, all.wares.listeners);
+    all.hangUp();
+    await receiving;
+  });
+});
+
+test('an incumbent that dies right after LOCK, while we boot, or after READY: the successor goes live alone', async () => {
+  await scene(async (all) => {
+    offerAll(all);
+    all.hangUp();
+    assert.equal(await take(all), 'alone');
+    assert.equal(all.taker.machine.phase, 'serving');
+    assert.equal(all.taker.ledger.size, 2);
+    assert.equal(all.taker.pidfile.isOurs, true);
+  });
+  await scene(async (all) => {
+    let boot!: () => void;
+    all.taker.booting = new Promise((resolve) => {
+      boot = resolve;
+    });
+    const taking = take(all);
+    offerAll(all);
+    await all.peer.hearUntil('ADOPTED');
+    all.hangUp();
+    boot();
+    assert.equal(await taking, 'alone');
+  });
+  await scene(async (all) => {
+    const taking = take(all);
+    offerAll(all);
+    const ready = await all.peer.hearUntil('READY');
+    assert.deepEqual([ready.kept, ready.added, ready.removed], [2, 0, 0]);
+    all.hangUp();
+    assert.equal(await taking, 'alone');
+    assert.deepEqual(all.taker.phases.slice(-2), ['alone', 'serving']);
+  });
+});
+
+test('COMMIT, then death: it was committed', async () => {
+  await scene(async (all) => {
+    const taking = take(all);
+    offerAll(all);
+    await all.peer.hearUntil('READY');
+    all.peer.say({ type: 'COMMIT', txid });
+    all.hangUp();
+    assert.equal(await taking, 'handed-over');
+  });
+});
+
+describe('an incumbent that gives up after ADOPTED', () => {
+  test('ABORT while we boot, and after READY: nothing goes live', async () => {
+    for (const after of ['ADOPTED', 'READY'] as const) {
+      await scene(async (all) => {
+        if (after === 'ADOPTED') all.taker.booting = new Promise(() => {});
+        const taking = rejectsWith(take(all), 'MOTYA_TEST', /changed its mind/);
+        offerAll(all);
+        await all.peer.hearUntil(after);
+        all.peer.say(ABORT);
+        await taking;
+        assert.equal(all.taker.machine.phase, after === 'ADOPTED' ? 'booting' : 'ready');
+        assert.equal(existsSync(all.taker.pidfile.path), false, 'no pidfile');
+      });
+    }
+  });
+
+  test('no COMMIT in time: nobody goes live unasked while the incumbent may still accept', async () => {
+    await scene(async (all) => {
+      const taking = rejectsWith(take(all), 'MOTYA_DEADLINE', /^no COMMIT within 4000 ms$/);
+      offerAll(all);
+      await taking;
+      assert.equal((await all.peer.hearAbort()).code, 'MOTYA_DEADLINE');
+      assert.equal(all.taker.machine.phase, 'ready');
+    });
+  });
+
+  test('LIVE instead of COMMIT; garbage instead of COMMIT', async () => {
+    await scene(async (all) => {
+      const taking = rejectsWith(take(all), 'MOTYA_PROTOCOL', /said LIVE instead of COMMIT/);
+      offerAll(all);
+      all.peer.say({ type: 'LIVE', txid });
+      await taking;
+    });
+    await scene(async (all) => {
+      const taking = rejectsWith(take(all), 'MOTYA_PROTOCOL', /unknown message type "NONE"/);
+      offerAll(all);
+      await all.peer.hearUntil('READY');
+      all.peer.say({ type: 'NONE' });
+      await taking;
+    });
+  });
+});
+
+test('two sockets with one key: the second is refused, and nothing of either stays', async () => {
+  await scene(async (all) => {
+    const { peer, wares, taker } = all;
+    const [fd] = wares.listeners as [number];
+    const [entry] = wares.entries;
+    peer.say(offer(2));
+    peer.say({ type: 'FDS', txid, entries: [entry, entry] }, [fd, fd]);
+    peer.say(LOCK, [wares.lock]);
+    // As an instance does: what it has taken over is closed with its ledger.
+    taker.adopt = (listeners, lockFd) => {
+      native.close(lockFd);
+      for (const { fd: offered, entry: told } of listeners) taker.ledger.inherit(offered, told);
+    };
+    await rejectsWith(take(all), 'EADDRINUSE', /already/);
+    assert.equal((await peer.hearAbort()).code, 'EADDRINUSE');
+  });
+});

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Pidfile } from '#src/daemon/pidfile.js';
+import { HandoverError } from '#src/errors.js';
+import type { Giver } from '#src/handover/incumbent.js';
+import { type HandoverMessage, handoverCodec } from '#src/handover/messages.js';
+import { type Phase, type PhaseEvent, PhaseMachine } from '#src/handover/phases.js';
+import type { Offered, Taker } from '#src/handover/successor.js';
+import { Ledger, type Listener } from '#src/listeners/ledger.js';
+import { native } from '#src/native.js';
+import { until } from '../e2e/harness/until.js';
+import { openFds } from '../native/support.js';
+
+/** Runs `body` in an empty folder and checks that no fd is left afterwards. */
+export async function leavesNothing(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-handover-'));
+  const before = openFds();
+  try {
+    await body(folder);
+    await until(() => openFds() === before, { what: 'fds as before', instead: () => openFds() - before });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Holds `count` real listeners of every kind in turn, and a pidfile's lock: an incumbent without processes. */
+export class TestGiver implements Giver {
+  readonly pid = process.pid;
+  readonly generation = 4;
+  readonly ledger = new Ledger();
+  readonly pidfile: Pidfile;
+  readonly readyMs = 20_000;
+  readonly stopping = new AbortController();
+  readonly cancelled = this.stopping.signal;
+  dryRun = false;
+  readonly phases: Phase[] = [];
+  readonly machine = new PhaseMachine('serving', (_, to) => this.phases.push(to));
+  /** What COMMIT waits for. */
+  pausing: Promise<void> = Promise.resolve();
+  accepting = true;
+
+  constructor(folder: string, count: number) {
+    this.pidfile = new Pidfile(join(folder, 'pid'));
+    this.pidfile.acquire();
+    for (let n = 0; n < count; n += 1) this.#bind(folder, n);
+    this.machine.step('quit');
+    this.machine.step('connected');
+  }
+
+  listeners(): readonly Listener[] {
+    return this.ledger.all();
+  }
+
+  get lockFd(): number {
+    return this.pidfile.lockFd;
+  }
+
+  step(event: PhaseEvent): void {
+    this.machine.step(event);
+  }
+
+  async pause(): Promise<void> {
+    await this.pausing;
+    this.accepting = false;
+  }
+
+  close(): void {
+    this.ledger.removeAll({ unlink: false });
+    this.pidfile.letGo();
+  }
+
+  #bind(folder: string, n: number): void {
+    const tcp = { kind: 'tcp', port: 0, v6only: false, backlog: 10 + n, ordinal: n } as const;
+    const udp = { kind: 'udp', port: 0, reuseAddr: false, ordinal: n } as const;
+    const request = [
+      { ...tcp, address: '127.0.0.1' },
+      { ...tcp, address: '::1' },
+      { ...tcp, address: '::', v6only: true },
+      { kind: 'unix', path: join(folder, `${n}.sock`), backlog: 0 } as const,
+      { kind: 'unix', path: `\0motya-test-${process.pid}-${folder}-${n}`, backlog: 3 } as const,
+      { ...udp, family: 'inet', address: '127.0.0.1', v6only: false } as const,
+      { ...udp, family: 'inet6', address: '::1', v6only: false } as const,
+      { ...tcp, address: null },
+    ][n % 8];
+    assert.ok(request !== undefined);
+    assert.ok('fd' in this.ledger.claim('web', 1, request));
+  }
+}
+
+/** A successor without processes: adopts into a real ledger and a real pidfile. */
+export class TestTaker implements Taker {
+  readonly pid = 4711;
+  readonly version = '0.0.1';
+  readonly ledger = new Ledger();
+  readonly pidfile: Pidfile;
+  readonly phases: Phase[] = [];
+  readonly machine = new PhaseMachine('waiting', (_, to) => this.phases.push(to));
+  booting: Promise<void> = Promise.resolve();
+  goingLive: Promise<void> = Promise.resolve();
+  readonly breakDown: (error: Error) => void;
+  readonly broken: Promise<never>;
+
+  constructor(folder: string) {
+    this.pidfile = new Pidfile(join(folder, 'pid'));
+    this.machine.step('contacted');
+    let reject!: (error: Error) => void;
+    this.broken = new Promise((_, fail) => {
+      reject = fail;
+    });
+    this.broken.catch(() => {});
+    this.breakDown = reject;
+  }
+
+  step(event: PhaseEvent): void {
+    this.machine.step(event);
+  }
+
+  adopt(listeners: readonly Offered[], lockFd: number): void {
+    for (const { fd, entry } of listeners) this.ledger.inherit(fd, entry);
+    this.pidfile.inherit(lockFd);
+  }
+
+  async booted(): Promise<{ kept: number; added: number; removed: number }> {
+    await this.booting;
+    return { kept: this.ledger.size, added: 0, removed: 0 };
+  }
+
+  async goLive(): Promise<void> {
+    await this.goingLive;
+    this.pidfile.publish();
+  }
+
+  close(): void {
+    this.ledger.removeAll({ unlink: true });
+    this.pidfile.release();
+  }
+}
+
+/** A peer that says what a test wants it to say, in any order. */
+export class TestPeer {
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Whole bytes, however wrong. */
+  sayRaw(data: string, fds: readonly number[] = []): void {
+    assert.equal(native.send(this.#fd, Buffer.from(data), fds), true);
+  }
+
+  say(message: HandoverMessage | { type: string; [field: string]: unknown }, fds: readonly number[] = []): void {
+    this.sayRaw(JSON.stringify(message), fds);
+  }
+
+  /** The next message, whose fds are closed here unless `keep` gets them; null when the other side has hung up. */
+  async hear(keep?: number[]): Promise<HandoverMessage | null> {
+    const message = await until(() => native.receive(this.#fd, 100_000), { what: 'a message' });
+    if (message.data.length === 0) return null;
+    if (keep === undefined) for (const fd of message.fds) native.close(fd);
+    else keep.push(...message.fds);
+    return handoverCodec.decode(message.data);
+  }
+
+  /** Reads on until a message of this type has come. */
+  async hearUntil<T extends HandoverMessage['type']>(type: T): Promise<Extract<HandoverMessage, { type: T }>> {
+    for (;;) {
+      const message = await this.hear();
+      assert.ok(message !== null, `hung up without ${type}`);
+      if (message.type === type) return message as Extract<HandoverMessage, { type: T }>;
+      assert.notEqual(message.type, 'ABORT', JSON.stringify(message));
+    }
+  }
+
+  /** The reason why the other side has given up, after which it has hung up. */
+  async hearAbort(): Promise<{ code: string; text: string }> {
+    for (;;) {
+      const message = await this.hear();
+      assert.ok(message !== null, 'hung up without a word');
+      if (message.type !== 'ABORT') continue;
+      assert.equal(await this.hear(), null, 'nothing after ABORT');
+      assert.ok(message.text.length > 0 && !message.text.includes('\n'), message.text);
+      return { code: message.code, text: message.text };
+    }
+  }
+
+  /** As a process that dies. */
+  close(): void {
+    native.close(this.#fd);
+  }
+}
+
+export async function rejectsWith(promise: Promise<unknown>, code: string, text: RegExp): Promise<HandoverError> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof HandoverError, `no HandoverError: ${String(error)}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, text);
+    return error;
+  }
+  assert.fail('it was not rejected');
+}

@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { HandoverError, MotyaError } from '#src/errors.js';
+import { handOver } from '#src/handover/incumbent.js';
+import { connectUpgradeSocket, UpgradeSocket } from '#src/handover/upgrade-socket.js';
+import { GREETED_PEERS } from '#src/limits.js';
+import { native } from '#src/native.js';
+import { until } from '../e2e/harness/until.js';
+import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../native/support.js';
+import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
+
+/** nobody's, on every Linux. */
+const STRANGER = 65534;
+const isRoot = process.getuid?.() === 0;
+const never = new AbortController().signal;
+
+class Waiting {
+  readonly warnings: string[] = [];
+  readonly socket: UpgradeSocket;
+  constructor(path: string) {
+    const warn = (text: string): void => void this.warnings.push(text);
+    this.socket = new UpgradeSocket(path, { pid: process.pid, version: '1', warn });
+  }
+}
+
+function throwsCode(call: () => unknown, code: string, text: RegExp): void {
+  assert.throws(call, (error: unknown) => {
+    assert.ok(error instanceof MotyaError);
+    assert.equal(error.code, code);
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+/** A whole offer reaches the socket; then the successor hangs up. */
+async function offerReaches(waiting: Waiting, folder: string, path: string): Promise<void> {
+  const giver = new TestGiver(folder, 3);
+  const fd = await connectUpgradeSocket(path, never);
+  assert.ok(fd !== null);
+  const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /that will do/);
+  const offer = await waiting.socket.offer;
+  assert.equal(offer.listeners.length, 3);
+  for (const of of [offer.lockFd, ...offer.listeners.map((listener) => listener.fd)]) native.close(of);
+  offer.dialogue.abort(offer.txid, new HandoverError('MOTYA_TEST', 'that will do'));
+  await handing;
+  giver.close();
+}
+
+test('mode 0600, whatever the umask; gone after close; the lock’s file stays', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const umask = process.umask(0);
+    const { socket } = new Waiting(path);
+    process.umask(umask);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(statSync(`${path}.lock`).mode & 0o777, 0o600);
+    assert.equal(readFileSync(`${path}.lock`, 'utf8'), `${process.pid}\n`);
+    socket.close();
+    assert.deepEqual(readdirSync(folder), ['up.sock.lock']);
+  });
+});
+
+test('a stale socket is replaced; anything else at the path is left as it is', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    new Waiting(path).socket.close();
+    assert.equal(existsSync(path), false);
+
+    writeFileSync(path, 'precious');
+    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /up.sock exists and is no socket; it is left alone/);
+    assert.equal(readFileSync(path, 'utf8'), 'precious');
+    assert.deepEqual(readdirSync(folder).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
+  });
+  await leavesNothing(async (folder) => {
+    throwsCode(() => new Waiting(join(folder, 'none', 'up.sock')), 'MOTYA_SOCKET', /cannot be made: .*ENOENT/);
+    const path = join(folder, 'up.sock');
+    mkdirSync(path);
+    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /is no socket/);
+  });
+});
+
+test('a socket of another user is not replaced', { skip: !isRoot && 'needs root' }, async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    lchownSync(path, STRANGER, STRANGER);
+    const { ino } = statSync(path);
+    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /belongs to user 65534; it is left alone/);
+    assert.equal(statSync(path).ino, ino);
+  });
+});
+
+test('a second successor is refused with the pid of the first, and may come when it has gone', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const { socket } = new Waiting(path);
+    const text = new RegExp(`another successor \\(pid ${process.pid}\\) waits on .*up.sock already`);
+    throwsCode(() => new Waiting(path), 'MOTYA_SUCCESSOR_EXISTS', text);
+    assert.ok(statSync(path).isSocket(), 'the first is unharmed');
+    socket.close();
+    new Waiting(path).socket.close();
+  });
+});
+
+test('an incumbent that comes first waits for the socket; it can be told to give up', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    assert.equal(await connectUpgradeSocket(path, AbortSignal.timeout(100)), null);
+    assert.equal(await connectUpgradeSocket(path, AbortSignal.abort()), null);
+    // Also a stale one counts as nobody.
+    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    const connecting = connectUpgradeSocket(path, never);
+    const { socket } = new Waiting(path);
+    const fd = await connecting;
+    assert.ok(fd !== null);
+    native.close(fd);
+    socket.close();
+  });
+  await leavesNothing(async (folder) => {
+    await rejectsWith(connectUpgradeSocket(join(folder, 'x'.repeat(200)), never), 'MOTYA_SOCKET', /cannot be reached/);
+  });
+});
+
+test('silent, garbled, half and dying peers are no obstacle to the incumbent that comes later', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    const silent = Array.from({ length: GREETED_PEERS + 3 }, () => native.connectPath(path));
+    const half = new TestPeer(native.connectPath(path));
+    assert.equal((await half.hear())?.type, 'HELLO');
+    half.say({ type: 'OFFER', txid: 'x', protocol: 1, pid: 1, generation: 1, listeners: 1000 });
+    const garbled = new TestPeer(native.connectPath(path));
+    garbled.sayRaw('\x00\xff{');
+    native.close(native.connectPath(path));
+    await until(() => waiting.warnings.some((text) => /is not JSON/.test(text)), { what: 'a warning of the garbage' });
+    assert.ok(
+      waiting.warnings.every((text) => text.startsWith(`pid ${process.pid} has come to the upgrade socket in vain`)),
+    );
+
+    const started = performance.now();
+    await offerReaches(waiting, folder, path);
+    assert.ok(performance.now() - started < 1900, 'not after the others’ deadlines');
+    waiting.socket.close();
+    half.close();
+    garbled.close();
+    for (const fd of silent) native.close(fd);
+  });
+});
+
+test('a flood of connections costs no fds', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    const before = openFds();
+    for (let n = 0; n < 500; n += 1) {
+      const fd = await connectUpgradeSocket(path, never);
+      assert.ok(fd !== null);
+      native.close(fd);
+      assert.ok(openFds() < before + 64, `${openFds() - before} fds`);
+    }
+    await offerReaches(waiting, folder, path);
+    waiting.socket.close();
+  });
+});
+
+test('closing hangs up on those who are being greeted, and tells them', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    const peer = new TestPeer(native.connectPath(path));
+    assert.equal((await peer.hear())?.type, 'HELLO');
+    waiting.socket.close();
+    assert.equal((await peer.hearAbort()).code, 'MOTYA_BUSY');
+    peer.close();
+  });
+});
+
+test('a second incumbent is told that there is one already', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    await offerReaches(waiting, folder, path);
+    mkdirSync(join(folder, 'two'));
+    const giver = new TestGiver(join(folder, 'two'), 2);
+    const fd = await connectUpgradeSocket(path, never);
+    await rejectsWith(handOver(fd as number, giver), 'MOTYA_BUSY', /has an incumbent already/);
+    giver.close();
+    waiting.socket.close();
+  });
+});
+
+test('an incumbent that says why there will be no offer ends the wait with its reason', async () => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    const peer = new TestPeer(native.connectPath(path));
+    peer.say({ type: 'ABORT', txid: '', code: 'MOTYA_VERSION', text: 'too old' });
+    await rejectsWith(waiting.socket.offer, 'MOTYA_VERSION', /too old/);
+    peer.close();
+    waiting.socket.close();
+  });
+});
+
+/** A module that runs as another user; fd 3 ends when the test wants it to. */
+function asStranger(t: TestContext, source: string) {
+  const module = `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${STRANGER}); process.setuid(${STRANGER}); ${source}`;
+  return runModule(t, module, { stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+test('a peer of another user is refused and logged, whatever the path’s mode', {
+  skip: !isRoot && 'needs root',
+}, async (t) => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    const waiting = new Waiting(path);
+    chmodSync(folder, 0o755);
+    chmodSync(path, 0o666);
+    const child = asStranger(
+      t,
+      `const fd = native.connectPath(${JSON.stringify(path)});
+      native.waitReadable(fd, 60_000);
+      console.log(native.receive(fd, 1000)?.data.length);`,
+    );
+    child.stdin?.end();
+    assert.equal(await outputOf(child), '0\n', 'hung up without a word');
+    assert.deepEqual(waiting.warnings, [`a process of user ${STRANGER} was refused on the upgrade socket`]);
+    await offerReaches(waiting, folder, path);
+    waiting.socket.close();
+  });
+});
+
+test('an incumbent gives nothing to a socket that another user holds', { skip: !isRoot && 'needs root' }, async (t) => {
+  await leavesNothing(async (folder) => {
+    const path = join(folder, 'up.sock');
+    chmodSync(folder, 0o777);
+    const child = asStranger(
+      t,
+      `native.createListener({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
+      process.stdin.resume();`,
+    );
+    const output = outputOf(child);
+    // Its own user's sockets would do; user ids are taken at listen(2).
+    await rejectsWith(
+      connectUpgradeSocket(path, AbortSignal.timeout(60_000)),
+      'MOTYA_PEER',
+      /user 65534: it gets no listener/,
+    );
+    child.stdin?.end();
+    await output;
+  });
+});
