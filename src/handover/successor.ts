@@ -65,7 +65,7 @@ export async function receiveOffer(
         return { dialogue, txid, incumbent: offer.pid, generation: offer.generation, listeners, lockFd };
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
-      if (fds.length !== message.entries.length || listeners.length > offer.listeners) {
+      if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
         throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for ${message.entries.length} listeners`);
       }
       for (const offered of listeners.slice(-fds.length)) verify(offered);

@@ -81,7 +81,7 @@ test(
 );
 
 test(
-  'datagrams wait for the generation that receives, and none is lost between two',
+  'datagrams always have a reader, and after the drain began it is the next generation',
   supervised(async (supervisor) => {
     const first = supervisor.spawn('dgram.cjs', { ...bindArgs('udp4', 0, '127.0.0.1'), env: { NAME: 'first ' } });
     const { port } = await first.address();
@@ -92,14 +92,11 @@ test(
     await withClient('udp4', async (client) => {
       for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'first hello');
       await first.ask({ type: 'PAUSE' }, 'PAUSED');
-      const waiting = ask(client, port, 'waits');
+      // Somebody always reads: a queue without a reader may overflow.
+      assert.equal(await ask(client, port, 'paused'), 'first paused');
       await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
-      assert.equal(await waiting, 'second waits');
       await first.ask({ type: 'DRAIN', timeout: 1000 }, 'DRAINED');
       for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'second hello');
-      await second.ask({ type: 'PAUSE' }, 'PAUSED');
-      await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
-      assert.equal(await ask(client, port, 'again'), 'second again');
     });
     first.child.kill('SIGUSR2');
     await first.line('closed');

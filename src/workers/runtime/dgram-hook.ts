@@ -103,13 +103,14 @@ function finishBind(
   handle.bind = bind;
 }
 
-/** The listener of one UDP socket. Its fd belongs to Node's handle; parked, the handle does not receive. */
+/** The listener of one UDP socket. Its fd belongs to Node's handle, which receives from ACCEPT until DRAIN. */
 class UdpListener implements GatedListener {
   readonly #handle: UdpHandle;
   readonly #grant: Grant;
   readonly #link: SupervisorLink;
   readonly #gate: Gate;
   readonly #recvStart: UdpHandle['recvStart'];
+  #admitted = false;
   #receiving = false;
   #wanted = false;
   #holding = false;
@@ -150,19 +151,22 @@ class UdpListener implements GatedListener {
   }
 
   accept(): void {
+    this.#admitted = true;
     this.#follow();
   }
 
-  park(): void {
-    this.#follow();
-  }
+  /** Goes on receiving: a datagram has one reader, whoever it is, while a queue without any may overflow (udp(7)). */
+  park(): void {}
 
   /** The fd stays until the process ends: answers to datagrams that came before still leave through it. */
-  giveUp(): void {}
+  giveUp(): void {
+    this.#admitted = false;
+    this.#follow();
+  }
 
   #follow(): number {
     if (!this.#wanted) return 0;
-    const receive = this.#gate.open;
+    const receive = this.#admitted;
     // A handle that does not receive keeps nothing alive (libuv); the bound socket of the program should.
     this.#hold(!receive && this.#handle.hasRef());
     if (receive === this.#receiving) return 0;
