@@ -106,7 +106,10 @@ test('fds become 0, 1, 2 … in their order, also when the numbers overlap; no o
     const spec = { ...CAT, fds: [input, 2, 1, sockets[1], sockets[0], 0, sockets[0], alive] };
     const pid = native.launch(spec);
     const own = spec.fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`));
-    const its = readdirSync(`/proc/${pid}/fd`).sort((a, b) => Number(a) - Number(b));
+    const fdsOf = () => readdirSync(`/proc/${pid}/fd`).sort((a, b) => Number(a) - Number(b));
+    let its = fdsOf();
+    // Right after the exec the dynamic linker has a library open; what got through from us would stay.
+    for (const end = performance.now() + 60_000; its.length > 8 && performance.now() < end; ) its = fdsOf();
     assert.deepEqual(its, ['0', '1', '2', '3', '4', '5', '6', '7']);
     assert.deepEqual(
       its.map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)),
