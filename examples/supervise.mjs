@@ -20,7 +20,7 @@ supervisor.on('serving', ({ generation, listeners }) => {
   console.log(`generation ${generation} serves ${listeners.join(', ')}; try: kill -QUIT ${process.pid}`);
 });
 supervisor.on('handedOver', ({ successor, gapMs }) => {
-  console.log(`pid ${successor} took over; nobody accepted for ${gapMs.toFixed(1)} ms`);
+  console.log(`pid ${successor} took over, ${gapMs.toFixed(1)} ms from COMMIT to LIVE`);
 });
 
 await supervisor.start();

@@ -85,15 +85,14 @@ void Tell(int fd, Step step, int value) {
   _exit(127);
 }
 
-/** Nothing but the program's own fds may outlive the exec. */
-void SealFrom(int first) {
-  constexpr unsigned kCloexec = 1u << 2;  // CLOSE_RANGE_CLOEXEC, since Linux 5.11; older headers lack it.
-  if (syscall(SYS_close_range, static_cast<unsigned>(first), ~0u, kCloexec) == 0) return;
-  // Linux 5.10, or a seccomp filter that does not know the call.
+/** Nothing but the program's own fds, and the report until the exec, may stay open: those from `first` on are closed. */
+void CloseFrom(int first) {
+  if (syscall(SYS_close_range, static_cast<unsigned>(first), ~0u, 0u) == 0) return;
+  // A seccomp filter that does not know the call (Linux 5.9).
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   for (rlim_t fd = static_cast<rlim_t>(first); fd < limit.rlim_cur; fd++) {
-    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+    close(static_cast<int>(fd));
   }
 }
 
@@ -120,9 +119,11 @@ void ResetSignals() {
     if (Retry([&] { return dup2(plan.copies[i], i); }) < 0) Fail(report, kDup2);
   }
   if (chdir(plan.cwd) < 0) Fail(report, kChdir);
-  SealFrom(plan.count);
+  const int last = report == plan.count ? report : dup3(report, plan.count, O_CLOEXEC);
+  if (last < 0) Fail(report, kDup2);
+  CloseFrom(plan.count + 1);
   execve(plan.file, plan.argv, plan.envp);
-  Fail(report, kExecve);
+  Fail(last, kExecve);
 }
 
 [[noreturn]] void RunIntermediate(const Plan& plan) {

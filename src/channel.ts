@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
-import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES } from './limits.js';
+import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 
 const READABLE = 1;
@@ -138,7 +138,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     if (events & WRITABLE) this.#flush();
     if (!(events & READABLE) || !this.#open) return;
     this.#emitSkipped();
-    while (!this.#closed && this.#open) {
+    // What is left makes the next event: the poll is level-triggered.
+    for (let left = MESSAGES_PER_EVENT; left > 0 && !this.#closed; left--) {
       const received = this.#receive();
       if (received === null) return;
       this.#deliver(received.message, received.fds);

@@ -1,9 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from './config/settings.js';
+import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
 import { HandoverError, isSystemError, MotyaError, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS } from './limits.js';
+import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
 import { holderOf } from './listeners/holder.js';
 import { keyOf, Ledger } from './listeners/ledger.js';
 import { native } from './native.js';
@@ -51,6 +53,11 @@ export class Instance {
   /** As a first instance. @throws {StartError} another one runs; a declared listener cannot be bound. */
   found(): void {
     this.pidfile.acquire();
+    const holder = answersAt(this.settings.controlSocket);
+    if (holder !== null) {
+      const text = `pid ${holder} answers on ${this.settings.controlSocket}: it has another pidfile, but the same name or upgrade socket; give this one a --name of its own`;
+      throw new StartError('MOTYA_RUNNING', text);
+    }
     this.pidfile.prepare();
     this.#declareListeners();
   }
@@ -74,7 +81,7 @@ export class Instance {
   async replaceDead(): Promise<void> {
     await this.pidfile.acquireAfterDeath(AFTERLIFE_MS);
     this.pidfile.prepare();
-    this.#declareListeners();
+    await this.#declareAfterDeath();
     this.#openControl();
     this.gate.openAfterDeath(AFTERLIFE_MS);
   }
@@ -105,11 +112,25 @@ export class Instance {
   /** Workers that end are started again; the pidfile and the control socket are ours. */
   becomeMain(): void {
     this.fleet.keepAlive();
-    this.pidfile.publish();
+    // First, because it can fail: a pidfile that names us must not stay behind.
     this.#openControl().publish();
+    this.pidfile.publish();
   }
 
-  /** After a failed hand-over: accepts again, and takes back what the successor may have taken already. */
+  /** While listeners change hands: what workers ask for waits for the outcome. */
+  freeze(): void {
+    this.gate.hold();
+  }
+
+  /** After a hand-over that did not happen. */
+  thaw(): void {
+    this.gate.open();
+  }
+
+  /**
+   * Accepts again, and takes back what the successor may have taken already.
+   * @throws {MotyaError} the pidfile or the control socket cannot be had back; it accepts all the same.
+   */
   async takeBack(): Promise<void> {
     await within(ACCEPT_MS, this.fleet.accept());
     if (!this.pidfile.isOurs) this.pidfile.publish();
@@ -123,10 +144,17 @@ export class Instance {
   giveAway(): void {
     // A program of ours that unlinks its socket when it ends must not take the successor's path.
     this.gate.guardPaths(this.ledger.unixPaths());
+    this.gate.shut();
     this.ledger.removeAll({ unlink: false });
     // It names the successor by now; if it still names us, the successor has another one.
     this.pidfile.release();
     this.#control?.close();
+  }
+
+  /** At a stop: clients are refused from here on, and no program may listen any more. */
+  closeListeners(): void {
+    this.gate.shut();
+    this.ledger.removeAll({ unlink: true });
   }
 
   /** At the end of an instance without a successor, when its workers have ended. */
@@ -142,6 +170,20 @@ export class Instance {
     this.#control?.disconnect();
     await this.#fleet?.drain(Promise.resolve());
     this.pidfile.letGo();
+  }
+
+  async #declareAfterDeath(): Promise<void> {
+    for (const deadline = performance.now() + AFTERLIFE_MS; ; ) {
+      try {
+        this.#declareListeners();
+        return;
+      } catch (error) {
+        const inUse = error instanceof StartError && isSystemError(error.cause) && error.cause.code === 'EADDRINUSE';
+        if (!inUse || performance.now() > deadline) throw error;
+        // The dead incumbent's workers are about to give it up.
+        await delay(RECONNECT_MS);
+      }
+    }
   }
 
   #openControl(): ControlServer {

@@ -2,7 +2,7 @@
 
 /** Bytes of one channel message. A SEQPACKET message must fit into SO_SNDBUF (212,992 by default); a third leaves room for fds. */
 export const MESSAGE_BYTES = 64 * 1024;
-/** Fds in one message. The kernel allows 253 (SCM_MAX_FD); half of it keeps in-flight fds below small RLIMIT_NOFILEs (ETOOMANYREFS). */
+/** Fds in one message. The kernel allows 253 (SCM_MAX_FD); half of it leaves room for its JSON. */
 export const MESSAGE_FDS = 128;
 /** Messages that may wait for a peer that does not read; beyond it the channel is closed. A thousand listeners need eight. */
 export const CHANNEL_QUEUE = 4096;
@@ -61,3 +61,13 @@ export const AFTERLIFE_MS = 3_000;
 export const ORPHAN_DRAIN_MS = 30_000;
 /** ms without STATS after which a draining predecessor counts as lost for status; ten times the interval. */
 export const STATS_SILENCE_MS = 10_000;
+/** ms for a successor that we start to come to the upgrade socket: before its programs, so only node and its settings count. */
+export const SUMMON_MS = 30_000;
+/** Control connections at once; more are closed. A command needs one, a status page a few. */
+export const CONTROL_PEERS = 64;
+/** ms without accepting on our own sockets after an accept has failed (no fds left): a busy loop would not help. */
+export const ACCEPT_RETRY_MS = 1_000;
+/** UTF-16 units of a reason that is stored or sent: it may be a whole page of settings errors. */
+export const REASON_LENGTH = 2_000;
+/** Messages that one event reads from a channel before signals and timers get their turn. */
+export const MESSAGES_PER_EVENT = 64;

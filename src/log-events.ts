@@ -36,10 +36,14 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
   supervisor.on('successor', (successor) => {
     log.info(`started a successor (pid ${successor})`, { event: 'successor', successor });
   });
-  supervisor.on('handedOver', ({ successor, gapMs }) => {
-    log.info(`pid ${successor} serves; nobody accepted for ${gapMs.toFixed(1)} ms`, {
+  supervisor.on('handedOver', ({ successor, gapMs, kept, added, removed }) => {
+    const what = `${kept} listeners kept, ${added} added, ${removed} removed`;
+    log.info(`pid ${successor} serves, ${gapMs.toFixed(1)} ms from COMMIT to LIVE; ${what}`, {
       event: 'handover',
       successor,
+      kept,
+      added,
+      removed,
       gapMs: Number(gapMs.toFixed(1)),
     });
   });

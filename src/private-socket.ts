@@ -1,6 +1,7 @@
-import { closeSync, constants, lstatSync, openSync, renameSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { MotyaError, reasonOf } from './errors.js';
+import { ACCEPT_RETRY_MS } from './limits.js';
 import { identify, type PathIdentity, unlinkIfSame } from './listeners/path-identity.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 
@@ -12,6 +13,8 @@ export interface PrivateSocketHandlers {
   connection(fd: number, peer: PeerCredentials): void;
   /** Somebody of another user has connected and has been hung up on. */
   refused(peer: PeerCredentials): void;
+  /** Nobody can be accepted for a moment: no fds are left, for example. */
+  exhausted?(error: unknown): void;
 }
 
 /** Only this user and root may speak to us, whatever the path's permissions say (SO_PEERCRED, unix(7)). */
@@ -29,6 +32,7 @@ export class PrivateSocket {
   readonly #poll: NativePoll;
   readonly #identity: PathIdentity;
   readonly #temporary: string;
+  #retry: NodeJS.Timeout | undefined;
 
   /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
   constructor(path: string, handlers: PrivateSocketHandlers) {
@@ -63,15 +67,27 @@ export class PrivateSocket {
 
   /** Stops listening; the path goes if it is still ours. */
   close(): void {
+    clearTimeout(this.#retry);
     this.#poll.close();
     native.close(this.#fd);
     unlinkIfSame(this.#temporary, this.#identity);
     unlinkIfSame(this.path, this.#identity);
   }
 
+  #next(handlers: PrivateSocketHandlers): number | null {
+    try {
+      return native.accept(this.#fd);
+    } catch (error) {
+      handlers.exhausted?.(error);
+      this.#poll.watch(0);
+      this.#retry = setTimeout(() => this.#poll.watch(1), ACCEPT_RETRY_MS);
+      return null;
+    }
+  }
+
   #accept(handlers: PrivateSocketHandlers): void {
     for (;;) {
-      const fd = native.accept(this.#fd);
+      const fd = this.#next(handlers);
       if (fd === null) return;
       const peer = native.peerCredentials(fd);
       if (isTrusted(peer)) {
@@ -89,6 +105,8 @@ function bind(path: string, temporary: string): number {
   let folder: number | null = null;
   try {
     folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    // A killed process that had our pid may have left one.
+    rmSync(temporary, { force: true });
     const short = `/proc/self/fd/${folder}/${basename(temporary)}`;
     return native.createListener({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
   } catch (error) {

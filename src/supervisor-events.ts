@@ -14,8 +14,11 @@ export interface SupervisorEvents {
   removed: [listener: string];
   /** This incumbent has started a successor (its pid). */
   successor: [pid: number];
-  /** This incumbent has handed over and drains. `gapMs`: how long nobody accepted. */
-  handedOver: [handover: { successor: number; gapMs: number }];
+  /**
+   * This incumbent has handed over and drains. `gapMs`: from COMMIT to LIVE. Of our listeners the successor has `kept` some and
+   * left out (`removed`) others; `added` are its own.
+   */
+  handedOver: [handover: { successor: number; gapMs: number; kept: number; added: number; removed: number }];
   /** A dry run went as far as READY: `successor` (its pid) could take over. */
   rehearsed: [successor: number];
   /** A hand-over did not happen; this incumbent serves on. */
@@ -45,7 +48,7 @@ export interface Upgraded {
   /** The successor. */
   readonly pid: number;
   readonly generation: number;
-  /** ms from COMMIT to LIVE, in which nobody accepted; null for a dry run. */
+  /** ms from COMMIT to LIVE; null for a dry run. */
   readonly gapMs: number | null;
 }
 

@@ -4,10 +4,10 @@ import { NotRunningError, type Watched, watchIncumbent } from './control/client.
 import type { Result, Summary } from './control/messages.js';
 import { type Controlled, rejection } from './control/server.js';
 import { typedInvocation } from './daemon/invocation.js';
-import { type Launched, launch } from './daemon/launch.js';
+import { type Launched, launch, report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { holdsLock } from './daemon/pidfile.js';
-import { HandoverError } from './errors.js';
+import { HandoverError, MotyaError, reasonOf } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
 import { obstacleIn, type Phase, PhaseMachine } from './handover/phases.js';
 import { Predecessors } from './handover/predecessors.js';
@@ -15,7 +15,7 @@ import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
-import { PAUSE_MS, READY_MARGIN_MS, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
+import { PAUSE_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
 import { native } from './native.js';
 import { listenerStatus, summarize } from './observe/status.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
@@ -69,14 +69,19 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * @throws {MotyaError} it could not start, or not take over; nothing of it is left.
    */
   async start(): Promise<void> {
+    // Before anything is started, so that no child gets it.
+    takeReportPipe();
     try {
       if (this.settings.runtimeFolder !== null) ensureRuntimeFolder(this.settings.runtimeFolder);
       await (this.settings.upgrade ? this.#startAsSuccessor() : this.#startAsFirst());
     } catch (error) {
       this.#machine.step('failed');
+      const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
+      report({ ok: false, code, text: reasonOf(error) });
       await this.#instance.abandon();
       throw error;
     }
+    report({ ok: true, pid: process.pid, generation: this.#generation });
     const listeners = this.#instance.ledger.all().map((listener) => listener.key);
     this.emit('serving', { generation: this.#generation, listeners, ms: this.#age });
     // Told to stop while COMMIT and LIVE were on their way.
@@ -95,23 +100,23 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     }
     this.#machine.step('quit');
     try {
-      const { fd, launched } = await summon({
+      const { fd } = await summon({
         upgradeSocket: this.settings.upgradeSocket,
         mode,
         waitMs: this.settings.upgradeWait,
-        ownMs: this.settings.readyTimeout,
         announced: () => this.#instance.control?.watcher ?? null,
         launch: () => this.#launchSuccessor(),
         cancelled: this.#stopping.signal,
       });
-      const pid = launched?.pid ?? native.peerCredentials(fd).pid;
+      const { pid } = native.peerCredentials(fd);
       this.#machine.step('connected');
+      this.#instance.freeze();
       const handed = await handOver(fd, {
         pid: process.pid,
         generation: this.#generation,
         listeners: () => this.#instance.ledger.all(),
         lockFd: this.#instance.pidfile.lockFd,
-        readyMs: this.settings.readyTimeout + READY_MARGIN_MS,
+        readyMs: this.settings.readyTimeout,
         cancelled: this.#stopping.signal,
         dryRun,
         step: (event) => this.#machine.step(event),
@@ -120,6 +125,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       const generation = this.#generation + 1;
       if (handed === 'dry-run') {
         this.#machine.step('failed');
+        this.#instance.thaw();
         this.emit('rehearsed', pid);
         return { pid, generation, gapMs: null };
       }
@@ -169,7 +175,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.emit('generation', this.#generation);
     this.#instance.gate.guardPaths(watched.paths);
     const warn = (text: string, fields: object): void => this.#warn('peer', text, fields);
-    const socket = new UpgradeSocket(this.settings.upgradeSocket, { pid: process.pid, version: VERSION, warn });
+    const socket = new UpgradeSocket(this.settings.upgradeSocket, {
+      pid: process.pid,
+      version: VERSION,
+      readyMs: this.settings.readyTimeout,
+      warn,
+    });
     try {
       const fleet = this.#makeFleet({ accepting: false });
       fleet.start();
@@ -237,18 +248,24 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #serveOn(failure: HandoverError): Promise<void> {
     this.#instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
     this.#machine.step('failed');
+    this.#instance.thaw();
     if (this.phase === 'resuming') {
-      await this.#instance.takeBack();
+      // It accepts in any case; a pidfile that cannot be written is no reason to be deaf from here on.
+      await this.#instance.takeBack().catch((error: unknown) => this.#warn('take-back', reasonOf(error)));
       this.#machine.step('resumed');
     }
-    this.#lastUpgrade = { ok: false, code: failure.code, text: failure.message, at: new Date().toISOString() };
+    const text = failure.message.slice(0, REASON_LENGTH);
+    this.#lastUpgrade = { ok: false, code: failure.code, text, at: new Date().toISOString() };
     this.emit('rejected', failure);
     if (this.#stopping.signal.aborted) void this.#stopServing();
   }
 
   /** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
-  async #drainAway({ dialogue, txid, successor, gapMs }: HandedOver): Promise<void> {
-    this.emit('handedOver', { successor, gapMs });
+  async #drainAway({ dialogue, txid, successor, gapMs, kept, added, removed }: HandedOver): Promise<void> {
+    this.emit('handedOver', { successor, gapMs, kept, added, removed });
+    this.#instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`, {
+      forGood: true,
+    });
     this.#instance.giveAway();
     if (this.#stopping.signal.aborted) this.#shortenDrain();
     const forced = await this.#drain((connections, leftMs) => {
@@ -262,9 +279,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #stopServing(): Promise<void> {
     this.#machine.step('stop');
     this.emit('stopping');
-    this.#instance.control?.dismissWatchers('the incumbent was stopped; there is nothing to take over');
+    const reason = 'the incumbent was stopped; there is nothing to take over';
+    this.#instance.control?.dismissWatchers(reason, { forGood: true });
     await this.#pause();
-    this.#instance.ledger.removeAll({ unlink: true });
+    this.#instance.closeListeners();
     const forced = await this.#drain(() => {});
     this.#instance.close();
     this.#finish({ reason: 'stopped', forced });
@@ -370,7 +388,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     { dryRun }: { dryRun: boolean },
     progress: (phase: string, ms: number) => void,
   ): Promise<Omit<Result, 'type'>> {
-    const tell = ({ from, ms }: { from: Phase; ms: number }): void => progress(from, ms);
+    const tell = ({ from, to, ms }: { from: Phase; to: Phase; ms: number }): void => {
+      // A step back is told by the result.
+      const forward = to !== 'resuming' && to !== 'stopping' && (to !== 'serving' || (dryRun && from === 'awaiting'));
+      if (forward) progress(from, ms);
+    };
     this.on('phase', tell);
     try {
       const { pid, generation, gapMs } = await this.upgrade({ dryRun, mode: 'now' });

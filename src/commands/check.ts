@@ -1,14 +1,12 @@
 import type { CommandModule } from 'yargs';
 import { configOption, yargsOptions } from '../config/options.js';
 import { SettingsError } from '../errors.js';
+import { EXIT } from './exit-status.js';
 
 interface CheckArguments {
   script?: string | undefined;
   print: boolean;
 }
-
-/** Exit status of a command whose settings are wrong. */
-const INVALID = 2;
 
 const command: CommandModule<object, CheckArguments> = {
   command: 'check [script]',
@@ -40,7 +38,7 @@ const command: CommandModule<object, CheckArguments> = {
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;
       console.error(error.message);
-      process.exitCode = INVALID;
+      process.exitCode = EXIT.usage;
     }
   },
 };

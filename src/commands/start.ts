@@ -42,7 +42,6 @@ export default command;
 
 /** The instance itself, until it has ended. */
 async function run(settings: Settings): Promise<number> {
-  const { report } = await import('../daemon/launch.js');
   const { createLogger } = await import('../observe/log.js');
   const { logEvents } = await import('../log-events.js');
   const { Supervisor } = await import('../supervisor.js');
@@ -67,7 +66,6 @@ async function run(settings: Settings): Promise<number> {
     await supervisor.start();
   } catch (error) {
     const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
-    report({ ok: false, code, text: reasonOf(error) });
     // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
     if (code === DRY_RUN || (code === 'MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });
@@ -76,7 +74,6 @@ async function run(settings: Settings): Promise<number> {
     log.error(reasonOf(error), { event: 'failed', code, ...(error instanceof MotyaError ? {} : { error }) });
     return EXIT.failed;
   }
-  report({ ok: true, pid: process.pid, generation: supervisor.generation });
   await supervisor.ended;
   return EXIT.ok;
 }

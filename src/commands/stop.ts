@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetOptions } from './target-options.js';
 
 interface StopArguments extends TargetArguments {
@@ -19,8 +20,11 @@ const command: CommandModule<object, StopArguments> = {
       }),
   handler: async ({ now, ...target }) => {
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl } = await import('../control/client.js');
-    const channel = connectControl(controlSocketFor(target));
+    const { answersAt, connectControl, requestStatus } = await import('../control/client.js');
+    const path = controlSocketFor(target);
+    // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
+    await requestStatus(path);
+    const channel = connectControl(path);
     const { pid } = channel.peer;
     // The kernel closes the connection when the instance has ended: no pid is looked up, none is signalled.
     await new Promise<void>((resolve) => {
@@ -28,6 +32,12 @@ const command: CommandModule<object, StopArguments> = {
       channel.open();
       channel.send({ type: 'STOP', now });
     });
+    const successor = answersAt(path);
+    if (successor !== null && successor !== pid) {
+      console.error(`motya: pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`);
+      process.exitCode = EXIT.failed;
+      return;
+    }
     console.log(`pid ${pid} has stopped`);
   },
 };

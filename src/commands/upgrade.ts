@@ -15,7 +15,6 @@ const DONE: Readonly<Record<string, string>> = {
   awaiting: 'successor booted and ready',
   pausing: 'incumbent stopped accepting',
   committed: 'successor accepts',
-  resuming: 'incumbent accepts again',
 };
 
 const command: CommandModule<object, UpgradeArguments> = {
@@ -56,11 +55,11 @@ const command: CommandModule<object, UpgradeArguments> = {
       console.log(JSON.stringify({ ...rest, ...(gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 }), ms }));
     } else if (outcome.ok) {
       const gap =
-        outcome.gapMicros === undefined ? '' : `, ${(outcome.gapMicros / 1000).toFixed(1)} ms without accepting`;
+        outcome.gapMicros === undefined ? '' : `, ${(outcome.gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
       console.log(`${outcome.text} (${ms} ms${gap})`);
     } else {
       console.error(
-        `motya: the upgrade was rejected: ${outcome.text}${result === null ? '' : `; pid ${old} serves on`}`,
+        `motya: the upgrade was rejected: ${outcome.text}${result === null || result.code === 'MOTYA_STOPPING' ? '' : `; pid ${old} serves on`}`,
       );
     }
     process.exitCode = outcome.ok ? EXIT.ok : EXIT.rejected;

@@ -38,6 +38,18 @@ export function connectControl(path: string): Channel<ControlShapes> {
   );
 }
 
+/** The pid of the instance that answers there, or null. */
+export function answersAt(path: string): number | null {
+  try {
+    const channel = connectControl(path);
+    channel.close();
+    return channel.peer.pid;
+  } catch (error) {
+    if (error instanceof NotRunningError) return null;
+    throw error;
+  }
+}
+
 export interface Status extends Summary {
   readonly listeners: readonly ListenerStatus[];
 }
@@ -59,7 +71,7 @@ export function requestStatus(path: string): Promise<Status> {
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'SUMMARY') {
         const { type: _, ...rest } = message;
-        summary = rest;
+        summary = summary === null ? rest : { ...rest, services: joined(summary.services, rest.services) };
       }
       if (message.type !== 'LISTENERS') return;
       listeners.push(...message.listeners);
@@ -71,6 +83,17 @@ export function requestStatus(path: string): Promise<Status> {
     channel.open();
     channel.send({ type: 'STATUS' });
   });
+}
+
+/** Workers of one service may come in several messages. */
+function joined(before: Summary['services'], next: Summary['services']): Summary['services'] {
+  const services = [...before];
+  for (const { name, workers } of next) {
+    const last = services.at(-1);
+    if (last?.name === name) services[services.length - 1] = { name, workers: [...last.workers, ...workers] };
+    else services.push({ name, workers });
+  }
+  return services;
 }
 
 /** A running instance, watched by the successor that waits for its listeners. */

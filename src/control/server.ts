@@ -1,6 +1,7 @@
 import { Channel } from '../channel.js';
 import { MotyaError, reasonOf } from '../errors.js';
-import type { PeerCredentials } from '../native.js';
+import { CONTROL_PEERS, REASON_LENGTH } from '../limits.js';
+import { native, type PeerCredentials } from '../native.js';
 import { PrivateSocket } from '../private-socket.js';
 import {
   type ControlMessage,
@@ -11,8 +12,8 @@ import {
   type Summary,
 } from './messages.js';
 
-/** Listeners in one message: far below MESSAGE_BYTES with the longest of paths. */
-const LISTENERS_PER_MESSAGE = 100;
+/** Listeners or workers in one message: far below MESSAGE_BYTES with the longest of paths. */
+const ITEMS_PER_MESSAGE = 100;
 
 /** What commands may ask of an instance. */
 export interface Controlled {
@@ -32,6 +33,7 @@ export class ControlServer {
   readonly #socket: PrivateSocket;
   readonly #instance: Controlled;
   readonly #channels = new Set<Channel<ControlShapes>>();
+  #dismissal: string | null = null;
   readonly #watchers = new Map<Channel<ControlShapes>, number>();
 
   /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
@@ -42,6 +44,7 @@ export class ControlServer {
       refused: (peer: PeerCredentials) => {
         instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
       },
+      exhausted: (error) => instance.warn(`the control socket accepts nobody for a moment: ${reasonOf(error)}`, {}),
     });
   }
 
@@ -59,8 +62,9 @@ export class ControlServer {
     return this.#watchers.values().next().value ?? null;
   }
 
-  /** Tells waiting successors that no hand-over will come. */
-  dismissWatchers(reason: string): void {
+  /** Tells waiting successors that no hand-over will come; and those who still come, when this is the end. */
+  dismissWatchers(reason: string, { forGood = false } = {}): void {
+    if (forGood) this.#dismissal = reason;
     for (const channel of this.#watchers.keys()) {
       channel.send({ type: 'GONE', text: reason });
       channel.end();
@@ -78,6 +82,10 @@ export class ControlServer {
   }
 
   #welcome(fd: number): void {
+    if (this.#channels.size >= CONTROL_PEERS) {
+      native.close(fd);
+      return;
+    }
     const channel = new Channel(fd, controlCodec);
     this.#channels.add(channel);
     channel.on('message', (message: ControlMessage) => this.#hear(channel, message));
@@ -109,16 +117,32 @@ export class ControlServer {
   }
 
   #watch(channel: Channel<ControlShapes>): void {
+    if (this.#dismissal !== null) {
+      channel.send({ type: 'GONE', text: this.#dismissal });
+      channel.end();
+      return;
+    }
     this.#watchers.set(channel, channel.peer.pid);
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
     for (const { part, last } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last });
   }
 
   async #report(channel: Channel<ControlShapes>): Promise<void> {
-    const summary = await this.#instance.summary();
-    channel.send({ type: 'SUMMARY', ...summary });
-    for (const { part, last } of parts(this.#instance.listeners())) {
-      channel.send({ type: 'LISTENERS', listeners: part, last });
+    try {
+      const { services, ...summary } = await this.#instance.summary();
+      channel.send({ type: 'SUMMARY', ...summary, services: [] });
+      for (const { name, workers } of services) {
+        for (const { part } of parts(workers)) {
+          channel.send({ type: 'SUMMARY', ...summary, services: [{ name, workers: part }] });
+        }
+      }
+      for (const { part, last } of parts(this.#instance.listeners())) {
+        channel.send({ type: 'LISTENERS', listeners: part, last });
+      }
+    } catch (error) {
+      // A status that cannot be told must not end what it is about.
+      this.#instance.warn(`the status cannot be told: ${reasonOf(error)}`, {});
+      channel.close();
     }
   }
 
@@ -133,7 +157,7 @@ export class ControlServer {
 function* parts<T>(all: readonly T[]): Generator<{ part: T[]; last: boolean }> {
   let start = 0;
   do {
-    const end = start + LISTENERS_PER_MESSAGE;
+    const end = start + ITEMS_PER_MESSAGE;
     yield { part: all.slice(start, end), last: end >= all.length };
     start = end;
   } while (start < all.length);
@@ -141,5 +165,9 @@ function* parts<T>(all: readonly T[]): Generator<{ part: T[]; last: boolean }> {
 
 /** What a failed upgrade answers. */
 export function rejection(error: unknown): Omit<Result, 'type'> {
-  return { ok: false, code: error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL', text: reasonOf(error) };
+  return {
+    ok: false,
+    code: error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL',
+    text: reasonOf(error).slice(0, REASON_LENGTH),
+  };
 }

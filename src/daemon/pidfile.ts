@@ -98,7 +98,9 @@ export class Pidfile {
   /** Writes everything but the name, so that {@link publish} cannot fail for a full disk or a missing right. @throws {StartError} */
   prepare(): void {
     try {
-      writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644 });
+      // Anew, never through a symlink that somebody has put there.
+      rmSync(this.#temporary, { force: true });
+      writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
     } catch (error) {
       throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be written: ${reasonOf(error)}`, {
         cause: error,

@@ -101,10 +101,8 @@ export class Dialogue {
 
 function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
-  return new HandoverError(
-    PEER_GONE,
-    error === null ? `pid ${pid} has hung up without a word: it died` : reasonOf(error),
-  );
+  if (error !== null) return new HandoverError('MOTYA_CHANNEL', reasonOf(error), { cause: error });
+  return new HandoverError(PEER_GONE, `pid ${pid} has hung up without a word: it died`);
 }
 
 /** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first. */

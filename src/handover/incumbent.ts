@@ -1,6 +1,6 @@
 import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS } from '../limits.js';
+import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
 import { Dialogue } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
@@ -13,7 +13,7 @@ export interface Giver {
   listeners(): readonly Listener[];
   /** The open file that holds the pidfile's lock. */
   readonly lockFd: number;
-  /** ms to wait for READY. */
+  /** ms to wait for READY, when the successor names no limit of its own. */
   readonly readyMs: number;
   /** Ends a hand-over that has not been committed: the instance is to stop. */
   readonly cancelled: AbortSignal;
@@ -29,8 +29,12 @@ export interface HandedOver {
   readonly dialogue: Dialogue;
   readonly txid: string;
   readonly successor: number;
-  /** ms from COMMIT to LIVE, in which nobody accepted. */
+  /** ms from COMMIT to LIVE. */
   readonly gapMs: number;
+  /** What the successor does with our listeners: keeps, leaves out; and how many it has of its own. */
+  readonly kept: number;
+  readonly removed: number;
+  readonly added: number;
 }
 
 /**
@@ -53,15 +57,16 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
         `the successor speaks protocol ${hello.min} to ${hello.max}, the incumbent ${PROTOCOL.min} to ${PROTOCOL.max}`,
       );
     }
-    offer(dialogue, txid, protocol, giver);
+    const listeners = giver.listeners();
+    offer(dialogue, txid, protocol, listeners, giver);
     const { message: adopted } = await dialogue.expect(['ADOPTED'], FDS_MS);
-    const held = giver.listeners().length;
-    if (adopted.listeners !== held) {
-      throw new HandoverError('MOTYA_COUNT', `${adopted.listeners} of ${held} listeners were adopted`);
+    if (adopted.listeners !== listeners.length) {
+      throw new HandoverError('MOTYA_COUNT', `${adopted.listeners} of ${listeners.length} listeners were adopted`);
     }
     giver.step('adopted');
 
-    await dialogue.expect(['READY'], giver.readyMs);
+    // Its own limit, which may be newer than ours; a margin, so that its own, better reason comes first.
+    const { message: claims } = await dialogue.expect(['READY'], (hello.ready ?? giver.readyMs) + READY_MARGIN_MS);
     if (giver.dryRun) {
       dialogue.abort(txid, new HandoverError(DRY_RUN, 'dry run: everything up to READY worked'));
       return 'dry-run';
@@ -69,6 +74,8 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     giver.step('ready');
     await Promise.race([giver.pause(), dialogue.failed]);
     giver.cancelled.throwIfAborted();
+    // From here on the successor may be live: a stop waits for the outcome, it takes nothing back.
+    giver.cancelled.removeEventListener('abort', cancel);
 
     const committed = performance.now();
     dialogue.send({ type: 'COMMIT', txid });
@@ -77,9 +84,11 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     await dialogue.expect(['LIVE'], LIVE_MS);
     const gapMs = performance.now() - committed;
     giver.step('live');
-    return { dialogue, txid, successor: hello.pid, gapMs };
+    const { kept, added, removed } = claims;
+    return { dialogue, txid, successor: hello.pid, gapMs, kept, added, removed };
   } catch (error) {
-    const failure = HandoverError.from(giver.cancelled.aborted ? giver.cancelled.reason : error);
+    // A cancelled dialogue fails with the reason of its own ABORT.
+    const failure = HandoverError.from(error);
     dialogue.abort(txid, failure);
     throw failure;
   } finally {
@@ -90,8 +99,7 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
 /** Code of the ABORT that ends a dry run: no failure on either side. */
 export const DRY_RUN = 'MOTYA_DRY_RUN';
 
-function offer(dialogue: Dialogue, txid: string, protocol: number, giver: Giver): void {
-  const listeners = giver.listeners();
+function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
   const { pid, generation } = giver;
   dialogue.send({ type: 'OFFER', txid, protocol, pid, generation, listeners: listeners.length });
   for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {

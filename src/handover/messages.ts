@@ -1,4 +1,4 @@
-import { Codec, int, list, type MessageOf, nullable, record, text } from '../codec.js';
+import { Codec, int, list, type MessageOf, nullable, optional, record, text } from '../codec.js';
 
 /** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
 export const PROTOCOL = { min: 1, max: 1 } as const;
@@ -14,7 +14,8 @@ export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
 const shapes = {
   // successor → incumbent
-  HELLO: { txid: text, min: int, max: int, pid: int, version: text },
+  /** `ready`: ms that the successor gives its services to become ready. */
+  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: optional(int) },
   ADOPTED: { txid: text, listeners: int },
   /** Every service is booted. `removed`: how many of the adopted listeners nobody asked for. */
   READY: { txid: text, kept: int, added: int, removed: int },

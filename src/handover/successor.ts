@@ -43,7 +43,7 @@ export interface Offer {
  */
 export async function receiveOffer(
   fd: number,
-  taker: { pid: number; version: string },
+  taker: { pid: number; version: string; readyMs?: number },
   cancelled: AbortSignal = new AbortController().signal,
 ): Promise<Offer> {
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
@@ -52,7 +52,7 @@ export async function receiveOffer(
   const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
   cancelled.addEventListener('abort', cancel);
   try {
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid: taker.pid, version: taker.version });
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid: taker.pid, version: taker.version, ...readyOf(taker) });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
@@ -120,6 +120,10 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     dialogue.abort(txid, failure);
     throw failure;
   }
+}
+
+function readyOf({ readyMs }: { readyMs?: number }): { ready?: number } {
+  return readyMs === undefined ? {} : { ready: readyMs };
 }
 
 function isGone(error: unknown): boolean {

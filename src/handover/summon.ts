@@ -1,7 +1,8 @@
 import type { Launched } from '../daemon/launch.js';
 import { outcomeError } from '../daemon/launch.js';
 import { HandoverError } from '../errors.js';
-import { SUMMON_GRACE_MS } from '../limits.js';
+import { SUMMON_GRACE_MS, SUMMON_MS } from '../limits.js';
+import { native } from '../native.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';
 
 /** How an incumbent finds the successor that it is to hand over to. */
@@ -11,8 +12,6 @@ export interface Summons {
   readonly mode: 'start' | 'now' | 'wait';
   /** ms for which to look when the mode is `wait`, or a successor has announced itself. */
   readonly waitMs: number;
-  /** ms for a successor of our own to come to the upgrade socket. */
-  readonly ownMs: number;
   /** Pid of a successor that has announced itself on the control socket and may be about to listen. */
   announced(): number | null;
   /** Starts a successor: the same program, the same arguments. */
@@ -32,6 +31,7 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
       upgradeSocket,
       AbortSignal.any([AbortSignal.timeout(ms), cancelled, ...signals]),
     );
+    if (fd !== null && cancelled.aborted) native.close(fd);
     cancelled.throwIfAborted();
     return fd;
   };
@@ -50,12 +50,12 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   const launched = summons.launch();
   const ended = new AbortController();
   void launched.outcome.then((outcome) => ended.abort(outcome));
-  fd = await lookFor(summons.ownMs, ended.signal);
+  fd = await lookFor(SUMMON_MS, ended.signal);
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
   throw new HandoverError(
     'MOTYA_NO_SUCCESSOR',
-    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${summons.ownMs / 1000} s`,
+    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
   );
 }

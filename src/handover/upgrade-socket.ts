@@ -91,6 +91,8 @@ export class UpgradeSocket {
 export interface Greeter {
   readonly pid: number;
   readonly version: string;
+  /** ms that its services may take to become ready. */
+  readonly readyMs?: number;
   warn(text: string, fields: object): void;
 }
 

@@ -86,6 +86,10 @@ export class Ledger {
     }
     listener.service = service;
     listener.declared = true;
+    if (listener.inherited && spec.backlog !== undefined && spec.backlog !== listener.backlog) {
+      native.setBacklog(listener.fd, spec.backlog);
+      listener.backlog = spec.backlog;
+    }
     return listener;
   }
 
@@ -100,7 +104,7 @@ export class Ledger {
     if (listener.service !== null && listener.service !== service) return IN_USE;
     listener.service = service;
     listener.claims.add(pid);
-    if ('backlog' in request) listener.backlog = request.backlog || DEFAULT_BACKLOG;
+    if ('backlog' in request && request.backlog > 0) listener.backlog = request.backlog;
     return listener;
   }
 
@@ -132,10 +136,10 @@ export class Ledger {
     if (this.#listeners.get(listener.key) !== listener) return;
     this.#listeners.delete(listener.key);
     if (listener.alias !== null) this.#aliases.delete(listener.alias);
+    native.close(listener.fd);
     if (unlink && listener.path !== null && listener.socket.path !== null) {
       unlinkIfSame(listener.socket.path, listener.path);
     }
-    native.close(listener.fd);
   }
 
   removeAll(options: { unlink: boolean }): void {

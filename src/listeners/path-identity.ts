@@ -12,8 +12,12 @@ export function identify(path: string): PathIdentity | null {
   return stat === undefined ? null : { dev: stat.dev, ino: stat.ino };
 }
 
-/** Removes the path if it is still the same file. */
+/** Removes the path if it is still the same file. Never throws: a file that cannot be removed is no reason to fail an end. */
 export function unlinkIfSame(path: string, identity: PathIdentity): void {
-  const now = identify(path);
-  if (now !== null && now.dev === identity.dev && now.ino === identity.ino) unlinkSync(path);
+  try {
+    const now = identify(path);
+    if (now !== null && now.dev === identity.dev && now.ino === identity.ino) unlinkSync(path);
+  } catch {
+    // A folder that we may not write to any more, or that has gone: whoever comes next knows the socket for stale.
+  }
 }

@@ -1,8 +1,12 @@
-import { isSystemError } from '../errors.js';
+import { constants } from 'node:os';
+import { isSystemError, reasonOf } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
+
+const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };
+const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, syscall: 'bind' };
 
 /** Who asks for listeners: a worker, seen from the gate. */
 export interface Asker {
@@ -29,6 +33,7 @@ export class ListenGate {
   readonly #waiting: Asked[] = [];
   readonly #othersPaths = new Set<string>();
   #open: boolean;
+  #shut = false;
   #retryUntil = 0;
   #timer: NodeJS.Timeout | null = null;
 
@@ -43,6 +48,21 @@ export class ListenGate {
     this.#waiting.push(asked);
     asker.wait(id);
     if (this.#open) this.#tryAgain();
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** From here on what is asked for waits. */
+  hold(): void {
+    this.#open = false;
+  }
+
+  /** The listeners are given up: whoever asks from here on is refused. */
+  shut(): void {
+    this.#shut = true;
+    this.open();
   }
 
   /** Answers what has waited, and from here on everything at once. */
@@ -88,12 +108,20 @@ export class ListenGate {
 
   /** False: the address may become free in a moment. */
   #answer({ asker, id, request }: Asked): boolean {
+    if (this.#shut) {
+      asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
+      return true;
+    }
     try {
       const answer = this.#ledger.claim(asker.service, asker.pid, request);
       if ('fd' in answer) asker.grant(id, answer);
       else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {
-      if (!isSystemError(error)) throw error;
+      if (!isSystemError(error)) {
+        // A request that nothing can be bound to; it must not end the supervisor, and with it every other service.
+        asker.refuse(id, INVALID, `${nameOf(request)} (${reasonOf(error)})`);
+        return true;
+      }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
       const holder = code === 'EADDRINUSE' ? holderOf(request) : null;

@@ -1,4 +1,4 @@
-import { bool, Codec, int, type MessageOf, nullable, oneOf, record, signed, text } from '../codec.js';
+import { bool, Codec, int, type MessageOf, nullable, oneOf, optional, record, signed, text } from '../codec.js';
 import { listenRequest } from '../listeners/request.js';
 
 /**
@@ -33,6 +33,8 @@ const shapes = {
     address: nullable(text),
     port: nullable(int),
     path: nullable(text),
+    /** In force where the program names none. */
+    backlog: optional(int),
   },
   PENDING: { id: int },
   /** As the system call failed. */

@@ -193,10 +193,10 @@ export class Service extends EventEmitter<ServiceEvents> {
    * again: a listener that nobody accepts on would leave clients hanging.
    */
   #released(worker: Worker, key: string): void {
-    const { ledger } = this.#context;
+    const { ledger, gate } = this.#context;
     ledger.unclaim(worker.pid, key);
     const listener = ledger.get(key);
-    const settled = this.#keepAlive && this.#workers.every((one) => one.isReady && !one.hasExited);
+    const settled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
     if (listener === undefined || listener.declared || listener.claims.size > 0 || !settled) return;
     ledger.remove(listener, { unlink: true });
   }
@@ -215,7 +215,8 @@ export class Service extends EventEmitter<ServiceEvents> {
       worker.signal('SIGKILL');
       await worker.exited;
     }
-    return closed === null ? 0 : total(closed);
+    // One that does not answer had what it counted last.
+    return total(closed ?? worker.lastCounts);
   }
 }
 

@@ -41,6 +41,10 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   readonly #waiters = new Map<WorkerMessage['type'], ((message: WorkerMessage | null) => void)[]>();
   readonly exited: Promise<string>;
   #drained: ConnectionCounts | null = null;
+  #cutOffBy: Error | null = null;
+  readonly #killGrace: number;
+  /** As it counted them last. */
+  lastCounts = NO_CONNECTIONS;
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
@@ -52,6 +56,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.index = role.index;
     this.service = role.service;
     this.#gate = gate;
+    this.#killGrace = settings.killGrace;
     const [ours, theirs] = native.socketpair();
     const args = [...settings.nodeArgs, '--require', PRELOAD, settings.script, ...settings.args];
     this.#child = spawn(process.execPath, args, {
@@ -73,6 +78,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     native.close(theirs);
     this.#channel = new Channel(ours, workerCodec);
     this.#channel.on('message', (message, fds) => this.#hear(message, fds));
+    this.#channel.on('close', (error) => this.#cutOff(error));
     this.#channel.open();
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -90,7 +96,10 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
 
   grant(id: number, listener: Listener): void {
     const { family, address, port, path } = listener.socket;
-    this.#channel.send({ type: 'LISTENER', id, key: listener.key, family, address, port, path }, [listener.fd]);
+    this.#channel.send(
+      { type: 'LISTENER', id, key: listener.key, family, address, port, path, backlog: listener.backlog },
+      [listener.fd],
+    );
   }
 
   wait(id: number): void {
@@ -117,7 +126,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
 
   async count(): Promise<ConnectionCounts> {
     const answer = await this.#ask({ type: 'COUNT' }, 'COUNTS');
-    return answer?.type === 'COUNTS' ? answer.connections : NO_CONNECTIONS;
+    if (answer?.type === 'COUNTS') this.lastCounts = answer.connections;
+    return answer === null ? NO_CONNECTIONS : this.lastCounts;
   }
 
   /** Resolves when no connection is left, or it has ended: how many were closed by force. */
@@ -173,12 +183,23 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.#waiters.delete(message.type);
   }
 
+  /**
+   * Nobody can tell it anything any more, and it has stopped accepting by itself: it is ended, so that another takes its place.
+   * A worker that ends by itself comes here too, a moment before its exit is known.
+   */
+  #cutOff(error: Error | null): void {
+    if (this.hasExited) return;
+    this.#cutOffBy = error;
+    this.signal('SIGTERM');
+    setTimeout(() => this.signal('SIGKILL'), this.#killGrace).unref();
+  }
+
   #ended(reason: string): void {
     this.hasExited = true;
     this.#channel.close();
     this.#gate.forget(this.pid);
     for (const waiting of this.#waiters.values()) for (const resolve of waiting) resolve(null);
     this.#waiters.clear();
-    this.emit('exit', reason);
+    this.emit('exit', this.#cutOffBy === null ? reason : `${reason}; its channel broke: ${this.#cutOffBy.message}`);
   }
 }

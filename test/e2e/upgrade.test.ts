@@ -40,7 +40,7 @@ describe('motya upgrade', () => {
         'successor accepts',
       ],
     );
-    const last = /^generation 2 \(pid (\d+)\) serves \(\d+ ms, \d+\.\d ms without accepting\)$/.exec(
+    const last = /^generation 2 \(pid (\d+)\) serves \(\d+ ms, \d+\.\d ms from COMMIT to LIVE\)$/.exec(
       lines.at(-1) ?? '',
     );
     assert.equal(Number(last?.[1]), stage.mainPid, stdout);

@@ -5,12 +5,13 @@ import { getSystemErrorMap } from 'node:util';
 import type { ListenRequest } from '../../listeners/request.js';
 import type { Connections } from './connections.js';
 import type { Gate } from './gate.js';
-import { DEFAULT_BACKLOG, type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
+import { type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';
 import type { Readiness } from './readiness.js';
 import { ServerListener } from './server-listener.js';
 import type { SupervisorLink } from './supervisor-link.js';
 
+const MOST_BACKLOG = 0x7fffffff;
 const SUN_PATH_BYTES = 108;
 const PADS_ABSTRACT_NAMES = Number.parseInt(process.versions.node, 10) < 22;
 
@@ -52,7 +53,9 @@ export function hookListen(runtime: Runtime): void {
       listen2.call(this, address, port, addressType, backlog, fd, flags);
       return;
     }
-    const depth = Math.trunc(Number(backlog)) || DEFAULT_BACKLOG;
+    // listen(2) takes any int, a negative one for the most there can be.
+    const asked = Math.trunc(Number(backlog)) || 0;
+    const depth = asked < 0 ? MOST_BACKLOG : Math.min(asked, MOST_BACKLOG);
     const request =
       addressType === -1
         ? unixRequest(address as string, depth)

@@ -1,6 +1,6 @@
 import { native } from '../../native.js';
 import type { Gate, GatedListener } from './gate.js';
-import type { Listen2, ServerHandle, ServerInternals } from './node-internals.js';
+import { DEFAULT_BACKLOG, type Listen2, type ServerHandle, type ServerInternals } from './node-internals.js';
 import { type ParkedAddress, ParkedHandle } from './parked-handle.js';
 import type { Grant, SupervisorLink } from './supervisor-link.js';
 
@@ -9,6 +9,7 @@ export interface ListenArguments {
   readonly address: string | null;
   readonly port: number;
   readonly addressType: number;
+  /** 0: the program names none. */
   readonly backlog: number;
   readonly flags: number | undefined;
   /** Absolute path of a unix socket that has one. */
@@ -26,6 +27,7 @@ export class ServerListener implements GatedListener {
   readonly #link: SupervisorLink;
   readonly #gate: Gate;
   readonly #parked: ParkedHandle;
+  #grantedBacklog = DEFAULT_BACKLOG;
   #key: string | null = null;
   #fd: number | null = null;
   #live: { readonly handle: ServerHandle; readonly close: ServerHandle['close'] } | null = null;
@@ -56,6 +58,7 @@ export class ServerListener implements GatedListener {
 
   granted(grant: Grant): void {
     this.#key = grant.key;
+    this.#grantedBacklog = grant.backlog ?? DEFAULT_BACKLOG;
     this.#fd = grant.fd;
     if (this.#closed) {
       this.#release();
@@ -78,7 +81,8 @@ export class ServerListener implements GatedListener {
   accept(): void {
     // Anything else there: the program has put it there, and it is in charge.
     if (this.#fd === null || this.#server._handle !== this.#parked) return;
-    const { address, port, addressType, backlog, flags } = this.#arguments;
+    const { address, port, addressType, flags } = this.#arguments;
+    const backlog = this.#arguments.backlog || this.#grantedBacklog;
     const server = this.#server;
     server._handle = null;
     this.#listen2.call(server, null, null, null, backlog, native.dup(this.#fd), flags);

@@ -89,8 +89,8 @@ const isAnswer = (message: WorkerMessage): message is Answer =>
 
 function toAnswer(message: WorkerMessage, fds: FdBag): ListenAnswer {
   if (message.type === 'LISTENER') {
-    const { key, family, address, port, path } = message;
-    return { granted: { key, family, address, port, path, fd: fds.take(0) } };
+    const { type: _, id: __, ...granted } = message;
+    return { granted: { ...granted, fd: fds.take(0) } };
   }
   if (message.type === 'REFUSED') return { refused: message };
   return { refused: NO_SUPERVISOR };
