@@ -83,7 +83,9 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
   });
   supervisor.on('ended', ({ reason, forced }) => {
-    log.info(`pid ${pid} ends (${reason})`, { event: 'ended', reason, forced });
+    const what =
+      reason === 'stopped' ? 'stopped' : 'handed over: the server runs in the background now, `motya stop` ends it';
+    log.info(`pid ${pid} ends: ${what}`, { event: 'ended', reason, forced });
   });
   supervisor.on('warning', ({ event, text, fields }) => {
     log.warn(text, { event, ...fields });

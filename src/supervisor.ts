@@ -338,7 +338,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       const text =
         holder === null
           ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
-          : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same`;
+          : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
       throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
     }
   }

@@ -23,7 +23,7 @@ const command: CommandModule<object, StopArguments> = {
     const { answersAt, connectControl, requestStatus } = await import('../control/client.js');
     const path = controlSocketFor(target);
     // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
-    await requestStatus(path);
+    const { name } = await requestStatus(path);
     const channel = connectControl(path);
     const { pid } = channel.peer;
     // The kernel closes the connection when the instance has ended: no pid is looked up, none is signalled.
@@ -38,7 +38,7 @@ const command: CommandModule<object, StopArguments> = {
       process.exitCode = EXIT.failed;
       return;
     }
-    console.log(`pid ${pid} has stopped`);
+    console.log(`${name} (pid ${pid}) has stopped`);
   },
 };
 export default command;

@@ -218,7 +218,7 @@ describe('a successor that cannot wait', () => {
     const other = stage.space.path('other.sock');
     await refusedWith(
       stage.start(['--upgrade', '--upgrade-socket', other]),
-      `pid ${first.pid} runs with the pidfile ${stage.pidfile}, but not with the upgrade socket ${other}: give both the same`,
+      `pid ${first.pid} runs with the pidfile ${stage.pidfile}, but not with the upgrade socket ${other}: give both the same (or try again, if it is still starting)`,
     );
     assert.equal((await stage.who()).generation, '1');
   });

@@ -254,7 +254,7 @@ describe('status, stop and which instance they mean', () => {
     held.finish();
     assert.equal((await held.answer).status, 200);
     assert.deepEqual(await stop.waitForExit(), { code: 0, signal: null });
-    assert.equal(stop.stdout, `pid ${first.pid} has stopped\n`);
+    assert.equal(stop.stdout, `app (pid ${first.pid}) has stopped\n`);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.equal(stage.mainPid, undefined);
     assert.equal((await stage.space.run(['stop', '--name', 'app'])).code, 4);
@@ -265,7 +265,7 @@ describe('status, stop and which instance they mean', () => {
     const first = await stage.first(['--drain-timeout', '10m']);
     const held = await stage.hold();
     const { code, stdout } = await stage.space.run(['stop', '--now', '--name', 'app']);
-    assert.deepEqual([code, stdout], [0, `pid ${first.pid} has stopped\n`]);
+    assert.deepEqual([code, stdout], [0, `app (pid ${first.pid}) has stopped\n`]);
     await assert.rejects(held.answer);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
   });
