@@ -100,6 +100,24 @@ async function conversation(path: string, ask: ControlMessage, enough: (message:
   return answers;
 }
 
+test('status comes whole, also of a thousand workers', async () => {
+  await served(async (path, instance) => {
+    const workers = Array.from({ length: 1024 }, (_, index) => ({
+      pid: 4_000_000 + index,
+      index,
+      state: 'restarting' as const,
+      restarts: 1_000_000,
+      connections: 1_000_000,
+    }));
+    const services = [
+      { name: 'web', workers },
+      { name: 'api', workers: workers.slice(0, 1) },
+    ];
+    instance.summary = async () => ({ ...SUMMARY, services });
+    assert.deepEqual((await requestStatus(path)).services, services);
+  });
+});
+
 test('status comes whole, also with a thousand listeners and with none', async () => {
   await served(async (path, instance) => {
     for (const count of [0, 1, 100, 101, 1000]) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { HandoverError } from '#src/errors.js';
 import { handOver } from '#src/handover/incumbent.js';
 import { PROTOCOL } from '#src/handover/messages.js';
 import type { Phase } from '#src/handover/phases.js';
@@ -221,5 +222,19 @@ test('a successor that reads nothing costs no fds for longer than the hand-over'
     } finally {
       peer.close();
     }
+  });
+});
+
+test('a stop between COMMIT and LIVE takes nothing back: the successor may be live already', async () => {
+  await withPeer(async (giver, fd, peer) => {
+    const handing = handOver(fd, giver);
+    await STEPS[3]?.walk(peer);
+    giver.stopping.abort(new HandoverError('MOTYA_STOPPING', 'told to stop'));
+    peer.say({ type: 'LIVE', txid });
+    const handed = await handing;
+    assert.ok(handed !== 'dry-run');
+    assert.equal(giver.machine.phase, 'draining');
+    handed.dialogue.close();
+    assert.equal(await peer.hear(), null, 'no ABORT');
   });
 });
