@@ -1,5 +1,5 @@
 import { Channel } from '../channel.js';
-import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
 import { native } from '../native.js';
 import { isTrusted } from '../private-socket.js';
@@ -132,7 +132,7 @@ export function watchIncumbent(path: string): Promise<Watched> {
     channel.on('close', () => {
       clearTimeout(timer);
       leave(reason);
-      reject(new NotRunningError(path));
+      reject(reason === null ? new NotRunningError(path) : new HandoverError('MOTYA_INCUMBENT_STOPPED', reason));
     });
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'GONE') reason = message.text;
