@@ -47,7 +47,8 @@ test(
     const socketPath = path.join(supervisor.folder, 'a.sock');
     const abstract = `\0motya-test-${process.pid}`;
     const onNode20 = execFileSync(workerNode, ['-v'], { encoding: 'utf8' }).startsWith('v20.');
-    const tcp = { kind: 'tcp', address: null, port: 0, v6only: false, backlog: 511, ordinal: 0 };
+    // Backlog 0: the program names none.
+    const tcp = { kind: 'tcp', address: null, port: 0, v6only: false, backlog: 0, ordinal: 0 };
     const cases: [unknown[], object][] = [
       [[], tcp],
       [[0, '127.0.0.1'], { ...tcp, address: '127.0.0.1' }],
@@ -57,7 +58,7 @@ test(
       [[{ port: 0, host: '::', ipv6Only: true }], { ...tcp, address: '::', v6only: true }],
       [[{ port: 0, host: '::1' }], { ...tcp, address: '::1' }],
       [[socketPath, 3], { kind: 'unix', path: socketPath, backlog: 3 }],
-      [[{ path: abstract }], { kind: 'unix', path: onNode20 ? abstract.padEnd(108, '\0') : abstract, backlog: 511 }],
+      [[{ path: abstract }], { kind: 'unix', path: onNode20 ? abstract.padEnd(108, '\0') : abstract, backlog: 0 }],
     ];
     for (const [args, request] of cases) {
       const worker = supervisor.spawn('net.cjs', listenArgs(...args));
