@@ -30,8 +30,11 @@ export const LIVE_MS = 5_000;
 export const ACCEPT_MS = 3_000;
 /** ms between two tries to reach an upgrade socket that is not there yet. */
 export const RECONNECT_MS = 50;
-/** ms after SIGQUIT in which a successor that somebody else starts may still announce itself before we start one. */
-export const SUMMON_GRACE_MS = 1_000;
+/**
+ * ms after SIGQUIT in which a successor that somebody else starts may still announce itself before we start one. A start takes
+ * about a second on a busy machine, two with --daemonize or npx; the incumbent serves meanwhile.
+ */
+export const SUMMON_GRACE_MS = 3_000;
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
 /** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */
