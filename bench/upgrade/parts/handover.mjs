@@ -5,7 +5,7 @@ import { withSpace } from '../lib/space.mjs';
 import { MotyaSubject } from '../subjects/motya.mjs';
 
 const COUNTS = [1, 100, 1_000];
-/** ms from COMMIT to LIVE, the time in which nobody accepts. */
+/** ms from COMMIT to LIVE. */
 const BARS = new Map([
   [1, 5],
   [1_000, 250],
