@@ -8,6 +8,7 @@
         "native/fd.cc",
         "native/listener.cc",
         "native/lock.cc",
+        "native/notify.cc",
         "native/poll.cc",
         "native/process.cc"
       ],

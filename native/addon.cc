@@ -30,6 +30,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("redirect", Redirect);
   add("launch", Launch);
   add("lockFile", LockFile);
+  add("notify", Notify);
+  add("pidfdId", PidfdId);
   return exports;
 }
 

@@ -38,4 +38,8 @@ Napi::Value Launch(const Napi::CallbackInfo& info);
 // lock.cc
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 
+// notify.cc
+Napi::Value Notify(const Napi::CallbackInfo& info);
+Napi::Value PidfdId(const Napi::CallbackInfo& info);
+
 }  // namespace motya

@@ -10,6 +10,7 @@
 
 #include "arguments.h"
 #include "calls.h"
+#include "fd_message.h"
 #include "unique_fd.h"
 #include "unix_address.h"
 
@@ -111,21 +112,8 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
   // An empty message looks to the receiver as if we had closed.
   if (data.ByteLength() == 0) return ThrowSystemError(env, EINVAL, "sendmsg");
 
-  iovec part = {data.Data(), data.ByteLength()};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  std::vector<char> control(fds.empty() ? 0 : CMSG_SPACE(fds.size() * sizeof(int)));
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    memcpy(CMSG_DATA(head), fds.data(), fds.size() * sizeof(int));
-  }
-  if (Retry([&] { return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0) {
+  FdMessage message(data.Data(), data.ByteLength(), fds);
+  if (Retry([&] { return sendmsg(fd, message.get(), MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0) {
     return Napi::Boolean::New(env, true);
   }
   if (errno == EAGAIN) return Napi::Boolean::New(env, false);

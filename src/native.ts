@@ -143,6 +143,15 @@ export interface Native {
    * @returns the fd that holds the lock, or null when somebody else holds it.
    */
   lockFile(path: string): number | null;
+
+  /**
+   * One datagram to a service manager's socket (sd_notify(3)), with up to 253 fds; waits a second at most for a manager whose
+   * queue is full (EAGAIN then). The fds stay open here.
+   * @param path as in $NOTIFY_SOCKET, an abstract name with a leading NUL instead of the `@`
+   */
+  notify(path: string, state: string, fds: readonly number[]): void;
+  /** The inode by which pidfs (Linux 6.9) tells this process from every other with the same pid; null on older kernels. */
+  pidfdId(pid: number): string | null;
 }
 
 function load(): Native {
