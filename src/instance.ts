@@ -3,12 +3,17 @@ import type { Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
-import { HandoverError, isSystemError, MotyaError, StartError } from './errors.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
 import { holderOf } from './listeners/holder.js';
-import { keyOf, Ledger } from './listeners/ledger.js';
+import { DEFAULT_BACKLOG, keyOf, Ledger } from './listeners/ledger.js';
+import { identify } from './listeners/path-identity.js';
+import { type Activated, takeActivated } from './manager/activation.js';
+import { aliasIn, isStoreName } from './manager/fd-store.js';
+import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
+import { statusLine } from './observe/status.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 import { within } from './workers/service.js';
@@ -22,6 +27,7 @@ export class Instance {
   readonly ledger = new Ledger();
   readonly gate: ListenGate;
   readonly pidfile: Pidfile;
+  readonly manager: ServiceManager;
   readonly #controlled: Controlled;
   #fleet: Fleet | null = null;
   #control: ControlServer | null = null;
@@ -31,6 +37,12 @@ export class Instance {
     this.gate = new ListenGate(this.ledger, { open: !settings.upgrade });
     this.pidfile = new Pidfile(settings.pidfile);
     this.#controlled = controlled;
+    const reported = {
+      status: async () => statusLine(await controlled.summary()),
+      answers: (ms: number) => this.fleet.answers(ms),
+    };
+    this.manager = new ServiceManager(process.env, reported, (text) => this.#warn(text));
+    this.ledger.watcher = this.manager;
   }
 
   /** @throws {MotyaError} before {@link makeFleet}. */
@@ -50,8 +62,23 @@ export class Instance {
     return this.#fleet;
   }
 
-  /** As a first instance. @throws {StartError} another one runs; a declared listener cannot be bound. */
+  /**
+   * As a first instance, with the sockets that the service manager has passed.
+   * @throws {StartError} another one runs; a declared listener cannot be bound.
+   */
   found(): void {
+    const activated = takeActivated(process.env, (text) => this.#warn(text));
+    try {
+      this.#makeSureThatNobodyRuns();
+    } catch (error) {
+      for (const { fd } of activated) native.close(fd);
+      throw error;
+    }
+    for (const one of activated) this.#activate(one);
+    this.#declareListeners();
+  }
+
+  #makeSureThatNobodyRuns(): void {
     this.pidfile.acquire();
     const holder = answersAt(this.settings.controlSocket);
     if (holder !== null) {
@@ -59,7 +86,6 @@ export class Instance {
       throw new StartError('MOTYA_RUNNING', text);
     }
     this.pidfile.prepare();
-    this.#declareListeners();
   }
 
   /** The incumbent's lock and listeners become ours, also when this throws; the programs get what they wait for. */
@@ -96,25 +122,29 @@ export class Instance {
 
   /**
    * A successor's programs accept, and it becomes the main process.
-   * @returns the keys of listeners that nobody wants any more; they are closed.
+   * @returns as {@link becomeMain}.
    */
   async goLive(): Promise<string[]> {
     const accepting = Promise.race([this.fleet.accept(), this.fleet.failed]).then(() => true);
     if ((await within(ACCEPT_MS, accepting)) === null) {
       throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
     }
-    this.becomeMain();
-    const unused = this.ledger.unused();
-    for (const listener of unused) this.ledger.remove(listener, { unlink: true });
-    return unused.map((listener) => listener.key);
+    return this.becomeMain();
   }
 
-  /** Workers that end are started again; the pidfile and the control socket are ours. */
-  becomeMain(): void {
+  /**
+   * Workers that end are started again; the pidfile and the control socket are ours, and the service manager knows.
+   * @returns the keys of listeners that nobody wants any more; they are closed.
+   */
+  becomeMain(): string[] {
     this.fleet.keepAlive();
     // First, because it can fail: a pidfile that names us must not stay behind.
     this.#openControl().publish();
     this.pidfile.publish();
+    this.manager.isMain();
+    const unused = this.ledger.unused();
+    for (const listener of unused) this.ledger.remove(listener, { unlink: true });
+    return unused.map((listener) => listener.key);
   }
 
   /** While listeners change hands: what workers ask for waits for the outcome. */
@@ -170,6 +200,31 @@ export class Instance {
     this.#control?.disconnect();
     await this.#fleet?.drain(Promise.resolve());
     this.pidfile.letGo();
+  }
+
+  /** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */
+  #activate({ fd, name }: Activated): void {
+    try {
+      const socket = native.describe(fd);
+      if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('MOTYA_LISTEN', 'it does not listen');
+      const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
+      const isGone = path === null && socket.path?.startsWith('/') === true;
+      if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
+      const isTcp = socket.family !== 'unix' && socket.type === 'stream';
+      const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
+      const listener = this.ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
+      // Its unit holds it as well: bound anew it would be in use, and closed here it would still let clients in.
+      listener.declared = !isStoreName(name);
+    } catch (error) {
+      this.#warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
+      this.manager.drop(name);
+    } finally {
+      native.close(fd);
+    }
+  }
+
+  #warn(text: string): void {
+    this.#controlled.warn(text, { event: 'manager' });
   }
 
   async #declareAfterDeath(): Promise<void> {

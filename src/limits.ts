@@ -74,3 +74,11 @@ export const ACCEPT_RETRY_MS = 1_000;
 export const REASON_LENGTH = 2_000;
 /** Messages that one event reads from a channel before signals and timers get their turn. */
 export const MESSAGES_PER_EVENT = 64;
+/** ms in which a service manager reads what was sent to it: systemd needs microseconds, unless it is reloading itself. */
+export const BARRIER_MS = 1_000;
+/** ms between two status lines to the service manager: people look at them, and each costs a question to every worker. */
+export const STATUS_MS = 10_000;
+/** ms by which each step of a drain (every STATS_MS) puts off the manager's TimeoutStopSec=. */
+export const STOP_EXTENSION_MS = 10_000;
+/** ms for systemctl to tell about our unit: D-Bus needs some 10. */
+export const UNIT_QUERY_MS = 2_000;

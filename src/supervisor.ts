@@ -15,7 +15,7 @@ import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
-import { PAUSE_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
+import { PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
 import { native } from './native.js';
 import { listenerStatus, summarize } from './observe/status.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
@@ -37,6 +37,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly #stopping = new AbortController();
   /** Resolved when the drain is to end now. */
   readonly #cut = deferred<void>();
+  readonly #served = deferred<void>();
   readonly #ended = deferred<Ended>();
   #generation = 1;
   #drainDeadline = Number.POSITIVE_INFINITY;
@@ -78,9 +79,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       this.#machine.step('failed');
       const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
       report({ ok: false, code, text: reasonOf(error) });
+      this.#served.reject(error);
+      if (!this.settings.upgrade) this.#instance.manager.failed(reasonOf(error));
       await this.#instance.abandon();
       throw error;
     }
+    this.#served.resolve();
+    this.#instance.manager.follow(this.#instance.ledger);
     report({ ok: true, pid: process.pid, generation: this.#generation });
     const listeners = this.#instance.ledger.all().map((listener) => listener.key);
     this.emit('serving', { generation: this.#generation, listeners, ms: this.#age });
@@ -93,12 +98,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * @throws {HandoverError} it did not happen: this instance serves on.
    */
   async upgrade({ dryRun = false, mode = this.settings.onQuit }: UpgradeOptions = {}): Promise<Upgraded> {
+    // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
+    if (isAboutToServe(this.phase)) await this.#served.promise;
     if (!this.#machine.can('quit')) {
       const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(this.phase)}`);
       this.#warn('busy', busy.message);
       throw busy;
     }
     this.#machine.step('quit');
+    if (!dryRun) this.#instance.manager.reloading();
     try {
       const { fd } = await summon({
         upgradeSocket: this.settings.upgradeSocket,
@@ -116,6 +124,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         generation: this.#generation,
         listeners: () => this.#instance.ledger.all(),
         lockFd: this.#instance.pidfile.lockFd,
+        watchdogUsec: this.#instance.manager.watchdogUsec,
         readyMs: this.settings.readyTimeout,
         cancelled: this.#stopping.signal,
         dryRun,
@@ -162,10 +171,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #startAsFirst(): Promise<void> {
     this.emit('generation', this.#generation);
     const fleet = this.#makeFleet({ accepting: true });
+    this.#instance.manager.starting(this.settings.readyTimeout + READY_MARGIN_MS);
     this.#instance.found();
     fleet.start();
     await this.#unlessStopped(fleet.ready());
-    this.#instance.becomeMain();
+    for (const key of this.#instance.becomeMain()) this.emit('removed', key);
     this.#machine.step('ready');
   }
 
@@ -200,6 +210,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #takeOver(offer: Offer, fleet: Fleet): Promise<void> {
     this.#machine.step('contacted');
+    this.#instance.manager.watchdogUsec = offer.watchdogUsec;
     const { signal } = this.#stopping;
     // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
     const cancel = (): void => {
@@ -254,6 +265,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       await this.#instance.takeBack().catch((error: unknown) => this.#warn('take-back', reasonOf(error)));
       this.#machine.step('resumed');
     }
+    this.#instance.manager.notReloaded(failure.message);
     const text = failure.message.slice(0, REASON_LENGTH);
     this.#lastUpgrade = { ok: false, code: failure.code, text, at: new Date().toISOString() };
     this.emit('rejected', failure);
@@ -263,6 +275,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
   async #drainAway({ dialogue, txid, successor, gapMs, kept, added, removed }: HandedOver): Promise<void> {
     this.emit('handedOver', { successor, gapMs, kept, added, removed });
+    this.#instance.manager.handedTo(successor);
     this.#instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`, {
       forGood: true,
     });
@@ -273,19 +286,20 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     });
     dialogue.send({ type: 'BYE', txid, forced });
     dialogue.close();
-    this.#finish({ reason: 'handed-over', forced });
+    await this.#finish({ reason: 'handed-over', forced });
   }
 
   async #stopServing(): Promise<void> {
     this.#machine.step('stop');
     this.emit('stopping');
+    this.#instance.manager.stopping();
     const reason = 'the incumbent was stopped; there is nothing to take over';
     this.#instance.control?.dismissWatchers(reason, { forGood: true });
     await this.#pause();
     this.#instance.closeListeners();
-    const forced = await this.#drain(() => {});
+    const forced = await this.#drain((connections) => this.#instance.manager.stillStopping(connections));
     this.#instance.close();
-    this.#finish({ reason: 'stopped', forced });
+    await this.#finish({ reason: 'stopped', forced });
   }
 
   /** @returns how many connections were closed by force. */
@@ -313,7 +327,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     setTimeout(() => this.#cut.resolve(), STOP_WHILE_DRAINING_MS).unref();
   }
 
-  #finish(end: Ended): void {
+  async #finish(end: Ended): Promise<void> {
+    await this.#instance.manager.end();
     this.#machine.step('drained');
     this.#instance.control?.disconnect();
     this.emit('ended', end);
@@ -427,6 +442,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #warn(event: string, text: string, fields: object = {}): void {
     this.emit('warning', { event, text, fields });
   }
+}
+
+function isAboutToServe(phase: Phase): boolean {
+  return phase === 'starting' || phase === 'taking' || phase === 'alone';
 }
 
 /** Null when the incumbent died; throws when it was stopped, for then nobody wants a successor. */

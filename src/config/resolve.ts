@@ -4,11 +4,10 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
-import type { ListenerSpec } from '../native.js';
 import { causeOf } from './document.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
-import type { ServiceSettings, Settings } from './settings.js';
+import type { DeclaredListener, ServiceSettings, Settings } from './settings.js';
 
 /** What settings are resolved against. */
 export interface ResolveContext {
@@ -98,7 +97,7 @@ export function absolutePath(base: string, path: string): string {
   }
 }
 
-function absoluteListener(base: string, listener: ListenerSpec): ListenerSpec {
+function absoluteListener(base: string, listener: DeclaredListener): DeclaredListener {
   if (listener.family !== 'unix' || listener.path.startsWith('\0')) return listener;
   return { ...listener, path: absolutePath(base, listener.path) };
 }

@@ -60,7 +60,14 @@ const nameForm = 'must be 1 to 64 letters, digits, _ - or . and not begin with -
 const address = () =>
   z.string({ error: listenerForm }).meta({
     description: 'Where to listen',
-    examples: ['tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/run/app.sock', 'unix:@app'],
+    examples: [
+      'tcp://0.0.0.0:80',
+      'tcp://[::]:443',
+      'udp://0.0.0.0:53',
+      'unix:/run/app.sock',
+      'unix:@app',
+      'systemd:http',
+    ],
   });
 
 export const listenerObject = z.strictObject(

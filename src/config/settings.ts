@@ -11,6 +11,11 @@ export interface LogSettings {
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
+/** A listener that the settings name: bound by us, or passed by systemd under its FileDescriptorName=. */
+export type DeclaredListener =
+  | ListenerSpec
+  | { readonly family: 'systemd'; readonly name: string; readonly backlog?: number };
+
 /** One service, ready to be run: defaults filled in, paths absolute, durations in ms. */
 export interface ServiceSettings {
   readonly name: string;
@@ -28,7 +33,7 @@ export interface ServiceSettings {
   /** What makes a worker ready: its first listeners, or a call of `ready()`. */
   readonly ready: 'listen' | 'signal';
   /** Declared listeners; those that the program asks for come on top. */
-  readonly listeners: readonly ListenerSpec[];
+  readonly listeners: readonly DeclaredListener[];
   /** ms from the start of the drain until what is left is closed by force. */
   readonly drainTimeout: number;
   /** ms from SIGTERM to SIGKILL, after the drain. */

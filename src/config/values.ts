@@ -1,6 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
 import { LONGEST_TIMER_MS } from '../limits.js';
-import type { ListenerSpec } from '../native.js';
+import type { DeclaredListener } from './settings.js';
 
 /** Texts of the settings that stand for something else: durations, listeners, file modes. Each parser throws a RangeError
  * whose message completes the sentence "drainTimeout …". */
@@ -15,7 +15,7 @@ export const octalPattern = /^0?[0-7]{1,3}$/;
 export const durationForm = "must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h'";
 export const octalForm = "must be octal digits in quotes, such as '022'";
 export const listenerForm =
-  "must be a text such as 'tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/path' or 'unix:@name'";
+  "must be a text such as 'tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/path', 'unix:@name' or 'systemd:name'";
 
 /** @returns ms, rounded. */
 export function parseDuration(value: number | string): number {
@@ -37,8 +37,17 @@ export interface ListenerDetails {
 }
 
 /** `unix:` paths may be relative here; whoever resolves the settings makes them absolute. */
-export function parseListener(value: string, details: ListenerDetails = {}): ListenerSpec {
+export function parseListener(value: string, details: ListenerDetails = {}): DeclaredListener {
   const backlog = details.backlog === undefined ? {} : { backlog: details.backlog };
+  const name = /^systemd:(.+)$/s.exec(value)?.[1];
+  if (name !== undefined) {
+    if (details.mode !== undefined || details.ipv6Only !== undefined) {
+      throw new RangeError('cannot have a mode or ipv6Only: the .socket unit says what it is');
+    }
+    // Whatever fdname_is_valid in systemd takes.
+    if (!/^[ -9;-~]{1,255}$/.test(name)) throw new RangeError("must name a socket unit's FileDescriptorName=");
+    return { family: 'systemd', name, ...backlog };
+  }
   const unix = /^unix:(.+)$/s.exec(value)?.[1];
   if (unix !== undefined) {
     if (details.ipv6Only !== undefined) throw new RangeError('cannot have ipv6Only: it is no IPv6 listener');

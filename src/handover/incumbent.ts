@@ -13,6 +13,8 @@ export interface Giver {
   listeners(): readonly Listener[];
   /** The open file that holds the pidfile's lock. */
   readonly lockFd: number;
+  /** µs between two pings that the service manager wants, or null. */
+  readonly watchdogUsec: number | null;
   /** ms to wait for READY, when the successor names no limit of its own. */
   readonly readyMs: number;
   /** Ends a hand-over that has not been committed: the instance is to stop. */
@@ -100,8 +102,9 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
 export const DRY_RUN = 'MOTYA_DRY_RUN';
 
 function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
-  const { pid, generation } = giver;
-  dialogue.send({ type: 'OFFER', txid, protocol, pid, generation, listeners: listeners.length });
+  const { pid, generation, watchdogUsec } = giver;
+  const watchdog = watchdogUsec === null ? {} : { watchdog: watchdogUsec };
+  dialogue.send({ type: 'OFFER', txid, protocol, pid, generation, listeners: listeners.length, ...watchdog });
   for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {
     const chunk = listeners.slice(start, start + MESSAGE_FDS);
     const fds = chunk.map((listener) => listener.fd);
@@ -110,6 +113,7 @@ function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: re
   dialogue.send({ type: 'LOCK', txid }, [giver.lockFd]);
 }
 
-function entryOf({ key, alias, backlog, path }: Listener): ManifestEntry {
-  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino } };
+function entryOf({ key, alias, backlog, path, heldAs }: Listener): ManifestEntry {
+  const held = heldAs === null ? {} : { heldAs };
+  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held };
 }

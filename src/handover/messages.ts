@@ -9,6 +9,8 @@ const entry = record({
   alias: nullable(text),
   backlog: int,
   path: nullable(record({ dev: int, ino: int })),
+  /** Name under which the service manager holds a copy. */
+  heldAs: optional(text),
 });
 export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
@@ -23,7 +25,8 @@ const shapes = {
   LIVE: { txid: text },
 
   // incumbent → successor
-  OFFER: { txid: text, protocol: int, pid: int, generation: int, listeners: int },
+  /** `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. */
+  OFFER: { txid: text, protocol: int, pid: int, generation: int, listeners: int, watchdog: optional(int) },
   /** With one fd an entry. */
   FDS: { txid: text, entries: list(entry) },
   /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */

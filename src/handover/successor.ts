@@ -34,6 +34,8 @@ export interface Offer {
   readonly generation: number;
   readonly listeners: readonly Offered[];
   readonly lockFd: number;
+  /** µs between two pings that the service manager wants, or null. */
+  readonly watchdogUsec: number | null;
 }
 
 /**
@@ -62,7 +64,8 @@ export async function receiveOffer(
           native.close(lockFd);
           throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
         }
-        return { dialogue, txid, incumbent: offer.pid, generation: offer.generation, listeners, lockFd };
+        const { pid: incumbent, generation, watchdog = null } = offer;
+        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec: watchdog };
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {

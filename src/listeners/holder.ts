@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { DeclaredListener } from '../config/settings.js';
 import type { ListenerSpec } from '../native.js';
 import type { ListenRequest } from './request.js';
 
@@ -6,7 +7,8 @@ import type { ListenRequest } from './request.js';
  * Who listens at an address, for an error message: `pid 123 (nginx)`, or null when it cannot be told (another user's process,
  * another network namespace). Read from /proc (proc(5)).
  */
-export function holderOf(wanted: ListenerSpec | ListenRequest): string | null {
+export function holderOf(wanted: DeclaredListener | ListenRequest): string | null {
+  if ('name' in wanted) return null;
   try {
     const inodes = new Set('path' in wanted ? unixInodes(wanted.path) : inetInodes(wanted.port, isUdp(wanted)));
     return inodes.size === 0 ? null : processWith(inodes);
@@ -15,7 +17,7 @@ export function holderOf(wanted: ListenerSpec | ListenRequest): string | null {
   }
 }
 
-function isUdp(wanted: ListenerSpec | ListenRequest): boolean {
+function isUdp(wanted: ListenerSpec | Exclude<ListenRequest, { kind: 'systemd' }>): boolean {
   return 'kind' in wanted ? wanted.kind === 'udp' : wanted.type === 'dgram';
 }
 

@@ -1,12 +1,14 @@
 import { lstatSync, unlinkSync } from 'node:fs';
+import type { DeclaredListener } from '../config/settings.js';
 import { isSystemError, StartError } from '../errors.js';
+import { isStoreName } from '../manager/fd-store.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
 import { inetKey, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 import type { ListenRequest } from './request.js';
 
 /** Backlog when the program names none: Node's default. */
-const DEFAULT_BACKLOG = 511;
+export const DEFAULT_BACKLOG = 511;
 
 /** A listener that this instance holds. */
 export interface Listener {
@@ -19,8 +21,10 @@ export interface Listener {
   readonly alias: string | null;
   /** The file at its unix path; null for all others. */
   readonly path: PathIdentity | null;
-  /** True: came from the incumbent. */
+  /** True: came from the incumbent, or from the service manager. */
   readonly inherited: boolean;
+  /** Name under which the service manager holds a copy (manager/fd-store.ts); null when it holds none. */
+  heldAs: string | null;
   /** True: named in the settings, so it stays when no worker uses it. */
   declared: boolean;
   /** The service whose workers use it; null until one asks for it. */
@@ -36,12 +40,24 @@ export interface Refusal {
   readonly syscall: string;
 }
 
+/** What is told of a listener along with its fd. */
+export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & { readonly heldAs?: string };
+
+/** Who is told of changes. */
+export interface LedgerWatcher {
+  entered(listener: Listener): void;
+  removed(listener: Listener): void;
+}
+
 const IN_USE: Refusal = { code: 'EADDRINUSE', errno: -98, syscall: 'bind' };
+/** Not ENOENT, which Node would report as a missing right. */
+const NOT_PASSED: Refusal = { code: 'EADDRNOTAVAIL', errno: -99, syscall: 'listen' };
 
 /** Every listener of an instance: each fd enters here by name and leaves here by name. */
 export class Ledger {
   readonly #listeners = new Map<string, Listener>();
   readonly #aliases = new Map<string, Listener>();
+  watcher: LedgerWatcher | null = null;
 
   get size(): number {
     return this.#listeners.size;
@@ -66,23 +82,22 @@ export class Ledger {
     return this.#listeners.get(key);
   }
 
-  /** Takes over a listener of the incumbent; the fd is the ledger's from here, also when this throws. */
-  inherit(fd: number, entry: { alias: string | null; backlog: number; path: PathIdentity | null }): Listener {
+  /** Takes over a listener of the incumbent or the service manager; the fd is the ledger's from here, also when this throws. */
+  inherit(fd: number, entry: Inherited): Listener {
     try {
       const socket = native.describe(fd);
-      return this.#enter({ ...entry, fd, socket, key: listenerKey(socket), inherited: true });
+      return this.#enter({ heldAs: null, ...entry, fd, socket, key: listenerKey(socket), inherited: true });
     } catch (error) {
       native.close(fd);
       throw error;
     }
   }
 
-  /** Binds what the settings name for a service, or finds it among the inherited. @throws {SystemError} */
-  declare(service: string, spec: ListenerSpec): Listener {
-    const key = keyOf(spec);
-    const listener = this.#listeners.get(key) ?? this.#bind(spec, null);
+  /** Binds what the settings name for a service, or finds it among the inherited. @throws {SystemError} {StartError} */
+  declare(service: string, spec: DeclaredListener): Listener {
+    const listener = spec.family === 'systemd' ? this.#heldAs(spec.name) : this.#declared(spec);
     if (listener.service !== null && listener.service !== service) {
-      throw new StartError('MOTYA_LISTEN', `services ${listener.service} and ${service} both declare ${key}`);
+      throw new StartError('MOTYA_LISTEN', `services ${listener.service} and ${service} both declare ${listener.key}`);
     }
     listener.service = service;
     listener.declared = true;
@@ -111,6 +126,7 @@ export class Ledger {
   /** What a request would get, without binding anything. */
   find(service: string, request: ListenRequest): Listener | undefined {
     if (request.kind === 'unix') return this.#listeners.get(unixKey(request.path));
+    if (request.kind === 'systemd') return this.all().find(({ heldAs }) => heldAs === request.name);
     if (request.port === 0) return this.#aliases.get(aliasOf(service, request));
     return requestedKeys(request)
       .map((key) => this.#listeners.get(key))
@@ -136,6 +152,7 @@ export class Ledger {
     if (this.#listeners.get(listener.key) !== listener) return;
     this.#listeners.delete(listener.key);
     if (listener.alias !== null) this.#aliases.delete(listener.alias);
+    this.watcher?.removed(listener);
     native.close(listener.fd);
     if (unlink && listener.path !== null && listener.socket.path !== null) {
       unlinkIfSame(listener.socket.path, listener.path);
@@ -151,7 +168,22 @@ export class Ledger {
     for (const listener of this.all()) this.remove(listener, { unlink: !listener.inherited });
   }
 
+  #declared(spec: ListenerSpec): Listener {
+    return this.#listeners.get(keyOf(spec)) ?? this.#bind(spec, null);
+  }
+
+  #heldAs(name: string): Listener {
+    const found = this.all().find((listener) => listener.heldAs === name);
+    if (found !== undefined) return found;
+    const passed = this.all().flatMap(({ heldAs }) => (heldAs === null || isStoreName(heldAs) ? [] : [heldAs]));
+    const others = passed.length === 0 ? 'it has passed none' : `it has passed ${passed.join(', ')}`;
+    throw new StartError('MOTYA_LISTEN', `systemd has passed no socket with FileDescriptorName=${name}: ${others}`);
+  }
+
   #bindRequest(service: string, request: ListenRequest): Listener {
+    if (request.kind === 'systemd') {
+      throw Object.assign(new Error(`no socket ${request.name} has been passed`), NOT_PASSED);
+    }
     if (request.kind === 'unix') {
       return this.#bind({ family: 'unix', type: 'stream', path: request.path, backlog: backlogOf(request) }, null);
     }
@@ -180,7 +212,16 @@ export class Ledger {
       const socket = native.describe(fd);
       const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
       const backlog = spec.backlog ?? DEFAULT_BACKLOG;
-      return this.#enter({ key: listenerKey(socket), fd, socket, backlog, alias, path, inherited: false });
+      return this.#enter({
+        key: listenerKey(socket),
+        fd,
+        socket,
+        backlog,
+        alias,
+        path,
+        heldAs: null,
+        inherited: false,
+      });
     } catch (error) {
       // Two UDP sockets with SO_REUSEADDR may have one address: the kernel lets us bind what we hold already.
       native.close(fd);
@@ -193,12 +234,15 @@ export class Ledger {
     if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
     this.#listeners.set(listener.key, listener);
     if (listener.alias !== null) this.#aliases.set(listener.alias, listener);
+    this.watcher?.entered(listener);
     return listener;
   }
 }
 
+type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;
+
 /** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */
-function requestedKeys(request: Exclude<ListenRequest, { kind: 'unix' }>): string[] {
+function requestedKeys(request: InetRequest): string[] {
   const { kind, address, port, v6only } = request;
   if (address === null) {
     const any = inetKey('tcp', 'inet6', '::', port, v6only);
@@ -210,10 +254,11 @@ function requestedKeys(request: Exclude<ListenRequest, { kind: 'unix' }>): strin
 
 /** What a request asks for, as it would be known, for messages. */
 export function nameOf(request: ListenRequest): string {
+  if (request.kind === 'systemd') return `systemd:${request.name}`;
   return request.kind === 'unix' ? unixKey(request.path) : (requestedKeys(request)[0] as string);
 }
 
-function aliasOf(service: string, request: Exclude<ListenRequest, { kind: 'unix' }>): string {
+function aliasOf(service: string, request: InetRequest): string {
   return `${service} ${requestedKeys(request)[0]} #${request.ordinal}`;
 }
 
@@ -222,7 +267,8 @@ function backlogOf(request: { backlog: number }): number {
 }
 
 /** The key that a listener bound to this would have; with port 0 it names no listener. */
-export function keyOf(spec: ListenerSpec): string {
+export function keyOf(spec: DeclaredListener): string {
+  if (spec.family === 'systemd') return `systemd:${spec.name}`;
   if (spec.family === 'unix') return unixKey(spec.path);
   return inetKey(
     spec.type === 'dgram' ? 'udp' : 'tcp',

@@ -4,6 +4,8 @@ import { bool, int, nullable, oneOf, record, text, union } from '../codec.js';
 export const listenRequest = union(
   record({ kind: oneOf('tcp'), address: nullable(text), port: int, v6only: bool, backlog: int, ordinal: int }),
   record({ kind: oneOf('unix'), path: text, backlog: int }),
+  /** A socket that systemd has passed, by its FileDescriptorName=. */
+  record({ kind: oneOf('systemd'), name: text, backlog: int }),
   record({
     kind: oneOf('udp'),
     family: oneOf('inet', 'inet6'),

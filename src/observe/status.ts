@@ -20,6 +20,16 @@ export async function summarize({ settings, fleet }: Instance, life: LifeStatus)
   return { name, pid: process.pid, version: VERSION, pidfile, upgradeSocket, services, ...life };
 }
 
+/** The status in one line, for a service manager. */
+export function statusLine({ generation, phase, services, draining }: Summary): string {
+  const workers = services.flatMap((service) => service.workers);
+  const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
+  const drains = draining.map(
+    (one) => `; generation ${one.generation} drains ${one.connections}, ${Math.ceil(one.left / 1000)} s left`,
+  );
+  return `generation ${generation}: ${phase}, ${connections} open connections${drains.join('')}`;
+}
+
 export function listenerStatus({ ledger }: Instance): ListenerStatus[] {
   return ledger.all().map(({ key, service, backlog, inherited, declared, fd, socket }) => {
     const isTcp = socket.family !== 'unix' && socket.type === 'stream';

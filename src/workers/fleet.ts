@@ -46,6 +46,12 @@ export class Fleet {
     return sum(await Promise.all(this.services.map((service) => service.connections())));
   }
 
+  /** Whether every worker that runs answers within `ms`. */
+  async answers(ms: number): Promise<boolean> {
+    const answers = await Promise.all(this.services.map((service) => service.answers(ms)));
+    return answers.every((all) => all);
+  }
+
   /** @returns how many connections were closed by force. */
   async drain(cut: Promise<void>): Promise<number> {
     return sum(await Promise.all(this.services.map((service) => service.drain(cut))));

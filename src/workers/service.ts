@@ -104,6 +104,12 @@ export class Service extends EventEmitter<ServiceEvents> {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
+  /** Whether every worker that runs answers within `ms`. */
+  async answers(ms: number): Promise<boolean> {
+    const answers = await Promise.all(this.#workers.map((worker) => within(ms, worker.count())));
+    return answers.every((counts) => counts !== null);
+  }
+
   /**
    * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
    * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.

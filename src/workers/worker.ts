@@ -5,6 +5,7 @@ import { Channel, type FdBag } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
+import { MANAGER_VARIABLES } from '../manager/activation.js';
 import { native } from '../native.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
@@ -15,6 +16,9 @@ import {
   type WorkerShapes,
   workerCodec,
 } from './messages.js';
+
+/** A program that spoke to the service manager would speak as if it were the instance. */
+const withoutManager = Object.fromEntries(MANAGER_VARIABLES.map((name) => [name, undefined]));
 
 const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
 
@@ -64,6 +68,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
       env: {
         ...process.env,
         MOTYA_UPGRADE: undefined,
+        ...withoutManager,
         PWD: settings.cwd,
         ...settings.env,
         MOTYA_SERVICE: role.service,

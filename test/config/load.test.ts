@@ -235,7 +235,7 @@ log: loud
       `motya.yaml:7:19: services.web.drainTimeout: must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h', not "soon"`,
       'motya.yaml:9:9: services.web.listeners.0: must have a numeric address: IPv4, or IPv6 in brackets, not "tcp://nowhere:80"',
       'motya.yaml:10:27: services.web.listeners.1.bcklog: unknown key; allowed: listen, backlog, ipv6Only, mode; did you mean "backlog"?',
-      `motya.yaml:11:9: services.web.listeners.2: must be a text such as 'tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/path' or 'unix:@name', not 7`,
+      `motya.yaml:11:9: services.web.listeners.2: must be a text such as 'tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/path', 'unix:@name' or 'systemd:name', not 7`,
       'motya.yaml:12:3: services.api.script: missing; it must be a text',
       'motya.yaml:13:14: services.api.workers: must be a whole number from 1 to 1024, or auto, not 0',
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',

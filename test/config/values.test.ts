@@ -101,7 +101,8 @@ test('any text either is a listener or is refused with a RangeError', () => {
     fc.property(fc.oneof(fc.string(), almost), (text) => {
       try {
         const spec = parseListener(text);
-        assert.ok(spec.family === 'unix' ? spec.path.length > 0 : spec.port >= 0 && spec.port <= 65_535);
+        if (spec.family === 'systemd') assert.ok(spec.name.length > 0);
+        else assert.ok(spec.family === 'unix' ? spec.path.length > 0 : spec.port >= 0 && spec.port <= 65_535);
       } catch (error) {
         assert.ok(error instanceof RangeError, String(error));
       }

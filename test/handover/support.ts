@@ -53,6 +53,8 @@ export class TestGiver implements Giver {
     return this.ledger.all();
   }
 
+  readonly watchdogUsec = null;
+
   get lockFd(): number {
     return this.pidfile.lockFd;
   }

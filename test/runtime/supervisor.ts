@@ -204,10 +204,12 @@ export class TestWorker {
 
 function keyOf(request: ListenRequest): string {
   if (request.kind === 'unix') return `unix ${request.path}`;
+  if (request.kind === 'systemd') return `systemd ${request.name}`;
   return `${request.kind} ${request.address} ${request.port === 0 ? `0#${request.ordinal}` : request.port}`;
 }
 
 function bind(request: ListenRequest): number {
+  if (request.kind === 'systemd') throw new Error('nothing has been passed');
   if (request.kind === 'unix') {
     return native.createListener({ family: 'unix', type: 'stream', path: request.path, backlog: request.backlog });
   }

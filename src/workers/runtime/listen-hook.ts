@@ -79,7 +79,12 @@ export function hookListen(runtime: Runtime): void {
   };
 }
 
+/** `listen('systemd:http')`, where a path could stand: programs take one from $PORT as they take a number. */
+const FROM_SYSTEMD = /^systemd:(.+)$/;
+
 function unixRequest(name: string, backlog: number): ListenRequest {
+  const passed = FROM_SYSTEMD.exec(name)?.[1];
+  if (passed !== undefined) return { kind: 'systemd', name: passed, backlog };
   if (!name.startsWith('\0')) return { kind: 'unix', path: path.resolve(name), backlog };
   // Every byte of an abstract name counts (unix(7)), and Node 20 gives the kernel all of sun_path, in clients too.
   return { kind: 'unix', path: PADS_ABSTRACT_NAMES ? name.padEnd(SUN_PATH_BYTES, '\0') : name, backlog };
