@@ -2,20 +2,18 @@
 import './frugal-heap.js';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import check from './commands/check.js';
+import { commands } from './commands/catalog.js';
+import { exampleText, yargsModule } from './commands/command.js';
 import { EXIT } from './commands/exit-status.js';
-import schema from './commands/schema.js';
-import start from './commands/start.js';
-import status from './commands/status.js';
-import stop from './commands/stop.js';
-import upgrade from './commands/upgrade.js';
+import { checkWords, explained, split } from './commands/words.js';
 import { MotyaError, SettingsError } from './errors.js';
 import { VERSION } from './version.js';
 
-/** What follows `--` belongs to the program, whatever it looks like. */
-function split(words: readonly string[]): { ours: string[]; programs: string[] } {
-  const at = words.indexOf('--');
-  return at < 0 ? { ours: [...words], programs: [] } : { ours: words.slice(0, at), programs: words.slice(at + 1) };
+declare module 'yargs' {
+  // yargs 17.3 has it, its types do not.
+  interface Argv {
+    usageConfiguration(configuration: { 'hide-types': boolean }): this;
+  }
 }
 
 function exitStatusOf(error: unknown): number {
@@ -25,29 +23,34 @@ function exitStatusOf(error: unknown): number {
   return EXIT.failed;
 }
 
-const { ours, programs } = split(hideBin(process.argv));
-const parser = yargs(ours)
+const words = split(hideBin(process.argv));
+const parser = yargs()
   .scriptName('motya')
-  .usage('$0 <command>\n\nReplaces a running network server with its next version while clients notice nothing.')
-  .command(start)
-  .command(upgrade)
-  .command(status)
-  .command(stop)
-  .command(check)
-  .command(schema)
+  .usage('$0 <command>\n\nHot reload of network servers: replaced while they run, unnoticed by clients.')
+  .command(commands.map((command) => yargsModule(command)))
   .demandCommand(1, 'Name a command, for example: motya start server.js')
   .parserConfiguration({ 'duplicate-arguments-array': false })
+  .usageConfiguration({ 'hide-types': true })
+  // Its messages are ours to read, below.
+  .locale('en')
   .strict()
   .version(VERSION)
   .help()
+  .epilogue(
+    exampleText([
+      ['motya start server.js', 'run a program; motya <command> --help says more'],
+      ['motya upgrade', 'replace it by what server.js is now; exit status 0: it serves'],
+    ]),
+  )
   .fail((message, error) => {
     // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
     if (error !== undefined && error !== null && error.name !== 'YError') throw error;
-    throw new SettingsError(`${message ?? error.message}; see motya --help`);
+    throw new SettingsError(explained(message ?? error.message, words));
   });
 
 try {
-  await parser.parse(ours, { args: programs });
+  checkWords(words);
+  await parser.parse([...words.ours], { args: words.programs });
 } catch (error) {
   if (!(error instanceof MotyaError)) throw error;
   console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);

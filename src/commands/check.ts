@@ -1,6 +1,6 @@
-import type { CommandModule } from 'yargs';
 import { configOption, yargsOptions } from '../config/options.js';
 import { SettingsError } from '../errors.js';
+import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 
 interface CheckArguments {
@@ -8,20 +8,27 @@ interface CheckArguments {
   print: boolean;
 }
 
-const command: CommandModule<object, CheckArguments> = {
-  command: 'check [script]',
-  describe: 'Check the settings and do nothing else',
-  builder: (yargs) =>
-    yargs
-      .positional('script', { type: 'string', describe: 'Program to run' })
-      .options(yargsOptions([configOption.flag]))
-      .option('print', {
-        alias: 'json',
-        type: 'boolean',
-        default: false,
-        describe: 'Print the settings in force, as JSON',
-      }),
-  handler: async (flags) => {
+const command: Command<CheckArguments> = {
+  name: 'check',
+  summary: 'Check the settings and do nothing else',
+  details: ['Every problem is a line on stderr: file:line:column, the setting, what is wrong.'],
+  positionals: { script: { description: 'Program to run', isPath: true } },
+  flags: {
+    ...yargsOptions([configOption.flag]),
+    print: {
+      alias: 'json',
+      type: 'boolean',
+      default: false,
+      description: 'Print the settings in force, as JSON',
+    },
+  },
+  takesProgramArguments: true,
+  examples: [
+    ['motya check', 'is motya.yaml right?'],
+    ['motya check --config new.yaml --print', 'and what does it amount to?'],
+  ],
+  exits: ['ok', 'usage'],
+  async run(flags) {
     const { loadSettings } = await import('../config/load.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { cwd } = typedInvocation();

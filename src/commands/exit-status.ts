@@ -1,14 +1,16 @@
-/** Exit statuses of the `motya` command; documented in docs/cli.md. */
-export const EXIT = {
-  ok: 0,
-  /** The instance could not start, or ended in failure. */
-  failed: 1,
-  /** The command line or the settings are wrong. */
-  usage: 2,
-  /** The upgrade did not happen; the old instance serves on. */
-  rejected: 3,
-  /** No instance runs that the command could speak to. */
-  notRunning: 4,
-  /** The instance runs but does not answer: it is stopped, or busy. Nothing was changed. */
-  noAnswer: 5,
-} as const;
+/** Exit statuses of the `motya` command and what they mean; docs/cli.md is written from this table. */
+export const EXIT_STATUSES = {
+  ok: [0, 'done; for `upgrade`: the successor serves (or, with `--dry-run`, could)'],
+  failed: [1, 'it could not be done: the instance did not start or take over, the file could not be written'],
+  usage: [2, 'the command line or the settings are wrong; nothing was done'],
+  rejected: [3, '`upgrade`: rejected; the old instance serves on'],
+  notRunning: [4, 'no instance runs; for `status --watch`: it has ended'],
+  noAnswer: [5, 'the instance runs but does not answer (it is stopped, or busy); nothing was changed'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+export type ExitName = keyof typeof EXIT_STATUSES;
+
+/** The numbers by their names. */
+export const EXIT = Object.fromEntries(
+  Object.entries(EXIT_STATUSES).map(([name, [status]]) => [name, status]),
+) as Readonly<Record<ExitName, number>>;

@@ -1,9 +1,11 @@
-import type { CommandModule } from 'yargs';
+import type { Command } from './command.js';
 
-const command: CommandModule = {
-  command: 'schema',
-  describe: 'Print the JSON Schema of motya.yaml, for editors',
-  handler: async () => {
+const command: Command = {
+  name: 'schema',
+  summary: 'Print the JSON Schema of motya.yaml, for editors',
+  examples: [['motya schema > motya.schema.json', 'write it to a file']],
+  exits: ['ok'],
+  async run() {
     const { settingsJsonSchema } = await import('../config/schema.js');
     console.log(JSON.stringify(settingsJsonSchema(), null, 2));
   },

@@ -1,7 +1,7 @@
 import { openSync } from 'node:fs';
-import type { CommandModule } from 'yargs';
 import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
+import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 
 interface StartArguments {
@@ -9,16 +9,24 @@ interface StartArguments {
   readonly [flag: string]: unknown;
 }
 
-const command: CommandModule<object, StartArguments> = {
-  command: 'start [script]',
-  describe: 'Run a program (or the services of motya.yaml) so that it can be replaced while it serves',
-  builder: (yargs) =>
-    yargs
-      .positional('script', { type: 'string', describe: 'Node program to run; its own arguments follow --' })
-      .options(yargsOptions())
-      .example('$0 start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers')
-      .example('$0 start server.js --upgrade', 'wait until SIGQUIT tells the running one to hand over'),
-  handler: async (flags) => {
+const command: Command<StartArguments> = {
+  name: 'start',
+  summary: 'Run a program so that it can be replaced as it serves',
+  details: [
+    'Without a script: the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
+    'The instance runs in the foreground until it is stopped or has handed over.',
+  ],
+  positionals: { script: { description: 'Node program to run; its own arguments follow --', isPath: true } },
+  flags: yargsOptions(),
+  takesProgramArguments: true,
+  examples: [
+    ['motya start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers'],
+    ['motya start --config /etc/shop/motya.yaml', 'run the services of a settings file'],
+    ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
+    ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running one to hand over'],
+  ],
+  exits: ['ok', 'failed', 'usage'],
+  async run(flags) {
     const { loadSettings } = await import('../config/load.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { isLaunched, report, takeReportPipe } = await import('../daemon/launch.js');

@@ -1,20 +1,22 @@
-import type { CommandModule } from 'yargs';
 import type { Status } from '../control/client.js';
-import { type TargetArguments, targetOptions } from './target-options.js';
+import type { Command } from './command.js';
+import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
 
 interface StatusArguments extends TargetArguments {
   readonly json: boolean;
 }
 
-const command: CommandModule<object, StatusArguments> = {
-  command: 'status [script]',
-  describe: 'Show what runs: generation, phase, listeners, workers, connections, what still drains',
-  builder: (yargs) =>
-    yargs
-      .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
-      .options(targetOptions)
-      .option('json', { type: 'boolean', default: false, describe: 'As one JSON object' }),
-  handler: async ({ json, ...target }) => {
+const command: Command<StatusArguments> = {
+  name: 'status',
+  summary: 'Show what runs, serves and drains',
+  positionals: targetPositionals,
+  flags: { ...targetFlags, json: { type: 'boolean', default: false, description: 'As one JSON object' } },
+  examples: [
+    ['motya status', 'the instance that runs, for people'],
+    ['motya status --name shop --json', 'this one, for programs'],
+  ],
+  exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
+  async run({ json, ...target }) {
     const { controlSocketFor } = await import('./target.js');
     const { requestStatus } = await import('../control/client.js');
     const status = await requestStatus(controlSocketFor(target));

@@ -1,24 +1,25 @@
-import type { CommandModule } from 'yargs';
+import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
-import { type TargetArguments, targetOptions } from './target-options.js';
+import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
 
 interface StopArguments extends TargetArguments {
   readonly now: boolean;
 }
 
-const command: CommandModule<object, StopArguments> = {
-  command: 'stop [script]',
-  describe: 'Stop the running instance: let open connections finish, then end',
-  builder: (yargs) =>
-    yargs
-      .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
-      .options(targetOptions)
-      .option('now', {
-        type: 'boolean',
-        default: false,
-        describe: 'Close open connections instead of waiting for them',
-      }),
-  handler: async ({ now, ...target }) => {
+const command: Command<StopArguments> = {
+  name: 'stop',
+  summary: 'Stop: let open connections finish, then end',
+  positionals: targetPositionals,
+  flags: {
+    ...targetFlags,
+    now: { type: 'boolean', default: false, description: 'Close open connections instead of waiting for them' },
+  },
+  examples: [
+    ['motya stop', 'stop the instance that runs'],
+    ['motya stop --name shop --now', 'stop this one without waiting for its clients'],
+  ],
+  exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
+  async run({ now, ...target }) {
     const { controlSocketFor } = await import('./target.js');
     const { answersAt, connectControl, requestStatus } = await import('../control/client.js');
     const path = controlSocketFor(target);

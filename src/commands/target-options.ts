@@ -1,13 +1,13 @@
-import type { Options } from 'yargs';
-import { yargsOptions } from '../config/options.js';
+import { type Flag, yargsOptions } from '../config/options.js';
 
 /** Flags by which a command says which running instance it means. */
 export const TARGET_FLAGS = ['config', 'name', 'upgrade-socket'] as const;
 
-export const targetOptions = yargsOptions(TARGET_FLAGS) as Record<
-  (typeof TARGET_FLAGS)[number],
-  { type: 'string' } & Options
->;
+export const targetFlags = yargsOptions(TARGET_FLAGS);
+
+export const targetPositionals: Record<'script', Flag> = {
+  script: { description: 'The program that runs, when several instances do', isPath: true },
+};
 
 /** What yargs gives a command that speaks to a running instance. */
 export type TargetArguments = { readonly [flag in 'script' | (typeof TARGET_FLAGS)[number]]?: string | undefined };

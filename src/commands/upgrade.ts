@@ -1,10 +1,10 @@
-import type { CommandModule } from 'yargs';
 import type { ControlMessage, Result } from '../control/messages.js';
+import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
-import { type TargetArguments, targetOptions } from './target-options.js';
+import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
 
 interface UpgradeArguments extends TargetArguments {
-  readonly 'dry-run': boolean;
+  readonly dryRun: boolean;
   readonly json: boolean;
 }
 
@@ -17,17 +17,25 @@ const DONE: Readonly<Record<string, string>> = {
   committed: 'successor accepts',
 };
 
-const command: CommandModule<object, UpgradeArguments> = {
-  command: 'upgrade [script]',
-  describe: 'Replace the running instance: start a successor, hand over, and tell how it went',
-  builder: (yargs) =>
-    yargs
-      .positional('script', { type: 'string', describe: 'The program that runs, when several instances do' })
-      .options(targetOptions)
-      .option('dry-run', { type: 'boolean', default: false, describe: 'Go as far as READY, then back' })
-      .option('json', { type: 'boolean', default: false, describe: 'One JSON object a line' })
-      .example('$0 upgrade --dry-run', 'would the new version take over?'),
-  handler: async ({ dryRun, json, ...target }) => {
+const command: Command<UpgradeArguments> = {
+  name: 'upgrade',
+  summary: 'Replace what runs by its next version',
+  details: [
+    'Starts a successor with the arguments of the running instance (or takes the one that waits), hands over, and tells how it went. When the new version cannot take over, the old one serves on.',
+    '--dry-run ends the successor in any case, one that was waiting too.',
+  ],
+  positionals: targetPositionals,
+  flags: {
+    ...targetFlags,
+    'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
+    json: { type: 'boolean', default: false, description: 'One JSON object a line' },
+  },
+  examples: [
+    ['motya upgrade', 'new code, new settings, new Node'],
+    ['motya upgrade --dry-run', 'would the new version take over?'],
+  ],
+  exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
+  async run({ dryRun, json, ...target }) {
     const { controlSocketFor } = await import('./target.js');
     const { connectControl, requestStatus } = await import('../control/client.js');
     const path = controlSocketFor(target);

@@ -100,21 +100,35 @@ export function optionAt(path: string): SettingOption {
   return found;
 }
 
+/** A flag (or a positional word) of a command: what yargs takes, and what only the manual and shells make use of. */
+export interface Flag extends Options {
+  readonly description: string;
+  /** Environment variable that says the same. */
+  readonly variable?: string;
+  /** Place in the settings; their schema knows which values are allowed. */
+  readonly setting?: string;
+  /** It names a file or a folder. */
+  readonly isPath?: boolean;
+}
+
 /**
  * Options for yargs: those of the flags given, or all. Values stay texts (yargs would make `022` the number 22); the schema
  * says what is allowed.
  */
-export function yargsOptions(flags?: readonly string[]): Record<string, Options> {
+export function yargsOptions(flags?: readonly string[]): Record<string, Flag> {
   const chosen = flags === undefined ? allOptions : allOptions.filter(({ flag }) => flags.includes(flag));
   return Object.fromEntries(
-    chosen.map(({ flag, type, description, default: given }) => [
+    chosen.map(({ flag, type, description, variable, path, default: given }) => [
       flag,
       {
         type: type === 'boolean' ? 'boolean' : 'string',
         description,
+        variable,
         requiresArg: type !== 'boolean',
+        isPath: type === 'path',
+        ...(path === null ? {} : { setting: path }),
         ...(given === undefined ? {} : { defaultDescription: given }),
-      } satisfies Options,
+      } satisfies Flag,
     ]),
   );
 }

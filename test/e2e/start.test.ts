@@ -52,11 +52,11 @@ describe('motya start', () => {
     const space = workspace(test);
     for (const [args, line] of [
       [['start', 'nope.js'], /^nope\.js: no such file\n$/],
-      [['start', app('http.cjs'), '--nonsense'], /^Unknown argument: nonsense; see motya --help\n$/],
+      [['start', app('http.cjs'), '--nonsense'], /^Unknown argument: nonsense; see motya start --help\n$/],
       [['bogus'], /^Unknown (argument|command): bogus; see motya --help\n$/],
       [[], /^Name a command, for example: motya start server\.js; see motya --help\n$/],
       [['start', app('http.cjs'), '--on-quit', 'never'], /^--on-quit: must be one of start, wait, not "never"\n$/],
-      [['start', app('http.cjs'), '--workers'], /^Not enough arguments following: workers; see motya --help\n$/],
+      [['start', app('http.cjs'), '--workers'], /^Not enough arguments following: workers; see motya start --help\n$/],
       [['start', app('http.cjs'), '--config', 'no.yaml'], /^no\.yaml: no such file\n$/],
     ] as const) {
       const { code, stdout, stderr } = await space.run(args);

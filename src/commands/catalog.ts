@@ -1,0 +1,10 @@
+import check from './check.js';
+import type { Command } from './command.js';
+import schema from './schema.js';
+import start from './start.js';
+import status from './status.js';
+import stop from './stop.js';
+import upgrade from './upgrade.js';
+
+/** All commands, in the order of `motya --help`. */
+export const commands: readonly Command[] = [start, upgrade, status, stop, check, schema];
