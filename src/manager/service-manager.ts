@@ -1,8 +1,9 @@
 import { STATUS_MS, STOP_EXTENSION_MS } from '../limits.js';
 import type { Ledger, Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
-import { FdStore } from './fd-store.js';
+import { FdStore, isStoreName } from './fd-store.js';
 import { NotifySocket } from './notify-socket.js';
+import { defectsOf, ownUnit } from './unit.js';
 
 /** What the service manager wants to know of the workers and of the instance. */
 export interface Reported {
@@ -21,6 +22,7 @@ export class ServiceManager {
   readonly #socket: NotifySocket;
   readonly #store: FdStore;
   readonly #reported: Reported;
+  readonly #warn: (text: string) => void;
   #isMain = false;
   #watchdogUsec: number | null;
   #watchdog: NodeJS.Timeout | undefined;
@@ -30,12 +32,9 @@ export class ServiceManager {
     this.#socket = new NotifySocket(env, warn);
     this.#store = new FdStore(this.#socket);
     this.#reported = reported;
+    this.#warn = warn;
     // $WATCHDOG_PID names the first process of the unit: a successor that heeded it would never ping.
     this.#watchdogUsec = usec(env.WATCHDOG_USEC);
-  }
-
-  get socket(): NotifySocket {
-    return this.#socket;
   }
 
   /** µs between two pings at most, to be handed over: systemd tells it to the unit's first process only. */
@@ -82,6 +81,7 @@ export class ServiceManager {
   follow(ledger: Ledger): void {
     if (!this.#socket.exists) return;
     for (const listener of ledger.all()) this.#store.add(listener);
+    if (this.#socket.isSystemd) void this.#inspect(ledger.all().filter(({ heldAs }) => isStoreName(heldAs)).length);
     this.tell();
     this.#status ??= setInterval(() => this.tell(), STATUS_MS).unref();
     if (this.#watchdogUsec !== null) this.#watch(this.#watchdogUsec / 1000);
@@ -130,6 +130,13 @@ export class ServiceManager {
   async end(): Promise<void> {
     this.#silence();
     await this.#socket.barrier();
+  }
+
+  /** systemd drops what it will not store without a word to us. */
+  async #inspect(stored: number): Promise<void> {
+    await this.#socket.barrier();
+    const unit = await ownUnit();
+    if (unit !== null && this.#isMain) for (const defect of defectsOf(unit, stored)) this.#warn(defect);
   }
 
   #silence(): void {
