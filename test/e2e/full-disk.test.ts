@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readPidfile, until } from './harness/index.js';
-import { scene } from './scene.js';
+import { type Scene, scene } from './scene.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root, to mount a small file system';
 
@@ -12,7 +12,15 @@ test('a full disk at the pidfile refuses the upgrade, and nothing else', { skip 
   const disk = stage.space.path('disk');
   mkdirSync(disk);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k,mode=700', 'tmpfs', disk]);
-  context.after(() => execFileSync('umount', ['--lazy', disk]));
+  try {
+    await fillAndUpgrade(stage, disk);
+  } finally {
+    // Before the workspace goes, whose processes may still have files open there.
+    execFileSync('umount', ['--lazy', disk]);
+  }
+});
+
+async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   const pidfile = `${disk}/app.pid`;
   const first = await stage.first(['--pidfile', pidfile]);
   const before = readdirSync(disk).sort();
@@ -34,4 +42,4 @@ test('a full disk at the pidfile refuses the upgrade, and nothing else', { skip 
   assert.equal((await stage.who()).generation, '2');
   assert.notEqual(readPidfile(pidfile), first.pid);
   assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
-});
+}
