@@ -10,7 +10,8 @@
         "native/lock.cc",
         "native/notify.cc",
         "native/poll.cc",
-        "native/process.cc"
+        "native/process.cc",
+        "native/users.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],

@@ -30,6 +30,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("redirect", Redirect);
   add("launch", Launch);
   add("lockFile", LockFile);
+  add("findUser", FindUser);
+  add("findGroup", FindGroup);
+  add("groupsOf", GroupsOf);
   add("notify", Notify);
   add("pidfdId", PidfdId);
   return exports;

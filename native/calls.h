@@ -35,6 +35,11 @@ Napi::Value Redirect(const Napi::CallbackInfo& info);
 // process.cc
 Napi::Value Launch(const Napi::CallbackInfo& info);
 
+// users.cc
+Napi::Value FindUser(const Napi::CallbackInfo& info);
+Napi::Value FindGroup(const Napi::CallbackInfo& info);
+Napi::Value GroupsOf(const Napi::CallbackInfo& info);
+
 // lock.cc
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 

@@ -3,6 +3,7 @@ import type { Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
+import { asUser, dropPrivileges } from './daemon/privileges.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
@@ -24,7 +25,7 @@ import { within } from './workers/service.js';
  */
 export class Instance {
   readonly settings: Settings;
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly gate: ListenGate;
   readonly pidfile: Pidfile;
   readonly manager: ServiceManager;
@@ -34,6 +35,7 @@ export class Instance {
 
   constructor(settings: Settings, controlled: Controlled) {
     this.settings = settings;
+    this.ledger = new Ledger(settings.user);
     this.gate = new ListenGate(this.ledger, { open: !settings.upgrade });
     this.pidfile = new Pidfile(settings.pidfile);
     this.#controlled = controlled;
@@ -63,19 +65,21 @@ export class Instance {
   }
 
   /**
-   * As a first instance, with the sockets that the service manager has passed.
+   * As a first instance, with the sockets that the service manager has passed. Root ends here.
    * @throws {StartError} another one runs; a declared listener cannot be bound.
    */
   found(): void {
+    const { user } = this.settings;
     const activated = takeActivated(process.env, (text) => this.#warn(text));
     try {
-      this.#makeSureThatNobodyRuns();
+      asUser(user, () => this.#makeSureThatNobodyRuns());
     } catch (error) {
       for (const { fd } of activated) native.close(fd);
       throw error;
     }
     for (const one of activated) this.#activate(one);
     this.#declareListeners();
+    dropPrivileges(user);
   }
 
   #makeSureThatNobodyRuns(): void {

@@ -56,6 +56,8 @@ export const LONGEST_TIMER_MS = 2_147_483_647;
 export const MOST_WORKERS = 1024;
 /** ms for a worker to count its connections; one that is busy longer is reported without them. */
 export const COUNT_MS = 500;
+/** The largest uid or gid; the number above it means "no change" to the kernel (setresuid(2)). */
+export const LARGEST_ID = 4_294_967_294;
 /** ms for which a log line waits for a reader that does not keep up; then it is dropped. More would delay the supervisor. */
 export const LOG_STALL_MS = 20;
 /** ms for which a dead incumbent's lock and its orphaned workers' listeners may still be in the way. */

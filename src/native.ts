@@ -85,6 +85,15 @@ export interface LaunchSpec {
   readonly fds: readonly number[];
 }
 
+/** What the user database knows of a user. */
+export interface UserEntry {
+  readonly name: string;
+  readonly uid: number;
+  /** Of the primary group. */
+  readonly gid: number;
+  readonly home: string;
+}
+
 /**
  * The addon: thin system calls, no policy. Every call throws a {@link SystemError} when the kernel refuses,
  * unless it says otherwise; a TypeError when its arguments are of the wrong shape. All fds it makes are CLOEXEC.
@@ -143,6 +152,13 @@ export interface Native {
    * @returns the fd that holds the lock, or null when somebody else holds it.
    */
   lockFile(path: string): number | null;
+
+  /** getpwnam(3) or getpwuid(3), so whatever nsswitch.conf(5) names is asked; null when there is no such user. */
+  findUser(nameOrUid: string | number): UserEntry | null;
+  /** getgrnam(3): the gid, or null when there is no such group. */
+  findGroup(name: string): number | null;
+  /** getgrouplist(3): the groups that initgroups(3) would give the user, `gid` among them. */
+  groupsOf(name: string, gid: number): number[];
 
   /**
    * One datagram to a service manager's socket (sd_notify(3)), with up to 253 fds; waits a second at most for a manager whose

@@ -7,6 +7,7 @@ import { typedInvocation } from './daemon/invocation.js';
 import { type Launched, launch, report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { holdsLock } from './daemon/pidfile.js';
+import { asUser, checkPrivileges, dropPrivileges } from './daemon/privileges.js';
 import { HandoverError, MotyaError, reasonOf } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
 import { obstacleIn, type Phase, PhaseMachine } from './handover/phases.js';
@@ -73,7 +74,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     // Before anything is started, so that no child gets it.
     takeReportPipe();
     try {
-      if (this.settings.runtimeFolder !== null) ensureRuntimeFolder(this.settings.runtimeFolder);
+      checkPrivileges(this.settings);
+      const { runtimeFolder, user } = this.settings;
+      if (runtimeFolder !== null) asUser(user, () => ensureRuntimeFolder(runtimeFolder));
       await (this.settings.upgrade ? this.#startAsSuccessor() : this.#startAsFirst());
     } catch (error) {
       this.#machine.step('failed');
@@ -180,6 +183,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #startAsSuccessor(): Promise<void> {
+    dropPrivileges(this.settings.user);
     const watched = await this.#findIncumbent();
     this.#generation = watched.generation + 1;
     this.emit('generation', this.#generation);

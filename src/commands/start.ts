@@ -30,11 +30,14 @@ const command: Command<StartArguments> = {
     const { loadSettings } = await import('../config/load.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { isLaunched, report, takeReportPipe } = await import('../daemon/launch.js');
+    const { checkPrivileges } = await import('../daemon/privileges.js');
     const { MotyaError, reasonOf } = await import('../errors.js');
     const launched = isLaunched();
     takeReportPipe();
     try {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
+      // Before a log file or a daemon is made.
+      checkPrivileges(settings);
       process.exitCode = await (settings.daemonize && !launched ? daemonize(settings) : run(settings));
     } catch (error) {
       // Whoever launched this instance does not see what it prints.
@@ -59,7 +62,7 @@ async function run(settings: Settings): Promise<number> {
   const { DRY_RUN } = await import('../handover/incumbent.js');
 
   if (settings.umask !== null) process.umask(settings.umask);
-  const log = createLogger(settings.log);
+  const log = createLogger(settings.log, { user: settings.user });
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
   logEvents(supervisor, log);
@@ -91,7 +94,7 @@ async function daemonize(settings: Settings): Promise<number> {
   const { launch } = await import('../daemon/launch.js');
   const { typedInvocation } = await import('../daemon/invocation.js');
   const { openLog } = await import('../observe/log.js');
-  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openLog(settings.log.file);
+  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openLog(settings.log.file, settings.user);
   const { outcome } = launch(typedInvocation(), { env: process.env, output, umask: settings.umask ?? DAEMON_UMASK });
   const result = await outcome;
   if (result.ok) {

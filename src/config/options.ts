@@ -29,6 +29,8 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ],
   ['pidfile', 'path', 'File that holds the process id of the instance that serves'],
   ['upgradeSocket', 'path', 'Unix socket over which a successor takes over'],
+  ['user', 'text', 'User (name or uid) that root becomes, once it has bound the listeners that the settings name'],
+  ['group', 'text', "Group (name or gid) that root becomes with user (default: the user's own)"],
   ['daemonize', 'boolean', 'Run in the background; the command returns once the daemon serves'],
   ['drainTimeout', 'text', 'Time that open connections get to finish before they are closed by force', '30s'],
   ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet', '5s'],

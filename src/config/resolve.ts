@@ -2,12 +2,13 @@ import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { findAccount } from '../daemon/account.js';
 import { controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
 import { causeOf } from './document.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
-import type { DeclaredListener, ServiceSettings, Settings } from './settings.js';
+import type { Account, DeclaredListener, ServiceSettings, Settings } from './settings.js';
 
 /** What settings are resolved against. */
 export interface ResolveContext {
@@ -43,13 +44,15 @@ export function resolveSettings(input: SettingsInput, context: ResolveContext): 
       text: 'missing; name a service, or give a script on the command line',
     });
   }
-  const settings = result.success && problems.length === 0 ? fillIn(result.data, base, context) : null;
+  const { account, problems: unknown } = result.success ? accountOf(result.data) : { account: null, problems: [] };
+  problems.push(...unknown);
+  const settings = result.success && problems.length === 0 ? fillIn(result.data, account, base, context) : null;
   if (settings !== null) problems.push(...pathProblems(settings));
   if (settings !== null && problems.length === 0) return settings;
   throw new SettingsError(linesOf(problems, context.locate ?? (() => ({ text: '', names: false }))));
 }
 
-function fillIn(valid: ValidSettings, base: string, context: ResolveContext): Settings {
+function fillIn(valid: ValidSettings, user: Account | null, base: string, context: ResolveContext): Settings {
   const services = Object.entries(valid.services ?? {}).map(
     ([name, service]): ServiceSettings => ({
       ...service,
@@ -62,7 +65,7 @@ function fillIn(valid: ValidSettings, base: string, context: ResolveContext): Se
     }),
   );
   const name = valid.name ?? context.fallbackName ?? defaultName(context.source ?? services[0]?.script ?? base);
-  const folder = runtimeFolder(context.env);
+  const folder = runtimeFolder(context.env, user);
   const upgradeSocket = valid.upgradeSocket ? absolutePath(base, valid.upgradeSocket) : join(folder, `${name}.sock`);
   return {
     name,
@@ -71,6 +74,7 @@ function fillIn(valid: ValidSettings, base: string, context: ResolveContext): Se
     upgradeSocket,
     controlSocket: controlSocketOf(upgradeSocket),
     runtimeFolder: valid.pidfile && valid.upgradeSocket ? null : folder,
+    user,
     daemonize: valid.daemonize,
     upgrade: context.upgrade ?? false,
     drainTimeout: valid.drainTimeout,
@@ -82,6 +86,12 @@ function fillIn(valid: ValidSettings, base: string, context: ResolveContext): Se
     source: context.source,
     warnings: context.warnings ?? [],
   };
+}
+
+function accountOf({ user, group }: ValidSettings): { account: Account | null; problems: Problem[] } {
+  const found = findAccount(user, group);
+  if (!('unknown' in found)) return { account: found.account, problems: [] };
+  return { account: null, problems: [{ path: [found.unknown], part: 'value', text: found.text }] };
 }
 
 /**

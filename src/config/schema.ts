@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MOST_WORKERS } from '../limits.js';
+import { LARGEST_ID, MOST_WORKERS } from '../limits.js';
 import { optionAt } from './options.js';
 import {
   durationForm,
@@ -52,6 +52,10 @@ const duration = () =>
     .union([z.number().min(0, durationForm), z.string().regex(durationPattern, durationForm)], { error: durationForm })
     .transform(parsed(parseDuration));
 const positiveDuration = () => duration().refine((ms) => ms > 0, 'must be longer than 0');
+
+/** A user or a group; YAML makes a number of a uid. */
+const account = () =>
+  z.union([filled(), integer(0, LARGEST_ID)], { error: 'must be a name or a number' }).transform(String);
 
 /** Names become parts of file names and of log lines. */
 export const namePattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
@@ -141,6 +145,8 @@ export const settingsObject = z.strictObject(
       .describe('What to run, by name'),
     pidfile: filled().optional().describe(descriptionOf('pidfile')),
     upgradeSocket: filled().optional().describe(descriptionOf('upgradeSocket')),
+    user: account().optional().describe(descriptionOf('user')),
+    group: account().optional().describe(descriptionOf('group')),
     daemonize: flag().default(false).describe(descriptionOf('daemonize')),
     drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
     upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),

@@ -40,6 +40,18 @@ export interface ServiceSettings {
   readonly killGrace: number;
 }
 
+/** A user that an instance is to run as, with all that the kernel has to be told. */
+export interface Account {
+  /** For messages: the name, or the uid where it has none. */
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups, as initgroups(3) would set them. */
+  readonly groups: readonly number[];
+  /** Null for a uid without an entry. */
+  readonly home: string | null;
+}
+
 /** Everything that one instance is told before it starts. It does not change while the instance runs. */
 export interface Settings {
   /** Names the instance in the runtime folder and in logs. */
@@ -54,6 +66,8 @@ export interface Settings {
   readonly controlSocket: string;
   /** Folder that a default path above lies in, to be made by `ensureRuntimeFolder`; null when no default is used. */
   readonly runtimeFolder: string | null;
+  /** Whom the instance and its programs run as; null: as whoever starts it, who must not be root then. */
+  readonly user: Account | null;
   readonly daemonize: boolean;
   /** This instance is a successor: it waits on the upgrade socket before it serves. */
   readonly upgrade: boolean;

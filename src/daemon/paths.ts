@@ -8,15 +8,23 @@ import { UNIX_PATH_BYTES } from '../limits.js';
  * Folder for pidfiles and sockets: `$RUNTIME_DIRECTORY` (systemd's RuntimeDirectory=, its first entry), else
  * `$XDG_RUNTIME_DIR/motya`, else `<temporary folder>/motya-<uid>`. It need not exist: see {@link ensureRuntimeFolder}.
  * Relative values count for nothing: the XDG specification says so, and systemd never sets any.
+ * @param user whom the settings name. Root's session folder is closed to that user, and the session of whoever asks later is
+ * another one: with a user, the folder depends on nothing but the user, so that the instance, its successors and root's
+ * commands all mean the same.
  */
-export function runtimeFolder(env: NodeJS.ProcessEnv): string {
+export function runtimeFolder(env: NodeJS.ProcessEnv, user: { readonly uid: number } | null = null): string {
   const given = env.RUNTIME_DIRECTORY?.split(':')[0];
   if (given !== undefined && isAbsolute(given)) return given;
   const session = env.XDG_RUNTIME_DIR;
-  if (session !== undefined && isAbsolute(session)) return join(session, 'motya');
-  const temporary = env.TMPDIR;
-  const parent = temporary !== undefined && isAbsolute(temporary) ? temporary : '/tmp';
-  return join(parent, `motya-${process.getuid?.() ?? 0}`);
+  const usesSession = user === null || user.uid === 0;
+  if (usesSession && session !== undefined && isAbsolute(session)) return join(session, 'motya');
+  return join(temporaryFolder(env), `motya-${user?.uid ?? process.geteuid?.() ?? 0}`);
+}
+
+/** `$TMPDIR`, else /tmp. */
+export function temporaryFolder(env: NodeJS.ProcessEnv): string {
+  const given = env.TMPDIR;
+  return given !== undefined && isAbsolute(given) ? given : '/tmp';
 }
 
 /**
@@ -36,8 +44,8 @@ export function ensureRuntimeFolder(path: string): void {
   const stat = lstatSync(path);
   if (stat.isSymbolicLink()) throw refused(`the runtime folder ${path} is a symlink; it must be a folder of its own`);
   if (!stat.isDirectory()) throw refused(`the runtime folder ${path} is no folder`);
-  if (stat.uid !== process.getuid?.() && stat.uid !== 0) {
-    throw refused(`the runtime folder ${path} belongs to uid ${stat.uid}, not to uid ${process.getuid?.()} or root`);
+  if (stat.uid !== process.geteuid?.() && stat.uid !== 0) {
+    throw refused(`the runtime folder ${path} belongs to uid ${stat.uid}, not to uid ${process.geteuid?.()} or root`);
   }
   if ((stat.mode & 0o022) !== 0) {
     const mode = (stat.mode & 0o777).toString(8).padStart(3, '0');

@@ -1,6 +1,6 @@
 import { existsSync, fstatSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { reasonOf, StartError } from '../errors.js';
+import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { native } from '../native.js';
 
@@ -49,9 +49,7 @@ export class Pidfile {
     try {
       this.#lockFd = native.lockFile(`${this.path}.lock`);
     } catch (error) {
-      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be used: ${reasonOf(error)}`, {
-        cause: error,
-      });
+      throw this.#failure('used', error);
     }
     if (this.#lockFd === null) {
       const pid = readPid(this.path);
@@ -102,9 +100,7 @@ export class Pidfile {
       rmSync(this.#temporary, { force: true });
       writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
     } catch (error) {
-      throw new StartError('MOTYA_PIDFILE', `the pidfile ${this.path} cannot be written: ${reasonOf(error)}`, {
-        cause: error,
-      });
+      throw this.#failure('written', error);
     }
   }
 
@@ -133,6 +129,13 @@ export class Pidfile {
     rmSync(this.#temporary, { force: true });
     if (this.#lockFd !== null) native.close(this.#lockFd);
     this.#lockFd = null;
+  }
+
+  #failure(what: string, error: unknown): StartError {
+    const isDenied = isSystemError(error) && error.code === 'EACCES';
+    const advice = isDenied ? `; uid ${process.geteuid?.()} must be able to write to its folder and to replace it` : '';
+    const text = `the pidfile ${this.path} cannot be ${what}: ${reasonOf(error)}${advice}`;
+    return new StartError('MOTYA_PIDFILE', text, { cause: error });
   }
 
   get #temporary(): string {

@@ -1,5 +1,6 @@
-import { lstatSync, unlinkSync } from 'node:fs';
-import type { DeclaredListener } from '../config/settings.js';
+import { lchownSync, lstatSync, unlinkSync } from 'node:fs';
+import type { Account, DeclaredListener } from '../config/settings.js';
+import { entrust } from '../daemon/entrust.js';
 import { isSystemError, StartError } from '../errors.js';
 import { isStoreName } from '../manager/fd-store.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
@@ -55,9 +56,15 @@ const NOT_PASSED: Refusal = { code: 'EADDRNOTAVAIL', errno: -99, syscall: 'liste
 
 /** Every listener of an instance: each fd enters here by name and leaves here by name. */
 export class Ledger {
+  readonly #owner: Account | null;
   readonly #listeners = new Map<string, Listener>();
   readonly #aliases = new Map<string, Listener>();
   watcher: LedgerWatcher | null = null;
+
+  /** `owner`: whom root is to become; the files of its unix listeners are the owner's. */
+  constructor(owner: Account | null = null) {
+    this.#owner = owner;
+  }
 
   get size(): number {
     return this.#listeners.size;
@@ -207,7 +214,7 @@ export class Ledger {
   }
 
   #bind(spec: ListenerSpec, alias: string | null): Listener {
-    const fd = create(spec);
+    const fd = create(spec, this.#owner);
     try {
       const socket = native.describe(fd);
       const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
@@ -279,12 +286,22 @@ export function keyOf(spec: DeclaredListener): string {
   );
 }
 
-function create(spec: ListenerSpec): number {
+function create(spec: ListenerSpec, owner: Account | null): number {
+  if (spec.family !== 'unix' || spec.path.startsWith('\0')) return native.createListener(spec);
+  const { path } = spec;
+  const byRoot = ({ uid, gid }: Account): number => {
+    const fd = createUnix(spec);
+    lchownSync(path, uid, gid);
+    return fd;
+  };
+  return entrust(owner, path, () => createUnix(spec), byRoot);
+}
+
+function createUnix(spec: Extract<ListenerSpec, { family: 'unix' }>): number {
   try {
     return native.createListener(spec);
   } catch (error) {
-    if (spec.family !== 'unix' || !isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path))
-      throw error;
+    if (!isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
     unlinkSync(spec.path);
     return native.createListener(spec);
   }

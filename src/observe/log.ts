@@ -1,8 +1,10 @@
-import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { createLogger as createWinston, format, transports } from 'winston';
-import type { LogLevel, LogSettings } from '../config/settings.js';
+import type { Account, LogLevel, LogSettings } from '../config/settings.js';
+import { entrust } from '../daemon/entrust.js';
+import { isToDrop } from '../daemon/privileges.js';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { LOG_STALL_MS } from '../limits.js';
 
@@ -29,11 +31,20 @@ export interface InstanceLog extends Logger {
 }
 
 const STDERR = 2;
+const LOG_MODE = 0o640;
 const levels = { error: 0, warn: 1, info: 2, debug: 3 } as const satisfies Record<LogLevel, number>;
 
-/** @throws {StartError} `MOTYA_LOG_FILE` when the log file cannot be opened. */
-export function createLogger(settings: LogSettings, options: { generation?: number } = {}): InstanceLog {
-  const sink = new Sink(settings.file === null ? STDERR : openLog(settings.file));
+/**
+ * @param options.user whom root is to become (the settings' `user`): the file is then opened as that user, who has to open it
+ * again later
+ * @throws {StartError} `MOTYA_LOG_FILE` when the log file cannot be opened.
+ */
+export function createLogger(
+  settings: LogSettings,
+  options: { generation?: number; user?: Account | null } = {},
+): InstanceLog {
+  const open = (file: string): number => openLog(file, options.user ?? null);
+  const sink = new Sink(settings.file === null ? STDERR : open(settings.file));
   let generation = options.generation;
   const style = styleOf(settings);
   const winston = createWinston({
@@ -73,7 +84,7 @@ export function createLogger(settings: LogSettings, options: { generation?: numb
     reopen() {
       if (settings.file === null) return;
       try {
-        sink.redirect(openLog(settings.file));
+        sink.redirect(open(settings.file));
       } catch (error) {
         log.warn('the log file cannot be opened again; the old one stays in use', { error });
       }
@@ -84,13 +95,32 @@ export function createLogger(settings: LogSettings, options: { generation?: numb
 }
 
 /** @throws {StartError} `MOTYA_LOG_FILE` */
-export function openLog(path: string): number {
+export function openLog(path: string, user: Account | null = null): number {
   try {
-    return openSync(path, 'a', 0o640);
+    return entrust(
+      user,
+      path,
+      () => openSync(path, 'a', LOG_MODE),
+      ({ uid, gid }) => createLog(path, uid, gid),
+    );
   } catch (error) {
-    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened: ${reasonOf(error)}`, {
+    const by = isToDrop(user) ? ` by user ${user.name}` : '';
+    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened${by}: ${reasonOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+/** Only a new one is given away: one that is there and closed to the user may be somebody else's. */
+function createLog(path: string, uid: number, gid: number): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, LOG_MODE);
+    fchownSync(fd, uid, gid);
+    return fd;
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    throw exists ? new Error('it belongs to somebody else; give it to the user with chown') : error;
   }
 }
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { settingOptions, yargsOptions } from '#src/config/options.js';
-import { editDistance, suggestion } from '#src/suggestion.js';
 import { keysAt, settingsJsonSchema } from '#src/config/schema.js';
+import { editDistance, suggestion } from '#src/suggestion.js';
 
 interface JsonSchema {
   type?: string;

@@ -63,6 +63,8 @@ export class Workspace {
       XDG_RUNTIME_DIR: this.runtimeDir,
       HOME: this.dir,
       PWD: this.dir,
+      // Who tests as root means it.
+      ...(process.getuid?.() === 0 ? { MOTYA_USER: 'root' } : {}),
     };
   }
 

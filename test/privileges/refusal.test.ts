@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { app, freePort, ROOT, workspace } from '../e2e/harness/index.js';
+
+const isRoot = process.getuid?.() === 0;
+const asRoot = { skip: !isRoot && 'needs root' };
+const asOther = { skip: isRoot && 'needs a user that is not root' };
+const NOT_AS_ROOT =
+  'user: missing: you are root, and a program runs as root only when told to; type --user www-data (or whoever it is to run as), or --user root if it must be root\n';
+
+describe('root', asRoot, () => {
+  it('is refused for a program unless asked for: exit 2, one line, nothing made', async (test) => {
+    const space = workspace(test);
+    const env = { MOTYA_USER: undefined };
+    for (const more of [[], ['--daemonize', '--log-file', 'motya.log'], ['--upgrade']]) {
+      const { code, stdout, stderr } = await space.run(['start', app('http.cjs'), ...more], { env });
+      assert.deepEqual([code, stdout, stderr], [2, '', NOT_AS_ROOT]);
+    }
+    const config = space.write('motya.yaml', `services: {web: {script: ${app('http.cjs')}}}\n`);
+    const { code, stderr } = await space.run(['start'], { env });
+    assert.deepEqual([code, stderr], [2, `${config}: ${NOT_AS_ROOT}`]);
+    assert.equal(existsSync(`${space.runtimeDir}/motya`), false);
+    assert.equal(existsSync(space.path('motya.log')), false);
+  });
+
+  it('is refused for a program by the library too', async (test) => {
+    const space = workspace(test);
+    const first = space.node([`${ROOT}test/fixtures/library/supervise.mjs`, app('http.cjs')], {
+      env: { MOTYA_USER: undefined },
+    });
+    assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
+    assert.match(first.stderr, /SettingsError: user: missing: you are root/);
+  });
+
+  it('may run the embedded welcome page, and may check and stop anything', async (test) => {
+    const space = workspace(test);
+    const env = { MOTYA_USER: undefined, PORT: String(await freePort()) };
+    const first = space.motya(['start'], { env });
+    await first.waitFor('serving');
+    assert.equal((await space.run(['check', app('http.cjs')], { env })).code, 0);
+    assert.equal((await space.run(['stop'], { env })).code, 0);
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  });
+});
+
+describe('another user', asOther, () => {
+  it('cannot become anybody', async (test) => {
+    const { code, stderr } = await workspace(test).run(['start', app('http.cjs'), '--user', 'root']);
+    assert.equal(code, 2);
+    assert.match(stderr, /^user: only root can become user root \(uid 0, gid 0\); this is uid \d+, gid \d+\n$/);
+  });
+});
