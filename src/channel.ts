@@ -134,6 +134,17 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     this.#close(null);
   }
 
+  /**
+   * Gives the connection away, with what waits unread in it: no event comes any more.
+   * @returns the fd, now the caller's; null when there is none to give: it is closed, or something of ours is not sent yet.
+   */
+  release(): number | null {
+    if (this.#closed || this.#ending || this.#outgoing.length > 0 || this.#skipped.length > 0) return null;
+    this.#closed = true;
+    this.#poll.close();
+    return this.#fd;
+  }
+
   #ready(events: number): void {
     if (events & WRITABLE) this.#flush();
     if (!(events & READABLE) || !this.#open) return;

@@ -25,6 +25,8 @@ export const int = field<number>('a whole number ≥ 0', (v) => Number.isSafeInt
 export const signed = field<number>('a whole number', (v) => Number.isSafeInteger(v));
 export const bool = field<boolean>('true or false', (v) => typeof v === 'boolean');
 export const text = field<string>('a text', (v) => typeof v === 'string' && v.length <= TEXT_LENGTH);
+/** Not checked: for what a receiver can do without when it does not understand it. */
+export const anything = field<unknown>('anything', () => true);
 export const oneOf = <const T extends string>(...values: T[]): Field<T> =>
   field(`one of ${values.join(', ')}`, (v) => values.includes(v as T));
 export const nullable = <T>(of: Field<T>): Field<T | null> =>

@@ -40,7 +40,7 @@ export class Instance {
     this.pidfile = new Pidfile(settings.pidfile);
     this.#controlled = controlled;
     const reported = {
-      status: async () => statusLine(await controlled.summary()),
+      status: async () => statusLine(await controlled.overview()),
       answers: (ms: number) => this.fleet.answers(ms),
     };
     this.manager = new ServiceManager(process.env, reported, (text) => this.#warn(text));

@@ -84,3 +84,19 @@ export const STATUS_MS = 10_000;
 export const STOP_EXTENSION_MS = 10_000;
 /** ms for systemctl to tell about our unit: D-Bus needs some 10. */
 export const UNIT_QUERY_MS = 2_000;
+/** ms after the last question in which the delay of an event loop is still measured: a scraper's minute, and a margin. */
+export const DELAY_FORGET_MS = 75_000;
+/** ms between two ticks of that measurement: 50 a second cost a worker nothing that could be measured. */
+export const DELAY_RESOLUTION_MS = 20;
+/** Generations, and upgrades, that are remembered: what fits on a screen. */
+export const HISTORY_LENGTH = 20;
+/** UTF-16 units of a reason in the history, which goes through COMMIT: a line or two. */
+export const HISTORY_TEXT = 300;
+/** Phases of this instance that are remembered: four upgrades that failed. */
+export const PHASES_KEPT = 32;
+/** Series of counters, at most 90 bytes each: they go through COMMIT. 100 services that crash for 40 reasons have fewer. */
+export const MOST_SERIES = 500;
+/** Bytes of what COMMIT carries for the successor's memory: room for the counters in any case, and far from MESSAGE_BYTES. */
+export const LEGACY_BYTES = 48 * 1024;
+/** UTF-16 units of one piece of a report: what a text of a message may have (codec.ts). */
+export const REPORT_PIECE = 4_096;

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Settings } from './config/settings.js';
 import { NotRunningError, type Watched, watchIncumbent } from './control/client.js';
-import type { Result, Summary } from './control/messages.js';
+import type { Result } from './control/messages.js';
 import { type Controlled, rejection } from './control/server.js';
 import { typedInvocation } from './daemon/invocation.js';
 import { type Launched, launch, report, takeReportPipe } from './daemon/launch.js';
@@ -18,11 +18,15 @@ import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
 import { PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
 import { native } from './native.js';
-import { listenerStatus, summarize } from './observe/status.js';
+import { Chronicle } from './observe/chronicle.js';
+import { collectStatus, type LifeStatus } from './observe/collect.js';
+import { LoopDelay } from './observe/loop-delay.js';
+import type { DrainStatus } from './observe/status.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
 import { VERSION } from './version.js';
 import type { Fleet } from './workers/fleet.js';
-import { within } from './workers/service.js';
+import type { ConnectionCounts } from './workers/messages.js';
+import { total, within } from './workers/service.js';
 
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
@@ -32,7 +36,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly settings: Settings;
   readonly #instance: Instance;
   readonly #machine: PhaseMachine;
-  readonly #predecessors = new Predecessors();
+  readonly #chronicle = new Chronicle();
+  readonly #loopDelay = new LoopDelay();
+  readonly #predecessors = new Predecessors(this.#chronicle, (text) => this.#warn('peer', text));
   readonly #startedAt = performance.now();
   /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
   readonly #stopping = new AbortController();
@@ -42,13 +48,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly #ended = deferred<Ended>();
   #generation = 1;
   #drainDeadline = Number.POSITIVE_INFINITY;
-  #lastUpgrade: Summary['lastUpgrade'] = null;
+  /** As told last, while this instance drains. */
+  #ownDrain: DrainStatus | null = null;
 
   constructor(settings: Settings) {
     super();
     this.settings = settings;
     this.#instance = new Instance(settings, this.#controlled());
     this.#machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
+      this.#chronicle.phase(from, ms);
       this.emit('phase', { from, to, ms, listeners: this.#instance.ledger.size });
     });
   }
@@ -109,13 +117,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       throw busy;
     }
     this.#machine.step('quit');
+    this.#chronicle.upgradeBegins();
     if (!dryRun) this.#instance.manager.reloading();
     try {
       const { fd } = await summon({
         upgradeSocket: this.settings.upgradeSocket,
         mode,
         waitMs: this.settings.upgradeWait,
-        announced: () => this.#instance.control?.watcher ?? null,
+        announced: () => this.#instance.control?.watcher?.pid ?? null,
         launch: () => this.#launchSuccessor(),
         cancelled: this.#stopping.signal,
       });
@@ -133,11 +142,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         dryRun,
         step: (event) => this.#machine.step(event),
         pause: () => this.#pause(),
+        bequeath: () => {
+          this.#predecessors.commit();
+          return this.#chronicle.bequeath();
+        },
       });
       const generation = this.#generation + 1;
       if (handed === 'dry-run') {
         this.#machine.step('failed');
         this.#instance.thaw();
+        this.#chronicle.upgradeRehearsed(DRY_RUN);
         this.emit('rehearsed', pid);
         return { pid, generation, gapMs: null };
       }
@@ -179,6 +193,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     fleet.start();
     await this.#unlessStopped(fleet.ready());
     for (const key of this.#instance.becomeMain()) this.emit('removed', key);
+    this.#chronicle.founded(this.#generation);
     this.#machine.step('ready');
   }
 
@@ -230,9 +245,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           await this.#unlessStopped(fleet.ready());
           return this.#instance.claims();
         },
+        inherit: (legacy) => this.#chronicle.inherit(legacy),
         goLive: () => this.#goLive(),
       });
-      if (how === 'handed-over') void this.#followDrain(offer);
+      const isAlone = how === 'alone';
+      this.#succeeded(isAlone ? null : offer.generation);
+      if (!isAlone) void this.#followDrain(offer);
       else
         this.#warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
     } finally {
@@ -248,6 +266,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     await this.#unlessStopped(fleet.ready());
     await this.#goLive();
     this.#machine.step('live');
+    this.#succeeded(null);
+  }
+
+  /** `predecessor`: the generation that has handed over; null when it has died. */
+  #succeeded(predecessor: number | null): void {
+    const code = predecessor === null ? 'MOTYA_ALONE' : LIVE;
+    const end = predecessor === null ? '; the generation before it died' : '';
+    const text = `generation ${this.#generation} (pid ${process.pid}) serves${end}`;
+    this.#chronicle.succeeded(this.#generation, predecessor, { code, text });
   }
 
   async #goLive(): Promise<void> {
@@ -271,13 +298,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     }
     this.#instance.manager.notReloaded(failure.message);
     const text = failure.message.slice(0, REASON_LENGTH);
-    this.#lastUpgrade = { ok: false, code: failure.code, text, at: new Date().toISOString() };
+    this.#chronicle.upgradeFailed(failure.code, text, this.#generation + 1);
     this.emit('rejected', failure);
     if (this.#stopping.signal.aborted) void this.#stopServing();
   }
 
   /** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
-  async #drainAway({ dialogue, txid, successor, gapMs, kept, added, removed }: HandedOver): Promise<void> {
+  async #drainAway(handed: HandedOver): Promise<void> {
+    const { dialogue, txid, successor, gapMs, kept, added, removed } = handed;
     this.emit('handedOver', { successor, gapMs, kept, added, removed });
     this.#instance.manager.handedTo(successor);
     this.#instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`, {
@@ -285,10 +313,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     });
     this.#instance.giveAway();
     if (this.#stopping.signal.aborted) this.#shortenDrain();
-    const forced = await this.#drain((connections, leftMs) => {
-      dialogue.send({ type: 'STATS', txid, connections, left: Math.round(leftMs) });
+    const gap = Math.round(gapMs * 1000);
+    const forced = await this.#drain(({ connections, protocols, left }) => {
+      this.#predecessors.passOn(handed);
+      const counters = this.#chronicle.afterCommit;
+      dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left), protocols, counters, gap });
     });
-    dialogue.send({ type: 'BYE', txid, forced });
+    this.#predecessors.passOn(handed);
+    dialogue.send({ type: 'BYE', txid, forced, counters: this.#chronicle.afterCommit });
     dialogue.close();
     await this.#finish({ reason: 'handed-over', forced });
   }
@@ -301,22 +333,26 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#instance.control?.dismissWatchers(reason, { forGood: true });
     await this.#pause();
     this.#instance.closeListeners();
-    const forced = await this.#drain((connections) => this.#instance.manager.stillStopping(connections));
+    const forced = await this.#drain(({ connections }) => this.#instance.manager.stillStopping(connections));
     this.#instance.close();
     await this.#finish({ reason: 'stopped', forced });
   }
 
   /** @returns how many connections were closed by force. */
-  async #drain(progress: (connections: number, leftMs: number) => void): Promise<number> {
+  async #drain(progress: (drain: DrainStatus & { protocols: ConnectionCounts }) => void): Promise<number> {
     const { fleet } = this.#instance;
     const started = performance.now();
     const longest = Math.max(...this.settings.services.map((service) => service.drainTimeout));
     this.#drainDeadline = Math.min(this.#drainDeadline, started + longest);
     const tell = async (): Promise<void> => {
-      const connections = await fleet.connections();
-      const leftMs = Math.max(0, this.#drainDeadline - performance.now());
-      progress(connections, leftMs);
-      this.emit('draining', { connections, leftMs });
+      const protocols = await fleet.connections();
+      const connections = total(protocols);
+      const left = Math.max(0, this.#drainDeadline - performance.now());
+      const deadline = new Date(Date.now() + left).toISOString();
+      const drain = { pid: process.pid, generation: this.#generation, connections, protocols, left, deadline };
+      this.#ownDrain = drain;
+      progress(drain);
+      this.emit('draining', { connections, leftMs: left });
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);
@@ -341,7 +377,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** For status; and heeds a predecessor that takes the hand-over back. */
   async #followDrain(offer: Offer): Promise<void> {
-    const takenBack = await this.#predecessors.follow(offer, (text) => this.#warn('peer', text));
+    const takenBack = await this.#predecessors.follow(offer);
     if (takenBack === null) return;
     this.#warn('taken-back', `the incumbent took the hand-over back: ${takenBack.message}`, { code: takenBack.code });
     this.stop();
@@ -365,10 +401,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #makeFleet(options: { accepting: boolean }): Fleet {
     const fleet = this.#instance.makeFleet(this.#generation, options);
     for (const service of fleet.services) {
+      service.on('drained', ({ ended, forced }) => this.#chronicle.drained(ended, forced));
       service.on('crash', ({ pid, index }, reason, inMs) => {
+        this.#chronicle.crash(service.name);
         this.emit('workerExit', { service: service.name, index, pid, reason, inMs });
       });
       service.on('restart', ({ pid, index }) => {
+        this.#chronicle.restart(service.name);
         this.emit('workerRestart', { service: service.name, index, pid });
       });
     }
@@ -387,15 +426,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       get generation() {
         return generation();
       },
-      summary: () =>
-        summarize(this.#instance, {
-          generation: this.#generation,
-          phase: this.phase,
-          uptime: Math.round(this.#age),
-          draining: this.#predecessors.all(),
-          lastUpgrade: this.#lastUpgrade,
-        }),
-      listeners: () => listenerStatus(this.#instance),
+      status: () => collectStatus(this.#instance, this.#life, this.#chronicle, this.#loopDelay),
+      overview: async () => ({ ...this.#life, connections: total(await this.#instance.fleet.connections()) }),
       unixPaths: () => this.#instance.ledger.unixPaths(),
       stop: (options) => this.stop(options),
       warn: (text, fields) => this.#warn('peer', text, fields),
@@ -417,7 +449,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       const { pid, generation, gapMs } = await this.upgrade({ dryRun, mode: 'now' });
       if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
       const text = `generation ${generation} (pid ${pid}) serves`;
-      return { ok: true, code: 'MOTYA_LIVE', text, pid, generation, gapMicros: Math.round(gapMs * 1000) };
+      return { ok: true, code: LIVE, text, pid, generation, gapMicros: Math.round(gapMs * 1000) };
     } catch (error) {
       return rejection(error);
     } finally {
@@ -438,6 +470,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     }
   }
 
+  get #life(): LifeStatus {
+    const own = this.#ownDrain;
+    const draining = [...this.#predecessors.all(), ...(own === null ? [] : [own])];
+    const { phase, age } = this.#machine;
+    return { generation: this.#generation, phase, phaseMs: Math.round(age), uptime: Math.round(this.#age), draining };
+  }
+
   /** ms since the start. */
   get #age(): number {
     return performance.now() - this.#startedAt;
@@ -447,6 +486,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.emit('warning', { event, text, fields });
   }
 }
+
+/** Code of an upgrade that happened. */
+const LIVE = 'MOTYA_LIVE';
 
 function isAboutToServe(phase: Phase): boolean {
   return phase === 'starting' || phase === 'taking' || phase === 'alone';

@@ -49,8 +49,10 @@ function render(status: Status): string {
   for (const { pid, generation, connections, left } of status.draining) {
     lines.push(`draining: generation ${generation}, pid ${pid}, ${open(connections)}, ${duration(left)} left`);
   }
-  if (status.lastUpgrade !== null)
-    lines.push(`last upgrade: failed at ${status.lastUpgrade.at}: ${status.lastUpgrade.text}`);
+  if (status.lastUpgrade !== null) {
+    const { ok, at, text } = status.lastUpgrade;
+    lines.push(`last upgrade: ${ok ? 'succeeded' : 'failed'} at ${at}: ${text}`);
+  }
   return lines.join('\n');
 }
 

@@ -37,11 +37,11 @@ const command: Command<UpgradeArguments> = {
   exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
   async run({ dryRun, json, ...target }) {
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl, requestStatus } = await import('../control/client.js');
+    const { connectControl, ensureAnswers } = await import('../control/client.js');
     const path = controlSocketFor(target);
     const started = performance.now();
     // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
-    await requestStatus(path);
+    await ensureAnswers(path);
     const channel = connectControl(path);
     const old = channel.peer.pid;
     const result = await new Promise<Result | null>((resolve) => {

@@ -2,14 +2,11 @@ import { Channel } from '../channel.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
 import { native } from '../native.js';
+import type { Status } from '../observe/status.js';
 import { isTrusted } from '../private-socket.js';
-import {
-  type ControlMessage,
-  type ControlShapes,
-  controlCodec,
-  type ListenerStatus,
-  type Summary,
-} from './messages.js';
+import { type ControlMessage, type ControlShapes, controlCodec } from './messages.js';
+
+export type { Status };
 
 export class NotRunningError extends MotyaError {
   constructor(path: string) {
@@ -50,12 +47,23 @@ export function answersAt(path: string): number | null {
   }
 }
 
-export interface Status extends Summary {
-  readonly listeners: readonly ListenerStatus[];
+/** @throws {MotyaError} the instance does not answer, or is of a version that tells its status in another way. */
+export async function requestStatus(path: string): Promise<Status> {
+  const answer = await askStatus(path);
+  if (answer.json !== null) return JSON.parse(answer.json) as Status;
+  throw new MotyaError(
+    'MOTYA_VERSION',
+    `pid ${answer.pid} is of an older motya, which tells its status in another way`,
+  );
 }
 
-/** @throws {MotyaError} the instance does not answer. */
-export function requestStatus(path: string): Promise<Status> {
+/** Does it answer at all, of whichever version it is? @throws {MotyaError} it does not. */
+export async function ensureAnswers(path: string): Promise<void> {
+  await askStatus(path);
+}
+
+/** Null: what the first version answers. */
+function askStatus(path: string): Promise<{ pid: number; json: string | null }> {
   const channel = connectControl(path);
   const { pid } = channel.peer;
   return new Promise((resolve, reject) => {
@@ -65,35 +73,22 @@ export function requestStatus(path: string): Promise<Status> {
       channel.close();
       reject(new MotyaError('MOTYA_NO_ANSWER', `pid ${pid} holds ${path} but does not answer: ${why}`));
     };
-    let summary: Summary | null = null;
-    const listeners: ListenerStatus[] = [];
-    channel.on('close', () => fail('it hung up'));
-    channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'SUMMARY') {
-        const { type: _, ...rest } = message;
-        summary = summary === null ? rest : { ...rest, services: joined(summary.services, rest.services) };
-      }
-      if (message.type !== 'LISTENERS') return;
-      listeners.push(...message.listeners);
-      if (!message.last || summary === null) return;
+    const pieces: string[] = [];
+    const done = (json: string | null): void => {
       clearTimeout(timer);
       channel.removeAllListeners('close').close();
-      resolve({ ...summary, listeners });
+      resolve({ pid, json });
+    };
+    channel.on('close', () => fail('it hung up'));
+    channel.on('message', (message: ControlMessage) => {
+      if (message.type === 'SUMMARY') done(null);
+      if (message.type !== 'REPORT') return;
+      pieces.push(message.piece);
+      if (message.last) done(pieces.join(''));
     });
     channel.open();
     channel.send({ type: 'STATUS' });
   });
-}
-
-/** Workers of one service may come in several messages. */
-function joined(before: Summary['services'], next: Summary['services']): Summary['services'] {
-  const services = [...before];
-  for (const { name, workers } of next) {
-    const last = services.at(-1);
-    if (last?.name === name) services[services.length - 1] = { name, workers: [...last.workers, ...workers] };
-    else services.push({ name, workers });
-  }
-  return services;
 }
 
 /** A running instance, watched by the successor that waits for its listeners. */

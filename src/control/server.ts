@@ -1,25 +1,19 @@
 import { Channel } from '../channel.js';
 import { MotyaError, reasonOf } from '../errors.js';
-import { CONTROL_PEERS, REASON_LENGTH } from '../limits.js';
+import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
+import type { Overview, Status } from '../observe/status.js';
 import { PrivateSocket } from '../private-socket.js';
-import {
-  type ControlMessage,
-  type ControlShapes,
-  controlCodec,
-  type ListenerStatus,
-  type Result,
-  type Summary,
-} from './messages.js';
+import { type ControlMessage, type ControlShapes, controlCodec, type Result } from './messages.js';
 
-/** Listeners or workers in one message: far below MESSAGE_BYTES with the longest of paths. */
-const ITEMS_PER_MESSAGE = 100;
+/** Paths in one message: far below MESSAGE_BYTES with the longest of them. */
+const PATHS_PER_MESSAGE = 100;
 
 /** What commands may ask of an instance. */
 export interface Controlled {
   readonly generation: number;
-  summary(): Promise<Summary>;
-  listeners(): ListenerStatus[];
+  status(): Promise<Status>;
+  overview(): Promise<Overview>;
   /** The files of all unix listeners. */
   unixPaths(): string[];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
@@ -28,13 +22,19 @@ export interface Controlled {
   warn(text: string, fields: object): void;
 }
 
+/** A successor that has announced itself, and since when it waits (ISO 8601). */
+export interface Watcher {
+  readonly pid: number;
+  readonly since: string;
+}
+
 /** The main process's end of the control socket. */
 export class ControlServer {
   readonly #socket: PrivateSocket;
   readonly #instance: Controlled;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #dismissal: string | null = null;
-  readonly #watchers = new Map<Channel<ControlShapes>, number>();
+  readonly #watchers = new Map<Channel<ControlShapes>, Watcher>();
 
   /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
   constructor(path: string, instance: Controlled) {
@@ -57,8 +57,8 @@ export class ControlServer {
     return this.#socket.isPublished;
   }
 
-  /** Pid of a successor that waits for us, or null. */
-  get watcher(): number | null {
+  /** A successor that waits for us, or null. */
+  get watcher(): Watcher | null {
     return this.#watchers.values().next().value ?? null;
   }
 
@@ -122,22 +122,17 @@ export class ControlServer {
       channel.end();
       return;
     }
-    this.#watchers.set(channel, channel.peer.pid);
+    this.#watchers.set(channel, { pid: channel.peer.pid, since: new Date().toISOString() });
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
     for (const { part, last } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last });
   }
 
   async #report(channel: Channel<ControlShapes>): Promise<void> {
     try {
-      const { services, ...summary } = await this.#instance.summary();
-      channel.send({ type: 'SUMMARY', ...summary, services: [] });
-      for (const { name, workers } of services) {
-        for (const { part } of parts(workers)) {
-          channel.send({ type: 'SUMMARY', ...summary, services: [{ name, workers: part }] });
-        }
-      }
-      for (const { part, last } of parts(this.#instance.listeners())) {
-        channel.send({ type: 'LISTENERS', listeners: part, last });
+      const json = JSON.stringify(await this.#instance.status());
+      for (let start = 0; start < json.length; start += REPORT_PIECE) {
+        const end = start + REPORT_PIECE;
+        channel.send({ type: 'REPORT', piece: json.slice(start, end), last: end >= json.length });
       }
     } catch (error) {
       // A status that cannot be told must not end what it is about.
@@ -157,7 +152,7 @@ export class ControlServer {
 function* parts<T>(all: readonly T[]): Generator<{ part: T[]; last: boolean }> {
   let start = 0;
   do {
-    const end = start + ITEMS_PER_MESSAGE;
+    const end = start + PATHS_PER_MESSAGE;
     yield { part: all.slice(start, end), last: end >= all.length };
     start = end;
   } while (start < all.length);

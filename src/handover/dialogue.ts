@@ -59,6 +59,17 @@ export class Dialogue {
     this.close();
   }
 
+  /**
+   * Lets somebody else continue the conversation; whoever expects something here hears {@link PASSED_ON}.
+   * @returns the connection, now the caller's; null when it cannot be given away just now.
+   */
+  release(): number | null {
+    if (this.#inbox.length > 0 || this.#failure !== null) return null;
+    const fd = this.#channel.release();
+    if (fd !== null) this.#end(new HandoverError(PASSED_ON, 'somebody else goes on with this conversation'));
+    return fd;
+  }
+
   close(): void {
     for (const { fds } of this.#inbox.splice(0)) closeAll(fds);
     this.#channel.end();
@@ -107,6 +118,9 @@ function peerGone(pid: number, error: Error | null): HandoverError {
 
 /** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first. */
 export const PEER_GONE = 'MOTYA_PEER_GONE';
+
+/** Code of the error that ends a conversation here because it was given away. */
+export const PASSED_ON = 'MOTYA_PASSED_ON';
 
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) native.close(fd);

@@ -24,6 +24,8 @@ export interface Giver {
   step(event: PhaseEvent): void;
   /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
   pause(): Promise<void>;
+  /** What COMMIT tells the successor of the past; called once nothing can stop COMMIT any more. */
+  bequeath(): object | undefined;
 }
 
 /** A hand-over that has happened: the dialogue goes on with STATS and BYE. */
@@ -31,6 +33,8 @@ export interface HandedOver {
   readonly dialogue: Dialogue;
   readonly txid: string;
   readonly successor: number;
+  /** Whether it takes over whom we follow. */
+  readonly follows: boolean;
   /** ms from COMMIT to LIVE. */
   readonly gapMs: number;
   /** What the successor does with our listeners: keeps, leaves out; and how many it has of its own. */
@@ -80,14 +84,15 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     giver.cancelled.removeEventListener('abort', cancel);
 
     const committed = performance.now();
-    dialogue.send({ type: 'COMMIT', txid });
+    const legacy = giver.bequeath();
+    dialogue.send({ type: 'COMMIT', txid, ...(legacy === undefined ? {} : { legacy }) });
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     giver.step('paused');
     await dialogue.expect(['LIVE'], LIVE_MS);
     const gapMs = performance.now() - committed;
     giver.step('live');
     const { kept, added, removed } = claims;
-    return { dialogue, txid, successor: hello.pid, gapMs, kept, added, removed };
+    return { dialogue, txid, successor: hello.pid, follows: hello.follows === true, gapMs, kept, added, removed };
   } catch (error) {
     // A cancelled dialogue fails with the reason of its own ABORT.
     const failure = HandoverError.from(error);

@@ -1,4 +1,5 @@
-import { Codec, int, list, type MessageOf, nullable, optional, record, text } from '../codec.js';
+import { anything, bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../codec.js';
+import { connectionCounts } from '../workers/messages.js';
 
 /** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
 export const PROTOCOL = { min: 1, max: 1 } as const;
@@ -16,8 +17,8 @@ export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
 const shapes = {
   // successor → incumbent
-  /** `ready`: ms that the successor gives its services to become ready. */
-  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: optional(int) },
+  /** `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. */
+  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: optional(int), follows: optional(bool) },
   ADOPTED: { txid: text, listeners: int },
   /** Every service is booted. `removed`: how many of the adopted listeners nobody asked for. */
   READY: { txid: text, kept: int, added: int, removed: int },
@@ -31,11 +32,26 @@ const shapes = {
   FDS: { txid: text, entries: list(entry) },
   /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */
   LOCK: { txid: text },
-  /** The incumbent accepts nothing any more. */
-  COMMIT: { txid: text },
-  /** While it drains, once a second. */
-  STATS: { txid: text, connections: int, left: int },
-  BYE: { txid: text, forced: int },
+  /** The incumbent accepts nothing any more. `legacy`: its memory (observe/chronicle.ts); no reason to fail, whatever it is. */
+  COMMIT: { txid: text, legacy: optional(anything) },
+  /**
+   * While it drains, once a second. `protocols`: the connections by what is spoken; `counters`: all that it has counted since
+   * COMMIT; `gap`: µs from COMMIT to LIVE.
+   */
+  STATS: {
+    txid: text,
+    connections: int,
+    left: int,
+    protocols: optional(connectionCounts),
+    counters: optional(anything),
+    gap: optional(int),
+  },
+  /**
+   * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
+   * `counted`: what of its counters COMMIT had in it.
+   */
+  PREDECESSOR: { txid: text, pid: int, generation: int, counted: anything },
+  BYE: { txid: text, forced: int, counters: optional(anything) },
 
   // either → either
   ABORT: { txid: text, code: text, text },

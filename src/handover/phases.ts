@@ -69,6 +69,11 @@ export class PhaseMachine {
     return this.#phase;
   }
 
+  /** ms in this phase. */
+  get age(): number {
+    return performance.now() - this.#since;
+  }
+
   can(event: PhaseEvent): boolean {
     return event in PHASES[this.#phase];
   }

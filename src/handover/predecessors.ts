@@ -1,42 +1,134 @@
-import type { Summary } from '../control/messages.js';
+import { Channel } from '../channel.js';
 import { type HandoverError, reasonOf } from '../errors.js';
 import { STATS_SILENCE_MS } from '../limits.js';
-import { PEER_GONE, PeerAbort } from './dialogue.js';
+import { native } from '../native.js';
+import type { Chronicle } from '../observe/chronicle.js';
+import type { DrainStatus } from '../observe/status.js';
+import { Totals } from '../observe/totals.js';
+import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.js';
+import type { HandedOver } from './incumbent.js';
+import { type HandoverMessage, handoverCodec } from './messages.js';
 import type { Offer } from './successor.js';
 
-/** The generations before this one that still drain, as far as they have told. */
-export class Predecessors {
-  readonly #draining = new Map<number, Summary['draining'][number]>();
+/** A generation that drains, and how it is heard of. */
+interface Followed {
+  readonly dialogue: Dialogue;
+  readonly generation: number;
+  status: DrainStatus;
+  /** What it has counted since its COMMIT, as far as our own counters have it; and as far as our own COMMIT had it. */
+  counted: Totals;
+  committed: Totals;
+}
 
-  all(): Summary['draining'] {
-    return [...this.#draining.values()];
+/**
+ * The generations before this one that still drain, as far as they have told. One that outlives its own successor goes on
+ * telling the next: its conversation is passed on with the hand-over.
+ */
+export class Predecessors {
+  readonly #followed = new Map<number, Followed>();
+  readonly #chronicle: Chronicle;
+  readonly #warn: (text: string) => void;
+
+  constructor(chronicle: Chronicle, warn: (text: string) => void) {
+    this.#chronicle = chronicle;
+    this.#warn = warn;
+  }
+
+  /** The oldest first. */
+  all(): DrainStatus[] {
+    const statuses = [...this.#followed.values()].map(({ status }) => status);
+    return statuses
+      .map((status) => ({ ...status, left: Math.max(0, Date.parse(status.deadline) - Date.now()) }))
+      .sort((a, b) => a.generation - b.generation);
   }
 
   /**
-   * Listens to a predecessor until its BYE or its end.
+   * Listens to the incumbent that has handed over to us, until its BYE or its end.
    * @returns its ABORT, when it took the hand-over back because our LIVE came too late; else null.
    */
-  async follow(
-    { dialogue, incumbent, generation }: Offer,
-    warn: (text: string) => void,
+  follow({ dialogue, incumbent, generation }: Offer): Promise<HandoverError | null> {
+    return this.#follow(dialogue, { pid: incumbent, generation }, new Totals());
+  }
+
+  /** At COMMIT: the counters that go with it have in them what has been heard until now. */
+  commit(): void {
+    for (const followed of this.#followed.values()) followed.committed = followed.counted.copy();
+  }
+
+  /** After a hand-over: whom we follow is the successor's to follow. May be called again, for those that could not go yet. */
+  passOn({ dialogue, txid, follows }: HandedOver): void {
+    if (!follows) return;
+    for (const [pid, { dialogue: conversation, generation, counted, committed }] of this.#followed) {
+      const fd = conversation.release();
+      if (fd === null) continue;
+      this.#chronicle.subtract(counted.since(committed));
+      dialogue.send({ type: 'PREDECESSOR', txid, pid, generation, counted: committed }, [fd]);
+      native.close(fd);
+      this.#followed.delete(pid);
+    }
+  }
+
+  async #follow(
+    dialogue: Dialogue,
+    { pid, generation }: { pid: number; generation: number },
+    counted: Totals,
   ): Promise<HandoverError | null> {
-    const entry = { pid: incumbent, generation, connections: 0, left: 0 };
-    this.#draining.set(incumbent, entry);
+    const deadline = new Date().toISOString();
+    const status = { pid, generation, connections: 0, protocols: null, left: 0, deadline };
+    const followed: Followed = { dialogue, generation, status, counted, committed: counted };
+    this.#followed.set(pid, followed);
     try {
       for (;;) {
-        const { message } = await dialogue.expect(['STATS', 'BYE'], STATS_SILENCE_MS);
-        if (message.type === 'BYE') return null;
-        Object.assign(entry, { connections: message.connections, left: message.left });
+        const { message, fds } = await dialogue.expect(['STATS', 'PREDECESSOR', 'BYE'], STATS_SILENCE_MS);
+        if (message.type === 'PREDECESSOR') {
+          this.#takeOn(message, fds);
+          continue;
+        }
+        this.#count(followed, message.counters);
+        if (message.type === 'BYE') {
+          this.#chronicle.generationEnded(generation, message.forced);
+          return null;
+        }
+        const { connections, left, protocols = null, gap } = message;
+        const until = new Date(Date.now() + left).toISOString();
+        followed.status = { pid, generation, connections, protocols, left, deadline: until };
+        if (gap !== undefined) this.#chronicle.gap(generation + 1, gap / 1000);
       }
     } catch (error) {
       if (error instanceof PeerAbort) return error;
-      if ((error as HandoverError).code !== PEER_GONE) {
-        warn(`generation ${generation} (pid ${incumbent}) is not heard of any more: ${reasonOf(error)}`);
+      const { code } = error as HandoverError;
+      if (code !== PEER_GONE && code !== PASSED_ON) {
+        this.#warn(`generation ${generation} (pid ${pid}) is not heard of any more: ${reasonOf(error)}`);
       }
       return null;
     } finally {
-      this.#draining.delete(incumbent);
+      this.#followed.delete(pid);
       dialogue.close();
     }
+  }
+
+  /** `counters` is all since its COMMIT, each time: what is new in it is counted here. */
+  #count(followed: Followed, counters: unknown): void {
+    if (counters === undefined) return;
+    const all = Totals.from(counters);
+    this.#chronicle.add(all.since(followed.counted));
+    followed.counted = all;
+  }
+
+  #takeOn(message: Extract<HandoverMessage, { type: 'PREDECESSOR' }>, fds: readonly number[]): void {
+    const [fd] = fds;
+    if (fd === undefined || fds.length !== 1) {
+      closeAll(fds);
+      return;
+    }
+    let dialogue: Dialogue;
+    try {
+      dialogue = new Dialogue(new Channel(fd, handoverCodec));
+    } catch (error) {
+      native.close(fd);
+      this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
+      return;
+    }
+    void this.#follow(dialogue, message, Totals.from(message.counted));
   }
 }

@@ -17,6 +17,8 @@ export interface Taker {
   booted(): Promise<{ kept: number; added: number; removed: number }>;
   /** Rejects when a service breaks after it was ready. */
   readonly broken: Promise<never>;
+  /** What COMMIT told of the past, of whichever shape. */
+  inherit(legacy: unknown): void;
   /** Accepts on everything and makes the pidfile its own. */
   goLive(): Promise<void>;
 }
@@ -54,7 +56,8 @@ export async function receiveOffer(
   const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
   cancelled.addEventListener('abort', cancel);
   try {
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid: taker.pid, version: taker.version, ...readyOf(taker) });
+    const { pid, version } = taker;
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, ...readyOf(taker) });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
@@ -104,16 +107,17 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     taker.step('ready');
     dialogue.send({ type: 'READY', txid, ...claims });
 
-    const alone = await Promise.race([dialogue.expect(['COMMIT'], COMMIT_MS), taker.broken]).then(
-      () => false,
+    const commit = await Promise.race([dialogue.expect(['COMMIT'], COMMIT_MS), taker.broken]).catch(
       (error: unknown) => {
-        if (isGone(error)) return true;
+        if (isGone(error)) return null;
         throw error;
       },
     );
+    const alone = commit === null;
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     const live = taker.goLive();
     taker.step(alone ? 'incumbentGone' : 'commit');
+    if (commit !== null) taker.inherit(commit.message.legacy);
     await live;
     dialogue.send({ type: 'LIVE', txid });
     taker.step('live');

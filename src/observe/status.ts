@@ -1,38 +1,100 @@
-import type { ListenerStatus, Summary } from '../control/messages.js';
 import type { Phase } from '../handover/phases.js';
-import type { Instance } from '../instance.js';
-import { native } from '../native.js';
-import { VERSION } from '../version.js';
+import type { ConnectionCounts } from '../workers/messages.js';
+import type { GenerationRecord, PhaseRecord, UpgradeRecord } from './chronicle.js';
+import type { EventLoopDelay } from './loop-delay.js';
 
-/** What only the supervisor knows of its instance. */
-export interface LifeStatus {
+/**
+ * What can be seen of an instance: `motya status --json`, `/status.json` of the admin listener and the status page show this
+ * one object. Durations are ms, memory is bytes, instants are ISO 8601 in UTC. Fields may be added, none changes its meaning.
+ */
+export interface Status {
+  readonly name: string;
+  readonly pid: number;
+  readonly generation: number;
+  /** Of Motya and of Node. */
+  readonly version: string;
+  readonly node: string;
+  readonly startedAt: string;
+  /** ms since the start of this process. */
+  readonly uptime: number;
+  readonly phase: Phase;
+  /** ms in this phase so far. */
+  readonly phaseMs: number;
+  /** The phases before it, the oldest first; at most PHASES_KEPT. */
+  readonly phases: readonly PhaseRecord[];
+  /** The supervisor process itself. */
+  readonly supervisor: { readonly memory: number | null; readonly eventLoopDelay: EventLoopDelay | null };
+  readonly services: readonly ServiceStatus[];
+  readonly listeners: readonly ListenerStatus[];
+  /** All generations that drain, the oldest first; this one too, when it does. */
+  readonly draining: readonly DrainStatus[];
+  /** A successor that is started and waits for the hand-over. */
+  readonly successor: { readonly pid: number; readonly since: string } | null;
+  /** The last of `upgrades`. */
+  readonly lastUpgrade: UpgradeRecord | null;
+  /** The oldest first; at most HISTORY_LENGTH of each, over all generations. */
+  readonly generations: readonly GenerationRecord[];
+  readonly upgrades: readonly UpgradeRecord[];
+  readonly pidfile: string;
+  readonly upgradeSocket: string;
+}
+
+export interface ServiceStatus {
+  readonly name: string;
+  readonly workers: readonly WorkerStatus[];
+}
+
+export interface WorkerStatus {
+  /** Null while it is not running. */
+  readonly pid: number | null;
+  readonly index: number;
+  readonly state: 'starting' | 'ready' | 'draining' | 'restarting' | 'ended';
+  /** How often this generation has started it again. */
+  readonly restarts: number;
+  /** ms since it was started (for the last time); null while it is not running. */
+  readonly uptime: number | null;
+  /** Resident bytes. */
+  readonly memory: number | null;
+  /** False: it did not answer in time, its event loop is held up; the numbers below are its last ones. */
+  readonly answers: boolean;
+  /** Open connections, and what is spoken on them. */
+  readonly connections: number;
+  readonly protocols: ConnectionCounts;
+  /** Since the last question; null at the first one. */
+  readonly eventLoopDelay: EventLoopDelay | null;
+}
+
+export interface ListenerStatus {
+  readonly key: string;
+  readonly service: string | null;
+  readonly backlog: number;
+  readonly inherited: boolean;
+  readonly declared: boolean;
+  /** Connections that wait to be accepted; null where the kernel does not tell (unix, udp). */
+  readonly waiting: number | null;
+}
+
+export interface DrainStatus {
+  readonly pid: number;
+  readonly generation: number;
+  readonly connections: number;
+  readonly protocols: ConnectionCounts | null;
+  /** ms until what is left is closed by force, and when that will be. */
+  readonly left: number;
+  readonly deadline: string;
+}
+
+/** What a service manager shows in one line. */
+export interface Overview {
   readonly generation: number;
   readonly phase: Phase;
-  /** ms */
-  readonly uptime: number;
-  readonly draining: Summary['draining'];
-  readonly lastUpgrade: Summary['lastUpgrade'];
+  readonly connections: number;
+  readonly draining: readonly DrainStatus[];
 }
 
-export async function summarize({ settings, fleet }: Instance, life: LifeStatus): Promise<Summary> {
-  const { name, pidfile, upgradeSocket } = settings;
-  const services = await fleet.status();
-  return { name, pid: process.pid, version: VERSION, pidfile, upgradeSocket, services, ...life };
-}
-
-/** The status in one line, for a service manager. */
-export function statusLine({ generation, phase, services, draining }: Summary): string {
-  const workers = services.flatMap((service) => service.workers);
-  const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
+export function statusLine({ generation, phase, connections, draining }: Overview): string {
   const drains = draining.map(
     (one) => `; generation ${one.generation} drains ${one.connections}, ${Math.ceil(one.left / 1000)} s left`,
   );
   return `generation ${generation}: ${phase}, ${connections} open connections${drains.join('')}`;
-}
-
-export function listenerStatus({ ledger }: Instance): ListenerStatus[] {
-  return ledger.all().map(({ key, service, backlog, inherited, declared, fd, socket }) => {
-    const isTcp = socket.family !== 'unix' && socket.type === 'stream';
-    return { key, service, backlog, inherited, declared, waiting: isTcp ? native.queueLength(fd).waiting : null };
-  });
 }

@@ -1,6 +1,8 @@
 import type { ServiceSettings } from '../config/settings.js';
-import type { Summary } from '../control/messages.js';
-import { Service, type ServiceContext } from './service.js';
+import type { ServiceStatus } from '../observe/status.js';
+import type { ConnectionCounts } from './messages.js';
+import { plus, Service, type ServiceContext } from './service.js';
+import { NO_CONNECTIONS } from './worker.js';
 
 /** All services of an instance, as one. */
 export class Fleet {
@@ -42,8 +44,9 @@ export class Fleet {
     await Promise.all(this.services.map((service) => service.accept()));
   }
 
-  async connections(): Promise<number> {
-    return sum(await Promise.all(this.services.map((service) => service.connections())));
+  async connections(): Promise<ConnectionCounts> {
+    const counts = await Promise.all(this.services.map((service) => service.connections()));
+    return counts.reduce(plus, NO_CONNECTIONS);
   }
 
   /** Whether every worker that runs answers within `ms`. */
@@ -61,7 +64,7 @@ export class Fleet {
     for (const service of this.services) service.redirectOutput(fd);
   }
 
-  async status(): Promise<Summary['services']> {
+  async status(): Promise<ServiceStatus[]> {
     return Promise.all(this.services.map(async (service) => ({ name: service.name, workers: await service.status() })));
   }
 }

@@ -7,8 +7,8 @@ import { listenRequest } from '../listeners/request.js';
  */
 
 /** Open connections by what is spoken on them. `idle`: HTTP/1 connections between two requests, or that have not spoken yet. */
-const connections = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
-export type ConnectionCounts = NonNullable<(typeof connections)['type']>;
+export const connectionCounts = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
+export type ConnectionCounts = NonNullable<(typeof connectionCounts)['type']>;
 
 const shapes = {
   // worker → supervisor
@@ -20,9 +20,10 @@ const shapes = {
   READY: {},
   PAUSED: {},
   ACCEPTING: {},
-  COUNTS: { connections },
-  /** No connection is left; `forced`: how many of each kind FORCE has closed. */
-  DRAINED: { forced: connections },
+  /** `delay` in µs, when it was asked for and there is a measurement. */
+  COUNTS: { connections: connectionCounts, delay: optional(nullable(record({ p50: int, p99: int, max: int }))) },
+  /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
+  DRAINED: { forced: connectionCounts, ended: optional(int) },
 
   // supervisor → worker
   /** With one fd. `address` and `port` as getsockname tells; `path` for unix. */
@@ -48,8 +49,8 @@ const shapes = {
   DRAIN: { timeout: int },
   /** Close what is still open, now. */
   FORCE: {},
-  /** Answered by COUNTS. */
-  COUNT: {},
+  /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
+  COUNT: { delay: optional(bool) },
   /** With one fd that stdout and stderr are to become (a reopened log file). */
   OUTPUT: {},
 } as const;

@@ -1,17 +1,20 @@
 import { EventEmitter } from 'node:events';
 import type { ServiceSettings } from '../config/settings.js';
-import type { WorkerStatus } from '../control/messages.js';
 import { StartError } from '../errors.js';
 import { COUNT_MS, FORCE_MS, RESTART_FORGET_MS, RESTART_MAX_MS, RESTART_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
+import { residentMemory } from '../observe/memory.js';
+import type { WorkerStatus } from '../observe/status.js';
 import type { ListenGate } from './gate.js';
 import type { ConnectionCounts } from './messages.js';
-import { Worker } from './worker.js';
+import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
 
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`. */
   crash: [worker: { pid: number; index: number }, reason: string, inMs: number];
   restart: [worker: { pid: number; index: number }];
+  /** A worker's connections have gone: how many by themselves, which by force. */
+  drained: [drained: Drained];
 }
 
 export interface ServiceContext {
@@ -99,9 +102,12 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   /** Open connections of all workers, idle ones included. */
-  async connections(): Promise<number> {
-    const counts = await Promise.all(this.#workers.map(countNow));
-    return counts.reduce((sum, count) => sum + count, 0);
+  async connections(): Promise<ConnectionCounts> {
+    const workers = this.#workers;
+    const counts = await Promise.all(
+      workers.map(async (worker) => (await within(COUNT_MS, worker.count())) ?? worker.lastCounts),
+    );
+    return counts.map(({ connections }) => connections).reduce(plus, NO_CONNECTIONS);
   }
 
   /** Whether every worker that runs answers within `ms`. */
@@ -126,23 +132,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   async status(): Promise<WorkerStatus[]> {
-    return Promise.all(
-      this.#slots.map(async ({ worker, restarts, draining }) => ({
-        pid: worker.hasExited ? null : worker.pid,
-        index: worker.index,
-        state: worker.hasExited
-          ? this.#draining
-            ? 'ended'
-            : 'restarting'
-          : draining
-            ? 'draining'
-            : worker.isReady
-              ? 'ready'
-              : 'starting',
-        restarts,
-        connections: await countNow(worker),
-      })),
-    );
+    return Promise.all(this.#slots.map((slot) => this.#statusOf(slot)));
   }
 
   get #workers(): Worker[] {
@@ -151,6 +141,30 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   get #what(): string {
     return `service ${this.name}: ${this.settings.script}`;
+  }
+
+  async #statusOf({ worker, restarts, draining }: Slot): Promise<WorkerStatus> {
+    const counted = await within(COUNT_MS, worker.count({ delay: true }));
+    const { hasExited, index, pid } = worker;
+    const { connections: protocols, delay: eventLoopDelay } = counted ?? worker.lastCounts;
+    return {
+      pid: hasExited ? null : pid,
+      index,
+      state: this.#stateOf(worker, draining),
+      restarts,
+      uptime: hasExited ? null : Math.round(performance.now() - worker.startedAt),
+      memory: hasExited ? null : residentMemory(pid),
+      answers: counted !== null && !hasExited,
+      connections: total(protocols),
+      protocols,
+      eventLoopDelay: counted === null ? null : eventLoopDelay,
+    };
+  }
+
+  #stateOf(worker: Worker, draining: boolean): WorkerStatus['state'] {
+    if (worker.hasExited) return this.#draining ? 'ended' : 'restarting';
+    if (draining) return 'draining';
+    return worker.isReady ? 'ready' : 'starting';
   }
 
   #spawn(index: number): Worker {
@@ -222,7 +236,9 @@ export class Service extends EventEmitter<ServiceEvents> {
       await worker.exited;
     }
     // One that does not answer had what it counted last.
-    return total(closed ?? worker.lastCounts);
+    const drained = closed ?? { forced: worker.lastCounts.connections, ended: 0 };
+    this.emit('drained', drained);
+    return total(drained.forced);
   }
 }
 
@@ -230,10 +246,14 @@ export function total(counts: ConnectionCounts): number {
   return counts.http1 + counts.idle + counts.http2 + counts.upgraded + counts.other;
 }
 
-/** A worker whose loop is blocked does not answer; status must. */
-async function countNow(worker: Worker): Promise<number> {
-  const counts = await within(COUNT_MS, worker.count());
-  return counts === null ? 0 : total(counts);
+export function plus(counts: ConnectionCounts, more: ConnectionCounts): ConnectionCounts {
+  return {
+    http1: counts.http1 + more.http1,
+    idle: counts.idle + more.idle,
+    http2: counts.http2 + more.http2,
+    upgraded: counts.upgraded + more.upgraded,
+    other: counts.other + more.other,
+  };
 }
 
 /** The promise's value, or null when it takes longer than `ms`. */

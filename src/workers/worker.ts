@@ -7,6 +7,7 @@ import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
 import { MANAGER_VARIABLES } from '../manager/activation.js';
 import { native } from '../native.js';
+import type { EventLoopDelay } from '../observe/loop-delay.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
   type ConnectionCounts,
@@ -23,6 +24,18 @@ const withoutManager = Object.fromEntries(MANAGER_VARIABLES.map((name) => [name,
 const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
 
 export const NO_CONNECTIONS: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
+
+/** What a worker had open when it was asked, and how late its timers ran (in ms), if that was asked and known. */
+export interface Counted {
+  readonly connections: ConnectionCounts;
+  readonly delay: EventLoopDelay | null;
+}
+
+/** How the connections of a drain ended: `ended` by themselves, `forced` not. */
+export interface Drained {
+  readonly forced: ConnectionCounts;
+  readonly ended: number;
+}
 
 interface WorkerEvents {
   /** It waits for a listener that is not here yet: booted as far as can be. */
@@ -44,11 +57,12 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   /** What is waited for: the answers by type, first come first served. */
   readonly #waiters = new Map<WorkerMessage['type'], ((message: WorkerMessage | null) => void)[]>();
   readonly exited: Promise<string>;
-  #drained: ConnectionCounts | null = null;
+  #drained: Drained | null = null;
+  #counting: Promise<Counted> | null = null;
   #cutOffBy: Error | null = null;
   readonly #killGrace: number;
   /** As it counted them last. */
-  lastCounts = NO_CONNECTIONS;
+  lastCounts: Counted = { connections: NO_CONNECTIONS, delay: null };
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
@@ -129,17 +143,19 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     await this.#ask({ type: 'ACCEPT' }, 'ACCEPTING');
   }
 
-  async count(): Promise<ConnectionCounts> {
-    const answer = await this.#ask({ type: 'COUNT' }, 'COUNTS');
-    if (answer?.type === 'COUNTS') this.lastCounts = answer.connections;
-    return answer === null ? NO_CONNECTIONS : this.lastCounts;
+  /** One question at a time: a worker that is busy for long must not find a queue of them. */
+  count(options: { delay: boolean } = { delay: false }): Promise<Counted> {
+    this.#counting ??= this.#count(options).finally(() => {
+      this.#counting = null;
+    });
+    return this.#counting;
   }
 
-  /** Resolves when no connection is left, or it has ended: how many were closed by force. */
-  async drain(timeoutMs: number): Promise<ConnectionCounts> {
+  /** Resolves when no connection is left, or it has ended. */
+  async drain(timeoutMs: number): Promise<Drained> {
     if (this.#drained !== null) return this.#drained;
     const answer = await this.#ask({ type: 'DRAIN', timeout: Math.round(timeoutMs) }, 'DRAINED');
-    return answer?.type === 'DRAINED' ? answer.forced : NO_CONNECTIONS;
+    return drainedOf(answer);
   }
 
   force(): void {
@@ -153,6 +169,13 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   signal(signal: NodeJS.Signals): void {
     // ChildProcess#kill knows when the child was reaped: the pid can be nobody else's.
     this.#child.kill(signal);
+  }
+
+  async #count({ delay }: { delay: boolean }): Promise<Counted> {
+    const answer = await this.#ask({ type: 'COUNT', delay }, 'COUNTS');
+    if (answer?.type !== 'COUNTS') return { connections: NO_CONNECTIONS, delay: null };
+    this.lastCounts = { connections: answer.connections, delay: answer.delay ? inMs(answer.delay) : null };
+    return this.lastCounts;
   }
 
   #ask(message: WorkerMessage, answer: WorkerMessage['type']): Promise<WorkerMessage | null> {
@@ -182,7 +205,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
         this.emit('ready');
         return;
       case 'DRAINED':
-        this.#drained = message.forced;
+        this.#drained = drainedOf(message);
     }
     for (const resolve of this.#waiters.get(message.type) ?? []) resolve(message);
     this.#waiters.delete(message.type);
@@ -207,4 +230,13 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.#waiters.clear();
     this.emit('exit', this.#cutOffBy === null ? reason : `${reason}; its channel broke: ${this.#cutOffBy.message}`);
   }
+}
+
+function drainedOf(answer: WorkerMessage | null): Drained {
+  if (answer?.type !== 'DRAINED') return { forced: NO_CONNECTIONS, ended: 0 };
+  return { forced: answer.forced, ended: answer.ended ?? 0 };
+}
+
+function inMs({ p50, p99, max }: EventLoopDelay): EventLoopDelay {
+  return { p50: p50 / 1000, p99: p99 / 1000, max: max / 1000 };
 }

@@ -3,24 +3,48 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connectControl, requestStatus, watchIncumbent } from '#src/control/client.js';
-import type { ControlMessage, ListenerStatus, Summary } from '#src/control/messages.js';
-import { type Controlled, ControlServer, rejection } from '#src/control/server.js';
+import { connectControl, ensureAnswers, requestStatus, watchIncumbent } from '#src/control/client.js';
+import type { ControlMessage } from '#src/control/messages.js';
+import { type Controlled, ControlServer, rejection, type Watcher } from '#src/control/server.js';
 import { HandoverError } from '#src/errors.js';
 import { native } from '#src/native.js';
+import type { ListenerStatus, Overview, Status, WorkerStatus } from '#src/observe/status.js';
+import { PrivateSocket } from '#src/private-socket.js';
 import { until } from '../e2e/harness/until.js';
 import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../native/support.js';
 
-const SUMMARY: Summary = {
+const WORKER: WorkerStatus = {
+  pid: 4_000_000,
+  index: 0,
+  state: 'restarting',
+  restarts: 1_000_000,
+  uptime: 1,
+  memory: 100_000_000,
+  answers: true,
+  connections: 1_000_000,
+  protocols: { http1: 1, idle: 2, http2: 3, upgraded: 4, other: 5 },
+  eventLoopDelay: { p50: 0.1, p99: 1.5, max: 20 },
+};
+
+const STATUS: Status = {
   name: 'app',
   pid: process.pid,
   generation: 7,
   version: '1.2.3',
-  phase: 'serving',
+  node: process.version,
+  startedAt: '2026-01-01T00:00:00.000Z',
   uptime: 12,
-  services: [{ name: 'web', workers: [{ pid: 1, index: 0, state: 'ready', restarts: 0, connections: 2 }] }],
+  phase: 'serving',
+  phaseMs: 10,
+  phases: [{ phase: 'starting', ms: 2 }],
+  supervisor: { memory: 1, eventLoopDelay: null },
+  services: [{ name: 'web', workers: [WORKER] }],
+  listeners: [],
   draining: [],
+  successor: null,
   lastUpgrade: null,
+  generations: [],
+  upgrades: [],
   pidfile: '/run/app.pid',
   upgradeSocket: '/run/app.sock',
 };
@@ -32,8 +56,11 @@ class TestInstance implements Controlled {
   readonly upgrades: boolean[] = [];
   listenerCount = 0;
 
-  async summary(): Promise<Summary> {
-    return SUMMARY;
+  async status(): Promise<Status> {
+    return { ...STATUS, listeners: this.listeners() };
+  }
+  async overview(): Promise<Overview> {
+    return { generation: 7, phase: 'serving', connections: 0, draining: [] };
   }
   listeners(): ListenerStatus[] {
     return Array.from({ length: this.listenerCount }, (_, n) => ({
@@ -102,18 +129,12 @@ async function conversation(path: string, ask: ControlMessage, enough: (message:
 
 test('status comes whole, also of a thousand workers', async () => {
   await served(async (path, instance) => {
-    const workers = Array.from({ length: 1024 }, (_, index) => ({
-      pid: 4_000_000 + index,
-      index,
-      state: 'restarting' as const,
-      restarts: 1_000_000,
-      connections: 1_000_000,
-    }));
+    const workers = Array.from({ length: 1024 }, (_, index) => ({ ...WORKER, index }));
     const services = [
       { name: 'web', workers },
       { name: 'api', workers: workers.slice(0, 1) },
     ];
-    instance.summary = async () => ({ ...SUMMARY, services });
+    instance.status = async () => ({ ...STATUS, services });
     assert.deepEqual((await requestStatus(path)).services, services);
   });
 });
@@ -122,10 +143,31 @@ test('status comes whole, also with a thousand listeners and with none', async (
   await served(async (path, instance) => {
     for (const count of [0, 1, 100, 101, 1000]) {
       instance.listenerCount = count;
-      assert.deepEqual(await requestStatus(path), { ...SUMMARY, listeners: instance.listeners() });
+      assert.deepEqual(await requestStatus(path), { ...STATUS, listeners: instance.listeners() });
     }
     assert.equal(statSync(path).mode & 0o777, 0o600);
   });
+});
+
+test('an instance of the first version answers in another way, and that is said', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'app.control.sock');
+  const socket = new PrivateSocket(path, {
+    connection: (fd) => {
+      // What it says needs no question; the connection ends with the other side's.
+      native.send(fd, Buffer.from(JSON.stringify({ type: 'SUMMARY', name: 'app', generation: 1 })), []);
+      native.close(fd);
+    },
+    refused: () => {},
+  });
+  socket.publish();
+  try {
+    await assert.rejects(requestStatus(path), { code: 'MOTYA_VERSION', message: /older motya/ });
+    await ensureAnswers(path);
+  } finally {
+    socket.close();
+  }
 });
 
 test('upgrade: progress, then the result, good or bad', async () => {
@@ -166,7 +208,9 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
     const watched = await watchIncumbent(path);
     assert.deepEqual([watched.pid, watched.generation], [process.pid, 7]);
     assert.deepEqual(watched.paths, instance.unixPaths());
-    assert.equal(server.watcher, process.pid);
+    const waiting = server.watcher as Watcher | null;
+    assert.equal(waiting?.pid, process.pid);
+    assert.ok(Date.parse(waiting?.since ?? '') <= Date.now());
     server.dismissWatchers('it was stopped');
     assert.equal(await watched.gone, 'it was stopped');
     assert.equal(server.watcher, null);

@@ -177,17 +177,31 @@ describe('status, stop and which instance they mean', () => {
   it('status --json has all there is to know', async (test) => {
     const stage = await scene(test);
     const first = await stage.first(['--workers', '2']);
-    const { uptime, services, listeners, ...rest } = await stage.status();
-    assert.ok(uptime > 0);
+    const status = await stage.status();
+    const { uptime, phaseMs, startedAt, services, listeners, supervisor, phases, generations, ...rest } = status;
+    assert.ok(uptime > phaseMs && phaseMs > 0);
+    assert.ok(Math.abs(Date.parse(startedAt) + uptime - Date.now()) < 10_000, startedAt);
+    assert.ok((supervisor.memory ?? 0) > 1e7);
+    assert.deepEqual(
+      phases.map(({ phase }) => phase),
+      ['starting'],
+    );
+    assert.deepEqual(
+      generations.map(({ generation, pid, startedAt: at }) => [generation, pid, at]),
+      [[1, first.pid, startedAt]],
+    );
     assert.deepEqual(rest, {
       name: 'app',
       pid: first.pid,
       generation: 1,
       version: (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
         .version,
+      node: process.version,
       phase: 'serving',
       draining: [],
+      successor: null,
       lastUpgrade: null,
+      upgrades: [],
       pidfile: stage.pidfile,
       upgradeSocket: stage.upgradeSocket,
     });

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
+import type { Status } from '#src/observe/status.js';
 import {
   app,
   type Child,
@@ -75,33 +76,7 @@ server.listen(...address(), () => announce(server));
 `;
 }
 
-/** Status with the fields that these tests read. */
-export interface FullStatus extends StatusView {
-  readonly name: string;
-  readonly version: string;
-  readonly uptime: number;
-  readonly services: readonly {
-    readonly name: string;
-    readonly workers: readonly {
-      readonly pid: number | null;
-      readonly index: number;
-      readonly state: string;
-      readonly restarts: number;
-      readonly connections: number;
-    }[];
-  }[];
-  readonly listeners: readonly {
-    readonly key: string;
-    readonly service: string | null;
-    readonly backlog: number;
-    readonly inherited: boolean;
-    readonly declared: boolean;
-  }[];
-  readonly draining: readonly { readonly pid: number; readonly generation: number; readonly connections: number }[];
-  readonly lastUpgrade: { readonly ok: boolean; readonly code: string; readonly text: string } | null;
-  readonly pidfile: string;
-  readonly upgradeSocket: string;
-}
+export type FullStatus = Status & StatusView;
 
 type Env = Readonly<Record<string, string | undefined>>;
 

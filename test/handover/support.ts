@@ -40,6 +40,8 @@ export class TestGiver implements Giver {
   /** What COMMIT waits for. */
   pausing: Promise<void> = Promise.resolve();
   accepting = true;
+  /** What goes with COMMIT. */
+  legacy: object | undefined;
 
   constructor(folder: string, count: number) {
     this.pidfile = new Pidfile(join(folder, 'pid'));
@@ -66,6 +68,10 @@ export class TestGiver implements Giver {
   async pause(): Promise<void> {
     await this.pausing;
     this.accepting = false;
+  }
+
+  bequeath(): object | undefined {
+    return this.legacy;
   }
 
   close(): void {
@@ -101,6 +107,8 @@ export class TestTaker implements Taker {
   readonly machine = new PhaseMachine('waiting', (_, to) => this.phases.push(to));
   booting: Promise<void> = Promise.resolve();
   goingLive: Promise<void> = Promise.resolve();
+  /** What came with COMMIT. */
+  legacy: unknown = null;
   readonly breakDown: (error: Error) => void;
   readonly broken: Promise<never>;
 
@@ -127,6 +135,10 @@ export class TestTaker implements Taker {
   async booted(): Promise<{ kept: number; added: number; removed: number }> {
     await this.booting;
     return { kept: this.ledger.size, added: 0, removed: 0 };
+  }
+
+  inherit(legacy: unknown): void {
+    this.legacy = legacy;
   }
 
   async goLive(): Promise<void> {

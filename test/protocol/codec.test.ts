@@ -88,17 +88,11 @@ const handover: Arbitraries<HandoverMessage> = {
   LOCK: fc.record({ txid }),
   COMMIT: fc.record({ txid }),
   STATS: fc.record({ txid, connections: nat, left: nat }),
+  PREDECESSOR: fc.record({ txid, pid: nat, generation: nat, counted: fc.dictionary(word, nat) }),
   BYE: fc.record({ txid, forced: nat }),
   ABORT: fc.record({ txid, code: word, text: word }),
 };
 
-const workerStatus = fc.record({
-  pid: maybe(nat),
-  index: nat,
-  state: fc.constantFrom('starting' as const, 'ready', 'draining', 'restarting', 'ended'),
-  restarts: nat,
-  connections: nat,
-});
 const control: Arbitraries<ControlMessage> = {
   WATCH: fc.record({ pid: nat }),
   STATUS: none,
@@ -107,32 +101,9 @@ const control: Arbitraries<ControlMessage> = {
   INSTANCE: fc.record({ pid: nat, generation: nat }),
   PATHS: fc.record({ paths: fc.array(word), last: flag }),
   GONE: fc.record({ text: word }),
-  SUMMARY: fc.record({
-    name: word,
-    pid: nat,
-    generation: nat,
-    version: word,
-    phase: word,
-    uptime: nat,
-    services: fc.array(fc.record({ name: word, workers: fc.array(workerStatus, { maxLength: 5 }) }), { maxLength: 5 }),
-    draining: fc.array(fc.record({ pid: nat, generation: nat, connections: nat, left: nat }), { maxLength: 5 }),
-    lastUpgrade: maybe(fc.record({ ok: flag, code: word, text: word, at: word })),
-    pidfile: word,
-    upgradeSocket: word,
-  }),
-  LISTENERS: fc.record({
-    listeners: fc.array(
-      fc.record({
-        key: word,
-        service: maybe(word),
-        backlog: nat,
-        inherited: flag,
-        declared: flag,
-        waiting: maybe(nat),
-      }),
-    ),
-    last: flag,
-  }),
+  REPORT: fc.record({ piece: word, last: flag }),
+  SUMMARY: none,
+  LISTENERS: none,
   PROGRESS: fc.record({ phase: word, ms: nat }),
   RESULT: fc.record(
     { ok: flag, code: word, text: word, pid: nat, generation: nat, gapMicros: nat },

@@ -7,19 +7,26 @@ import type { DrainCallback } from './worker-state.js';
 /** The end of a worker's connections, each by what its protocol allows. Nothing polls: it is over with the last event. */
 export class Drain {
   readonly #connections: Connections;
-  readonly #drained: (forced: ConnectionCounts) => void;
+  readonly #drained: (forced: ConnectionCounts, ended: number) => void;
   #programBusy = true;
   #over = false;
+  #ended = 0;
 
-  /** @param drained called once, when no connection is left and every callback of the program has settled */
-  constructor(connections: Connections, drained: (forced: ConnectionCounts) => void) {
+  /**
+   * @param drained called once, when no connection is left and every callback of the program has settled; `ended`: connections
+   * that ended by themselves
+   */
+  constructor(connections: Connections, drained: (forced: ConnectionCounts, ended: number) => void) {
     this.#connections = connections;
     this.#drained = drained;
   }
 
   /** @param timeout ms until {@link force} will be called */
   start(callbacks: readonly DrainCallback[], timeout: number): void {
-    this.#connections.observe(() => this.#check(), drainLateSession);
+    this.#connections.observe(() => {
+      if (!this.#over) this.#ended++;
+      this.#check();
+    }, drainLateSession);
     drainHttp1(this.#connections);
     drainHttp2(this.#connections);
     const info = { deadline: Date.now() + timeout };
@@ -41,13 +48,13 @@ export class Drain {
       top.destroy();
       raw.destroy();
     }
-    this.#drained(forced);
+    this.#drained(forced, this.#ended);
   }
 
   #check(): void {
     if (this.#over || this.#programBusy || this.#connections.size > 0) return;
     this.#over = true;
-    this.#drained({ http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 });
+    this.#drained({ http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 }, this.#ended);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Channel, type FdBag } from '../../channel.js';
 import { ORPHAN_DRAIN_MS } from '../../limits.js';
 import { native } from '../../native.js';
+import { LoopDelay } from '../../observe/loop-delay.js';
 import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, workerCodec } from '../messages.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
@@ -56,6 +57,7 @@ class WorkerLife {
   readonly #gate: Gate;
   readonly #connections: Connections;
   readonly #state: WorkerState;
+  readonly #loopDelay = new LoopDelay();
   #drain: Drain | null = null;
   #drained = false;
   #orphan = false;
@@ -84,7 +86,7 @@ class WorkerLife {
         this.#startDrain(0).force();
         break;
       case 'COUNT':
-        this.#link.send({ type: 'COUNTS', connections: this.#connections.counts() });
+        this.#count(message.delay === true);
         break;
       case 'OUTPUT':
         redirectOutput(fds);
@@ -101,14 +103,24 @@ class WorkerLife {
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
   }
 
+  #count(delay: boolean): void {
+    const measured = delay ? this.#loopDelay.read() : null;
+    const micros = (ms: number): number => Math.round(ms * 1000);
+    this.#link.send({
+      type: 'COUNTS',
+      connections: this.#connections.counts(),
+      delay: measured && { p50: micros(measured.p50), p99: micros(measured.p99), max: micros(measured.max) },
+    });
+  }
+
   #startDrain(timeout: number): Drain {
     if (this.#drain !== null) return this.#drain;
     // What ends the worker is the supervisor's SIGTERM, after DRAINED; not that nothing is left to do.
     this.#link.hold();
     this.#gate.giveUp();
-    const drain = new Drain(this.#connections, (forced) => {
+    const drain = new Drain(this.#connections, (forced, ended) => {
       this.#drained = true;
-      this.#link.send({ type: 'DRAINED', forced });
+      this.#link.send({ type: 'DRAINED', forced, ended });
       if (this.#orphan) terminate();
     });
     this.#drain = drain;

@@ -1,0 +1,52 @@
+import type { Phase } from '../handover/phases.js';
+import type { Instance } from '../instance.js';
+import { native } from '../native.js';
+import { VERSION } from '../version.js';
+import type { Chronicle } from './chronicle.js';
+import type { LoopDelay } from './loop-delay.js';
+import type { DrainStatus, ListenerStatus, Status } from './status.js';
+
+/** What only the supervisor knows of its instance. */
+export interface LifeStatus {
+  readonly generation: number;
+  readonly phase: Phase;
+  /** ms */
+  readonly phaseMs: number;
+  /** ms */
+  readonly uptime: number;
+  readonly draining: readonly DrainStatus[];
+}
+
+/** Asks all workers; one that does not answer delays it by COUNT_MS. */
+export async function collectStatus(
+  { settings, fleet, ledger, control }: Instance,
+  life: LifeStatus,
+  chronicle: Chronicle,
+  loopDelay: LoopDelay,
+): Promise<Status> {
+  const services = await fleet.status();
+  return {
+    name: settings.name,
+    pid: process.pid,
+    version: VERSION,
+    node: process.version,
+    startedAt: chronicle.startedAt.toISOString(),
+    ...life,
+    phases: chronicle.phases,
+    supervisor: { memory: process.memoryUsage.rss(), eventLoopDelay: loopDelay.read() },
+    services,
+    listeners: ledger.all().map(listenerStatus),
+    successor: control?.watcher ?? null,
+    lastUpgrade: chronicle.upgrades.at(-1) ?? null,
+    generations: chronicle.generations,
+    upgrades: chronicle.upgrades,
+    pidfile: settings.pidfile,
+    upgradeSocket: settings.upgradeSocket,
+  };
+}
+
+function listenerStatus(listener: ReturnType<Instance['ledger']['all']>[number]): ListenerStatus {
+  const { key, service, backlog, inherited, declared, fd, socket } = listener;
+  const isTcp = socket.family !== 'unix' && socket.type === 'stream';
+  return { key, service, backlog, inherited, declared, waiting: isTcp ? native.queueLength(fd).waiting : null };
+}
