@@ -3,7 +3,7 @@ import './frugal-heap.js';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { commands } from './commands/catalog.js';
-import { exampleText, yargsModule } from './commands/command.js';
+import { yargsModule } from './commands/command.js';
 import { EXIT } from './commands/exit-status.js';
 import { checkWords, explained, split } from './commands/words.js';
 import { MotyaError, SettingsError } from './errors.js';
@@ -37,10 +37,11 @@ const parser = yargs()
   .version(VERSION)
   .help()
   .epilogue(
-    exampleText([
-      ['motya start server.js', 'run a program; motya <command> --help says more'],
-      ['motya upgrade', 'replace it by what server.js is now; exit status 0: it serves'],
-    ]),
+    [
+      'Examples:',
+      '  motya start server.js   run a program; motya start --help says how else',
+      '  motya upgrade           replace it by its next version; exit status 0: it serves',
+    ].join('\n'),
   )
   .fail((message, error) => {
     // yargs' own errors come with a message here, or as a YError: neither deserves a stack.

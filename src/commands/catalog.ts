@@ -1,5 +1,7 @@
 import check from './check.js';
 import type { Command } from './command.js';
+import completion from './completion.js';
+import init from './init.js';
 import schema from './schema.js';
 import start from './start.js';
 import status from './status.js';
@@ -7,4 +9,4 @@ import stop from './stop.js';
 import upgrade from './upgrade.js';
 
 /** All commands, in the order of `motya --help`. */
-export const commands: readonly Command[] = [start, upgrade, status, stop, check, schema];
+export const commands: readonly Command[] = [start, upgrade, status, stop, check, init, schema, completion];

@@ -51,12 +51,8 @@ export function yargsModule(command: Command, parents: readonly string[] = []): 
     builder: (yargs: Argv) => {
       yargs.usage([`$0 ${words} [flags]${rest}`, summary, ...details].join('\n\n'));
       for (const inner of subcommands) yargs.command(yargsModule(inner, [...parents, command.name]));
-      for (const [name, { description, type, choices }] of Object.entries(positionals)) {
-        yargs.positional(name, {
-          describe: description,
-          type: type === 'boolean' ? 'boolean' : 'string',
-          ...(choices === undefined ? {} : { choices }),
-        });
+      for (const [name, { description }] of Object.entries(positionals)) {
+        yargs.positional(name, { describe: description, type: 'string' });
       }
       for (const [name, flag] of Object.entries(flags)) yargs.option(name, { ...flag, description: described(flag) });
       return yargs.epilogue(exampleText(examples));

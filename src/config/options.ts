@@ -109,6 +109,8 @@ export interface Flag extends Options {
   readonly variable?: string;
   /** Place in the settings; their schema knows which values are allowed. */
   readonly setting?: string;
+  /** What may be said, where the settings' schema does not know it. */
+  readonly values?: readonly string[];
   /** It names a file or a folder. */
   readonly isPath?: boolean;
 }

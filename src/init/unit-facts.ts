@@ -1,0 +1,147 @@
+import { realpathSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { type Flags, loadSettings } from '../config/load.js';
+import { settingOptions } from '../config/options.js';
+import { absolutePath } from '../config/resolve.js';
+import type { Settings } from '../config/settings.js';
+import { typedInvocation } from '../daemon/invocation.js';
+import { defaultName } from '../daemon/paths.js';
+import { SettingsError } from '../errors.js';
+import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUMMON_MS } from '../limits.js';
+import { guessProgram, nameOf } from './guess.js';
+import { accountOf, keptOutAt } from './readable.js';
+import type { UnitFacts } from './unit.js';
+
+/** ms for what the figures below do not have: a loaded machine. */
+const MARGIN_MS = 5_000;
+
+/**
+ * @param flags of `motya start`, with the script and its arguments
+ * @param user who is to run it; undefined: a user that systemd makes up, or the app's owner where that could not read the app
+ * @throws {SettingsError} the settings are wrong, or nobody but root could run the app.
+ */
+export function unitFacts(given: Flags, user: string | undefined): UnitFacts {
+  const { cwd } = typedInvocation();
+  const found = hasSettingsFile(given, cwd) ? given : withProgram(given, cwd);
+  const first = loadSettings({ flags: found, env: {}, cwd });
+  const flags = isNamed(first) ? found : { ...found, name: nameOf(cwd) };
+  const name = isNamed(first) ? first.name : nameOf(cwd);
+  // As the service will have it; nothing else of this shell's environment will be there.
+  const settings = loadSettings({ flags, env: { RUNTIME_DIRECTORY: `/run/${name}` }, cwd });
+  const folder = settings.source === null ? cwd : dirname(settings.source);
+  const { node, motya } = installed(cwd);
+  const run = [folder, node, motya, ...settings.services.map(({ script }) => script)];
+  const places = run.flatMap((path) => [path, realpathSync(path)]);
+  const isInHome = places.some((path) => /^\/(home|root|run\/user)\//.test(`${path}/`));
+  const isInTmp = places.some((path) => /^\/(tmp|var\/tmp)\//.test(`${path}/`));
+  const listeners = settings.services.flatMap((service) => service.listeners);
+  const drains = settings.services.map(({ drainTimeout, killGrace }) => drainTimeout + killGrace);
+
+  return {
+    name,
+    folder,
+    node,
+    motya,
+    startArguments: startArguments(flags, settings, cwd),
+    targetArguments: settings.upgradeSocket.startsWith(`/run/${name}/`)
+      ? ['--name', name]
+      : ['--upgrade-socket', settings.upgradeSocket],
+    user: user === undefined ? userFor(run, isInHome || isInTmp) : checkedUser(user, run),
+    isInHome,
+    isInTmp,
+    hasLowPort: listeners.some((listener) => 'port' in listener && listener.port > 0 && listener.port < 1024),
+    listeners: listeners.length,
+    writable: writtenFolders(settings).filter((path) => path !== `/run/${name}`),
+    stopSeconds: seconds(Math.max(...drains) + FORCE_MS + MARGIN_MS),
+    startSeconds: seconds(
+      SUMMON_MS + settings.readyTimeout + READY_MARGIN_MS + COMMIT_MS + ACCEPT_MS + LIVE_MS + MARGIN_MS,
+    ),
+  };
+}
+
+const seconds = (ms: number): number => Math.ceil(ms / 1000);
+
+function hasSettingsFile({ script, config }: Flags, cwd: string): boolean {
+  return script === undefined && (config !== undefined || loadSettings({ flags: {}, env: {}, cwd }).source !== null);
+}
+
+/** With the program of this folder, when none is named. @throws {SettingsError} */
+function withProgram(flags: Flags, cwd: string): Flags {
+  if (flags.script !== undefined) return flags;
+  const { script, args, nodeArgs } = guessProgram(cwd);
+  if (nodeArgs.length === 0) return { ...flags, script, args: [...args, ...(flags.args ?? [])] };
+  throw new SettingsError(
+    `package.json gives node options (${nodeArgs.join(' ')}): motya init writes them into a motya.yaml`,
+  );
+}
+
+/** Whether somebody has said the name, or it is only made from a path. */
+function isNamed({ name, source, services }: Settings): boolean {
+  return name !== defaultName(source ?? services[0]?.script ?? '');
+}
+
+/** As they were typed, so that a symlink (`current`, /usr/bin/node) goes on leading to what is installed there. */
+function installed(cwd: string): { node: string; motya: string } {
+  const { file, args } = typedInvocation();
+  const motya = resolve(cwd, args[process.execArgv.length] ?? '');
+  if (motya.includes('/_npx/')) {
+    throw new SettingsError(
+      `motya runs from npx's cache (${motya}), which npm may empty: npm install motya, then again`,
+    );
+  }
+  return { node: file, motya };
+}
+
+function startArguments(flags: Flags, settings: Settings, cwd: string): string[] {
+  const what =
+    settings.source === null
+      ? [...(flags.script === undefined ? [] : [absolutePath(cwd, flags.script)])]
+      : ['--config', settings.source];
+  const given = settingOptions.flatMap(({ flag, type }) => {
+    const value = flags[flag];
+    if (value === undefined) return [];
+    if (typeof value === 'boolean') return [value ? `--${flag}` : `--no-${flag}`];
+    return [`--${flag}`, type === 'path' ? absolutePath(cwd, String(value)) : String(value)];
+  });
+  // What follows -- is for a script; a settings file has its own.
+  const args = settings.source === null ? (flags.args ?? []) : [];
+  return [...what, ...given, ...(args.length === 0 ? [] : ['--', ...args])];
+}
+
+/** Null where a user that systemd makes up can read all of it. */
+function userFor(run: readonly string[], hidden: boolean): string | null {
+  if (!hidden && run.every((path) => keptOutAt(path, null) === null)) return null;
+  const { uid } = statSync(run[0] ?? '/');
+  const owner = accountOf(uid);
+  const reader = { uid, gids: owner?.gids ?? [] };
+  const closed = run.map((path) => keptOutAt(path, reader)).find((path) => path !== null);
+  const how = 'move the app (to /srv, say), or name who may run it with --user';
+  if (closed !== undefined) throw new SettingsError(`${closed} is closed to user ${owner?.name ?? uid}; ${how}`);
+  if (uid === 0) {
+    const what = hidden ? 'lies in a home or temporary folder' : 'is closed to other users';
+    throw new SettingsError(`${run[0]} belongs to root and ${what}, and a program should not run as root; ${how}`);
+  }
+  return owner?.name ?? String(uid);
+}
+
+function checkedUser(user: string, run: readonly string[]): string {
+  if (!/^([A-Za-z_][\w.-]{0,30}\$?|\d{1,10})$/.test(user))
+    throw new SettingsError(`--user: ${user} is no name of a user`);
+  const account = accountOf(user);
+  // Another machine's, perhaps.
+  if (account === null) return user;
+  const closed = run.map((path) => keptOutAt(path, account)).find((path) => path !== null);
+  if (closed !== undefined) throw new SettingsError(`--user: ${user} may not read ${closed}`);
+  return user;
+}
+
+/** Folders of files that Motya itself makes. */
+function writtenFolders(settings: Settings): string[] {
+  const sockets = settings.services.flatMap(({ listeners }) =>
+    listeners.flatMap((listener) =>
+      listener.family === 'unix' && !listener.path.startsWith('\0') ? [listener.path] : [],
+    ),
+  );
+  const files = [settings.pidfile, settings.upgradeSocket, settings.log.file, ...sockets];
+  return [...new Set(files.flatMap((file) => (file === null ? [] : [dirname(file)])))];
+}
