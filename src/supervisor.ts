@@ -334,8 +334,20 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     await this.#pause();
     this.#instance.closeListeners();
     const forced = await this.#drain(({ connections }) => this.#instance.manager.stillStopping(connections));
+    await this.#outlastPredecessors();
     this.#instance.close();
     await this.#finish({ reason: 'stopped', forced });
+  }
+
+  /** With its main process gone, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
+  async #outlastPredecessors(): Promise<void> {
+    const { manager } = this.#instance;
+    if (!manager.exists) return;
+    const sum = (): number => this.#predecessors.all().reduce((total, { connections }) => total + connections, 0);
+    const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
+    const left = Math.max(0, this.#drainDeadline - performance.now());
+    await within(left, Promise.race([this.#predecessors.gone(), this.#cut.promise]));
+    clearInterval(timer);
   }
 
   /** @returns how many connections were closed by force. */

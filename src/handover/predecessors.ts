@@ -26,6 +26,7 @@ interface Followed {
  */
 export class Predecessors {
   readonly #followed = new Map<number, Followed>();
+  readonly #waiting: (() => void)[] = [];
   readonly #chronicle: Chronicle;
   readonly #warn: (text: string) => void;
 
@@ -48,6 +49,11 @@ export class Predecessors {
    */
   follow({ dialogue, incumbent, generation }: Offer): Promise<HandoverError | null> {
     return this.#follow(dialogue, { pid: incumbent, generation }, new Totals());
+  }
+
+  /** Resolves when none of them drains any more. */
+  async gone(): Promise<void> {
+    while (this.#followed.size > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** At COMMIT: the counters that go with it have in them what has been heard until now. */
@@ -103,6 +109,7 @@ export class Predecessors {
       return null;
     } finally {
       this.#followed.delete(pid);
+      for (const wake of this.#waiting.splice(0)) wake();
       dialogue.close();
     }
   }

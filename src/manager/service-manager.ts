@@ -37,6 +37,10 @@ export class ServiceManager {
     this.#watchdogUsec = usec(env.WATCHDOG_USEC);
   }
 
+  get exists(): boolean {
+    return this.#socket.exists;
+  }
+
   /** µs between two pings at most, to be handed over: systemd tells it to the unit's first process only. */
   get watchdogUsec(): number | null {
     return this.#watchdogUsec;
