@@ -59,7 +59,8 @@ export function isRefused(port: number, host = '127.0.0.1'): Promise<boolean> {
       resolve(false);
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED') resolve(true);
+      // A connection that was in the queue when its listener was closed is reset.
+      if (error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') resolve(true);
       else reject(error);
     });
   });
