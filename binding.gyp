@@ -5,6 +5,7 @@
       "sources": [
         "native/addon.cc",
         "native/channel.cc",
+        "native/children.cc",
         "native/fd.cc",
         "native/listener.cc",
         "native/lock.cc",

@@ -29,6 +29,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("setCloexec", SetCloexec);
   add("redirect", Redirect);
   add("launch", Launch);
+  add("becomeSubreaper", BecomeSubreaper);
+  add("reap", Reap);
+  add("signalChild", SignalChild);
+  add("openPidfd", OpenPidfd);
+  add("signalPidfd", SignalPidfd);
   add("lockFile", LockFile);
   add("findUser", FindUser);
   add("findGroup", FindGroup);

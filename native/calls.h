@@ -40,6 +40,13 @@ Napi::Value FindUser(const Napi::CallbackInfo& info);
 Napi::Value FindGroup(const Napi::CallbackInfo& info);
 Napi::Value GroupsOf(const Napi::CallbackInfo& info);
 
+// children.cc
+Napi::Value BecomeSubreaper(const Napi::CallbackInfo& info);
+Napi::Value Reap(const Napi::CallbackInfo& info);
+Napi::Value SignalChild(const Napi::CallbackInfo& info);
+Napi::Value OpenPidfd(const Napi::CallbackInfo& info);
+Napi::Value SignalPidfd(const Napi::CallbackInfo& info);
+
 // lock.cc
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 

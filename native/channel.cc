@@ -27,13 +27,26 @@ Napi::Value FdPair(Napi::Env env, const int fds[2]) {
   return pair;
 }
 
-/** Fds that came with a message; closed unless somebody takes them. */
-class ReceivedFds {
+Napi::Value Credentials(Napi::Env env, const ucred& of) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, of.pid));
+  result.Set("uid", Napi::Number::New(env, of.uid));
+  result.Set("gid", Napi::Number::New(env, of.gid));
+  return result;
+}
+
+/** What came beside a message. The fds are closed unless somebody takes them. */
+class Received {
  public:
-  explicit ReceivedFds(const msghdr& message) {
+  explicit Received(const msghdr& message) {
     for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
          head = CMSG_NXTHDR(const_cast<msghdr*>(&message), head)) {
-      if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+      if (head->cmsg_level != SOL_SOCKET) continue;
+      if (head->cmsg_type == SCM_CREDENTIALS) {
+        memcpy(&sender_, CMSG_DATA(head), sizeof sender_);
+        has_sender_ = true;
+      }
+      if (head->cmsg_type != SCM_RIGHTS) continue;
       const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
       for (size_t i = 0; i < count; i++) {
         int fd;
@@ -43,14 +56,19 @@ class ReceivedFds {
     }
   }
 
-  Napi::Array Take(Napi::Env env) {
+  Napi::Array TakeFds(Napi::Env env) {
     Napi::Array array = Napi::Array::New(env, fds_.size());
     for (uint32_t i = 0; i < fds_.size(); i++) array.Set(i, Napi::Number::New(env, fds_[i].release()));
     return array;
   }
 
+  /** Undefined unless the socket has SO_PASSCRED. */
+  Napi::Value Sender(Napi::Env env) const { return has_sender_ ? Credentials(env, sender_) : env.Undefined(); }
+
  private:
   std::vector<UniqueFd> fds_;
+  ucred sender_ = {};
+  bool has_sender_ = false;
 };
 
 int64_t NowMs() {
@@ -128,7 +146,7 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
 
   const std::unique_ptr<char[]> data(new (std::nothrow) char[max_bytes]);
   if (data == nullptr) return ThrowSystemError(env, ENOMEM, "recvmsg");
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
   iovec part = {data.get(), static_cast<size_t>(max_bytes)};
   msghdr message = {};
   const auto next = [&] {
@@ -147,14 +165,16 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
     if (errno == EAGAIN) return env.Null();
     return ThrowErrno(env, "recvmsg");
   }
-  ReceivedFds fds(message);
+  Received received(message);
   if ((message.msg_flags & MSG_TRUNC) != 0) return ThrowSystemError(env, EMSGSIZE, "recvmsg");
   // The kernel drops silently what does not fit below RLIMIT_NOFILE.
   if ((message.msg_flags & MSG_CTRUNC) != 0) return ThrowSystemError(env, ENOBUFS, "recvmsg");
 
   Napi::Object result = Napi::Object::New(env);
   result.Set("data", Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length)));
-  result.Set("fds", fds.Take(env));
+  result.Set("fds", received.TakeFds(env));
+  const Napi::Value sender = received.Sender(env);
+  if (!sender.IsUndefined()) result.Set("sender", sender);
   return result;
 }
 
@@ -184,11 +204,7 @@ Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return ThrowErrno(env, "getsockopt");
   // What the kernel says of a socket that has no peer; nobody may take it for a user.
   if (peer.uid == static_cast<uid_t>(-1)) return ThrowSystemError(env, ENOTCONN, "getsockopt");
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("pid", Napi::Number::New(env, peer.pid));
-  result.Set("uid", Napi::Number::New(env, peer.uid));
-  result.Set("gid", Napi::Number::New(env, peer.gid));
-  return result;
+  return Credentials(env, peer);
 }
 
 }  // namespace motya

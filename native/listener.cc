@@ -33,6 +33,7 @@ struct Spec {
   std::string path;
   /** -1: the umask decides. */
   int mode = -1;
+  bool pass_credentials = false;
   /** What libuv and Node take when nobody says. */
   int backlog = 511;
 
@@ -50,8 +51,12 @@ bool ReadSpec(Napi::Value value, Spec* spec) {
   if (!ReadString(object.Get("type"), "type", &spec->type)) return false;
   if (given("backlog") && !ReadInteger(object.Get("backlog"), "backlog", 0, INT32_MAX, &spec->backlog)) return false;
   if (spec->family == "unix") {
-    if (spec->type != "stream" && spec->type != "seqpacket") {
-      ThrowTypeError(value.Env(), "type of a unix listener must be stream or seqpacket");
+    if (spec->type != "stream" && spec->type != "seqpacket" && spec->type != "dgram") {
+      ThrowTypeError(value.Env(), "type of a unix listener must be stream, seqpacket or dgram");
+      return false;
+    }
+    if (given("passCredentials") &&
+        !ReadBoolean(object.Get("passCredentials"), "passCredentials", &spec->pass_credentials)) {
       return false;
     }
     if (given("mode") && !ReadInteger(object.Get("mode"), "mode", 0, 0777, &spec->mode)) return false;
@@ -137,9 +142,12 @@ Failure OpenUnix(const Spec& spec, UniqueFd* fd) {
   // unix_bind gives the path the mode of the socket's own inode less the umask, so nobody can connect before the mode
   // holds; changing the umask instead would reach files that other threads make at that moment.
   if (named && spec.mode >= 0 && fchmod(fd->get(), static_cast<mode_t>(spec.mode)) < 0) return Failed("fchmod");
+  // Before anybody can send: what was sent without it has no sender.
+  if (spec.pass_credentials && !SetFlag(fd->get(), SOL_SOCKET, SO_PASSCRED, 1)) return Failed("setsockopt");
   if (bind(fd->get(), address.get(), address.length) < 0) return Failed("bind");
   Failure failure = named && spec.mode >= 0 ? WidenMode(spec.path, spec.mode) : Failure{};
-  if (failure.error == 0 && listen(fd->get(), spec.backlog) < 0) failure = Failed("listen");
+  const bool listens = spec.type != "dgram";
+  if (failure.error == 0 && listens && listen(fd->get(), spec.backlog) < 0) failure = Failed("listen");
   if (failure.error != 0 && named) unlink(spec.path.c_str());
   return failure;
 }

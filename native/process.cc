@@ -22,7 +22,12 @@ struct Spec {
   /** -1: unchanged. */
   int umask = -1;
   std::vector<int> fds;
+  /** Name of a variable that is to hold the program's own pid, or empty. */
+  std::string pid_variable;
 };
+
+/** Digits of the largest pid (2^22, proc(5)), and some. */
+constexpr size_t kPidDigits = 10;
 
 bool ReadSpec(Napi::Value value, Spec* spec) {
   if (!value.IsObject()) {
@@ -31,10 +36,12 @@ bool ReadSpec(Napi::Value value, Spec* spec) {
   }
   const auto object = value.As<Napi::Object>();
   const Napi::Value umask = object.Get("umask");
+  const Napi::Value pid_variable = object.Get("pidVariable");
   return ReadCString(object.Get("file"), "file", &spec->file) &&
          ReadCStrings(object.Get("args"), "args", &spec->args) && ReadCStrings(object.Get("env"), "env", &spec->env) &&
          ReadCString(object.Get("cwd"), "cwd", &spec->cwd) && ReadFds(object.Get("fds"), &spec->fds) &&
-         (umask.IsUndefined() || ReadInteger(umask, "umask", 0, 0777, &spec->umask));
+         (umask.IsUndefined() || ReadInteger(umask, "umask", 0, 0777, &spec->umask)) &&
+         (pid_variable.IsUndefined() || ReadCString(pid_variable, "pidVariable", &spec->pid_variable));
 }
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
@@ -55,6 +62,8 @@ struct Plan {
   /** Room for a copy of each fd. */
   int* copies;
   int count;
+  /** Where the program's pid goes in the environment: room for kPidDigits and a NUL; or null. */
+  char* pid_slot;
   /** Write end of the pipe to the parent. */
   int report;
 };
@@ -105,8 +114,20 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+/** snprintf is not async-signal-safe. */
+void WritePid(char* slot) {
+  char digits[kPidDigits];
+  size_t count = 0;
+  for (pid_t rest = getpid(); rest > 0 && count < sizeof digits; rest /= 10) {
+    digits[count++] = static_cast<char>('0' + rest % 10);
+  }
+  for (size_t i = 0; i < count; i++) slot[i] = digits[count - 1 - i];
+  slot[count] = '\0';
+}
+
 [[noreturn]] void RunProgram(const Plan& plan) {
   ResetSignals();
+  if (plan.pid_slot != nullptr) WritePid(plan.pid_slot);
   if (plan.umask >= 0) umask(static_cast<mode_t>(plan.umask));
   // Above every target first: dup2 onto a target may otherwise close an fd that is still to be copied.
   const int report = fcntl(plan.report, F_DUPFD_CLOEXEC, plan.count);
@@ -152,7 +173,7 @@ pid_t ForkWithoutSignals(const Plan& plan) {
   return pid;
 }
 
-void Reap(pid_t pid) {
+void WaitFor(pid_t pid) {
   Retry([&] { return waitpid(pid, nullptr, 0); });
 }
 
@@ -164,7 +185,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   if (!ReadSpec(info[0], &spec)) return env.Undefined();
   std::vector<char*> argv = Pointers(spec.args);
   argv.insert(argv.begin(), spec.file.data());
+  const bool wants_pid = !spec.pid_variable.empty();
+  if (wants_pid) spec.env.push_back(spec.pid_variable + "=" + std::string(kPidDigits, '0'));
   std::vector<char*> envp = Pointers(spec.env);
+  char* const pid_slot = wants_pid ? spec.env.back().data() + spec.pid_variable.size() + 1 : nullptr;
   std::vector<int> copies(spec.fds.size());
 
   int ends[2];
@@ -172,7 +196,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   const UniqueFd reports(ends[0]);
   UniqueFd report(ends[1]);
   const Plan plan = {spec.file.c_str(), argv.data(),       envp.data(),     spec.cwd.c_str(), spec.umask,
-                     spec.fds.data(),   copies.data(), static_cast<int>(spec.fds.size()), report.get()};
+                     spec.fds.data(),   copies.data(), static_cast<int>(spec.fds.size()), pid_slot, report.get()};
   const pid_t intermediate = ForkWithoutSignals(plan);
   if (intermediate < 0) return ThrowErrno(env, "fork");
   report.reset(-1);
@@ -188,10 +212,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
       failure = next;
     }
   }
-  Reap(intermediate);
+  WaitFor(intermediate);
   if (failure.step == kPid && pid > 0) return Napi::Number::New(env, pid);
   // It is our child only if we are PID 1 or a subreaper; then nobody else would reap it.
-  if (pid > 0) Reap(pid);
+  if (pid > 0) WaitFor(pid);
   if (failure.step == kPid) return ThrowSystemError(env, ECHILD, "fork");
   return ThrowSystemError(env, failure.value, StepName(failure.step));
 }

@@ -42,10 +42,10 @@ export const GREETED_PEERS = 8;
 /** ms that a drain goes on after SIGTERM reached an instance that drains already. */
 export const STOP_WHILE_DRAINING_MS = 5_000;
 
-/** ms before a crashed worker is started again; doubles with each crash up to the second figure. */
+/** ms before a crashed worker (or instance, by its keeper) is started again; doubles with each crash up to the second figure. */
 export const RESTART_MS = 100;
 export const RESTART_MAX_MS = 30_000;
-/** ms of life after which a worker's earlier crashes are forgotten. */
+/** ms of life after which earlier crashes are forgotten. */
 export const RESTART_FORGET_MS = 10_000;
 /** ms that a worker has to close what FORCE tells it to close. */
 export const FORCE_MS = 1_000;
@@ -100,3 +100,9 @@ export const MOST_SERIES = 500;
 export const LEGACY_BYTES = 48 * 1024;
 /** UTF-16 units of one piece of a report: what a text of a message may have (codec.ts). */
 export const REPORT_PIECE = 4_096;
+/** Bytes of a message to a keeper; systemd takes as many (NOTIFY_BUFFER_MAX, its PIPE_BUF). */
+export const NOTIFY_BYTES = 4096;
+/** Sockets that a keeper stores: four times the listeners of the largest instance that is tested; a leak must not take all fds. */
+export const STORED_FDS = 4096;
+/** ms that orphans have between SIGTERM and SIGKILL when a keeper ends: what a worker has by default (killGrace). */
+export const ORPHANS_MS = 5_000;

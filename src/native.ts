@@ -38,11 +38,14 @@ export type ListenerSpec =
     }
   | {
       readonly family: 'unix';
-      readonly type: 'stream' | 'seqpacket';
+      readonly type: 'stream' | 'seqpacket' | 'dgram';
       /** Path, or an abstract name with a leading NUL; at most 107 bytes (unix(7)). */
       readonly path: string;
       /** Mode of the path from its first instant, for example 0o600; without it 0o777 less the umask. */
       readonly mode?: number;
+      /** SO_PASSCRED: the kernel says with every message who has sent it ({@link NativeMessage.sender}). */
+      readonly passCredentials?: boolean;
+      /** Not for `dgram`. */
       readonly backlog?: number;
     };
 
@@ -53,11 +56,22 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** One message of a SEQPACKET channel. Whoever receives it owns its fds (all of them CLOEXEC). */
+/** One message of a SEQPACKET channel, or one datagram. Whoever receives it owns its fds (all of them CLOEXEC). */
 export interface NativeMessage {
   /** Empty together with no fds: the peer has closed (recvmsg returned 0). */
   readonly data: Buffer;
   readonly fds: number[];
+  /** As the kernel says; a pid of 0 is not in our pid namespace. Only with SO_PASSCRED. */
+  readonly sender?: PeerCredentials;
+}
+
+/** A child that {@link Native.reap} has found ended. */
+export interface EndedChild {
+  readonly pid: number;
+  /** Exit status, or null when a signal has ended it. */
+  readonly status: number | null;
+  /** Number of the signal, or null. */
+  readonly signal: number | null;
 }
 
 /** Calls back on the environment's own loop (uv_poll) when the fd is readable or writable. */
@@ -83,6 +97,8 @@ export interface LaunchSpec {
   readonly umask?: number;
   /** fds[i] becomes the program's fd i; every other fd of ours is closed by the exec. */
   readonly fds: readonly number[];
+  /** Name of a variable that is added with the program's own pid, which is known only after the fork; for `LISTEN_PID`. */
+  readonly pidVariable?: string;
 }
 
 /** What the user database knows of a user. */
@@ -145,6 +161,20 @@ export interface Native {
    * @returns its pid, once exec has succeeded; a failed chdir or exec is thrown.
    */
   launch(spec: LaunchSpec): number;
+
+  /** Orphans among our descendants become our children (PR_SET_CHILD_SUBREAPER, prctl(2)); PID 1 needs it not. */
+  becomeSubreaper(): void;
+  /** Takes all children that have ended, whoever started them (waitpid(2) with -1). `left`: others still run. */
+  reap(): { ended: EndedChild[]; left: boolean };
+  /**
+   * kill(2) for a child of ours only, whose pid can be nobody else's until it is reaped.
+   * @returns false when no child of ours has this pid
+   */
+  signalChild(pid: number, signal: number): boolean;
+  /** An fd that becomes readable when the process, anybody's, ends (pidfd_open(2)). */
+  openPidfd(pid: number): number;
+  /** As kill(2), for the very process that the pidfd was opened for (pidfd_send_signal(2)). */
+  signalPidfd(fd: number, signal: number): void;
 
   /**
    * Opens (creates, mode 0600) a lock file and takes flock(2) LOCK_EX on it. The lock belongs to the open file: it can be passed

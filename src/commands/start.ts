@@ -38,7 +38,7 @@ const command: Command<StartArguments> = {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
       // Before a log file or a daemon is made.
       checkPrivileges(settings);
-      process.exitCode = await (settings.daemonize && !launched ? daemonize(settings) : run(settings));
+      process.exitCode = await begin(settings, { launched, supervise: flags.supervise === true });
     } catch (error) {
       // Whoever launched this instance does not see what it prints.
       const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
@@ -50,6 +50,41 @@ const command: Command<StartArguments> = {
   },
 };
 export default command;
+
+/** The launcher of a daemon, a keeper or an instance: what this process is to be. */
+async function begin(settings: Settings, { launched, supervise }: { launched: boolean; supervise: boolean }) {
+  const { isKept, wantsKeeper } = await import('../keeper/whether.js');
+  const { SettingsError, StartError } = await import('../errors.js');
+  if (supervise && settings.upgrade && !isKept(process.env)) {
+    const text = 'the keeper that runs starts its successors itself: send it SIGQUIT, or use motya upgrade';
+    throw new SettingsError(`--supervise: cannot be used with --upgrade: ${text}`);
+  }
+  if (settings.daemonize && process.pid === 1) {
+    const text = 'the container would end with its first process; leave --daemonize out';
+    throw new StartError('MOTYA_PID_1', `pid 1 cannot go into the background: ${text}`);
+  }
+  if (settings.daemonize && !launched) return daemonize(settings);
+  return wantsKeeper(settings, process.env) ? keep(settings) : run(settings);
+}
+
+/** The keeper of instances, until the last one has ended. */
+async function keep(settings: Settings): Promise<number> {
+  const { Keeper } = await import('../keeper/keeper.js');
+  const { handleKeeperSignals } = await import('../keeper/signals.js');
+  const { native } = await import('../native.js');
+  const { createLogger } = await import('../observe/log.js');
+  const log = createLogger(settings.log);
+  const keeper = new Keeper(settings, log);
+  handleKeeperSignals(keeper, {
+    reopenLogs: () => {
+      log.reopen();
+      // What is started later writes there too.
+      if (settings.daemonize && settings.log.file !== null) for (const fd of [1, 2]) native.redirect(log.fd, fd);
+    },
+  });
+  keeper.start();
+  return keeper.ended;
+}
 
 /** The instance itself, until it has ended. */
 async function run(settings: Settings): Promise<number> {

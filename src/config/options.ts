@@ -32,6 +32,12 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ['user', 'text', 'User (name or uid) that root becomes, once it has bound the listeners that the settings name'],
   ['group', 'text', "Group (name or gid) that root becomes with user (default: the user's own)"],
   ['daemonize', 'boolean', 'Run in the background; the command returns once the daemon serves'],
+  [
+    'supervise',
+    'boolean',
+    'Stay as the parent of the instances (auto: as PID 1, and in a systemd unit without notifications)',
+    'auto',
+  ],
   ['drainTimeout', 'text', 'Time that open connections get to finish before they are closed by force', '30s'],
   ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet', '5s'],
   ['readyTimeout', 'text', 'Time in which all services must become ready', '60s'],
@@ -85,6 +91,7 @@ const ownVariables = new Set([
   'MOTYA_SERVICE',
   'MOTYA_WORKER_INDEX',
   'MOTYA_GENERATION',
+  'MOTYA_KEEPER',
 ]);
 
 /** `MOTYA_…` variables that mean nothing, sorted. */

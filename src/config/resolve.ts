@@ -76,6 +76,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     runtimeFolder: valid.pidfile && valid.upgradeSocket ? null : folder,
     user,
     daemonize: valid.daemonize,
+    supervise: valid.supervise,
     upgrade: context.upgrade ?? false,
     drainTimeout: valid.drainTimeout,
     upgradeWait: valid.upgradeWait,

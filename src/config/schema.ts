@@ -148,6 +148,10 @@ export const settingsObject = z.strictObject(
     user: account().optional().describe(descriptionOf('user')),
     group: account().optional().describe(descriptionOf('group')),
     daemonize: flag().default(false).describe(descriptionOf('daemonize')),
+    supervise: z
+      .union([z.boolean(), z.literal('auto')], { error: 'must be true, false or auto' })
+      .default('auto')
+      .describe(descriptionOf('supervise')),
     drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
     upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),

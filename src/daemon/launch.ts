@@ -1,6 +1,7 @@
 import { openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { HandoverError, StartError } from '../errors.js';
+import type { Activated } from '../manager/activation.js';
 import { native } from '../native.js';
 import type { Invocation } from './invocation.js';
 
@@ -11,8 +12,6 @@ import type { Invocation } from './invocation.js';
 
 /** Environment variable that names the pipe's fd in the launched instance. */
 const REPORT_ENV = 'MOTYA_READY_FD';
-/** The pipe's fd in the launched instance: right after stdin, stdout, stderr. */
-const REPORT_FD = 3;
 
 export type Outcome =
   | { readonly ok: true; readonly pid: number; readonly generation: number }
@@ -24,21 +23,32 @@ export interface Launched {
   readonly outcome: Promise<Outcome>;
 }
 
-/** `output`: the fd that becomes stdout and stderr, or 'inherit'. @throws {StartError} when it cannot even be executed. */
+/**
+ * `output`: the fd that becomes stdout and stderr, or 'inherit'. `passed`: sockets for it, as a service manager passes them
+ * (sd_listen_fds(3)). @throws {StartError} when it cannot even be executed.
+ */
 export function launch(
   invocation: Invocation,
-  options: { env: NodeJS.ProcessEnv; output: number | 'inherit'; umask?: number },
+  options: {
+    env: NodeJS.ProcessEnv;
+    output: number | 'inherit';
+    umask?: number;
+    passed?: readonly Activated[];
+  },
 ): Launched {
+  const passed = options.passed ?? [];
   const [reader, writer] = native.pipe();
   const stdin = openSync('/dev/null', 'r');
   try {
-    const env = { ...options.env, [REPORT_ENV]: String(REPORT_FD) };
     const [out, err] = options.output === 'inherit' ? [1, 2] : [options.output, options.output];
+    const fds = [stdin, out, err, ...passed.map(({ fd }) => fd)];
+    const env = { ...options.env, ...passedEnvironment(passed), [REPORT_ENV]: String(fds.length) };
     const pid = native.launch({
       ...invocation,
       args: [...invocation.args],
       env: Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`),
-      fds: [stdin, out, err, writer],
+      fds: [...fds, writer],
+      ...(passed.length === 0 ? {} : { pidVariable: 'LISTEN_PID' }),
       ...(options.umask === undefined ? {} : { umask: options.umask }),
     });
     return { pid, outcome: readOutcome(reader, pid) };
@@ -52,6 +62,11 @@ export function launch(
     native.close(writer);
   }
 }
+
+const passedEnvironment = (passed: readonly Activated[]): NodeJS.ProcessEnv =>
+  passed.length === 0
+    ? {}
+    : { LISTEN_FDS: String(passed.length), LISTEN_FDNAMES: passed.map(({ name }) => name).join(':') };
 
 function readOutcome(fd: number, pid: number): Promise<Outcome> {
   return new Promise((resolve) => {

@@ -54,4 +54,5 @@ export const MANAGER_VARIABLES = [
   'LISTEN_FDNAMES',
   'FDSTORE',
   'MAINPID',
+  'MOTYA_KEEPER',
 ] as const;

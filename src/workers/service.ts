@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
+import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS, RESTART_FORGET_MS, RESTART_MAX_MS, RESTART_MS } from '../limits.js';
+import { COUNT_MS, FORCE_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
@@ -28,7 +29,7 @@ export interface ServiceContext {
 interface Slot {
   worker: Worker;
   restarts: number;
-  backoffMs: number;
+  readonly backoff: Backoff;
   timer: NodeJS.Timeout | null;
   draining: boolean;
 }
@@ -67,7 +68,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#slots.push({
         worker: this.#spawn(index),
         restarts: 0,
-        backoffMs: RESTART_MS,
+        backoff: new Backoff(),
         timer: null,
         draining: false,
       });
@@ -197,15 +198,14 @@ export class Service extends EventEmitter<ServiceEvents> {
       return;
     }
     const slot = this.#slots[worker.index] as Slot;
-    if (performance.now() - worker.startedAt > RESTART_FORGET_MS) slot.backoffMs = RESTART_MS;
-    this.emit('crash', worker, reason, slot.backoffMs);
+    const inMs = slot.backoff.next(performance.now() - worker.startedAt);
+    this.emit('crash', worker, reason, inMs);
     slot.timer = setTimeout(() => {
       slot.timer = null;
       slot.restarts += 1;
       slot.worker = this.#spawn(worker.index);
       this.emit('restart', slot.worker);
-    }, slot.backoffMs);
-    slot.backoffMs = Math.min(slot.backoffMs * 2, RESTART_MAX_MS);
+    }, inMs);
   }
 
   /**

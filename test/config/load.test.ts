@@ -95,6 +95,7 @@ name: shop
 pidfile: run/shop.pid
 upgradeSocket: run/shop.sock
 daemonize: true
+supervise: true
 drainTimeout: 2m
 upgradeWait: 500ms
 readyTimeout: 1h
@@ -127,6 +128,7 @@ services:
     runtimeFolder: null,
     user: null,
     daemonize: true,
+    supervise: true,
     upgrade: false,
     drainTimeout: 120_000,
     upgradeWait: 500,
@@ -183,6 +185,16 @@ describe('precedence', () => {
     assert.equal(load({}, env).upgrade, true);
     assert.equal(load({ upgrade: false }, env).upgrade, false);
     assert.equal(load().upgradeWait, 5000);
+  });
+
+  test('supervise is true, false or auto', () => {
+    yaml('services: {web: {script: server.js}}\nsupervise: false\n');
+    assert.equal(load().supervise, false);
+    assert.equal(load({}, { MOTYA_SUPERVISE: 'auto' }).supervise, 'auto');
+    assert.equal(load({ supervise: true }, { MOTYA_SUPERVISE: 'auto' }).supervise, true);
+    yaml('services: {web: {script: server.js}}\n');
+    assert.equal(load().supervise, 'auto');
+    assert.match(problems({}, { MOTYA_SUPERVISE: 'maybe' })[0] ?? '', /^MOTYA_SUPERVISE: must be true, false or auto/);
   });
 
   test('paths of flags and variables are relative to the working directory, not to the file', () => {
@@ -242,7 +254,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format and file, not "loud"',
     ]);
   });

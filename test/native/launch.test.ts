@@ -123,6 +123,12 @@ test('fds become 0, 1, 2 … in their order, also when the numbers overlap; no o
   });
 });
 
+test('a variable with the program’s own pid, which only the fork decides', () => {
+  withCat({ pidVariable: 'LISTEN_PID' }, ({ pid }) => {
+    assert.equal(readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')[2], `LISTEN_PID=${pid}`);
+  });
+});
+
 test('no fds at all', () => {
   keepsFds(() => {
     const pid = native.launch({ ...CAT, file: '/bin/true' });
@@ -150,6 +156,7 @@ test('what fails is thrown, and leaves no process', () => {
       { umask: 0o1000 },
       { fds: [-1] },
       { fds: undefined },
+      { pidVariable: 1 },
     ];
     for (const part of wrong) {
       assert.throws(() => native.launch({ ...CAT, ...part } as LaunchSpec), TypeError, JSON.stringify(part));

@@ -149,7 +149,8 @@ test('createListener: errors leave nothing', () => {
       { ...good, address: undefined },
       { ...good, address: '127.0.0.1\0' },
       { ...good, reuseAddr: 1 },
-      { family: 'unix', type: 'dgram', path: '/x' },
+      { family: 'unix', type: 'raw', path: '/x' },
+      { family: 'unix', type: 'dgram', path: '/x', passCredentials: 1 },
       { family: 'unix', type: 'stream', path: '/x', mode: 0o1777 },
       { family: 'unix', type: 'stream' },
     ];

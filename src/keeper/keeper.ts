@@ -1,0 +1,265 @@
+import { constants } from 'node:os';
+import { Backoff } from '../backoff.js';
+import type { Settings } from '../config/settings.js';
+import { typedInvocation } from '../daemon/invocation.js';
+import { type Launched, launch, report } from '../daemon/launch.js';
+import { readPid } from '../daemon/pidfile.js';
+import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { MANAGER_VARIABLES, takeActivated } from '../manager/activation.js';
+import { NotifySocket } from '../manager/notify-socket.js';
+import { type EndedChild, native } from '../native.js';
+import type { Logger } from '../observe/log.js';
+import { type Notification, NotifyReceiver } from './notify-receiver.js';
+import { Orphans } from './orphans.js';
+import { StoredFds } from './stored-fds.js';
+import { Stranger } from './stranger.js';
+import { Succession } from './succession.js';
+import { forward } from './upward.js';
+import { keptEnvironment } from './whether.js';
+
+const { SIGHUP, SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
+
+/** Exit status of a process that a signal has ended, less the signal's number, as shells have it. */
+const SIGNALLED = 128;
+
+/**
+ * The stable parent of instances that replace one another: PID 1 of a container, or the one process that another supervisor or a
+ * shell knows. It runs no user code and serves nobody. It holds copies of the listeners (the manager's side of sd_notify(3)),
+ * starts a new instance with them when the main one crashes, reaps what becomes its child, and passes signals on.
+ */
+export class Keeper {
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  /** Our own service manager, if we have one. */
+  readonly #above: NotifySocket;
+  readonly #receiver: NotifyReceiver;
+  readonly #stored = new StoredFds();
+  readonly #succession = new Succession();
+  readonly #backoff = new Backoff();
+  readonly #orphans = new Orphans();
+  readonly #env: NodeJS.ProcessEnv;
+  #launched: Launched | null = null;
+  #mainSince = 0;
+  /** An instance has served: from then on one that ends is started again. */
+  #hasServed = false;
+  /** SIGQUIT has come while no instance served. */
+  #mustUpgrade = false;
+  #restart: NodeJS.Timeout | undefined;
+  #stranger: Stranger | null = null;
+  /** How often we were told to stop. */
+  #stops = 0;
+  /** Exit status to end with; null while there is something to keep. */
+  #status: number | null = null;
+  #end!: (status: number) => void;
+  /** Resolves with the exit status when nothing is left. */
+  readonly ended = new Promise<number>((resolve) => {
+    this.#end = resolve;
+  });
+
+  constructor(settings: Settings, log: Logger) {
+    this.#settings = settings;
+    this.#log = log;
+    const warn = (text: string): void => this.#warn(text);
+    this.#above = new NotifySocket(process.env, warn);
+    for (const { name, fd } of takeActivated(process.env, warn)) this.#stored.add(name, [fd]);
+    native.becomeSubreaper();
+    this.#receiver = new NotifyReceiver((notification) => this.#hear(notification), warn);
+    const env = { ...process.env };
+    for (const name of MANAGER_VARIABLES) delete env[name];
+    const { WATCHDOG_USEC } = process.env;
+    if (WATCHDOG_USEC !== undefined) env.WATCHDOG_USEC = WATCHDOG_USEC;
+    this.#env = { ...env, ...keptEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
+  }
+
+  /** Starts the first instance. The handlers of signals must be in place: SIGCHLD tells of its end. */
+  start(): void {
+    this.#log.info(`the keeper (pid ${process.pid}) starts the instance and stays`, { event: 'keeper' });
+    this.#start();
+  }
+
+  /** SIGCHLD: children have ended. */
+  reap(): void {
+    this.#receiver.drain();
+    const { ended, left } = native.reap();
+    for (const child of ended) this.#instanceEnded(child.pid, statusOf(child), wayOf(child));
+    this.#orphans.reaped(left);
+  }
+
+  /** SIGQUIT: the main instance hands over to its successor, as soon as it serves: before it has its handlers, the signal would end it. */
+  upgrade(): void {
+    const { main } = this.#succession;
+    this.#mustUpgrade = main === null || !this.#succession.isReady(main);
+    if (main !== null && !this.#mustUpgrade) this.#signal(main, SIGQUIT);
+  }
+
+  /** SIGHUP: the instances reopen their logs. */
+  reopenLogs(): void {
+    for (const pid of this.#succession.living) if (this.#succession.isReady(pid)) this.#signal(pid, SIGHUP);
+  }
+
+  /** SIGTERM, SIGINT: the instances stop gracefully; a second time: now; a third time they are killed. */
+  stop(): void {
+    this.#stops += 1;
+    clearTimeout(this.#restart);
+    if (this.#stops === 1) this.#log.info('the keeper was told to stop', { event: 'keeper-stops' });
+    for (const pid of this.#succession.living) this.#signal(pid, this.#stops > 2 ? SIGKILL : SIGTERM);
+    this.#orphans.hurry();
+    if (this.#succession.main === null) this.#finish(0);
+  }
+
+  #start(): void {
+    try {
+      const passed = this.#stored.all();
+      this.#launched = launch(typedInvocation(), { env: this.#env, output: 'inherit', passed });
+    } catch (error) {
+      // Later it is tried again: Node may be away for a moment, while it is being replaced.
+      if (this.#hasServed) this.#startAgain(reasonOf(error));
+      else this.#neverServed(error instanceof MotyaError ? error.code : 'MOTYA_LAUNCH', reasonOf(error), 1);
+      return;
+    }
+    const { pid, outcome } = this.#launched;
+    this.#succession.started(pid);
+    this.#mainSince = performance.now();
+    void outcome.then((result) => {
+      if (result.ok) this.#serves(pid);
+      if (result.ok) report(result);
+    });
+  }
+
+  #serves(pid: number): void {
+    this.#succession.ready(pid);
+    this.#hasServed = true;
+    if (this.#mustUpgrade && pid === this.#succession.main) this.upgrade();
+  }
+
+  #hear({ sender, fields, fds }: Notification): void {
+    const before = this.#succession.main;
+    const named = Number(fields.get('MAINPID'));
+    if (Number.isSafeInteger(named) && named > 0) this.#names(sender, named);
+    const isInstance = this.#succession.living.includes(sender);
+    if (isInstance && fields.get('FDSTORE') === '1') this.#store(fields.get('FDNAME'), fds);
+    // What comes with BARRIER=1 asks whether we have read all so far: that it is closed is the answer.
+    else for (const fd of fds) native.close(fd);
+    if (!isInstance) return;
+    if (fields.get('FDSTOREREMOVE') === '1') this.#stored.remove(fields.get('FDNAME'));
+    if (fields.get('READY') === '1') this.#serves(sender);
+    if (fields.get('STOPPING') === '1') this.#succession.stops(sender);
+    // Clients are to be refused from here on, not to wait in a queue that nobody will serve.
+    if (this.#succession.isStopping) this.#stored.close();
+    if (sender === before || sender === this.#succession.main) forward(fields, this.#above);
+  }
+
+  #store(name: string | undefined, fds: readonly number[]): void {
+    const refused = this.#stored.add(name, fds);
+    if (refused > 0) this.#warn(`no room for ${name}: its clients would be refused after a crash`);
+  }
+
+  #names(by: number, pid: number): void {
+    const before = this.#succession.main;
+    this.#succession.names(by, pid);
+    if (this.#succession.main !== before) this.#mainIs(pid);
+  }
+
+  #mainIs(pid: number): void {
+    clearTimeout(this.#restart);
+    this.#mainSince = performance.now();
+    this.#log.info(`pid ${pid} is the main process`, { event: 'keeper-main', main: pid });
+    if (!native.signalChild(pid, 0)) this.#watch(pid);
+    // It came when all the others had been told.
+    if (this.#stops > 0) this.#signal(pid, SIGTERM);
+  }
+
+  #watch(pid: number): void {
+    this.#stranger?.close();
+    this.#stranger = null;
+    try {
+      this.#stranger = new Stranger(pid, () => this.#strangerEnded(pid));
+      this.#succession.ready(pid);
+      this.#warn(`pid ${pid} is no child of the keeper: when it crashes, the keeper has only guesses`);
+    } catch (error) {
+      if (isSystemError(error) && error.code === 'ESRCH') this.#strangerEnded(pid);
+      else this.#warn(`pid ${pid} is no child of the keeper and cannot be watched: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Nobody has its exit status. Its pidfile tells: it names it still after a crash, its successor, or it is gone after a stop. */
+  #strangerEnded(pid: number): void {
+    this.#stranger = null;
+    const named = readPid(this.#settings.pidfile);
+    if (named !== null && named !== pid) this.#names(pid, named);
+    this.#instanceEnded(pid, named === null ? 0 : 1, 'it is gone');
+  }
+
+  #instanceEnded(pid: number, status: number, how: string): void {
+    const before = this.#succession.main;
+    const verdict = this.#succession.ended(pid, status === 0);
+    const { main } = this.#succession;
+    if (main !== null && main !== before) this.#mainIs(main);
+    if (verdict === 'nothing') this.#settle();
+    else if (!this.#hasServed) void this.#firstEnded(status, how);
+    else if (verdict === 'end' || this.#stops > 0) this.#finish(status);
+    else this.#startAgain(`pid ${pid} ended: ${how}`);
+  }
+
+  /** The first instance has ended before we knew that it served. What it has said at its end is on its pipe. */
+  async #firstEnded(status: number, how: string): Promise<void> {
+    const outcome = await this.#launched?.outcome;
+    if (outcome?.ok === false) {
+      // It has said in its log why it failed; one that was killed has not.
+      if (outcome.code === 'MOTYA_DIED') this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
+      report(outcome);
+      this.#finish(status);
+    } else if (status === 0 || this.#stops > 0) this.#finish(status);
+    else this.#startAgain(how);
+  }
+
+  #neverServed(code: string, text: string, status: number): void {
+    this.#log.error(text, { event: 'failed', code });
+    report({ ok: false, code, text });
+    this.#finish(status);
+  }
+
+  #startAgain(why: string): void {
+    const inMs = this.#backoff.next(performance.now() - this.#mainSince);
+    const text = `${why}; another instance starts in ${inMs} ms, clients wait for it`;
+    this.#log.error(text, { event: 'instance-exit', inMs, listeners: this.#stored.all().length });
+    this.#restart = setTimeout(() => this.#start(), inMs);
+  }
+
+  #finish(status: number): void {
+    this.#status ??= status;
+    this.#stored.close();
+    this.#settle();
+  }
+
+  /** The end, once the instances that drain have ended too. */
+  #settle(): void {
+    const status = this.#status;
+    if (status === null || this.#succession.living.length > 0) return;
+    this.#orphans.clear(() => {
+      this.#receiver.close();
+      this.#end(status);
+    });
+  }
+
+  #signal(pid: number, signal: number): void {
+    try {
+      if (this.#stranger?.pid === pid) this.#stranger.signal(signal);
+      else native.signalChild(pid, signal);
+    } catch (error) {
+      this.#warn(`pid ${pid} cannot be signalled: ${reasonOf(error)}`);
+    }
+  }
+
+  #warn(text: string): void {
+    this.#log.warn(text, { event: 'keeper' });
+  }
+}
+
+const statusOf = ({ status, signal }: EndedChild): number => status ?? SIGNALLED + (signal ?? 0);
+
+function wayOf({ status, signal }: EndedChild): string {
+  if (signal === null) return `exit status ${status}`;
+  const name = Object.entries(constants.signals).find(([, number]) => number === signal)?.[0];
+  return `signal ${name ?? signal}`;
+}

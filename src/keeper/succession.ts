@@ -1,0 +1,78 @@
+/** What the end of an instance means for the keeper. */
+export type Verdict =
+  /** Another one is the main process, or it never was the main process. */
+  | 'nothing'
+  /** It crashed, and nobody has taken its place. */
+  | 'restart'
+  /** It was stopped. */
+  | 'end';
+
+/**
+ * Which of the instances is the main process. A successor that calls itself main (MAINPID=, before it accepts) is only the heir
+ * until the incumbent says so too, or ends: if the hand-over fails in between, the incumbent serves on.
+ */
+export class Succession {
+  #main: number | null = null;
+  #heir: number | null = null;
+  readonly #ready = new Set<number>();
+  /** Every instance that lives, those that drain included. */
+  readonly #living = new Set<number>();
+  #isStopping = false;
+
+  get main(): number | null {
+    return this.#main;
+  }
+
+  /** The main process has said that it stops, without a successor. */
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  get living(): readonly number[] {
+    return [...this.#living];
+  }
+
+  /** Whether it has said READY=1: its signal handlers are in place. */
+  isReady(pid: number): boolean {
+    return this.#ready.has(pid);
+  }
+
+  /** An instance was started because there was none. */
+  started(pid: number): void {
+    this.#main = pid;
+    this.#living.add(pid);
+  }
+
+  ready(pid: number): void {
+    if (this.#living.has(pid)) this.#ready.add(pid);
+  }
+
+  /** `by` says that `pid` is the main process. */
+  names(by: number, pid: number): void {
+    if (by !== pid && by !== this.#main) return;
+    this.#living.add(pid);
+    if (by !== this.#main && this.#main !== null) {
+      this.#heir = pid;
+      return;
+    }
+    // An incumbent that names itself has taken the hand-over back.
+    this.#main = pid;
+    this.#heir = null;
+  }
+
+  stops(by: number): void {
+    if (by === this.#main) this.#isStopping = true;
+  }
+
+  /** `clean`: exit status 0. */
+  ended(pid: number, clean: boolean): Verdict {
+    this.#living.delete(pid);
+    this.#ready.delete(pid);
+    if (pid === this.#heir) this.#heir = null;
+    if (pid !== this.#main) return 'nothing';
+    this.#main = this.#heir;
+    this.#heir = null;
+    if (this.#main !== null) return 'nothing';
+    return clean || this.#isStopping ? 'end' : 'restart';
+  }
+}
