@@ -23,6 +23,7 @@ const command: Command<StartArguments> = {
     ['motya start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers'],
     ['motya start --config /etc/shop/motya.yaml', 'run the services of a settings file'],
     ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
+    ['motya start server.js --supervise', 'stay as the parent of all its instances, as in a container'],
     ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running one to hand over'],
   ],
   exits: ['ok', 'failed', 'usage'],
@@ -73,7 +74,7 @@ async function keep(settings: Settings): Promise<number> {
   const { handleKeeperSignals } = await import('../keeper/signals.js');
   const { native } = await import('../native.js');
   const { createLogger } = await import('../observe/log.js');
-  const log = createLogger(settings.log);
+  const log = createLogger(settings.log, { user: settings.user });
   const keeper = new Keeper(settings, log);
   handleKeeperSignals(keeper, {
     reopenLogs: () => {
