@@ -1,36 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { describe, it, type TestContext } from 'node:test';
-import { type Child, childrenOf, isAlive, type LogLine, parentOf, until } from '../e2e/harness/index.js';
-import { failureOf, isRefused, program, type Scene, scene, servesAs } from '../e2e/scene.js';
+import { describe, it } from 'node:test';
+import { childrenOf, isAlive, type LogLine, parentOf, until, workspace } from '../e2e/harness/index.js';
+import { failureOf, isRefused, program, scene, servesAs } from '../e2e/scene.js';
 import * as chain from '../e2e/traffic.js';
-
-/** A keeper, once its first instance serves. */
-export async function kept(test: TestContext, args: readonly string[] = []): Promise<{ stage: Scene; keeper: Child }> {
-  const stage = await scene(test);
-  const keeper = await stage.first(['--supervise', ...args]);
-  await holds(stage, keeper, 1);
-  return { stage, keeper };
-}
-
-/** Waits until the keeper holds copies of `count` listeners. */
-async function holds(stage: Scene, keeper: Child, count: number): Promise<void> {
-  const { listeningInodes } = await import('../e2e/harness/index.js');
-  const tcp = () => [...listeningInodes(keeper.pid).values()].filter((what) => what.startsWith('tcp'));
-  await until(() => tcp().length === count, {
-    what: `${count} listeners in the keeper of ${stage.port}`,
-    instead: tcp,
-  });
-}
-
-const serving = (child: Child): LogLine[] => child.logs.filter(({ event }) => event === 'serving');
-
-/** Kills the main instance and waits until another one serves. */
-async function crash(stage: Scene, keeper: Child): Promise<void> {
-  const before = serving(keeper).length;
-  process.kill(stage.mainPid as number, 'SIGKILL');
-  await until(() => serving(keeper).length > before, { what: 'the next instance', instead: () => keeper.describe() });
-}
+import { crash, holds, kept } from './support.js';
 
 describe('a keeper', () => {
   it('starts an instance that was killed with the listeners that it holds: no client is refused', async (test) => {
@@ -80,7 +54,7 @@ describe('a keeper', () => {
       what: 'one child',
       instead: () => childrenOf(keeper.pid),
     });
-    await holds(stage, keeper, 1);
+    await holds(keeper.pid, 1);
     await crash(stage, keeper);
     assert.equal((await stage.who()).generation, '1');
   });
@@ -181,7 +155,7 @@ describe('a keeper', () => {
   });
 
   it('kills at its end what programs have left behind and does not end by itself', async (test) => {
-    const pidFile = `${(await scene(test)).space.dir}/orphan.pid`;
+    const pidFile = workspace(test).path('orphan.pid');
     const before = `
 if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
   const { spawn } = require('node:child_process');
@@ -239,13 +213,13 @@ if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
   it('gives up what the new version does not listen on', async (test) => {
     const stage = await scene(test, '', program('one'));
     const keeper = await stage.first(['--supervise']);
-    await holds(stage, keeper, 1);
+    await holds(keeper.pid, 1);
     const { port } = await scene(test);
     writeFileSync(stage.script, program('two').replaceAll('...address()', String(port)));
     keeper.kill('SIGQUIT');
     await servesAs(keeper, 2);
     await until(() => isRefused(stage.port), { what: 'the old port to be closed' });
-    await holds(stage, keeper, 1);
+    await holds(keeper.pid, 1);
     assert.equal(await isRefused(port), false);
   });
 });
