@@ -146,6 +146,11 @@ export class Instance {
     this.#openControl().publish();
     this.pidfile.publish();
     this.manager.isMain();
+    for (const { heldAs, key, service } of this.ledger.all()) {
+      const isUnits = heldAs !== null && !isStoreName(heldAs);
+      if (isUnits && service === null)
+        this.#warn(`${heldAs} (${key}) is passed to us, but nobody listens on it: clients wait`);
+    }
     const unused = this.ledger.unused();
     for (const listener of unused) this.ledger.remove(listener, { unlink: true });
     return unused.map((listener) => listener.key);
@@ -216,9 +221,7 @@ export class Instance {
       if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
       const isTcp = socket.family !== 'unix' && socket.type === 'stream';
       const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
-      const listener = this.ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
-      // Its unit holds it as well: bound anew it would be in use, and closed here it would still let clients in.
-      listener.declared = !isStoreName(name);
+      this.ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
     } catch (error) {
       this.#warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
       this.manager.drop(name);

@@ -129,9 +129,13 @@ async function run(settings: Settings): Promise<number> {
 async function daemonize(settings: Settings): Promise<number> {
   const { launch } = await import('../daemon/launch.js');
   const { typedInvocation } = await import('../daemon/invocation.js');
+  const { takeActivated } = await import('../manager/activation.js');
   const { openLog } = await import('../observe/log.js');
   const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openLog(settings.log.file, settings.user);
-  const { outcome } = launch(typedInvocation(), { env: process.env, output, umask: settings.umask ?? DAEMON_UMASK });
+  // What the service manager passes is passed to its child, this process: the daemon would not take it for its own.
+  const passed = takeActivated(process.env, (text) => console.error(`warning: ${text}`));
+  const umask = settings.umask ?? DAEMON_UMASK;
+  const { outcome } = launch(typedInvocation(), { env: process.env, output, umask, passed });
   const result = await outcome;
   if (result.ok) {
     console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);

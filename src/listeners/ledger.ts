@@ -26,7 +26,7 @@ export interface Listener {
   readonly inherited: boolean;
   /** Name under which the service manager holds a copy (manager/fd-store.ts); null when it holds none. */
   heldAs: string | null;
-  /** True: named in the settings, so it stays when no worker uses it. */
+  /** True: named in the settings or by a .socket unit, so it stays when no worker uses it. */
   declared: boolean;
   /** The service whose workers use it; null until one asks for it. */
   service: string | null;
@@ -237,7 +237,9 @@ export class Ledger {
   }
 
   #enter(entry: Omit<Listener, 'declared' | 'service' | 'claims'>): Listener {
-    const listener: Listener = { ...entry, declared: false, service: null, claims: new Set() };
+    // Its .socket unit holds it as well: bound anew it would be in use, and closed here it would still let clients in.
+    const declared = entry.heldAs !== null && !isStoreName(entry.heldAs);
+    const listener: Listener = { ...entry, declared, service: null, claims: new Set() };
     if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
     this.#listeners.set(listener.key, listener);
     if (listener.alias !== null) this.#aliases.set(listener.alias, listener);
