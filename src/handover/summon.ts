@@ -27,9 +27,12 @@ export interface Summons {
 export async function summon(summons: Summons): Promise<{ fd: number; launched: Launched | null }> {
   const { upgradeSocket, mode, cancelled } = summons;
   const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
-    const fd = await connectUpgradeSocket(
-      upgradeSocket,
-      AbortSignal.any([AbortSignal.timeout(ms), cancelled, ...signals]),
+    // Not AbortSignal.timeout: any() does not keep it alive, and the first garbage collection takes the deadline with it
+    // (Node 20): whoever waits would wait for ever.
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(), ms);
+    const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([over.signal, cancelled, ...signals])).finally(
+      () => clearTimeout(timer),
     );
     if (fd !== null && cancelled.aborted) native.close(fd);
     cancelled.throwIfAborted();
