@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { LoadOptions, MarkedLoad } from './load.js';
@@ -8,9 +8,19 @@ type Question = 'report' | 'mark' | 'stop';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
-/** As `startLoad`, in a process of its own, so that the driver and the test do not delay each other. */
-export function startLoadProcess(options: LoadOptions, env: NodeJS.ProcessEnv = process.env): MarkedLoad {
-  const child = fork(CLI, flagsOf(options), { env, execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+/**
+ * As `startLoad`, in a process of its own, so that the driver and the test do not delay each other. `command` starts the
+ * driver's cli.js; what stands before it must leave its fds and environment alone.
+ */
+export function startLoadProcess(
+  options: LoadOptions,
+  env: NodeJS.ProcessEnv = process.env,
+  [file = '', ...args]: readonly string[] = [process.execPath, CLI],
+): MarkedLoad {
+  const child: ChildProcess = spawn(file, [...args, ...flagsOf(options)], {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const exited = once(child, 'exit');
   // A driver that dies makes every question below fail; by itself it is no uncaught exception.
   exited.catch(() => {});

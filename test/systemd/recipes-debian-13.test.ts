@@ -1,0 +1,3 @@
+import { recipes } from './recipes.js';
+
+await recipes('debian-13');

@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { ROOT } from '../e2e/harness/index.js';
+import { until } from '../e2e/harness/until.js';
+import type { Sandbox } from './harness.js';
+
+export const UNIT = 'motya.service';
+const SCRIPT = '/srv/shop/server.js';
+const UNITS = '/run/systemd/system';
+const RUNTIME = '/run/shop';
+
+export interface Main {
+  readonly pid: string;
+  readonly active: string;
+}
+
+/** The service of the examples in a sandbox: its unit files, its program, and what systemd and Motya say about it. */
+export class Shop {
+  readonly sandbox: Sandbox;
+  #since = '';
+  #held = 0;
+
+  constructor(sandbox: Sandbox) {
+    this.sandbox = sandbox;
+  }
+
+  /**
+   * Installs examples/systemd/<files> and the program. The first file becomes motya.service. `change` edits its text, for
+   * what no example shows.
+   */
+  async install(files: readonly string[], change: (text: string) => string = (text) => text): Promise<void> {
+    const [service = '', ...sockets] = files;
+    this.#since = await this.sandbox.mark();
+    this.sandbox.write(`${UNITS}/${UNIT}`, change(example(service)));
+    for (const socket of sockets) this.sandbox.write(`${UNITS}/${socket}`, example(socket));
+    await this.sandbox.manage('daemon-reload');
+    this.release('1');
+  }
+
+  /** Ends everything and forgets it. */
+  async remove(): Promise<void> {
+    const units = this.sandbox.list(UNITS);
+    await this.sandbox.systemctl('kill', '-s', 'KILL', UNIT);
+    await this.sandbox.systemctl('stop', ...units);
+    await this.sandbox.systemctl('reset-failed', ...units);
+    for (const unit of units) this.sandbox.remove(`${UNITS}/${unit}`);
+    this.sandbox.remove('/srv/shop');
+    await this.sandbox.manage('daemon-reload');
+  }
+
+  /** Puts a version of the program into place; `before` is code that runs first. */
+  release(version: string, before = ''): void {
+    this.sandbox.write(
+      SCRIPT,
+      `'use strict';
+process.env.APP_VERSION = ${JSON.stringify(version)};
+${before}
+const { handler } = require('/opt/motya/test/fixtures/apps/shared/handler.cjs');
+for (const port of [process.env.PORT, process.env.TLS_PORT]) {
+  if (port !== undefined) require('node:http').createServer(handler).listen(port);
+}
+`,
+    );
+  }
+
+  async main(): Promise<Main> {
+    const { MainPID, ActiveState } = await this.sandbox.show(UNIT, 'MainPID', 'ActiveState');
+    return { pid: MainPID, active: ActiveState };
+  }
+
+  /** The pid in the pidfile of the instance. */
+  get pidfile(): string | null {
+    const name = this.sandbox.list(RUNTIME).find((file) => file.endsWith('.pid'));
+    return name === undefined ? null : (this.sandbox.read(`${RUNTIME}/${name}`)?.trim() ?? null);
+  }
+
+  /** Waits until systemd takes for the main process what took the pidfile over from `old`. */
+  async moved(old: string, deadline: number): Promise<Main> {
+    const isRight = (main: Main): boolean =>
+      main.active === 'active' && main.pid !== old && main.pid !== '0' && main.pid === this.pidfile;
+    let last: Main | undefined;
+    const look = async (): Promise<Main | null> => {
+      last = await this.main();
+      return isRight(last) ? last : null;
+    };
+    const instead = (): unknown => ({ ...last, old, pidfile: this.pidfile });
+    return await until(look, { what: 'systemd to have the new main process', deadline, instead });
+  }
+
+  /** Waits until the unit is as `wanted` says. */
+  async is(wanted: Readonly<Record<string, string>>, deadline?: number): Promise<void> {
+    let last: Record<string, string> = {};
+    const look = async (): Promise<boolean> => {
+      last = await this.sandbox.show(UNIT, ...Object.keys(wanted));
+      return Object.entries(wanted).every(([name, value]) => last[name] === value);
+    };
+    const what = `the unit to be ${JSON.stringify(wanted)}`;
+    await until(look, { what, instead: () => last, ...(deadline === undefined ? {} : { deadline }) });
+  }
+
+  /** A request that the program holds until `finish()`. */
+  hold(port: number): { body: Promise<string>; finish: () => void } {
+    this.#held += 1;
+    const file = `/srv/shop/finish-${this.#held}`;
+    const body = this.sandbox.get(port, `/hold?early&file=${encodeURIComponent(file)}`);
+    return { body, finish: () => this.sandbox.write(file, '') };
+  }
+
+  /** The journal since {@link install}. */
+  journal(): Promise<string> {
+    return this.sandbox.journal(this.#since);
+  }
+}
+
+function example(name: string): string {
+  return readFileSync(`${ROOT}examples/systemd/${name}`, 'utf8');
+}

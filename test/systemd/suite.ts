@@ -1,0 +1,35 @@
+import { after, describe, it } from 'node:test';
+import { missing, Sandbox, type System } from './harness.js';
+import { Shop } from './shop.js';
+
+/** A test with a shop of its own; `since`: systemd's version that it needs. */
+export type Define = (name: string, run: (shop: Shop) => Promise<void>, needs?: { since?: number }) => void;
+
+/** How much of the journal a failed test shows. */
+const JOURNAL_CHARACTERS = 20_000;
+
+/** Tests that share one booted sandbox. Where none can be booted they are skipped, and say what is missing. */
+export async function onSystem(title: string, system: System, body: (define: Define) => void): Promise<void> {
+  const skip = missing(system);
+  const sandbox = skip === null ? await Sandbox.boot(system) : null;
+  describe(sandbox === null ? title : `${title} (systemd ${sandbox.version})`, () => {
+    after(() => sandbox?.close());
+    body((name, run, { since = 0 } = {}) => {
+      const old = sandbox !== null && sandbox.version < since ? `needs systemd ${since}` : false;
+      it(name, { skip: skip ?? old }, async () => {
+        if (sandbox !== null) await inShop(new Shop(sandbox), run);
+      });
+    });
+  });
+}
+
+async function inShop(shop: Shop, run: (shop: Shop) => Promise<void>): Promise<void> {
+  try {
+    await run(shop);
+  } catch (error) {
+    console.log((await shop.journal()).slice(-JOURNAL_CHARACTERS));
+    throw error;
+  } finally {
+    await shop.remove();
+  }
+}
