@@ -14,7 +14,9 @@ SELF=$(readlink -f "$0")
 NAME=motya-systemd
 # Namespaces do not keep root from these: the machine's clock, power, kernel, devices and audit.
 CAPS=-sys_time,-sys_boot,-sys_module,-sys_rawio,-mknod,-mac_admin,-mac_override,-syslog,-wake_alarm,-block_suspend,-audit_control,-audit_read,-sys_pacct,-sys_tty_config
-TREE_PACKAGES=systemd,systemd-sysv,libnss-systemd,procps,libstdc++6
+TREE_PACKAGES=systemd,systemd-sysv,dbus,libnss-systemd,procps,libstdc++6
+# In a tree: what it was made of.
+LIST=etc/sandbox-packages
 
 fail() {
   echo "systemd-sandbox: $*" >&2
@@ -43,16 +45,18 @@ check() {
 
 tree() {
   local dir=$1 mirror
-  [ -e "$dir" ] && return
+  is_built() { [ "$(cat "$dir/$LIST" 2>/dev/null)" = "$TREE_PACKAGES" ]; }
+  is_built && return
   command -v mmdebstrap >/dev/null || fail 'the tree needs the package mmdebstrap'
   mkdir -p "$(dirname "$dir")"
   # Test files may ask for it at the same time.
   exec 9>"$dir.lock"
   flock 9
-  [ -e "$dir" ] && return
-  rm -rf "$dir.building"
+  is_built && return
+  rm -rf "$dir.building" "$dir"
   mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null | head -n1 || true)
   timeout 300 mmdebstrap --quiet --variant=minbase --include="$TREE_PACKAGES" trixie "$dir.building" "${mirror:-http://deb.debian.org/debian}" >&2
+  echo "$TREE_PACKAGES" >"$dir.building/$LIST"
   mv "$dir.building" "$dir"
 }
 
@@ -90,7 +94,8 @@ inner() {
     mount -o remount,bind,ro "$new${dir#*:}"
   done
 
-  # Nothing of what the distribution would boot, but the journal and the folders of tmpfiles.d.
+  # Nothing of what the distribution would boot, but the journal, the folders of tmpfiles.d, and D-Bus, over which a unit's
+  # processes may ask about it.
   local units=$new/etc/systemd/system
   mkdir -p "$units" "$new"/etc/systemd/{journald,system}.conf.d
   rm -rf "$units"/*.wants "$units"/*.requires "$new/var/log/journal" "$new/etc/machine-id"
@@ -98,7 +103,7 @@ inner() {
     [ -L "$unit" ] || [ -e "$unit" ] || continue
     unit=${unit##*/}
     case $unit in
-    *.target | *.slice | systemd-journald.service | systemd-journald.socket | systemd-journald-dev-log.socket | systemd-tmpfiles-setup.service) ;;
+    *.target | *.slice | systemd-journald.service | systemd-journald.socket | systemd-journald-dev-log.socket | systemd-tmpfiles-setup.service | dbus.socket) ;;
     *) ln -sfn /dev/null "$units/$unit" ;;
     esac
   done
