@@ -31,17 +31,18 @@ function removeStale() {
   }
 }
 
-/** Runs the files; returns the number of failures and of tests that ran (were not skipped) for each file. */
+/** Runs the files; returns the number of failures and of tests that ran (were not skipped) for each suite. */
 async function runTests(files) {
-  const ran = new Map(files.map((file) => [file, 0]));
+  const ran = new Map(files.map((file) => [suiteOf(file), 0]));
   let failures = 0;
   const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: 2, timeout: FILE_TIMEOUT });
   const count = (data) => {
-    const file = relative(COMPILED, data.file ?? '');
+    // The file that defines the test, which several test files may share.
+    const suite = suiteOf(relative(COMPILED, data.file ?? ''));
     // A file without a single test is itself reported as a test.
     const isFile = data.name === data.file || basename(data.name) === basename(data.file ?? '');
     const skipped = data.skip !== undefined || data.todo !== undefined;
-    if (!isFile && !skipped && data.details?.type !== 'suite' && ran.has(file)) ran.set(file, ran.get(file) + 1);
+    if (!isFile && !skipped && data.details?.type !== 'suite' && ran.has(suite)) ran.set(suite, ran.get(suite) + 1);
   };
   events.on('test:pass', count);
   events.on('test:fail', (data) => {
@@ -96,8 +97,7 @@ const id = `run-${randomBytes(6).toString('hex')}`;
 process.env[MARKER] = id;
 const { failures, ran } = await runTests(selected.filter((file) => !missing.includes(file)));
 if (failures > 0) problems.push(`${failures} failed`);
-for (const suite of new Set(selected.map(suiteOf))) {
-  const tests = [...ran].filter(([file]) => suiteOf(file) === suite).reduce((sum, [, count]) => sum + count, 0);
+for (const [suite, tests] of ran) {
   if (tests === 0) problems.push(`suite ${suite} ran no test`);
 }
 problems.push(...(await leftoversInTheEnd(id)).map((process) => `left behind: ${process}`));

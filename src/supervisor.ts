@@ -17,6 +17,7 @@ import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
 import { PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
+import { takeMainPid } from './manager/activation.js';
 import { native } from './native.js';
 import { Chronicle } from './observe/chronicle.js';
 import { collectStatus, type LifeStatus } from './observe/collect.js';
@@ -397,8 +398,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #findIncumbent(): Promise<Watched> {
     const { pidfile, upgradeSocket, controlSocket } = this.settings;
+    const meant = takeMainPid(process.env);
     try {
-      return await watchIncumbent(controlSocket);
+      const watched = await watchIncumbent(controlSocket);
+      // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
+      if (meant !== null && meant !== watched.pid) {
+        watched.close();
+        const text = `the unit's main process, pid ${meant}, is not the one to take over from: pid ${watched.pid} serves`;
+        throw new HandoverError('MOTYA_REPLACED', text);
+      }
+      return watched;
     } catch (error) {
       if (!(error instanceof NotRunningError)) throw error;
       const holder = holdsLock(pidfile);

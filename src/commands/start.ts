@@ -1,4 +1,3 @@
-import { openSync } from 'node:fs';
 import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
 import type { Command } from './command.js';
@@ -64,7 +63,10 @@ async function begin(settings: Settings, { launched, supervise }: { launched: bo
     const text = 'the container would end with its first process; leave --daemonize out';
     throw new StartError('MOTYA_PID_1', `pid 1 cannot go into the background: ${text}`);
   }
-  if (settings.daemonize && !launched) return daemonize(settings);
+  if (settings.daemonize && !launched) {
+    const { daemonize } = await import('./daemonize.js');
+    return daemonize(settings);
+  }
   return wantsKeeper(settings, process.env) ? keep(settings) : run(settings);
 }
 
@@ -124,28 +126,3 @@ async function run(settings: Settings): Promise<number> {
   await supervisor.ended;
   return EXIT.ok;
 }
-
-/** Starts the instance in the background and waits until it serves or has failed. */
-async function daemonize(settings: Settings): Promise<number> {
-  const { launch } = await import('../daemon/launch.js');
-  const { typedInvocation } = await import('../daemon/invocation.js');
-  const { takeActivated } = await import('../manager/activation.js');
-  const { openLog } = await import('../observe/log.js');
-  const output = settings.log.file === null ? openSync('/dev/null', 'r+') : openLog(settings.log.file, settings.user);
-  // What the service manager passes is passed to its child, this process: the daemon would not take it for its own.
-  const passed = takeActivated(process.env, (text) => console.error(`warning: ${text}`));
-  const umask = settings.umask ?? DAEMON_UMASK;
-  const { outcome } = launch(typedInvocation(), { env: process.env, output, umask, passed });
-  const result = await outcome;
-  if (result.ok) {
-    console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);
-    return EXIT.ok;
-  }
-  const isMute = settings.log.file === null && ['MOTYA_DIED', 'MOTYA_PROGRAM'].includes(result.code);
-  const more = isMute ? '; give it a --log-file to see why' : '';
-  console.error(`motya: ${result.text}${more}`);
-  return EXIT.failed;
-}
-
-/** A daemon's files are readable by all and writable by its user, whatever shell it was started from. */
-const DAEMON_UMASK = 0o022;

@@ -53,7 +53,12 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   const launched = summons.launch();
   const ended = new AbortController();
   void launched.outcome.then((outcome) => ended.abort(outcome));
-  fd = await lookFor(SUMMON_MS, ended.signal);
+  try {
+    fd = await lookFor(SUMMON_MS, ended.signal);
+  } finally {
+    const isOurs = fd !== null && native.peerCredentials(fd).pid === launched.pid;
+    if (!isOurs && !ended.signal.aborted) dismiss(launched.pid);
+  }
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
@@ -61,4 +66,13 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
     'MOTYA_NO_SUCCESSOR',
     `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
   );
+}
+
+/** One that is late, or was overtaken by somebody else's, would wait for the next upgrade with what it has loaded now. */
+function dismiss(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch {
+    // It has just ended, or is not ours to end.
+  }
 }

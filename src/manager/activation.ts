@@ -43,6 +43,16 @@ export function takeActivated(env: NodeJS.ProcessEnv, warn: (text: string) => vo
   return activated;
 }
 
+/**
+ * The main process of the unit whose `ExecReload=` has started this one (systemd.exec(5)), or null. Taken once: in the instances
+ * that this one starts, some day, it would name a process of the past.
+ */
+export function takeMainPid(env: NodeJS.ProcessEnv): number | null {
+  const pid = Number(env.MAINPID);
+  delete env.MAINPID;
+  return Number.isSafeInteger(pid) && pid > 0 ? pid : null;
+}
+
 /** Variables by which a service manager speaks to this instance; no program of ours may answer in its place. */
 export const MANAGER_VARIABLES = [
   'NOTIFY_SOCKET',

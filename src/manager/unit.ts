@@ -18,7 +18,11 @@ export async function ownUnit(): Promise<Unit | null> {
     const properties = ['NotifyAccess', 'FileDescriptorStoreMax', 'NFileDescriptorStore'];
     const args = ['show', ...properties.map((property) => `--property=${property}`), '--', name];
     const systemctl = promisify(execFile);
-    const { stdout } = await systemctl('systemctl', isUser ? ['--user', ...args] : args, { timeout: UNIT_QUERY_MS });
+    const { stdout } = await systemctl('systemctl', isUser ? ['--user', ...args] : args, {
+      timeout: UNIT_QUERY_MS,
+      // It would tell the manager its own exit status (main-func.h), as a message of our unit's.
+      env: { ...process.env, NOTIFY_SOCKET: undefined },
+    });
     const shown = new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
     return {
       name,
