@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Settings } from './config/settings.js';
+import type { Observed } from './admin/routes.js';
+import { AdminServer } from './admin/server.js';
+import type { DeclaredListener, Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
@@ -8,7 +10,7 @@ import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from '
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
 import { holderOf } from './listeners/holder.js';
-import { DEFAULT_BACKLOG, keyOf, Ledger } from './listeners/ledger.js';
+import { DEFAULT_BACKLOG, keyOf, Ledger, type Listener } from './listeners/ledger.js';
 import { identify } from './listeners/path-identity.js';
 import { type Activated, takeActivated } from './manager/activation.js';
 import { aliasIn, isStoreName } from './manager/fd-store.js';
@@ -18,6 +20,9 @@ import { statusLine } from './observe/status.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 import { within } from './workers/service.js';
+
+/** Stands for a service where the admin listener is concerned; no service can have this name. */
+const ADMIN = '(admin)';
 
 /**
  * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
@@ -29,11 +34,12 @@ export class Instance {
   readonly gate: ListenGate;
   readonly pidfile: Pidfile;
   readonly manager: ServiceManager;
+  readonly #admin: AdminServer | null;
   readonly #controlled: Controlled;
   #fleet: Fleet | null = null;
   #control: ControlServer | null = null;
 
-  constructor(settings: Settings, controlled: Controlled) {
+  constructor(settings: Settings, controlled: Controlled, observed: Observed) {
     this.settings = settings;
     this.ledger = new Ledger(settings.user);
     this.gate = new ListenGate(this.ledger, { open: !settings.upgrade });
@@ -43,6 +49,9 @@ export class Instance {
       status: async () => statusLine(await controlled.overview()),
       answers: (ms: number) => this.fleet.answers(ms),
     };
+    const { admin } = settings;
+    const warn = (error: Error): void => controlled.warn(`the admin listener: ${error.message}`, {});
+    this.#admin = admin === null ? null : new AdminServer(observed, admin, warn);
     this.manager = new ServiceManager(process.env, reported, (text) => this.#warn(text));
     this.ledger.watcher = this.manager;
   }
@@ -79,6 +88,7 @@ export class Instance {
     }
     for (const one of activated) this.#activate(one);
     this.#declareListeners();
+    this.acceptAdmin();
     dropPrivileges(user);
   }
 
@@ -118,7 +128,7 @@ export class Instance {
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
   claims(): { kept: number; added: number; removed: number } {
-    const all = this.ledger.all();
+    const all = this.programListeners();
     const added = all.filter((listener) => !listener.inherited).length;
     const removed = this.ledger.unused().length;
     return { kept: all.length - added - removed, added, removed };
@@ -156,6 +166,27 @@ export class Instance {
     return unused.map((listener) => listener.key);
   }
 
+  /** What programs serve on, or may: all but the admin listener. */
+  programListeners(): Listener[] {
+    return this.ledger.all().filter(({ service }) => service !== ADMIN);
+  }
+
+  /** Answers those who look at the instance, from now on or again. */
+  acceptAdmin(): void {
+    const listener = this.adminListener;
+    if (listener !== undefined) this.#admin?.accept(listener.fd, listener.backlog);
+  }
+
+  /** Lets the successor answer them. */
+  pauseAdmin(): void {
+    this.#admin?.pause();
+  }
+
+  /** Undefined when the settings want none. */
+  get adminListener(): Listener | undefined {
+    return this.ledger.all().find(({ service }) => service === ADMIN);
+  }
+
   /** While listeners change hands: what workers ask for waits for the outcome. */
   freeze(): void {
     this.gate.hold();
@@ -171,6 +202,7 @@ export class Instance {
    * @throws {MotyaError} the pidfile or the control socket cannot be had back; it accepts all the same.
    */
   async takeBack(): Promise<void> {
+    this.acceptAdmin();
     await within(ACCEPT_MS, this.fleet.accept());
     if (!this.pidfile.isOurs) this.pidfile.publish();
     if (this.#control?.isPublished === true) return;
@@ -190,23 +222,31 @@ export class Instance {
     this.#control?.close();
   }
 
-  /** At a stop: clients are refused from here on, and no program may listen any more. */
+  /** At a stop: clients are refused from here on, and no program may listen any more. Who looks is answered to the end. */
   closeListeners(): void {
     this.gate.shut();
-    this.ledger.removeAll({ unlink: true });
+    for (const listener of this.programListeners()) this.ledger.remove(listener, { unlink: true });
   }
 
   /** At the end of an instance without a successor, when its workers have ended. */
   close(): void {
+    this.#admin?.pause();
+    this.ledger.removeAll({ unlink: true });
     this.pidfile.release();
     this.#control?.close();
+  }
+
+  /** At the very end: whoever is connected hears of it. */
+  disconnect(): void {
+    this.#admin?.close();
+    this.#control?.disconnect();
   }
 
   /** After a failed start: what was bound goes, what the incumbent gave stays its own. */
   async abandon(): Promise<void> {
     this.ledger.abandonAll();
     this.#control?.close();
-    this.#control?.disconnect();
+    this.disconnect();
     await this.#fleet?.drain(Promise.resolve());
     this.pidfile.letGo();
   }
@@ -254,18 +294,20 @@ export class Instance {
   }
 
   #declareListeners(): void {
-    for (const service of this.settings.services) {
-      for (const spec of service.listeners) {
-        try {
-          this.ledger.declare(service.name, spec);
-        } catch (error) {
-          if (!isSystemError(error)) throw error;
-          const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
-          const by = holder === null ? '' : ` (${holder})`;
-          const text = `service ${service.name}: ${error.syscall} ${error.code} ${keyOf(spec)}${by}`;
-          throw new StartError('MOTYA_LISTEN', text, { cause: error });
-        }
-      }
+    const { services, admin } = this.settings;
+    for (const { name, listeners } of services) for (const spec of listeners) this.#declare(name, spec);
+    if (admin !== null) this.#declare(ADMIN, admin.listener);
+  }
+
+  #declare(service: string, spec: DeclaredListener): void {
+    try {
+      this.ledger.declare(service, spec);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
+      const by = holder === null ? '' : ` (${holder})`;
+      const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${by}`;
+      throw new StartError('MOTYA_LISTEN', text, { cause: error });
     }
   }
 }

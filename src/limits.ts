@@ -106,3 +106,11 @@ export const NOTIFY_BYTES = 4096;
 export const STORED_FDS = 4096;
 /** ms that orphans have between SIGTERM and SIGKILL when a keeper ends: what a worker has by default (killGrace). */
 export const ORPHANS_MS = 5_000;
+/** ms that one connection of the admin listener may last: an answer needs milliseconds, a worker that is busy COUNT_MS. */
+export const ADMIN_CONNECTION_MS = 5_000;
+/** Connections of the admin listener at once; beyond them the oldest is hung up on. A scraper and a few pages need ten. */
+export const ADMIN_PEERS = 64;
+/** Bytes of a request's head there: a browser's has one or two KiB. */
+export const ADMIN_HEADER_BYTES = 8 * 1024;
+/** ms for which an answer there is given again: shorter than anybody's interval, and a flood costs ten answers a second. */
+export const ADMIN_REUSE_MS = 100;

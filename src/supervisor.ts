@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import type { Observed } from './admin/routes.js';
 import type { Settings } from './config/settings.js';
 import { NotRunningError, type Watched, watchIncumbent } from './control/client.js';
 import type { Result } from './control/messages.js';
@@ -22,7 +23,8 @@ import { native } from './native.js';
 import { Chronicle } from './observe/chronicle.js';
 import { collectStatus, type LifeStatus } from './observe/collect.js';
 import { LoopDelay } from './observe/loop-delay.js';
-import type { DrainStatus } from './observe/status.js';
+import type { DrainStatus, Status } from './observe/status.js';
+import type { Totals } from './observe/totals.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
 import { VERSION } from './version.js';
 import type { Fleet } from './workers/fleet.js';
@@ -55,7 +57,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   constructor(settings: Settings) {
     super();
     this.settings = settings;
-    this.#instance = new Instance(settings, this.#controlled());
+    this.#instance = new Instance(settings, this.#controlled(), this.#observed());
     this.#machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
       this.#chronicle.phase(from, ms);
       this.emit('phase', { from, to, ms, listeners: this.#instance.ledger.size });
@@ -99,7 +101,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#served.resolve();
     this.#instance.manager.follow(this.#instance.ledger);
     report({ ok: true, pid: process.pid, generation: this.#generation });
-    const listeners = this.#instance.ledger.all().map((listener) => listener.key);
+    const listeners = this.#instance.programListeners().map((listener) => listener.key);
     this.emit('serving', { generation: this.#generation, listeners, ms: this.#age });
     // Told to stop while COMMIT and LIVE were on their way.
     if (this.#stopping.signal.aborted) void this.#stopServing();
@@ -142,7 +144,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         cancelled: this.#stopping.signal,
         dryRun,
         step: (event) => this.#machine.step(event),
-        pause: () => this.#pause(),
+        pause: () => {
+          this.#instance.pauseAdmin();
+          return this.#pause();
+        },
         bequeath: () => {
           this.#predecessors.commit();
           return this.#chronicle.bequeath();
@@ -276,6 +281,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const end = predecessor === null ? '; the generation before it died' : '';
     const text = `generation ${this.#generation} (pid ${process.pid}) serves${end}`;
     this.#chronicle.succeeded(this.#generation, predecessor, { code, text });
+    this.#instance.acceptAdmin();
   }
 
   async #goLive(): Promise<void> {
@@ -321,6 +327,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left), protocols, counters, gap });
     });
     this.#predecessors.passOn(handed);
+    // Before BYE, whose counters have this phase in them.
+    this.#machine.step('drained');
     dialogue.send({ type: 'BYE', txid, forced, counters: this.#chronicle.afterCommit });
     dialogue.close();
     await this.#finish({ reason: 'handed-over', forced });
@@ -336,6 +344,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#instance.closeListeners();
     const forced = await this.#drain(({ connections }) => this.#instance.manager.stillStopping(connections));
     await this.#outlastPredecessors();
+    this.#machine.step('drained');
     this.#instance.close();
     await this.#finish({ reason: 'stopped', forced });
   }
@@ -382,8 +391,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #finish(end: Ended): Promise<void> {
     await this.#instance.manager.end();
-    this.#machine.step('drained');
-    this.#instance.control?.disconnect();
+    this.#instance.disconnect();
+    this.#loopDelay.stop();
     this.emit('ended', end);
     this.#ended.resolve(end);
   }
@@ -441,13 +450,31 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     return launched;
   }
 
+  #observed(): Observed {
+    const phase = (): Phase => this.phase;
+    const totals = (): Totals => this.#chronicle.totals;
+    return {
+      get phase() {
+        return phase();
+      },
+      get totals() {
+        return totals();
+      },
+      status: () => this.#status(),
+    };
+  }
+
+  #status(): Promise<Status> {
+    return collectStatus(this.#instance, this.#life, this.#chronicle, this.#loopDelay);
+  }
+
   #controlled(): Controlled {
     const generation = (): number => this.#generation;
     return {
       get generation() {
         return generation();
       },
-      status: () => collectStatus(this.#instance, this.#life, this.#chronicle, this.#loopDelay),
+      status: () => this.#status(),
       overview: async () => ({ ...this.#life, connections: total(await this.#instance.fleet.connections()) }),
       unixPaths: () => this.#instance.ledger.unixPaths(),
       stop: (options) => this.stop(options),

@@ -116,6 +116,8 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
       return /^\d+$/.test(value) ? Number(value) : value;
     case 'path':
       return value === '' ? value : absolutePath(cwd, value);
+    case 'address':
+      return value.replace(/^unix:(?=[^/@])(.*)$/s, (_, path: string) => `unix:${absolutePath(cwd, path)}`);
     case 'text':
       return value;
   }

@@ -9,8 +9,8 @@ export interface SettingOption {
   readonly path: string | null;
   readonly flag: string;
   readonly variable: string;
-  /** How the text of a flag or a variable is read; a `path` is resolved against the working directory. */
-  readonly type: 'text' | 'boolean' | 'number' | 'path';
+  /** How the text of a flag or a variable is read; a `path`, and that of a `unix:` address, starts at the working directory. */
+  readonly type: 'text' | 'boolean' | 'number' | 'path' | 'address';
   /** One sentence, also in the JSON Schema. */
   readonly description: string;
   /** As it would be written; undefined where the default depends on the rest. */
@@ -43,6 +43,13 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ['readyTimeout', 'text', 'Time in which all services must become ready', '60s'],
   ['onQuit', 'text', 'On SIGQUIT when no successor waits: start one, or only wait for one', 'start'],
   ['umask', 'text', 'File mode creation mask, octal, such as 022'],
+  [
+    'admin.listen',
+    'address',
+    'Where to answer /healthz, /readyz, /metrics and a status page: unix:/path, tcp://127.0.0.1:port, or off',
+    'a unix socket beside the upgrade socket',
+  ],
+  ['admin.public', 'boolean', 'Let the admin listener be reached from other machines, by any name', 'no'],
   ['log.level', 'text', 'Least important lines to log: error, warn, info or debug', 'info'],
   ['log.format', 'text', 'Form of the lines: json, pretty, or auto (pretty on a terminal)', 'auto'],
   ['log.file', 'path', 'File to log to instead of stderr; SIGHUP opens it again'],
@@ -51,6 +58,8 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
 const words = (path: string): string[] =>
   path
     .replace('services.*.', '')
+    // A listener has the name of what it belongs to.
+    .replace(/\.listen$/, '')
     .replace(/([A-Z])/g, '.$1')
     .toLowerCase()
     .split('.');

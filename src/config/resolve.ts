@@ -3,12 +3,16 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { findAccount } from '../daemon/account.js';
-import { controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
+import { adminSocketOf, controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
 import { causeOf } from './document.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
-import type { Account, DeclaredListener, ServiceSettings, Settings } from './settings.js';
+import type { Account, AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
+import { parseOctal } from './values.js';
+
+/** Mode of the admin socket's file: only its user reads. */
+const ADMIN_MODE = '600';
 
 /** What settings are resolved against. */
 export interface ResolveContext {
@@ -84,9 +88,22 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     onQuit: valid.onQuit,
     umask: valid.umask ?? null,
     log: { ...valid.log, file: valid.log.file ? absolutePath(base, valid.log.file) : null },
+    admin: adminOf(valid.admin, base, upgradeSocket),
     source: context.source,
     warnings: context.warnings ?? [],
   };
+}
+
+function adminOf(
+  { listen, mode, public: isPublic }: ValidSettings['admin'],
+  base: string,
+  upgradeSocket: string,
+): AdminSettings | null {
+  if (listen === null) return null;
+  if (listen !== undefined && listen.family !== 'unix') return { listener: listen, isPrivate: isPublic };
+  const path = listen === undefined ? adminSocketOf(upgradeSocket) : absolutePath(base, listen.path);
+  const listener = { family: 'unix', type: 'stream', path, mode: parseOctal(mode ?? ADMIN_MODE) } as const;
+  return { listener, isPrivate: true };
 }
 
 function accountOf({ user, group }: ValidSettings): { account: Account | null; problems: Problem[] } {
@@ -152,7 +169,12 @@ function pathProblems(settings: Settings): Problem[] {
       listener.family === 'unix' ? [{ path: ['services', name, 'listeners', index], socket: listener.path }] : [],
     ),
   );
-  return [...sockets, ...listeners].flatMap(({ path, socket }): Problem[] => {
+  const { admin } = settings;
+  const path = admin?.listener.family === 'unix' ? admin.listener.path : null;
+  // The default path is shorter than the control socket's.
+  const isGiven = path !== null && path !== adminSocketOf(settings.upgradeSocket);
+  const own = isGiven ? [{ path: ['admin', 'listen'], socket: path }] : [];
+  return [...sockets, ...listeners, ...own].flatMap(({ path, socket }): Problem[] => {
     const text = socketPathProblem(socket);
     return text === null ? [] : [{ path, part: 'value', text }];
   });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LARGEST_ID, MOST_WORKERS } from '../limits.js';
+import { adminForm, checkAdmin, parseAdminListener } from './admin.js';
 import { optionAt } from './options.js';
 import {
   durationForm,
@@ -133,6 +134,19 @@ export const logObject = z.strictObject(
   { error: 'must be an object of level, format and file' },
 );
 
+export const adminObject = z.strictObject(
+  {
+    listen: z
+      .union([z.literal(false), z.string()], { error: adminForm })
+      .transform(parsed((value) => (value === false ? null : parseAdminListener(value))))
+      .optional()
+      .describe(descriptionOf('admin.listen')),
+    mode: octal().optional().describe("Mode of its file, octal, such as '0660'; default '0600': only its user"),
+    public: flag().default(false).describe(descriptionOf('admin.public')),
+  },
+  { error: 'must be an object of listen, mode and public' },
+);
+
 export const settingsObject = z.strictObject(
   {
     name: text().regex(namePattern, nameForm).optional().describe(descriptionOf('name')),
@@ -157,6 +171,10 @@ export const settingsObject = z.strictObject(
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
     onQuit: choice('start', 'wait').default('start').describe(descriptionOf('onQuit')),
     umask: octal().transform(parseOctal).optional().describe(descriptionOf('umask')),
+    admin: adminObject
+      .superRefine(checkAdmin)
+      .prefault({})
+      .describe('The listener for health checks, metrics and the status page'),
     log: logObject.prefault({}).describe("The supervisor's own log"),
   },
   { error: 'must be an object of settings' },
@@ -172,6 +190,7 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
   const [first, , third] = path;
   if (path.length === 0) return Object.keys(settingsObject.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
+  if (path.length === 1 && first === 'admin') return Object.keys(adminObject.shape);
   if (path.length === 2 && first === 'services') return Object.keys(serviceObject.shape);
   if (path.length === 4 && third === 'listeners') return Object.keys(listenerObject.shape);
   return [];

@@ -40,6 +40,13 @@ export interface ServiceSettings {
   readonly killGrace: number;
 }
 
+/** Where an instance answers those who look at it. */
+export interface AdminSettings {
+  readonly listener: ListenerSpec;
+  /** Whoever reaches the listener may read: it is a file with a mode, or the settings say so. */
+  readonly isPrivate: boolean;
+}
+
 /** A user that an instance is to run as, with all that the kernel has to be told. */
 export interface Account {
   /** For messages: the name, or the uid where it has none. */
@@ -84,6 +91,8 @@ export interface Settings {
   /** null: as inherited. */
   readonly umask: number | null;
   readonly log: LogSettings;
+  /** Null: nowhere. */
+  readonly admin: AdminSettings | null;
   /** Absolute path of the settings file as it was typed, or null. */
   readonly source: string | null;
   /** What looks like a mistake but is none: one line each, to be logged. */

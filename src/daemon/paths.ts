@@ -76,8 +76,16 @@ export function defaultName(typed: string): string {
 
 /** Path of the control socket that goes with an upgrade socket. */
 export function controlSocketOf(upgradeSocket: string): string {
-  const stem = basename(upgradeSocket, '.sock');
-  return join(dirname(upgradeSocket), `${stem}.control.sock`);
+  return besideOf(upgradeSocket, 'control');
+}
+
+/** Default path of the admin socket that goes with an upgrade socket. */
+export function adminSocketOf(upgradeSocket: string): string {
+  return besideOf(upgradeSocket, 'admin');
+}
+
+function besideOf(upgradeSocket: string, what: string): string {
+  return join(dirname(upgradeSocket), `${basename(upgradeSocket, '.sock')}.${what}.sock`);
 }
 
 /** Why bind(2) could not take the path (or abstract name) of a unix socket, or null. */

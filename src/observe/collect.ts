@@ -1,5 +1,6 @@
 import type { Phase } from '../handover/phases.js';
 import type { Instance } from '../instance.js';
+import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 import { VERSION } from '../version.js';
 import type { Chronicle } from './chronicle.js';
@@ -19,11 +20,12 @@ export interface LifeStatus {
 
 /** Asks all workers; one that does not answer delays it by COUNT_MS. */
 export async function collectStatus(
-  { settings, fleet, ledger, control }: Instance,
+  instance: Instance,
   life: LifeStatus,
   chronicle: Chronicle,
   loopDelay: LoopDelay,
 ): Promise<Status> {
+  const { settings, fleet, control } = instance;
   const services = await fleet.status();
   return {
     name: settings.name,
@@ -35,7 +37,8 @@ export async function collectStatus(
     phases: chronicle.phases,
     supervisor: { memory: process.memoryUsage.rss(), eventLoopDelay: loopDelay.read() },
     services,
-    listeners: ledger.all().map(listenerStatus),
+    listeners: instance.programListeners().map(listenerStatus),
+    admin: instance.adminListener?.key ?? null,
     successor: control?.watcher ?? null,
     lastUpgrade: chronicle.upgrades.at(-1) ?? null,
     generations: chronicle.generations,
@@ -45,7 +48,7 @@ export async function collectStatus(
   };
 }
 
-function listenerStatus(listener: ReturnType<Instance['ledger']['all']>[number]): ListenerStatus {
+function listenerStatus(listener: Listener): ListenerStatus {
   const { key, service, backlog, inherited, declared, fd, socket } = listener;
   const isTcp = socket.family !== 'unix' && socket.type === 'stream';
   return { key, service, backlog, inherited, declared, waiting: isTcp ? native.queueLength(fd).waiting : null };

@@ -25,7 +25,10 @@ export interface Status {
   /** The supervisor process itself. */
   readonly supervisor: { readonly memory: number | null; readonly eventLoopDelay: EventLoopDelay | null };
   readonly services: readonly ServiceStatus[];
+  /** Those of the programs. */
   readonly listeners: readonly ListenerStatus[];
+  /** The admin listener, such as `tcp://127.0.0.1:9901`; null when there is none. */
+  readonly admin: string | null;
   /** All generations that drain, the oldest first; this one too, when it does. */
   readonly draining: readonly DrainStatus[];
   /** A successor that is started and waits for the hand-over. */

@@ -169,6 +169,10 @@ services:
         killGrace: 5000,
       },
     ],
+    admin: {
+      listener: { family: 'unix', type: 'stream', path: join(cwd, 'run/shop.admin.sock'), mode: 0o600 },
+      isPrivate: true,
+    },
   } satisfies Settings);
 });
 
@@ -254,7 +258,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, admin, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format and file, not "loud"',
     ]);
   });

@@ -40,6 +40,7 @@ const STATUS: Status = {
   supervisor: { memory: 1, eventLoopDelay: null },
   services: [{ name: 'web', workers: [WORKER] }],
   listeners: [],
+  admin: null,
   draining: [],
   successor: null,
   lastUpgrade: null,

@@ -200,6 +200,7 @@ describe('status, stop and which instance they mean', () => {
       phase: 'serving',
       draining: [],
       successor: null,
+      admin: `unix:${stage.upgradeSocket.replace(/sock$/, 'admin.sock')}`,
       lastUpgrade: null,
       upgrades: [],
       pidfile: stage.pidfile,
