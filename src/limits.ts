@@ -56,6 +56,10 @@ export const LONGEST_TIMER_MS = 2_147_483_647;
 export const MOST_WORKERS = 1024;
 /** ms for a worker to count its connections; one that is busy longer is reported without them. */
 export const COUNT_MS = 500;
+/** ms: the shortest interval of `status --watch`. Each look asks every worker; ten a second is more than an eye needs. */
+export const WATCH_LEAST_MS = 100;
+/** ms for an instance that has just handed over to tell what it drains: COUNT_MS for a worker that is busy, and as much again. */
+export const FIRST_DRAIN_MS = 2 * COUNT_MS;
 /** The largest uid or gid; the number above it means "no change" to the kernel (setresuid(2)). */
 export const LARGEST_ID = 4_294_967_294;
 /** ms for which a log line waits for a reader that does not keep up; then it is dropped. More would delay the supervisor. */

@@ -1,66 +1,66 @@
-import type { Status } from '../control/client.js';
 import type { Command } from './command.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
 
 interface StatusArguments extends TargetArguments {
   readonly json: boolean;
+  /** '' when it is said without an interval. */
+  readonly watch?: string | undefined;
 }
+
+/** Fast enough to see an upgrade, and nothing that a server would feel. */
+const INTERVAL = '1s';
 
 const command: Command<StatusArguments> = {
   name: 'status',
   summary: 'Show what runs, serves and drains',
+  details: [
+    'DELAY is how late the event loop is (99th percentile since the last question, so a first one has none); WAITING the connections that nobody has accepted yet.',
+    '--watch goes on through upgrades and ends with the instance. It redraws the terminal; into a pipe or a file it writes a line for each change.',
+  ],
   positionals: targetPositionals,
-  flags: { ...targetFlags, json: { type: 'boolean', default: false, description: 'As one JSON object' } },
+  flags: {
+    ...targetFlags,
+    json: { type: 'boolean', default: false, description: 'As one JSON object; with --watch one a line' },
+    watch: { type: 'string', description: `Show it again and again, every so often (--watch alone: ${INTERVAL})` },
+  },
   examples: [
     ['motya status', 'the instance that runs, for people'],
+    ['motya status --watch', 'live, while you upgrade in another terminal'],
     ['motya status --name shop --json', 'this one, for programs'],
   ],
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
-  async run({ json, ...target }) {
+  async run({ json, watch: given, ...target }) {
     const { controlSocketFor } = await import('./target.js');
+    const interval = given === undefined ? null : await intervalOf(given || INTERVAL);
+    const path = controlSocketFor(target);
+    if (interval !== null) {
+      const { watch } = await import('./watch.js');
+      process.exitCode = await watch(path, interval, json);
+      return;
+    }
     const { requestStatus } = await import('../control/client.js');
-    const status = await requestStatus(controlSocketFor(target));
-    console.log(json ? JSON.stringify(status) : render(status));
+    const status = await requestStatus(path);
+    if (json) {
+      console.log(JSON.stringify(status));
+      return;
+    }
+    const { statusLines } = await import('./status-view.js');
+    console.log(statusLines(status).join('\n'));
   },
 };
 export default command;
 
-/** Listeners that are named one by one; beyond it their number says more. */
-const LISTENERS_SHOWN = 20;
-
-function render(status: Status): string {
-  const lines = [
-    `${status.name}: generation ${status.generation}, pid ${status.pid}, ${status.phase}, up ${duration(status.uptime)} (motya ${status.version})`,
-  ];
-  for (const { name, workers } of status.services) {
-    lines.push(`service ${name}`);
-    for (const { index, pid, state, connections, restarts } of workers) {
-      const again = restarts === 0 ? '' : `, started again ${restarts}×`;
-      lines.push(`  worker ${index}  pid ${pid ?? '-'}  ${state}, ${open(connections)}${again}`);
-    }
+/** ms */
+async function intervalOf(text: string): Promise<number> {
+  const { parseDuration } = await import('../config/values.js');
+  const { SettingsError } = await import('../errors.js');
+  const { WATCH_LEAST_MS } = await import('../limits.js');
+  try {
+    const ms = parseDuration(text);
+    if (ms >= WATCH_LEAST_MS) return ms;
+    throw new RangeError(`must be at least ${WATCH_LEAST_MS}ms`);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new SettingsError(`--watch: ${error.message}, not ${JSON.stringify(text)}`);
   }
-  lines.push(`listeners: ${status.listeners.length}`);
-  for (const { key, service, backlog, waiting } of status.listeners.slice(0, LISTENERS_SHOWN)) {
-    const queue = waiting === null ? '' : `, ${waiting} of ${backlog} waiting`;
-    lines.push(`  ${key}  ${service ?? 'unused'}${queue}`);
-  }
-  if (status.listeners.length > LISTENERS_SHOWN)
-    lines.push(`  … and ${status.listeners.length - LISTENERS_SHOWN} more`);
-  for (const { pid, generation, connections, left } of status.draining) {
-    lines.push(`draining: generation ${generation}, pid ${pid}, ${open(connections)}, ${duration(left)} left`);
-  }
-  if (status.lastUpgrade !== null) {
-    const { ok, at, text } = status.lastUpgrade;
-    lines.push(`last upgrade: ${ok ? 'succeeded' : 'failed'} at ${at}: ${text}`);
-  }
-  return lines.join('\n');
-}
-
-const open = (connections: number): string => `${connections} connection${connections === 1 ? '' : 's'}`;
-
-function duration(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }

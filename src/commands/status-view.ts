@@ -1,0 +1,126 @@
+import type { UpgradeRecord } from '../observe/chronicle.js';
+import type { EventLoopDelay } from '../observe/loop-delay.js';
+import type { DrainStatus, Status } from '../observe/status.js';
+import { type Column, table } from '../terminal/table.js';
+import { count, duration, size, timeOfDay, visible } from '../terminal/units.js';
+import type { ConnectionCounts } from '../workers/messages.js';
+
+/** Listeners that are named one by one; beyond it their number says more. */
+const LISTENERS_SHOWN = 20;
+/** Phases that are told: a whole hand-over has five or six. */
+const PHASES_SHOWN = 6;
+
+/** What `motya status` shows to people. */
+export function statusLines(status: Status): string[] {
+  const { name, generation, pid, phase, phaseMs, uptime, version, node } = status;
+  return [
+    `${name}: generation ${generation}, pid ${pid}, ${phase} for ${duration(phaseMs)}, up ${duration(uptime)}`,
+    `motya ${version}, node ${node}; phases before: ${phases(status)}`,
+    '',
+    ...table(WORKER_COLUMNS, workerRows(status)),
+    '',
+    ...listenerLines(status),
+    ...(status.draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, status.draining.map(drainRow))]),
+    ...(status.successor === null
+      ? []
+      : ['', `successor: pid ${status.successor.pid} waits since ${timeOfDay(status.successor.since)}`]),
+    ...(status.lastUpgrade === null ? [] : ['', lastUpgrade(status.lastUpgrade)]),
+  ];
+}
+
+const left = (title: string): Column => ({ title });
+const right = (title: string): Column => ({ title, align: 'right' });
+
+const WORKER_COLUMNS = [
+  left('PROCESS'),
+  right('PID'),
+  left('STATE'),
+  right('UP'),
+  right('MEMORY'),
+  right('DELAY'),
+  left('CONNECTIONS'),
+];
+
+/** The supervisor, then each worker. */
+function workerRows({ pid, uptime, supervisor, services }: Status): string[][] {
+  const { memory, eventLoopDelay } = supervisor;
+  const own = ['supervisor', String(pid), '', duration(uptime), shownSize(memory), delay(eventLoopDelay), ''];
+  const workers = services.flatMap(({ name, workers }) =>
+    workers.map(({ index, pid, state, uptime, memory, answers, connections, protocols, restarts, eventLoopDelay }) => [
+      `${name} ${index}`,
+      pid === null ? '-' : String(pid),
+      [state, ...(restarts === 0 ? [] : [`restarted ${restarts}×`]), ...(answers ? [] : ['busy'])].join(', '),
+      uptime === null ? '-' : duration(uptime),
+      shownSize(memory),
+      delay(eventLoopDelay),
+      connectionsOf(connections, protocols),
+    ]),
+  );
+  return [own, ...workers];
+}
+
+const shownSize = (bytes: number | null): string => (bytes === null ? '-' : size(bytes));
+/** The 99th percentile: the mean hides what clients feel. */
+const delay = (measured: EventLoopDelay | null): string => (measured === null ? '-' : `${measured.p99.toFixed(1)} ms`);
+
+/** `3: 2 http1, 1 upgraded` */
+export function connectionsOf(connections: number, protocols: ConnectionCounts | null): string {
+  const kinds = Object.entries(protocols ?? {}).filter(([, number]) => number > 0);
+  if (kinds.length === 0) return String(connections);
+  return `${connections}: ${kinds.map(([kind, number]) => `${number} ${kind}`).join(', ')}`;
+}
+
+function phases({ phases }: Status): string {
+  const told = phases.slice(-PHASES_SHOWN).map(({ phase, ms }) => `${phase} ${duration(ms)}`);
+  return [...(phases.length > PHASES_SHOWN ? ['…'] : []), ...told].join(', ');
+}
+
+function listenerLines({ listeners }: Status): string[] {
+  const rows = listeners
+    .slice(0, LISTENERS_SHOWN)
+    .map(({ key, service, backlog, waiting }) => [
+      visible(key),
+      service ?? 'unused',
+      waiting === null ? '-' : `${waiting} of ${backlog}`,
+    ]);
+  const more = listeners.length - rows.length;
+  return [
+    ...table([left(count(listeners.length, 'LISTENER').toUpperCase()), left('SERVICE'), left('WAITING')], rows),
+    ...(more > 0 ? [`… and ${more} more`] : []),
+  ];
+}
+
+const DRAIN_COLUMNS = [left('DRAINING'), right('PID'), left('UNTIL'), right('LEFT'), left('CONNECTIONS')];
+
+function drainRow({ generation, pid, deadline, left, connections, protocols }: DrainStatus): string[] {
+  const open = connectionsOf(connections, protocols);
+  return [`generation ${generation}`, String(pid), timeOfDay(deadline), duration(left), open];
+}
+
+function lastUpgrade({ ok, at, text, ms, gapMs }: UpgradeRecord): string {
+  const ago = `${duration(Math.max(0, Date.now() - Date.parse(at)))} ago`;
+  if (!ok) return `last upgrade: failed ${ago}: ${visible(text)}`;
+  const took = ms === null ? '' : ` in ${duration(ms)}`;
+  const gap = gapMs === null ? '' : `, ${gapMs.toFixed(1)} ms from COMMIT to LIVE`;
+  return `last upgrade: succeeded ${ago}${took}${gap}`;
+}
+
+/** What makes {@link statusLine} worth telling again: not the numbers that always change. */
+export function eventsOf({ pid, phase, services, draining, lastUpgrade, successor }: Status): string {
+  const workers = services.map(({ workers }) => workers.map(({ pid, state }) => [pid, state]));
+  return JSON.stringify([pid, phase, workers, draining.map(({ pid }) => pid), lastUpgrade?.at, successor?.pid]);
+}
+
+/** One line: who serves, how many, what drains, what went wrong last. */
+export function statusLine({ generation, pid, phase, services, draining, lastUpgrade }: Status): string {
+  const workers = services.flatMap((service) => service.workers);
+  const ready = workers.filter(({ state }) => state === 'ready').length;
+  const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
+  const drains = draining.map(
+    (one) =>
+      `; generation ${one.generation} drains ${count(one.connections, 'connection')}, ${duration(one.left)} left`,
+  );
+  const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
+  const who = `generation ${generation} (pid ${pid}): ${phase}, ${ready} of ${count(workers.length, 'worker')} ready`;
+  return `${who}, ${count(connections, 'connection')}${drains.join('')}${failed}`;
+}

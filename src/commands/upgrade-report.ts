@@ -1,0 +1,112 @@
+import type { Result } from '../control/messages.js';
+import type { DrainStatus } from '../observe/status.js';
+import { LiveLine } from '../terminal/screen.js';
+import { count, duration, visible } from '../terminal/units.js';
+import type { Drain } from './drain-watch.js';
+import { connectionsOf } from './status-view.js';
+
+/** How an upgrade is told while it happens. Durations are ms. */
+export interface UpgradeReport {
+  /** The incumbent has done with a phase (handover/phases.ts). */
+  phase(phase: string, ms: number): void;
+  /** `old`: pid of the incumbent; `drain`: how it drains, after a hand-over that happened. */
+  outcome(result: Result, told: { ms: number; old: number; drain: Drain | null }): void;
+  draining(drain: DrainStatus): void;
+  /** `forced`: connections that were closed by force; null where nobody could tell. */
+  drained(old: { pid: number; forced: number | null; ms: number }): void;
+  close(): void;
+}
+
+/** One JSON object a line. */
+export const jsonReport: UpgradeReport = {
+  phase: (phase, ms) => say({ phase, ms }),
+  outcome({ type: _, gapMicros, ...rest }, { ms, drain }) {
+    const gap = gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 };
+    const draining = drain === null || typeof drain === 'string' ? {} : { draining: drain };
+    say({ ...rest, ...gap, ms, ...draining });
+  },
+  draining: (draining) => say({ draining }),
+  drained: (drained) => say({ drained }),
+  close: () => {},
+};
+
+const say = (object: object): void => console.log(JSON.stringify(object));
+
+/** What the incumbent does in each of its phases, and what is done at its end; in their order. */
+const STEPS: readonly (readonly [phase: string, doing: string, done: string])[] = [
+  ['summoning', 'the successor starts', 'successor started and connected'],
+  ['offering', 'the listeners are handed over', 'listeners handed to the successor'],
+  ['awaiting', 'the successor boots', 'successor booted and ready'],
+  ['pausing', 'the incumbent stops accepting', 'incumbent stopped accepting'],
+  ['committed', 'the successor accepts', 'successor accepts'],
+];
+/** ms between two looks of what lasts; on a terminal only. */
+const REFRESH_MS = 100;
+
+/** Lines for people; on a terminal the last one says what is happening now. */
+export class PeopleReport implements UpgradeReport {
+  readonly #line = new LiveLine(process.stdout);
+  readonly #timer: NodeJS.Timeout | undefined;
+  #step = 0;
+  #since = performance.now();
+  #connections = -1;
+
+  constructor() {
+    if (process.stdout.isTTY) this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
+  }
+
+  phase(phase: string, ms: number): void {
+    const index = STEPS.findIndex(([name]) => name === phase);
+    this.#step = index + 1;
+    this.#since = performance.now();
+    this.#print(`${String(ms).padStart(7)} ms  ${STEPS[index]?.[2] ?? phase}`);
+  }
+
+  outcome(
+    { ok, code, text, gapMicros }: Result,
+    { ms, old, drain }: { ms: number; old: number; drain: Drain | null },
+  ): void {
+    clearInterval(this.#timer);
+    this.#line.clear();
+    if (!ok) {
+      const serves = code === 'MOTYA_PEER_GONE' || code === 'MOTYA_STOPPING' ? '' : `; pid ${old} serves on`;
+      console.error(`motya: the upgrade was rejected: ${text}${serves}`);
+      return;
+    }
+    const gap = gapMicros === undefined ? '' : `, ${(gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
+    this.#print(`${text} (${ms} ms${gap})`);
+    if (drain === null || typeof drain === 'string' || drain.connections === 0) return;
+    const most = drain.left > 0 ? `, for at most ${duration(drain.left)}` : '';
+    this.#print(
+      `generation ${drain.generation} (pid ${drain.pid}) still drains ${count(drain.connections, 'connection')}${most}`,
+    );
+  }
+
+  draining({ generation, connections, protocols, left }: DrainStatus): void {
+    const text = `generation ${generation} drains ${connectionsOf(connections, protocols)}; ${duration(left)} left`;
+    if (process.stdout.isTTY) this.#line.update(`          ${text}`);
+    else if (connections !== this.#connections) console.log(text);
+    this.#connections = connections;
+  }
+
+  drained({ pid, forced, ms }: { pid: number; forced: number | null; ms: number }): void {
+    const how =
+      forced === 0 ? ': every connection ended by itself' : `: ${count(forced ?? 0, 'connection')} closed by force`;
+    this.#print(`pid ${pid} has drained in ${duration(ms)}${forced === null ? '' : how}`);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#line.clear();
+  }
+
+  #refresh(): void {
+    const doing = STEPS[this.#step]?.[1];
+    if (doing !== undefined) this.#line.update(`        …  ${doing}, ${duration(performance.now() - this.#since)}`);
+  }
+
+  #print(line: string): void {
+    this.#line.clear();
+    console.log(visible(line));
+  }
+}
