@@ -10,6 +10,11 @@ export function isKept(env: NodeJS.ProcessEnv): boolean {
   return env[KEEPER_ENV] !== undefined;
 }
 
+/** The keeper that is our parent, or null: there is none, or it has been killed. */
+export function keeperOf(env: NodeJS.ProcessEnv): number | null {
+  return env[KEEPER_ENV] === String(process.ppid) ? process.ppid : null;
+}
+
 /**
  * Whether this process is to be a keeper. `auto`: where an upgrade would end what runs us, because nobody there follows from one
  * main process to the next — a container, whose first process we are, or a systemd unit that hears no notifications.

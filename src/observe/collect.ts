@@ -1,5 +1,6 @@
 import type { Phase } from '../handover/phases.js';
 import type { Instance } from '../instance.js';
+import { keeperOf } from '../keeper/whether.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 import { VERSION } from '../version.js';
@@ -30,6 +31,7 @@ export async function collectStatus(
   return {
     name: settings.name,
     pid: process.pid,
+    keeper: keeperOf(process.env),
     version: VERSION,
     node: process.version,
     startedAt: chronicle.startedAt.toISOString(),

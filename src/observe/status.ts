@@ -10,6 +10,8 @@ import type { EventLoopDelay } from './loop-delay.js';
 export interface Status {
   readonly name: string;
   readonly pid: number;
+  /** The parent that holds copies of the listeners (docs/containers.md), if there is one. */
+  readonly keeper: number | null;
   readonly generation: number;
   /** Of Motya and of Node. */
   readonly version: string;

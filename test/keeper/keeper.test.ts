@@ -199,10 +199,12 @@ if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
   it('may be killed itself: the instance serves on, and commands reach it', async (test) => {
     const { stage, keeper } = await kept(test);
     const main = stage.mainPid as number;
+    assert.equal((await stage.status()).keeper, keeper.pid);
     const load = await chain.traffic({ port: stage.port, keepAlive: 2, fresh: 2 });
     keeper.kill('SIGKILL');
     await keeper.waitForExit();
-    assert.equal((await stage.status()).pid, main);
+    const { pid, keeper: none } = await stage.status();
+    assert.deepEqual([pid, none], [main, null]);
     assert.equal((await stage.upgrade()).code, 0);
     chain.assertFlawless(await load.stop());
     assert.equal((await stage.who()).generation, '2');
