@@ -29,6 +29,7 @@ const WORKER: WorkerStatus = {
 const STATUS: Status = {
   name: 'app',
   pid: process.pid,
+  keeper: null,
   generation: 7,
   version: '1.2.3',
   node: process.version,
