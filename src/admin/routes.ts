@@ -29,6 +29,7 @@ const TEXT = 'text/plain; charset=utf-8';
 const PAGE: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': ['index.html', 'text/html; charset=utf-8'],
   '/page.css': ['page.css', 'text/css; charset=utf-8'],
+  '/icon.svg': ['icon.svg', 'image/svg+xml'],
   '/page.js': ['page.js', 'text/javascript; charset=utf-8'],
 };
 
