@@ -23,6 +23,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("createListener", CreateListener);
   add("describe", Describe);
   add("setBacklog", SetBacklog);
+  add("undeafen", Undeafen);
   add("queueLength", QueueLength);
   add("dup", Dup);
   add("close", Close);

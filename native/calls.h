@@ -24,6 +24,7 @@ Napi::Function DefinePoll(Napi::Env env);
 Napi::Value CreateListener(const Napi::CallbackInfo& info);
 Napi::Value Describe(const Napi::CallbackInfo& info);
 Napi::Value SetBacklog(const Napi::CallbackInfo& info);
+Napi::Value Undeafen(const Napi::CallbackInfo& info);
 Napi::Value QueueLength(const Napi::CallbackInfo& info);
 
 // fd.cc

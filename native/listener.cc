@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -36,6 +37,8 @@ struct Spec {
   bool pass_credentials = false;
   /** What libuv and Node take when nobody says. */
   int backlog = 511;
+  /** Bound only: nobody can connect, no datagram is queued. */
+  bool deaf = false;
 
   int SocketType() const { return type == "stream" ? SOCK_STREAM : type == "dgram" ? SOCK_DGRAM : SOCK_SEQPACKET; }
 };
@@ -50,6 +53,7 @@ bool ReadSpec(Napi::Value value, Spec* spec) {
   if (!ReadString(object.Get("family"), "family", &spec->family)) return false;
   if (!ReadString(object.Get("type"), "type", &spec->type)) return false;
   if (given("backlog") && !ReadInteger(object.Get("backlog"), "backlog", 0, INT32_MAX, &spec->backlog)) return false;
+  if (given("deaf") && !ReadBoolean(object.Get("deaf"), "deaf", &spec->deaf)) return false;
   if (spec->family == "unix") {
     if (spec->type != "stream" && spec->type != "seqpacket" && spec->type != "dgram") {
       ThrowTypeError(value.Env(), "type of a unix listener must be stream, seqpacket or dgram");
@@ -106,6 +110,13 @@ bool SetFlag(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+/** A filter that keeps nothing of any packet: the kernel drops them (socket(7), SO_ATTACH_FILTER). */
+bool Deafen(int fd) {
+  sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program = {1, &nothing};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
 Failure OpenInet(const Spec& spec, UniqueFd* fd) {
   sockaddr_storage address = {};
   socklen_t length = 0;
@@ -119,8 +130,10 @@ Failure OpenInet(const Spec& spec, UniqueFd* fd) {
   if (address.ss_family == AF_INET6 && !SetFlag(fd->get(), IPPROTO_IPV6, IPV6_V6ONLY, spec.v6only ? 1 : 0)) {
     return Failed("setsockopt");
   }
+  // Before bind: from then on a datagram socket hears.
+  if (!stream && spec.deaf && !Deafen(fd->get())) return Failed("setsockopt");
   if (bind(fd->get(), reinterpret_cast<sockaddr*>(&address), length) < 0) return Failed("bind");
-  if (stream && listen(fd->get(), spec.backlog) < 0) return Failed("listen");
+  if (stream && !spec.deaf && listen(fd->get(), spec.backlog) < 0) return Failed("listen");
   return {};
 }
 
@@ -146,7 +159,7 @@ Failure OpenUnix(const Spec& spec, UniqueFd* fd) {
   if (spec.pass_credentials && !SetFlag(fd->get(), SOL_SOCKET, SO_PASSCRED, 1)) return Failed("setsockopt");
   if (bind(fd->get(), address.get(), address.length) < 0) return Failed("bind");
   Failure failure = named && spec.mode >= 0 ? WidenMode(spec.path, spec.mode) : Failure{};
-  const bool listens = spec.type != "dgram";
+  const bool listens = spec.type != "dgram" && !spec.deaf;
   if (failure.error == 0 && listens && listen(fd->get(), spec.backlog) < 0) failure = Failed("listen");
   if (failure.error != 0 && named) unlink(spec.path.c_str());
   return failure;
@@ -245,6 +258,22 @@ Napi::Value SetBacklog(const Napi::CallbackInfo& info) {
   // listen(2) would turn an unbound TCP socket into a listener on a port that nobody asked for.
   if (listening == 0) return ThrowSystemError(env, EINVAL, "listen");
   if (listen(fd, backlog) < 0) return ThrowErrno(env, "listen");
+  return env.Undefined();
+}
+
+Napi::Value Undeafen(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int fd;
+  int backlog;
+  int type;
+  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "backlog", 0, INT32_MAX, &backlog)) return env.Undefined();
+  if (!GetOption(fd, SOL_SOCKET, SO_TYPE, &type)) return ThrowErrno(env, "getsockopt");
+  if (type != SOCK_DGRAM) {
+    if (listen(fd, backlog) < 0) return ThrowErrno(env, "listen");
+    return env.Undefined();
+  }
+  const int unused = 0;
+  if (setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) < 0) return ThrowErrno(env, "setsockopt");
   return env.Undefined();
 }
 

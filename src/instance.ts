@@ -5,12 +5,15 @@ import type { DeclaredListener, Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
-import { asUser, dropPrivileges } from './daemon/privileges.js';
+import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
+import { checkReach } from './daemon/reach.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
+import { adviceOn } from './listeners/denied.js';
 import { holderOf } from './listeners/holder.js';
-import { DEFAULT_BACKLOG, keyOf, Ledger, type Listener } from './listeners/ledger.js';
+import { keyOf } from './listeners/key.js';
+import { DEFAULT_BACKLOG, Ledger, type Listener } from './listeners/ledger.js';
 import { identify } from './listeners/path-identity.js';
 import { type Activated, takeActivated } from './manager/activation.js';
 import { aliasIn, isStoreName } from './manager/fd-store.js';
@@ -88,8 +91,27 @@ export class Instance {
     }
     for (const one of activated) this.#activate(one);
     this.#declareListeners();
+    this.#becomeUser();
     this.acceptAdmin();
+  }
+
+  /**
+   * As a successor that root has started: binds what the incumbent, which has the listeners with these keys, does not have;
+   * root ends here. @throws {StartError}
+   */
+  reserve(keys: ReadonlySet<string>): void {
+    if (!isToDrop(this.settings.user)) return;
+    this.#forEachDeclared((_, spec) => {
+      if (!keys.has(keyOf(spec))) this.ledger.reserve(spec);
+    });
+    this.#becomeUser();
+  }
+
+  #becomeUser(): void {
+    const { user } = this.settings;
+    if (!isToDrop(user)) return;
     dropPrivileges(user);
+    for (const text of checkReach(this.settings, user)) this.#controlled.warn(text, { event: 'privileges' });
   }
 
   #makeSureThatNobodyRuns(): void {
@@ -248,7 +270,7 @@ export class Instance {
     this.#control?.close();
     this.disconnect();
     await this.#fleet?.drain(Promise.resolve());
-    this.pidfile.letGo();
+    asUser(this.settings.user, () => this.pidfile.letGo());
   }
 
   /** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */
@@ -294,20 +316,23 @@ export class Instance {
   }
 
   #declareListeners(): void {
-    const { services, admin } = this.settings;
-    for (const { name, listeners } of services) for (const spec of listeners) this.#declare(name, spec);
-    if (admin !== null) this.#declare(ADMIN, admin.listener);
+    this.#forEachDeclared((service, spec) => void this.ledger.declare(service, spec));
+    this.ledger.closeReservations();
   }
 
-  #declare(service: string, spec: DeclaredListener): void {
-    try {
-      this.ledger.declare(service, spec);
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
-      const by = holder === null ? '' : ` (${holder})`;
-      const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${by}`;
-      throw new StartError('MOTYA_LISTEN', text, { cause: error });
+  #forEachDeclared(body: (service: string, spec: DeclaredListener) => void): void {
+    const { services, admin, user } = this.settings;
+    const declared = services.flatMap(({ name, listeners }) => listeners.map((spec) => [name, spec] as const));
+    if (admin !== null) declared.push([ADMIN, admin.listener]);
+    for (const [service, spec] of declared) {
+      try {
+        body(service, spec);
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        const why = error.code === 'EADDRINUSE' ? holderOf(spec) : adviceOn(error.code, spec, user);
+        const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
+        throw new StartError('MOTYA_LISTEN', text, { cause: error });
+      }
     }
   }
 }

@@ -21,7 +21,10 @@ export interface SocketDescription {
 }
 
 /** What {@link Native.createListener} binds. */
-export type ListenerSpec =
+export type ListenerSpec = {
+  /** Only bound: connections are refused and datagrams dropped until {@link Native.undeafen}. */
+  readonly deaf?: boolean;
+} & (
   | {
       readonly family: 'inet' | 'inet6';
       readonly type: 'stream' | 'dgram';
@@ -47,7 +50,8 @@ export type ListenerSpec =
       readonly passCredentials?: boolean;
       /** Not for `dgram`. */
       readonly backlog?: number;
-    };
+    }
+);
 
 /** Peer as the kernel recorded it at connect/listen time (SO_PEERCRED, unix(7)). */
 export interface PeerCredentials {
@@ -145,6 +149,8 @@ export interface Native {
   describe(fd: number): SocketDescription;
   /** listen(2) on a socket that listens already: sets its backlog. */
   setBacklog(fd: number, backlog: number): void;
+  /** Opens the ears of a listener that was made `deaf`: listen(2), or, for datagrams, the filter goes. */
+  undeafen(fd: number, backlog: number): void;
   /** Connections that wait to be accepted, and the backlog in force (TCP_INFO; TCP listeners only). */
   queueLength(fd: number): { waiting: number; backlog: number };
 

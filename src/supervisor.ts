@@ -8,7 +8,7 @@ import { typedInvocation } from './daemon/invocation.js';
 import { type Launched, launch, report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { holdsLock } from './daemon/pidfile.js';
-import { asUser, checkPrivileges, dropPrivileges } from './daemon/privileges.js';
+import { asUser, checkPrivileges } from './daemon/privileges.js';
 import { HandoverError, MotyaError, reasonOf } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
 import { obstacleIn, type Phase, PhaseMachine } from './handover/phases.js';
@@ -204,11 +204,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #startAsSuccessor(): Promise<void> {
-    dropPrivileges(this.settings.user);
-    const watched = await this.#findIncumbent();
+    const { user } = this.settings;
+    const watched = await asUser(user, () => this.#findIncumbent());
     this.#generation = watched.generation + 1;
     this.emit('generation', this.#generation);
     this.#instance.gate.guardPaths(watched.paths);
+    this.#instance.reserve(watched.keys);
     const warn = (text: string, fields: object): void => this.#warn('peer', text, fields);
     const socket = new UpgradeSocket(this.settings.upgradeSocket, {
       pid: process.pid,
@@ -406,7 +407,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #findIncumbent(): Promise<Watched> {
-    const { pidfile, upgradeSocket, controlSocket } = this.settings;
+    const { pidfile, upgradeSocket, controlSocket, user } = this.settings;
     const meant = takeMainPid(process.env);
     try {
       const watched = await watchIncumbent(controlSocket);
@@ -419,7 +420,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       return watched;
     } catch (error) {
       if (!(error instanceof NotRunningError)) throw error;
-      const holder = holdsLock(pidfile);
+      // Whatever is made for a moment must be the user's.
+      const holder = asUser(user, () => holdsLock(pidfile));
       const text =
         holder === null
           ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
@@ -435,6 +437,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       service.on('crash', ({ pid, index }, reason, inMs) => {
         this.#chronicle.crash(service.name);
         this.emit('workerExit', { service: service.name, index, pid, reason, inMs });
+      });
+      service.on('denied', ({ pid, index }, what) => {
+        const fields = { service: service.name, index, worker: pid };
+        this.#warn('denied', `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
       });
       service.on('restart', ({ pid, index }) => {
         this.#chronicle.restart(service.name);
@@ -477,6 +483,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       status: () => this.#status(),
       overview: async () => ({ ...this.#life, connections: total(await this.#instance.fleet.connections()) }),
       unixPaths: () => this.#instance.ledger.unixPaths(),
+      listenerKeys: () => this.#instance.ledger.all().map(({ key }) => key),
       stop: (options) => this.stop(options),
       warn: (text, fields) => this.#warn('peer', text, fields),
       upgrade: (options, progress) => this.#upgradeForCommand(options, progress),

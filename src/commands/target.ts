@@ -1,9 +1,9 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, readdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { loadSettings } from '../config/load.js';
 import { connectControl, NotRunningError } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
-import { runtimeFolder } from '../daemon/paths.js';
+import { runtimeFolder, temporaryFolder, userOfFolder } from '../daemon/paths.js';
 import { MotyaError } from '../errors.js';
 import { TARGET_FLAGS, type TargetArguments } from './target-options.js';
 
@@ -11,7 +11,7 @@ const ENDING = '.control.sock';
 
 /**
  * The control socket of the instance that is meant: by flags, script or settings file as `motya start` would take them; with
- * none of these (and no motya.yaml here), the only one that runs.
+ * none of these (and no motya.yaml here), the only one that runs. Root also means what it has started as another user.
  * @throws {MotyaError} none runs, or several do.
  */
 export function controlSocketFor(flags: TargetArguments): string {
@@ -19,27 +19,64 @@ export function controlSocketFor(flags: TargetArguments): string {
   const folder = runtimeFolder(process.env);
   if (flags.name !== undefined) {
     // Without the settings, which may be broken just now.
-    const path = join(folder, `${flags.name}${ENDING}`);
-    if (isRunning(path)) return path;
+    const running = runningAs(`${flags.name}${ENDING}`, folder);
+    if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
   const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
+  if (isRunning(settings.controlSocket)) return settings.controlSocket;
   // A settings file in this folder says which one is meant, whether it runs or not: another's must not be stopped in its place.
-  if (named || settings.source !== null || isRunning(settings.controlSocket)) return settings.controlSocket;
+  if (named || settings.source !== null) {
+    const isDefault = dirname(settings.controlSocket) === folder;
+    return (isDefault ? runningAs(basename(settings.controlSocket), folder) : null) ?? settings.controlSocket;
+  }
+  return theOnly([folder, ...foldersOfUsers(folder)].flatMap(controlSocketsIn).filter(isRunning), folder);
+}
 
-  const running = controlSocketsIn(folder).filter(isRunning);
+/** The running instance with that socket's name, in `folder` or, for root, in a user's. Null when none runs. */
+function runningAs(socket: string, folder: string): string | null {
+  const own = join(folder, socket);
+  if (isRunning(own)) return own;
+  const running = foldersOfUsers(folder)
+    .map((other) => join(other, socket))
+    .filter(isRunning);
+  return running.length === 0 ? null : theOnly(running, folder);
+}
+
+function theOnly(running: readonly string[], folder: string): string {
   const [only] = running;
   if (only === undefined) throw new NotRunningError(folder);
   if (running.length === 1) return only;
-  const names = running.map((path) => path.slice(folder.length + 1, -ENDING.length)).join(', ');
-  throw new MotyaError('MOTYA_AMBIGUOUS', `several instances run: ${names}; say which one with --name`);
+  const names = running.map((path) => {
+    const name = basename(path, ENDING);
+    return dirname(path) === folder ? name : `${name} (in ${dirname(path)})`;
+  });
+  const one = names.length > new Set(running.map((path) => basename(path))).size ? '--upgrade-socket' : '--name';
+  throw new MotyaError('MOTYA_AMBIGUOUS', `several instances run: ${names.join(', ')}; say which one with ${one}`);
+}
+
+/** Runtime folders, beside root's `own`, of users whom root has started instances for. One that is not its user's is none. */
+function foldersOfUsers(own: string): string[] {
+  if (process.geteuid?.() !== 0) return [];
+  const parent = temporaryFolder(process.env);
+  return entriesOf(parent)
+    .map((name) => join(parent, name))
+    .filter((folder) => {
+      const uid = folder === own ? null : userOfFolder(folder);
+      const stat = uid === null ? undefined : lstatSync(folder, { throwIfNoEntry: false });
+      return stat?.isDirectory() === true && stat.uid === uid;
+    });
 }
 
 function controlSocketsIn(folder: string): string[] {
+  return entriesOf(folder)
+    .filter((name) => name.endsWith(ENDING) && !name.startsWith('.'))
+    .map((name) => join(folder, name));
+}
+
+function entriesOf(folder: string): string[] {
   try {
-    return readdirSync(folder)
-      .filter((name) => name.endsWith(ENDING) && !name.startsWith('.'))
-      .map((name) => join(folder, name));
+    return readdirSync(folder);
   } catch {
     return [];
   }

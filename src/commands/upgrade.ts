@@ -34,6 +34,7 @@ const command: Command<UpgradeArguments> = {
     const { connectControl, ensureAnswers } = await import('../control/client.js');
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
+    const { printable } = await import('../printable.js');
     const path = controlSocketFor(target);
     const started = performance.now();
     // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
@@ -50,8 +51,8 @@ const command: Command<UpgradeArguments> = {
     const result = await new Promise<Result>((resolve) => {
       channel.on('close', () => resolve(lost(old)));
       channel.on('message', (message: ControlMessage) => {
-        if (message.type === 'RESULT') resolve(message);
-        if (message.type === 'PROGRESS' && message.phase !== 'serving') report.phase(message.phase, message.ms);
+        if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
+        if (message.type === 'PROGRESS' && message.phase !== 'serving') report.phase(printable(message.phase), message.ms);
       });
       channel.open();
       channel.send({ type: 'UPGRADE', dryRun });

@@ -143,7 +143,8 @@ function scriptProblems(input: unknown, base: string): Problem[] {
   });
 }
 
-function whyNotRunnable(script: string): string | null {
+/** What is wrong with a script for whoever this process is (its real uid, access(2)), or null. */
+export function whyNotRunnable(script: string): string | null {
   try {
     accessSync(script, constants.R_OK);
     if (statSync(script).isFile()) return null;

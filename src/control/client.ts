@@ -1,8 +1,12 @@
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Channel } from '../channel.js';
+import { userOfFolder } from '../daemon/paths.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
-import { native } from '../native.js';
+import { native, type PeerCredentials } from '../native.js';
 import type { Status } from '../observe/status.js';
+import { printable } from '../printable.js';
 import { isTrusted } from '../private-socket.js';
 import { type ControlMessage, type ControlShapes, controlCodec } from './messages.js';
 
@@ -27,12 +31,25 @@ export function connectControl(path: string): Channel<ControlShapes> {
     });
   }
   const peer = native.peerCredentials(fd);
-  if (isTrusted(peer)) return new Channel(fd, controlCodec);
+  if (isTrusted(peer) || isOwnFolder(path, peer)) return new Channel(fd, controlCodec);
   native.close(fd);
   throw new MotyaError(
     'MOTYA_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`,
   );
+}
+
+/**
+ * Root's commands also speak to an instance that root has started with `user`: its peer is the user whose folder the socket is
+ * in. Root has named that folder, or knows it by its name, and nobody but its owner can be that peer; whoever else gets a
+ * socket to that place is refused as ever. A folder that is named after another uid (/tmp/motya-0, made by whoever came
+ * first) is nobody's.
+ */
+function isOwnFolder(path: string, peer: PeerCredentials): boolean {
+  const folder = dirname(path);
+  const named = userOfFolder(folder) ?? peer.uid;
+  if (process.geteuid?.() !== 0 || named !== peer.uid) return false;
+  return statSync(folder, { throwIfNoEntry: false })?.uid === peer.uid;
 }
 
 /** The pid of the instance that answers there, or null. */
@@ -50,12 +67,15 @@ export function answersAt(path: string): number | null {
 /** @throws {MotyaError} the instance does not answer, or is of a version that tells its status in another way. */
 export async function requestStatus(path: string): Promise<Status> {
   const answer = await askStatus(path);
-  if (answer.json !== null) return JSON.parse(answer.json) as Status;
+  if (answer.json !== null) return JSON.parse(answer.json, forTerminals) as Status;
   throw new MotyaError(
     'MOTYA_VERSION',
     `pid ${answer.pid} is of an older motya, which tells its status in another way`,
   );
 }
+
+/** Who asks may be root, and who answers another user. */
+const forTerminals = (_key: string, value: unknown): unknown => (typeof value === 'string' ? printable(value) : value);
 
 /** Does it answer at all, of whichever version it is? @throws {MotyaError} it does not. */
 export async function ensureAnswers(path: string): Promise<void> {
@@ -97,6 +117,8 @@ export interface Watched {
   readonly generation: number;
   /** Unix paths that it listens on. */
   readonly paths: readonly string[];
+  /** Keys of all its listeners. */
+  readonly keys: ReadonlySet<string>;
   /** Resolves when it has gone: with its reason when it was stopped, with null when it died. Never when it is replaced. */
   readonly gone: Promise<string | null>;
   close(): void;
@@ -118,6 +140,7 @@ export function watchIncumbent(path: string): Promise<Watched> {
       );
     }, GREETING_MS);
     const paths: string[] = [];
+    const keys = new Set<string>();
     let instance: { pid: number; generation: number } | null = null;
     let reason: string | null = null;
     let leave!: (reason: string | null) => void;
@@ -134,9 +157,10 @@ export function watchIncumbent(path: string): Promise<Watched> {
       if (message.type === 'INSTANCE') instance = message;
       if (message.type !== 'PATHS') return;
       paths.push(...message.paths);
+      for (const key of message.keys ?? []) keys.add(key);
       if (!message.last || instance === null) return;
       clearTimeout(timer);
-      resolve({ ...instance, paths, gone, close: () => channel.removeAllListeners('close').close() });
+      resolve({ ...instance, paths, keys, gone, close: () => channel.removeAllListeners('close').close() });
     });
     channel.open();
     channel.send({ type: 'WATCH', pid: process.pid });

@@ -15,7 +15,7 @@ const shapes = {
   // from the main process
   INSTANCE: { pid: int, generation: int },
   /** The unix paths that the instance listens on, in pieces; the last one says so. */
-  PATHS: { paths: list(text), last: bool },
+  PATHS: { paths: list(text), keys: optional(list(text)), last: bool },
   /** The main process is about to end without a hand-over because somebody stopped it. */
   GONE: { text },
   /** A Status (observe/status.ts) in JSON, in pieces; the last one says so. */

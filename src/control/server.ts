@@ -16,6 +16,8 @@ export interface Controlled {
   overview(): Promise<Overview>;
   /** The files of all unix listeners. */
   unixPaths(): string[];
+  /** Of all listeners. */
+  listenerKeys(): string[];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
   upgrade(options: { dryRun: boolean }, progress: (phase: string, ms: number) => void): Promise<Omit<Result, 'type'>>;
   stop(options: { now: boolean }): void;
@@ -124,7 +126,10 @@ export class ControlServer {
     }
     this.#watchers.set(channel, { pid: channel.peer.pid, since: new Date().toISOString() });
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
-    for (const { part, last } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last });
+    for (const { part } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last: false });
+    for (const { part, last } of parts(this.#instance.listenerKeys())) {
+      channel.send({ type: 'PATHS', paths: [], keys: part, last });
+    }
   }
 
   async #report(channel: Channel<ControlShapes>): Promise<void> {

@@ -30,6 +30,9 @@ export function findAccount(
     if (gid === undefined)
       return { unknown: 'user', text: `uid ${user} has no name, and so no group; name a group too` };
     if (gid === null) return { unknown: 'group', text: `there is no group ${group}` };
+    if (entry === root && gid !== root.gid) {
+      return { unknown: 'group', text: 'root keeps its own group; leave it out, or name another user' };
+    }
     const groups = entry === null || entry === root ? [gid] : native.groupsOf(entry.name, gid);
     return {
       account: {

@@ -21,6 +21,12 @@ export function runtimeFolder(env: NodeJS.ProcessEnv, user: { readonly uid: numb
   return join(temporaryFolder(env), `motya-${user?.uid ?? process.geteuid?.() ?? 0}`);
 }
 
+/** The uid in the name of a default folder (`motya-33`), or null for any other. */
+export function userOfFolder(path: string): number | null {
+  const uid = /^motya-(\d+)$/.exec(basename(path))?.[1];
+  return uid === undefined ? null : Number(uid);
+}
+
 /** `$TMPDIR`, else /tmp. */
 export function temporaryFolder(env: NodeJS.ProcessEnv): string {
   const given = env.TMPDIR;

@@ -1,4 +1,5 @@
 import { SocketAddress } from 'node:net';
+import type { DeclaredListener } from '../config/settings.js';
 import type { SocketDescription } from '../native.js';
 
 /**
@@ -28,6 +29,19 @@ export function inetKey(
 /** Node 20 pads abstract names with NULs, later versions do not: over an upgrade of Node the listener is still the same. */
 export function unixKey(path: string): string {
   return `unix:${path.startsWith('\0') ? `@${path.slice(1).replace(/\0+$/, '')}` : path}`;
+}
+
+/** The key that a listener bound to this would have; with port 0 it names no listener. */
+export function keyOf(spec: DeclaredListener): string {
+  if (spec.family === 'systemd') return `systemd:${spec.name}`;
+  if (spec.family === 'unix') return unixKey(spec.path);
+  return inetKey(
+    spec.type === 'dgram' ? 'udp' : 'tcp',
+    spec.family,
+    spec.address,
+    spec.port,
+    spec.family === 'inet6' && spec.v6only === true,
+  );
 }
 
 /** `0:0::1` and `::1` are one address. A scope (`fe80::1%eth0`) stays as it is: the kernel gives it back by interface name. */

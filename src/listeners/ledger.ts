@@ -1,12 +1,12 @@
-import { lchownSync, lstatSync, unlinkSync } from 'node:fs';
 import type { Account, DeclaredListener } from '../config/settings.js';
-import { entrust } from '../daemon/entrust.js';
 import { isSystemError, StartError } from '../errors.js';
 import { isStoreName } from '../manager/fd-store.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
-import { inetKey, listenerKey, unixKey } from './key.js';
+import { createListener } from './create.js';
+import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 import type { ListenRequest } from './request.js';
+import { Reservations } from './reservations.js';
 
 /** Backlog when the program names none: Node's default. */
 export const DEFAULT_BACKLOG = 511;
@@ -56,14 +56,15 @@ const NOT_PASSED: Refusal = { code: 'EADDRNOTAVAIL', errno: -99, syscall: 'liste
 
 /** Every listener of an instance: each fd enters here by name and leaves here by name. */
 export class Ledger {
-  readonly #owner: Account | null;
+  readonly owner: Account | null;
+  readonly #reservations = new Reservations();
   readonly #listeners = new Map<string, Listener>();
   readonly #aliases = new Map<string, Listener>();
   watcher: LedgerWatcher | null = null;
 
   /** `owner`: whom root is to become; the files of its unix listeners are the owner's. */
   constructor(owner: Account | null = null) {
-    this.#owner = owner;
+    this.owner = owner;
   }
 
   get size(): number {
@@ -98,6 +99,20 @@ export class Ledger {
       native.close(fd);
       throw error;
     }
+  }
+
+  /**
+   * Binds what the settings name, for {@link declare} to find later; nobody can connect until then. Nothing where the kernel
+   * chooses the port, or the service manager has the socket. @throws {SystemError}
+   */
+  reserve(spec: DeclaredListener): void {
+    if (spec.family === 'systemd' || (spec.family !== 'unix' && spec.port === 0)) return;
+    this.#reservations.make(spec, this.owner);
+  }
+
+  /** Closes what was reserved and not declared. */
+  closeReservations(): void {
+    this.#reservations.close();
   }
 
   /** Binds what the settings name for a service, or finds it among the inherited. @throws {SystemError} {StartError} */
@@ -172,6 +187,7 @@ export class Ledger {
 
   /** After a failure to become the main process: what we have bound goes, paths too; what the incumbent gave stays its own. */
   abandonAll(): void {
+    this.closeReservations();
     for (const listener of this.all()) this.remove(listener, { unlink: !listener.inherited });
   }
 
@@ -214,7 +230,7 @@ export class Ledger {
   }
 
   #bind(spec: ListenerSpec, alias: string | null): Listener {
-    const fd = create(spec, this.#owner);
+    const fd = this.#reservations.take(spec, spec.backlog ?? DEFAULT_BACKLOG) ?? createListener(spec, this.owner);
     try {
       const socket = native.describe(fd);
       const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
@@ -273,54 +289,6 @@ function aliasOf(service: string, request: InetRequest): string {
 
 function backlogOf(request: { backlog: number }): number {
   return request.backlog || DEFAULT_BACKLOG;
-}
-
-/** The key that a listener bound to this would have; with port 0 it names no listener. */
-export function keyOf(spec: DeclaredListener): string {
-  if (spec.family === 'systemd') return `systemd:${spec.name}`;
-  if (spec.family === 'unix') return unixKey(spec.path);
-  return inetKey(
-    spec.type === 'dgram' ? 'udp' : 'tcp',
-    spec.family,
-    spec.address,
-    spec.port,
-    spec.family === 'inet6' && spec.v6only === true,
-  );
-}
-
-function create(spec: ListenerSpec, owner: Account | null): number {
-  if (spec.family !== 'unix' || spec.path.startsWith('\0')) return native.createListener(spec);
-  const { path } = spec;
-  const byRoot = ({ uid, gid }: Account): number => {
-    const fd = createUnix(spec);
-    lchownSync(path, uid, gid);
-    return fd;
-  };
-  return entrust(owner, path, () => createUnix(spec), byRoot);
-}
-
-function createUnix(spec: Extract<ListenerSpec, { family: 'unix' }>): number {
-  try {
-    return native.createListener(spec);
-  } catch (error) {
-    if (!isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
-    unlinkSync(spec.path);
-    return native.createListener(spec);
-  }
-}
-
-/**
- * A socket file that a killed process left. connect(2) with another type says EPROTOTYPE when somebody listens, so the probe
- * never reaches a live listener's queue; ECONNREFUSED means that nobody does (unix(7)).
- */
-export function isStale(path: string): boolean {
-  if (path.startsWith('\0') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
-  try {
-    native.close(native.connectPath(path));
-    return false;
-  } catch (error) {
-    return isSystemError(error) && error.code === 'ECONNREFUSED';
-  }
 }
 
 function inUse(key: string, holder: string): Error {

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { isSystemError, reasonOf } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
+import { adviceOn } from '../listeners/denied.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
@@ -124,8 +125,8 @@ export class ListenGate {
       }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
-      const holder = code === 'EADDRINUSE' ? holderOf(request) : null;
-      asker.refuse(id, { code, errno, syscall }, holder === null ? nameOf(request) : `${nameOf(request)} (${holder})`);
+      const why = code === 'EADDRINUSE' ? holderOf(request) : adviceOn(code, request, this.#ledger.owner);
+      asker.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
     }
     return true;
   }

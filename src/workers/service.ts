@@ -13,6 +13,8 @@ import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`. */
   crash: [worker: { pid: number; index: number }, reason: string, inMs: number];
+  /** A worker may not listen where it wants to (EACCES); `what` says where, and what to do about it. */
+  denied: [worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -174,6 +176,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const worker = new Worker(this.settings, role, gate);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     worker.on('release', (key) => this.#released(worker, key));
+    worker.on('denied', (what) => this.emit('denied', worker, what));
     return worker;
   }
 

@@ -42,6 +42,8 @@ interface WorkerEvents {
   blocked: [];
   ready: [];
   release: [key: string];
+  /** It may not listen where it wants to: EACCES. */
+  denied: [what: string];
   /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
   exit: [reason: string];
 }
@@ -130,6 +132,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
 
   refuse(id: number, refusal: Refusal, where: string): void {
     this.lastRefusal = `${refusal.syscall} ${refusal.code} ${where}`;
+    // A program may take any other for an answer, and try elsewhere; this one somebody has to mend.
+    if (refusal.code === 'EACCES') this.emit('denied', this.lastRefusal);
     this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
   }
 

@@ -74,6 +74,9 @@ class TestInstance implements Controlled {
       waiting: n,
     }));
   }
+  listenerKeys(): string[] {
+    return Array.from({ length: this.listenerCount + 1 }, (_, n) => `tcp://127.0.0.1:${n}`);
+  }
   unixPaths(): string[] {
     return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
   }
@@ -210,6 +213,7 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
     const watched = await watchIncumbent(path);
     assert.deepEqual([watched.pid, watched.generation], [process.pid, 7]);
     assert.deepEqual(watched.paths, instance.unixPaths());
+    assert.deepEqual([...watched.keys], instance.listenerKeys());
     const waiting = server.watcher as Watcher | null;
     assert.equal(waiting?.pid, process.pid);
     assert.ok(Date.parse(waiting?.since ?? '') <= Date.now());

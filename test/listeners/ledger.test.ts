@@ -3,8 +3,9 @@ import { existsSync, lstatSync, renameSync, symlinkSync, unlinkSync, writeFileSy
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { isSystemError } from '#src/errors.js';
+import { isStale } from '#src/listeners/create.js';
 import { holderOf } from '#src/listeners/holder.js';
-import { isStale, Ledger, type Listener, type Refusal } from '#src/listeners/ledger.js';
+import { Ledger, type Listener, type Refusal } from '#src/listeners/ledger.js';
 import { identify } from '#src/listeners/path-identity.js';
 import type { ListenRequest } from '#src/listeners/request.js';
 import { type ListenerSpec, native } from '#src/native.js';

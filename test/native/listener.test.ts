@@ -284,3 +284,37 @@ test('setBacklog, queueLength', async (t) => {
   throwsSystemError(() => native.setBacklog(CLOSED, 5), 'EBADF', 'getsockopt');
   assert.throws(() => native.setBacklog(0, -1), TypeError);
 });
+
+test('deaf: nobody can connect and no datagram is kept, until undeafen', async (t) => {
+  const spec = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0, deaf: true } as const;
+  const tcp = native.createListener(spec);
+  const { port, listening } = native.describe(tcp);
+  assert.equal(listening, false);
+  const refused = connect(port ?? 0, '127.0.0.1');
+  const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNREFUSED');
+  native.undeafen(tcp, 7);
+  assert.deepEqual([native.describe(tcp).listening, native.queueLength(tcp).backlog], [true, 7]);
+  native.close(tcp);
+
+  const path = join(scratch(t), 'deaf');
+  const unix = native.createListener({ family: 'unix', type: 'seqpacket', path, mode: 0o600, deaf: true });
+  throwsSystemError(() => native.connectPath(path), 'ECONNREFUSED', 'connect');
+  native.undeafen(unix, 1);
+  native.close(native.connectPath(path));
+  native.close(unix);
+
+  const udp = native.createListener({ ...spec, type: 'dgram' });
+  const client = createSocket('udp4');
+  const send = (text: string) =>
+    new Promise((resolve) => client.send(text, native.describe(udp).port ?? 0, '127.0.0.1', resolve));
+  await send('early');
+  native.undeafen(udp, 0);
+  await send('late');
+  assert.ok(native.waitReadable(udp, 10_000));
+  assert.equal(String(native.receive(udp, 100)?.data), 'late');
+  assert.equal(native.receive(udp, 100), null);
+  client.close();
+  native.close(udp);
+  throwsSystemError(() => native.undeafen(CLOSED, 5), 'EBADF', 'getsockopt');
+});

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { app, freePort, ROOT, workspace } from '../e2e/harness/index.js';
+import { app, CLI, freePort, ROOT, workspace } from '../e2e/harness/index.js';
+import { DROPPED, GROUP, idsOf, needsRoot, privilegedScene, USER } from './support.js';
 
-const isRoot = process.getuid?.() === 0;
-const asRoot = { skip: !isRoot && 'needs root' };
-const asOther = { skip: isRoot && 'needs a user that is not root' };
+const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
 const NOT_AS_ROOT =
   'user: missing: you are root, and a program runs as root only when told to; type --user www-data (or whoever it is to run as), or --user root if it must be root\n';
 
@@ -44,10 +43,22 @@ describe('root', asRoot, () => {
   });
 });
 
-describe('another user', asOther, () => {
-  it('cannot become anybody', async (test) => {
-    const { code, stderr } = await workspace(test).run(['start', app('http.cjs'), '--user', 'root']);
-    assert.equal(code, 2);
-    assert.match(stderr, /^user: only root can become user root \(uid 0, gid 0\); this is uid \d+, gid \d+\n$/);
+describe('another user', needsRoot, () => {
+  it('cannot become anybody, but may name itself', async (test) => {
+    const scene = await privilegedScene(test);
+    const asUser = ['--reuid', String(USER), '--regid', String(GROUP), '--clear-groups', process.execPath, CLI];
+    const start = (...args: string[]) =>
+      scene.space.start('setpriv', [...asUser, 'start', ...args], { env: scene.env, cwd: scene.temporary });
+    const refused = start(app('http.cjs'), '--user', 'root');
+    assert.deepEqual(await refused.waitForExit(), { code: 2, signal: null });
+    assert.equal(
+      refused.stderr,
+      `user: only root can become user root (uid 0, gid 0); this is uid ${USER}, gid ${GROUP}\n`,
+    );
+    const port = await freePort();
+    scene.configure({ listeners: [], listen: String(port) });
+    const first = start('--config', scene.config);
+    await first.waitFor('serving');
+    for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid).uids, DROPPED.uids);
   });
 });

@@ -99,7 +99,7 @@ const control: Arbitraries<ControlMessage> = {
   UPGRADE: fc.record({ dryRun: flag }),
   STOP: fc.record({ now: flag }),
   INSTANCE: fc.record({ pid: nat, generation: nat }),
-  PATHS: fc.record({ paths: fc.array(word), last: flag }),
+  PATHS: fc.record({ paths: fc.array(word), keys: fc.array(word), last: flag }),
   GONE: fc.record({ text: word }),
   REPORT: fc.record({ piece: word, last: flag }),
   SUMMARY: none,

@@ -1,0 +1,46 @@
+import { lchownSync, lstatSync, unlinkSync } from 'node:fs';
+import type { Account } from '../config/settings.js';
+import { entrust } from '../daemon/entrust.js';
+import { isSystemError } from '../errors.js';
+import { type ListenerSpec, native } from '../native.js';
+
+type UnixSpec = Extract<ListenerSpec, { family: 'unix' }>;
+
+/**
+ * Binds a listener. The file of a unix listener belongs to `owner`, where root is to become that user: later generations,
+ * which are the owner's processes, can then remove and bind it anew.
+ * @throws {SystemError}
+ */
+export function createListener(spec: ListenerSpec, owner: Account | null): number {
+  if (spec.family !== 'unix' || spec.path.startsWith('\0')) return native.createListener(spec);
+  const byRoot = ({ uid, gid }: Account): number => {
+    const fd = createUnix(spec);
+    lchownSync(spec.path, uid, gid);
+    return fd;
+  };
+  return entrust(owner, spec.path, () => createUnix(spec), byRoot);
+}
+
+function createUnix(spec: UnixSpec): number {
+  try {
+    return native.createListener(spec);
+  } catch (error) {
+    if (!isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
+    unlinkSync(spec.path);
+    return native.createListener(spec);
+  }
+}
+
+/**
+ * A socket file that a killed process left. connect(2) with another type says EPROTOTYPE when somebody listens, so the probe
+ * never reaches a live listener's queue; ECONNREFUSED means that nobody does (unix(7)).
+ */
+export function isStale(path: string): boolean {
+  if (path.startsWith('\0') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
+  try {
+    native.close(native.connectPath(path));
+    return false;
+  } catch (error) {
+    return isSystemError(error) && error.code === 'ECONNREFUSED';
+  }
+}

@@ -1,0 +1,49 @@
+import type { Account } from '../config/settings.js';
+import { type ListenerSpec, native } from '../native.js';
+import { createListener } from './create.js';
+import { keyOf } from './key.js';
+import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
+
+interface Reserved {
+  readonly fd: number;
+  readonly spec: ListenerSpec;
+  /** The file of a unix listener. */
+  readonly file: PathIdentity | null;
+}
+
+/**
+ * Addresses that a successor has bound as root, before it became a user who may not, for listeners that the incumbent does not
+ * have. They are deaf until the successor adopts: while it waits, for as long as that takes, clients must be refused as
+ * before and not hang in a queue that nobody reads.
+ */
+export class Reservations {
+  readonly #reserved = new Map<string, Reserved>();
+
+  /** @throws {SystemError} as bind(2) */
+  make(spec: ListenerSpec, owner: Account | null): void {
+    const key = keyOf(spec);
+    if (this.#reserved.has(key)) return;
+    const fd = createListener({ ...spec, deaf: true }, owner);
+    const file = spec.family === 'unix' && !spec.path.startsWith('\0') ? identify(spec.path) : null;
+    this.#reserved.set(key, { fd, spec, file });
+  }
+
+  /** The socket for `spec`, listening, whose owner the caller is from here; null when none was made. @throws {SystemError} */
+  take(spec: ListenerSpec, backlog: number): number | null {
+    const key = keyOf(spec);
+    const reserved = this.#reserved.get(key);
+    if (reserved === undefined) return null;
+    native.undeafen(reserved.fd, backlog);
+    this.#reserved.delete(key);
+    return reserved.fd;
+  }
+
+  /** Gives up what nobody has taken. */
+  close(): void {
+    for (const { fd, spec, file } of this.#reserved.values()) {
+      native.close(fd);
+      if (spec.family === 'unix' && file !== null) unlinkIfSame(spec.path, file);
+    }
+    this.#reserved.clear();
+  }
+}

@@ -1,0 +1,4 @@
+/** A text that came from another process, fit for a terminal: it may have lines, but no commands to the terminal. */
+export function printable(text: string): string {
+  return text.replace(/(?!\n)\p{Cc}/gu, '\ufffd');
+}

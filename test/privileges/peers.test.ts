@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { chmodSync, chownSync, mkdirSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { IMPORT_NATIVE, outputOf, runModule } from '../native/support.js';
+import { GROUP, needsRoot, privilegedScene, THIRD, USER } from './support.js';
+
+/** Connects as a user: is it hung up on without a word? */
+async function connectAs(test: TestContext, uid: number, path: string): Promise<string> {
+  const source = `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});
+    const fd = native.connectPath(${JSON.stringify(path)});
+    console.log(native.waitReadable(fd, 2000) && native.receive(fd, 65536)?.data.length === 0 ? 'hung up' : 'stays');`;
+  return (await outputOf(runModule(test, source, { stdio: ['ignore', 'pipe', 'inherit'] }))).trim();
+}
+
+describe('who may speak to an instance of a user’s', needsRoot, () => {
+  it('the user and root, and nobody else, whatever the modes of the files say', async (test) => {
+    const scene = await privilegedScene(test);
+    const first = await scene.first();
+    const second = scene.start(['--upgrade']);
+    await second.waitFor('waiting');
+    for (const [child, name] of [
+      [first, 'app.control.sock'],
+      [second, 'app.sock'],
+    ] as const) {
+      const path = `${scene.runtime}/${name}`;
+      assert.equal(await connectAs(test, 0, path), 'stays', name);
+      assert.equal(await connectAs(test, USER, path), 'stays', name);
+      chmodSync(scene.runtime, 0o755);
+      chmodSync(path, 0o666);
+      assert.equal(await connectAs(test, THIRD, path), 'hung up', name);
+      const refused = await child.waitFor(({ message }) => message.includes(`a process of user ${THIRD} was refused`));
+      assert.equal(refused.uid, THIRD);
+    }
+  });
+
+  it('root’s commands speak to the user in whose folder the socket is, and to no third one', async (test) => {
+    const scene = await privilegedScene(test);
+    const folders = { squatted: `motya-${USER}`, 'another’s': 'shop' };
+    for (const [what, name] of Object.entries(folders)) {
+      const folder = `${scene.temporary}/${name}`;
+      const path = `${folder}/app.control.sock`;
+      mkdirSync(folder);
+      chownSync(folder, name === 'shop' ? USER : THIRD, GROUP);
+      chmodSync(folder, 0o777);
+      const fake = runModule(
+        test,
+        `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${THIRD}); process.setuid(${THIRD});
+        native.createListener({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
+        console.log('listens'); setInterval(() => {}, 1000);`,
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
+      await new Promise((resolve) => fake.stdout?.once('data', resolve));
+      for (const args of [['status'], ['status', '--name', 'app'], ['stop']]) {
+        const { code } = await scene.run(...args);
+        assert.equal(code, 4, `${what}: ${args.join(' ')}`);
+      }
+      const named = await scene.run('status', '--upgrade-socket', `${folder}/app.sock`);
+      assert.equal(named.code, 1);
+      assert.match(named.stderr, /is held by pid \d+ of user 61236, not by an instance of yours\n$/);
+      fake.kill('SIGKILL');
+    }
+    const refused = scene.start();
+    assert.deepEqual(await refused.waitForExit(), { code: 1, signal: null });
+    assert.match(refused.stderr, /the runtime folder \S+ belongs to uid 61236, not to uid 61234 or root/);
+  });
+
+  it('with several instances root is asked which one', async (test) => {
+    const scene = await privilegedScene(test);
+    await scene.first();
+    const other = scene.space.motya(['start', '--name', 'other'], {
+      cwd: scene.temporary,
+      env: { ...scene.env, XDG_RUNTIME_DIR: undefined, PORT: '0' },
+    });
+    await other.waitFor('serving');
+    const env = { ...scene.env, XDG_RUNTIME_DIR: undefined };
+    const asked = await scene.space.run(['status'], { env, cwd: scene.temporary });
+    assert.equal(asked.code, 1);
+    assert.match(asked.stderr, new RegExp(`several instances run: other, app \\(in ${scene.runtime}\\); .* --name\n$`));
+    const named = await scene.space.run(['stop', '--name', 'app'], { env, cwd: scene.temporary });
+    assert.equal(named.code, 0, named.stderr);
+  });
+});
