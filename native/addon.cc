@@ -29,12 +29,14 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("close", Close);
   add("setCloexec", SetCloexec);
   add("redirect", Redirect);
+  add("isWritable", IsWritable);
   add("launch", Launch);
   add("becomeSubreaper", BecomeSubreaper);
   add("reap", Reap);
   add("signalChild", SignalChild);
   add("openPidfd", OpenPidfd);
   add("signalPidfd", SignalPidfd);
+  add("exitNow", ExitNow);
   add("lockFile", LockFile);
   add("findUser", FindUser);
   add("findGroup", FindGroup);

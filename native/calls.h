@@ -32,9 +32,11 @@ Napi::Value Dup(const Napi::CallbackInfo& info);
 Napi::Value Close(const Napi::CallbackInfo& info);
 Napi::Value SetCloexec(const Napi::CallbackInfo& info);
 Napi::Value Redirect(const Napi::CallbackInfo& info);
+Napi::Value IsWritable(const Napi::CallbackInfo& info);
 
 // process.cc
 Napi::Value Launch(const Napi::CallbackInfo& info);
+Napi::Value ExitNow(const Napi::CallbackInfo& info);
 
 // users.cc
 Napi::Value FindUser(const Napi::CallbackInfo& info);

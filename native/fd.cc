@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -37,6 +38,15 @@ Napi::Value Redirect(const Napi::CallbackInfo& info) {
   const int result = fd == target ? fcntl(fd, F_SETFD, 0) : Retry([&] { return dup2(fd, target); });
   if (result < 0) return ThrowErrno(info.Env(), "dup2");
   return info.Env().Undefined();
+}
+
+Napi::Value IsWritable(const Napi::CallbackInfo& info) {
+  int fd;
+  if (!ReadFd(info[0], &fd)) return info.Env().Undefined();
+  pollfd wanted = {fd, POLLOUT, 0};
+  const int count = Retry([&] { return poll(&wanted, 1, 0); });
+  if (count < 0) return ThrowErrno(info.Env(), "poll");
+  return Napi::Boolean::New(info.Env(), count > 0);
 }
 
 }  // namespace motya

@@ -220,4 +220,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   return ThrowSystemError(env, failure.value, StepName(failure.step));
 }
 
+Napi::Value ExitNow(const Napi::CallbackInfo& info) {
+  int status;
+  if (!ReadInteger(info[0], "status", 0, 255, &status)) return info.Env().Undefined();
+  _exit(status);
+}
+
 }  // namespace motya

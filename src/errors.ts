@@ -17,7 +17,14 @@ export class SettingsError extends MotyaError {
 }
 
 /** The instance could not start (or its program could not); nothing of it is left behind. */
-export class StartError extends MotyaError {}
+export class StartError extends MotyaError {
+  /** The end of what the program said on stderr, if it was a program that failed. */
+  readonly stderr: readonly string[];
+  constructor(code: string, message: string, options: ErrorOptions & { stderr?: readonly string[] } = {}) {
+    super(code, message, options);
+    this.stderr = options.stderr ?? [];
+  }
+}
 
 /** A hand-over that did not happen; the incumbent goes on serving. */
 export class HandoverError extends MotyaError {
@@ -48,6 +55,14 @@ export interface SystemError extends Error {
 
 export function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && 'syscall' in error && 'errno' in error && 'code' in error;
+}
+
+/** What a failed program said last, wherever the error has been wrapped since. */
+export function stderrOf(error: unknown): readonly string[] {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof StartError && cause.stderr.length > 0) return cause.stderr;
+  }
+  return [];
 }
 
 /** The one-line text of anything thrown. */

@@ -20,6 +20,7 @@ import { aliasIn, isStoreName } from './manager/fd-store.js';
 import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';
+import type { Outlets } from './output/outlets.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 import { within } from './workers/service.js';
@@ -70,9 +71,10 @@ export class Instance {
     return this.#control;
   }
 
-  makeFleet(generation: number, options: { accepting: boolean }): Fleet {
+  makeFleet(generation: number, outlets: Outlets | null, options: { accepting: boolean }): Fleet {
     const { ledger, gate, settings } = this;
-    this.#fleet = new Fleet(settings.services, { generation, ledger, gate, readyMs: settings.readyTimeout }, options);
+    const context = { generation, ledger, gate, readyMs: settings.readyTimeout, outlets };
+    this.#fleet = new Fleet(settings.services, context, options);
     return this.#fleet;
   }
 
@@ -270,6 +272,7 @@ export class Instance {
     this.#control?.close();
     this.disconnect();
     await this.#fleet?.drain(Promise.resolve());
+    this.#fleet?.closeOutput();
     asUser(this.settings.user, () => this.pidfile.letGo());
   }
 

@@ -118,3 +118,20 @@ export const ADMIN_PEERS = 64;
 export const ADMIN_HEADER_BYTES = 8 * 1024;
 /** ms for which an answer there is given again: shorter than anybody's interval, and a flood costs ten answers a second. */
 export const ADMIN_REUSE_MS = 100;
+/** Bytes that one read takes from a worker's output: what a pipe holds (pipe(7)). */
+export const OUTPUT_READ_BYTES = 64 * 1024;
+/** Bytes of lines that may wait for a reader that does not keep up; then the workers' pipes are not read. Some ms of a fast one. */
+export const OUTPUT_QUEUE_BYTES = 256 * 1024;
+/** Bytes that are read from the pipe of a worker that has ended: more than any pipe holds (/proc/sys/fs/pipe-max-size). */
+export const OUTPUT_TAIL_BYTES = 1024 * 1024;
+/** ms between two tries to write to something that was made non-blocking and is full. */
+export const OUTPUT_RETRY_MS = 10;
+/** ms at the end of an instance for lines that are not written yet: a reader that has read nothing for so long will not. */
+export const OUTPUT_FLUSH_MS = 2_000;
+/** Bytes of a program's line; a longer one is passed on in pieces. journald cuts at 48 KiB, Docker at 16. */
+export const LINE_BYTES = 64 * 1024;
+/** Bytes and lines of a program's stderr that are kept for the reason of its end: an exception with its stack. */
+export const LAST_WORDS_BYTES = 8 * 1024;
+export const LAST_WORDS_LINES = 20;
+/** UTF-16 units of the one line of them that goes into a reason. */
+export const LAST_WORDS_LENGTH = 300;

@@ -5,8 +5,12 @@ import type { Supervisor } from './supervisor.js';
 /** Keys that a line names one by one; beyond it their number says more. */
 const KEYS_SHOWN = 3;
 
-/** Writes what happens to an instance into its log: a line an event, with durations in ms and counts. */
+/**
+ * Writes what happens to an instance into its log: a line an event, with durations in ms and counts. Its programs' lines go there
+ * too.
+ */
 export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
+  supervisor.outlets = log.outlets;
   const pid = process.pid;
   supervisor.on('generation', (generation) => {
     log.generation = generation;
@@ -56,14 +60,16 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
       code,
     });
   });
-  supervisor.on('workerExit', ({ service, index, pid, reason, inMs }) => {
-    log.error(`worker ${index} of ${service} (pid ${pid}) ended: ${reason}; it starts again in ${inMs} ms`, {
+  supervisor.on('workerExit', ({ service, index, pid, reason, inMs, stderr }) => {
+    const next = inMs === null ? 'it drained, and what it still had is lost' : `it starts again in ${inMs} ms`;
+    log.error(`worker ${index} of ${service} (pid ${pid}) ended: ${reason}; ${next}`, {
       event: 'worker-exit',
       service,
       index,
       worker: pid,
       reason,
       inMs,
+      ...(stderr.length === 0 ? {} : { stderr }),
     });
   });
   supervisor.on('workerRestart', ({ service, index, pid }) => {

@@ -160,6 +160,8 @@ export interface Native {
   setCloexec(fd: number): void;
   /** dup2(2): `target` becomes a copy of `fd` (not CLOEXEC: meant for 0, 1 and 2). */
   redirect(fd: number, target: number): void;
+  /** poll(2): a write would not block (a pipe has room for PIPE_BUF bytes), or would fail at once. Files always say true. */
+  isWritable(fd: number): boolean;
 
   /**
    * fork, setsid, fork, exec: the program's parent is PID 1 (or the nearest subreaper), it leads no session, its signals are
@@ -167,6 +169,11 @@ export interface Native {
    * @returns its pid, once exec has succeeded; a failed chdir or exec is thrown.
    */
   launch(spec: LaunchSpec): number;
+  /**
+   * _exit(2): ends the process without what process.exit() waits for. A thread of libuv's pool that is blocked in a write is
+   * joined there, so a reader that does not read would keep the process for ever.
+   */
+  exitNow(status: number): never;
 
   /** Orphans among our descendants become our children (PR_SET_CHILD_SUBREAPER, prctl(2)); PID 1 needs it not. */
   becomeSubreaper(): void;

@@ -11,7 +11,13 @@ export function handleSignals(supervisor: Supervisor, { reopenLogs }: { reopenLo
     ['SIGQUIT', () => void supervisor.upgrade().catch(() => {})],
     ['SIGTERM', () => supervisor.stop()],
     ['SIGINT', () => supervisor.stop()],
-    ['SIGHUP', reopenLogs],
+    [
+      'SIGHUP',
+      () => {
+        reopenLogs();
+        supervisor.hangUpPredecessors();
+      },
+    ],
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {

@@ -23,8 +23,11 @@ export interface SupervisorEvents {
   rehearsed: [successor: number];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
-  /** A worker has ended by itself; it is started again after `inMs`. */
-  workerExit: [worker: { service: string; index: number; pid: number; reason: string; inMs: number }];
+  /**
+   * A worker has ended by itself; it is started again after `inMs`, or not any more (null: it drained, and what it still had is
+   * lost). `stderr`: its last lines there.
+   */
+  workerExit: [worker: WorkerExit];
   workerRestart: [worker: { service: string; index: number; pid: number }];
   /** It stops gracefully, without a successor. */
   stopping: [];
@@ -35,6 +38,15 @@ export interface SupervisorEvents {
   ended: [end: Ended];
   /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */
   warning: [warning: { event: string; text: string; fields: object }];
+}
+
+export interface WorkerExit {
+  readonly service: string;
+  readonly index: number;
+  readonly pid: number;
+  readonly reason: string;
+  readonly inMs: number | null;
+  readonly stderr: readonly string[];
 }
 
 export interface Ended {

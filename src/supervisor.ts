@@ -25,6 +25,7 @@ import { collectStatus, type LifeStatus } from './observe/collect.js';
 import { LoopDelay } from './observe/loop-delay.js';
 import type { DrainStatus, Status } from './observe/status.js';
 import type { Totals } from './observe/totals.js';
+import { Outlets } from './output/outlets.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
 import { VERSION } from './version.js';
 import type { Fleet } from './workers/fleet.js';
@@ -37,6 +38,8 @@ import { total, within } from './workers/service.js';
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly settings: Settings;
+  /** Where the lines of programs go, unless they write by themselves; null: to stdout and stderr. To be set before the start. */
+  outlets: Outlets | null = null;
   readonly #instance: Instance;
   readonly #machine: PhaseMachine;
   readonly #chronicle = new Chronicle();
@@ -189,6 +192,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     native.redirect(fd, 1);
     native.redirect(fd, 2);
     this.#instance.fleet.redirectOutput(fd);
+  }
+
+  /** Passes SIGHUP on to the generations that still drain: they have the same log file open, and are no main process any more. */
+  hangUpPredecessors(): void {
+    this.#predecessors.signal('SIGHUP');
   }
 
   async #startAsFirst(): Promise<void> {
@@ -392,6 +400,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   async #finish(end: Ended): Promise<void> {
     await this.#instance.manager.end();
+    this.#instance.fleet.closeOutput();
     this.#instance.disconnect();
     this.#loopDelay.stop();
     this.emit('ended', end);
@@ -431,12 +440,15 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   #makeFleet(options: { accepting: boolean }): Fleet {
-    const fleet = this.#instance.makeFleet(this.#generation, options);
+    const { log } = this.settings;
+    const outlets = log.programs === 'inherit' ? null : (this.outlets ?? new Outlets({ ...log, file: null }));
+    const fleet = this.#instance.makeFleet(this.#generation, outlets, options);
     for (const service of fleet.services) {
       service.on('drained', ({ ended, forced }) => this.#chronicle.drained(ended, forced));
-      service.on('crash', ({ pid, index }, reason, inMs) => {
+      service.on('crash', (worker, reason, inMs) => {
+        const { pid, index } = worker;
         this.#chronicle.crash(service.name);
-        this.emit('workerExit', { service: service.name, index, pid, reason, inMs });
+        this.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr: worker.lastWords() });
       });
       service.on('denied', ({ pid, index }, what) => {
         const fields = { service: service.name, index, worker: pid };

@@ -1,10 +1,10 @@
-import { fstatSync, openSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import type { Settings } from '../config/settings.js';
 import { requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { launch } from '../daemon/launch.js';
 import { takeActivated } from '../manager/activation.js';
-import { openLog } from '../observe/log.js';
+import { isJournal, openLog } from '../output/log-file.js';
 import { EXIT } from './exit-status.js';
 
 /** A daemon's files are readable by all and writable by its user, whatever shell it was started from. */
@@ -13,7 +13,8 @@ const DAEMON_UMASK = 0o022;
 /** Starts the instance in the background and waits until it serves or has failed. @returns the exit status. */
 export async function daemonize(settings: Settings): Promise<number> {
   const { file } = settings.log;
-  const keepsOutput = file === null && isJournal(process.env.JOURNAL_STREAM);
+  // Nobody has to be detached from the journal.
+  const keepsOutput = file === null && isJournal(process.stderr.fd);
   const output = file !== null ? openLog(file, settings.user) : keepsOutput ? 'inherit' : openSync('/dev/null', 'r+');
   const watched = settings.upgrade ? await announce(settings.controlSocket) : null;
   // What the service manager passes is passed to its child, this process: the daemon would not take it for its own.
@@ -37,15 +38,9 @@ export async function daemonize(settings: Settings): Promise<number> {
     return EXIT.ok;
   }
   const isMute = output !== 'inherit' && file === null && ['MOTYA_DIED', 'MOTYA_PROGRAM'].includes(result.code);
-  const more = isMute ? '; give it a --log-file to see why' : '';
+  const more = isMute ? '; a --log-file tells more' : '';
   console.error(`motya: ${result.text}${more}`);
   return EXIT.failed;
-}
-
-/** systemd.exec(5): what stderr is connected to, as `device:inode`, when that is the journal. Nobody has to be detached from it. */
-function isJournal(stream: string | undefined): boolean {
-  const { dev, ino } = fstatSync(process.stderr.fd);
-  return stream === `${dev}:${ino}`;
 }
 
 /**

@@ -1,5 +1,7 @@
 import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
+import type { InstanceLog } from '../observe/log.js';
+import type { Supervisor } from '../supervisor.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 
@@ -86,7 +88,7 @@ async function keep(settings: Settings): Promise<number> {
     },
   });
   keeper.start();
-  return keeper.ended;
+  return written(log, await keeper.ended);
 }
 
 /** The instance itself, until it has ended. */
@@ -95,22 +97,36 @@ async function run(settings: Settings): Promise<number> {
   const { logEvents } = await import('../log-events.js');
   const { Supervisor } = await import('../supervisor.js');
   const { handleSignals } = await import('../signals.js');
-  const { MotyaError, reasonOf } = await import('../errors.js');
-  const { PeerAbort } = await import('../handover/dialogue.js');
-  const { DRY_RUN } = await import('../handover/incumbent.js');
 
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log, { user: settings.user });
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
   logEvents(supervisor, log);
-  handleSignals(supervisor, {
-    reopenLogs: () => {
-      log.reopen();
-      // A daemon's programs write to the same file.
-      if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
-    },
+  const reopenLogs = (): void => {
+    log.reopen();
+    // A daemon's own stdout and stderr are the same file, and those of its programs, unless they are tagged.
+    if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
+  };
+  handleSignals(supervisor, { reopenLogs });
+  supervisor.on('serving', () => {
+    // Rotated while this was no main process yet: the SIGHUP went to another one.
+    if (log.outlets.hasMoved) reopenLogs();
   });
+  return written(log, await live(supervisor, log));
+}
+
+/** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */
+async function written(log: InstanceLog, status: number): Promise<number> {
+  const { native } = await import('../native.js');
+  if (!(await log.flush())) native.exitNow(status);
+  return status;
+}
+
+async function live(supervisor: Supervisor, log: InstanceLog): Promise<number> {
+  const { MotyaError, reasonOf, stderrOf } = await import('../errors.js');
+  const { PeerAbort } = await import('../handover/dialogue.js');
+  const { DRY_RUN } = await import('../handover/incumbent.js');
   try {
     await supervisor.start();
   } catch (error) {
@@ -120,7 +136,13 @@ async function run(settings: Settings): Promise<number> {
       log.info(reasonOf(error), { event: 'given-up', code });
       return EXIT.ok;
     }
-    log.error(reasonOf(error), { event: 'failed', code, ...(error instanceof MotyaError ? {} : { error }) });
+    const stderr = stderrOf(error);
+    log.error(reasonOf(error), {
+      event: 'failed',
+      code,
+      ...(stderr.length === 0 ? {} : { stderr }),
+      ...(error instanceof MotyaError ? {} : { error }),
+    });
     return EXIT.failed;
   }
   await supervisor.ended;

@@ -52,7 +52,8 @@ const command: Command<UpgradeArguments> = {
       channel.on('close', () => resolve(lost(old)));
       channel.on('message', (message: ControlMessage) => {
         if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
-        if (message.type === 'PROGRESS' && message.phase !== 'serving') report.phase(printable(message.phase), message.ms);
+        if (message.type === 'PROGRESS' && message.phase !== 'serving')
+          report.phase(printable(message.phase), message.ms);
       });
       channel.open();
       channel.send({ type: 'UPGRADE', dryRun });

@@ -53,6 +53,12 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ['log.level', 'text', 'Least important lines to log: error, warn, info or debug', 'info'],
   ['log.format', 'text', 'Form of the lines: json, pretty, or auto (pretty on a terminal)', 'auto'],
   ['log.file', 'path', 'File to log to instead of stderr; SIGHUP opens it again'],
+  [
+    'log.programs',
+    'text',
+    "Programs' own lines: tagged with service, worker and generation, or inherit (as they are)",
+    'tagged',
+  ],
 ];
 
 const words = (path: string): string[] =>

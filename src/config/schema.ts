@@ -130,8 +130,9 @@ export const logObject = z.strictObject(
     level: choice('error', 'warn', 'info', 'debug').default('info').describe(descriptionOf('log.level')),
     format: choice('auto', 'json', 'pretty').default('auto').describe(descriptionOf('log.format')),
     file: filled().optional().describe(descriptionOf('log.file')),
+    programs: choice('tagged', 'inherit').default('tagged').describe(descriptionOf('log.programs')),
   },
-  { error: 'must be an object of level, format and file' },
+  { error: 'must be an object of level, format, file and programs' },
 );
 
 export const adminObject = z.strictObject(

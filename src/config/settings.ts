@@ -7,6 +7,8 @@ export interface LogSettings {
   readonly format: 'auto' | 'json' | 'pretty';
   /** Absolute path, or null for stderr. */
   readonly file: string | null;
+  /** `tagged`: the supervisor writes programs' lines, and says whose they are. `inherit`: they write themselves, as they are. */
+  readonly programs: 'tagged' | 'inherit';
 }
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -43,6 +43,17 @@ export class Predecessors {
       .sort((a, b) => a.generation - b.generation);
   }
 
+  /** To those that are still heard of: a pid whose connection is open is nobody else's. */
+  signal(signal: NodeJS.Signals): void {
+    for (const pid of this.#followed.keys()) {
+      try {
+        process.kill(pid, signal);
+      } catch {
+        // ESRCH: it has just ended. EPERM: it runs as another user.
+      }
+    }
+  }
+
   /**
    * Listens to the incumbent that has handed over to us, until its BYE or its end.
    * @returns its ABORT, when it took the hand-over back because our LIVE came too late; else null.

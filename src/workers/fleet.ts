@@ -64,6 +64,10 @@ export class Fleet {
     for (const service of this.services) service.redirectOutput(fd);
   }
 
+  closeOutput(): void {
+    for (const service of this.services) service.closeOutput();
+  }
+
   async status(): Promise<ServiceStatus[]> {
     return Promise.all(this.services.map(async (service) => ({ name: service.name, workers: await service.status() })));
   }

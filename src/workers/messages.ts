@@ -51,7 +51,7 @@ const shapes = {
   FORCE: {},
   /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
   COUNT: { delay: optional(bool) },
-  /** With one fd that stdout and stderr are to become (a reopened log file). */
+  /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
   OUTPUT: {},
 } as const;
 
@@ -74,4 +74,6 @@ export interface WorkerRole {
   readonly held: boolean;
   /** What makes the worker ready: its first listeners, or a call of `ready()`. */
   readonly ready: 'listen' | 'signal';
+  /** Stdout and stderr are pipes to the supervisor, which end with it. */
+  readonly tagged: boolean;
 }

@@ -6,13 +6,15 @@ import { COUNT_MS, FORCE_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
+import { reasonIn } from '../output/last-words.js';
+import type { Outlets } from '../output/outlets.js';
 import type { ListenGate } from './gate.js';
 import type { ConnectionCounts } from './messages.js';
 import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
 
 interface ServiceEvents {
-  /** A worker has ended by itself and will be started again in `inMs`. */
-  crash: [worker: { pid: number; index: number }, reason: string, inMs: number];
+  /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
+  crash: [worker: Worker, reason: string, inMs: number | null];
   /** A worker may not listen where it wants to (EACCES); `what` says where, and what to do about it. */
   denied: [worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
@@ -26,7 +28,11 @@ export interface ServiceContext {
   readonly gate: ListenGate;
   /** ms for all workers to become ready. */
   readonly readyMs: number;
+  /** Where the workers' lines go; without it they write to the supervisor's own stdout and stderr. */
+  readonly outlets?: Outlets | null;
 }
+
+const DONE = 'exit status 0';
 
 interface Slot {
   worker: Worker;
@@ -34,6 +40,8 @@ interface Slot {
   readonly backoff: Backoff;
   timer: NodeJS.Timeout | null;
   draining: boolean;
+  /** It has been told to end. */
+  ending: boolean;
 }
 
 /** A named set of workers that run one program: started, kept running, paused, drained. */
@@ -73,6 +81,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         backoff: new Backoff(),
         timer: null,
         draining: false,
+        ending: false,
       });
     }
   }
@@ -134,6 +143,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     for (const worker of this.#workers) worker.redirectOutput(fd);
   }
 
+  closeOutput(): void {
+    for (const worker of this.#workers) worker.closeOutput();
+  }
+
   async status(): Promise<WorkerStatus[]> {
     return Promise.all(this.#slots.map((slot) => this.#statusOf(slot)));
   }
@@ -171,9 +184,10 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   #spawn(index: number): Worker {
-    const { generation, gate } = this.#context;
-    const role = { service: this.name, index, generation, held: !this.#accepting, ready: this.settings.ready };
-    const worker = new Worker(this.settings, role, gate);
+    const { generation, gate, outlets = null } = this.#context;
+    const { name: service, ready } = this.settings;
+    const role = { service, index, generation, held: !this.#accepting, ready, tagged: outlets !== null };
+    const worker = new Worker(this.settings, role, gate, outlets);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     worker.on('release', (key) => this.#released(worker, key));
     worker.on('denied', (what) => this.emit('denied', worker, what));
@@ -193,14 +207,16 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   #ended(worker: Worker, reason: string): void {
-    if (this.#draining) return;
-    if (!this.#keepAlive) {
-      const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
-      const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
-      this.#fail(new StartError('MOTYA_PROGRAM', `${this.#what} ended (${reason}) ${when}${refusal}`));
+    const slot = this.#slots[worker.index] as Slot;
+    if (this.#draining) {
+      // A program may end by itself when it has nothing left to do.
+      if (!slot.ending && reason !== DONE) this.emit('crash', worker, reason, null);
       return;
     }
-    const slot = this.#slots[worker.index] as Slot;
+    if (!this.#keepAlive) {
+      this.#fail(this.#failureOf(worker, reason));
+      return;
+    }
     const inMs = slot.backoff.next(performance.now() - worker.startedAt);
     this.emit('crash', worker, reason, inMs);
     slot.timer = setTimeout(() => {
@@ -209,6 +225,16 @@ export class Service extends EventEmitter<ServiceEvents> {
       slot.worker = this.#spawn(worker.index);
       this.emit('restart', slot.worker);
     }, inMs);
+  }
+
+  #failureOf(worker: Worker, reason: string): StartError {
+    const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
+    const stderr = worker.lastWords();
+    const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
+    // A refusal says more than the program's error about it: who has the address.
+    const words = refusal === '' ? reasonIn(stderr) : null;
+    const text = `${this.#what} ended (${reason}) ${when}${refusal}${words === null ? '' : `: ${words}`}`;
+    return new StartError('MOTYA_PROGRAM', text, { stderr });
   }
 
   /**
@@ -233,6 +259,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     await within(this.settings.drainTimeout, Promise.race([forced, cut]));
     worker.force();
     const closed = await within(FORCE_MS, forced);
+    slot.ending = true;
     worker.signal('SIGTERM');
     if ((await within(this.settings.killGrace, worker.exited)) === null) {
       worker.signal('SIGKILL');

@@ -8,6 +8,8 @@ import type { ListenRequest } from '../listeners/request.js';
 import { MANAGER_VARIABLES } from '../manager/activation.js';
 import { native } from '../native.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
+import type { Outlets } from '../output/outlets.js';
+import { WorkerOutput } from '../output/worker-output.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
   type ConnectionCounts,
@@ -63,6 +65,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   #counting: Promise<Counted> | null = null;
   #cutOffBy: Error | null = null;
   readonly #killGrace: number;
+  /** Null: it writes to the supervisor's own stdout and stderr. */
+  readonly #output: WorkerOutput | null;
   /** As it counted them last. */
   lastCounts: Counted = { connections: NO_CONNECTIONS, delay: null };
   /** What it was refused last, for the reason of a failed start. */
@@ -71,12 +75,14 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   isBlocked = false;
   hasExited = false;
 
-  constructor(settings: ServiceSettings, role: WorkerRole, gate: ListenGate) {
+  constructor(settings: ServiceSettings, role: WorkerRole, gate: ListenGate, outlets: Outlets | null) {
     super();
     this.index = role.index;
     this.service = role.service;
     this.#gate = gate;
     this.#killGrace = settings.killGrace;
+    const { service, index: worker, generation } = role;
+    this.#output = outlets === null ? null : new WorkerOutput({ service, worker, generation }, outlets);
     const [ours, theirs] = native.socketpair();
     const args = [...settings.nodeArgs, '--require', PRELOAD, settings.script, ...settings.args];
     this.#child = spawn(process.execPath, args, {
@@ -86,6 +92,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
         MOTYA_UPGRADE: undefined,
         ...withoutManager,
         PWD: settings.cwd,
+        ...(outlets?.form('stdout').coloured ? colours(settings) : {}),
         ...settings.env,
         MOTYA_SERVICE: role.service,
         MOTYA_WORKER_INDEX: String(role.index),
@@ -94,9 +101,10 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
       },
       // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
       detached: true,
-      stdio: ['ignore', 'inherit', 'inherit', theirs],
+      stdio: ['ignore', ...(this.#output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
     });
     native.close(theirs);
+    this.#output?.handedOver();
     this.#channel = new Channel(ours, workerCodec);
     this.#channel.on('message', (message, fds) => this.#hear(message, fds));
     this.#channel.on('close', (error) => this.#cutOff(error));
@@ -166,8 +174,20 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.#channel.send({ type: 'FORCE' });
   }
 
+  /** For a worker that writes by itself. */
   redirectOutput(fd: number): void {
-    this.#channel.send({ type: 'OUTPUT' }, [fd]);
+    if (this.#output === null) this.#channel.send({ type: 'OUTPUT' }, [fd]);
+  }
+
+  /** The end of what it has said on stderr, if that came through here. */
+  lastWords(): string[] {
+    return this.#output?.lastWords() ?? [];
+  }
+
+  /** The instance ends: children of the program that still have its output write to nobody from here on. */
+  closeOutput(): void {
+    this.#output?.readRest();
+    this.#output?.close();
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -228,6 +248,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
 
   #ended(reason: string): void {
     this.hasExited = true;
+    this.#output?.readRest();
     this.#channel.close();
     this.#gate.forget(this.pid);
     for (const waiting of this.#waiters.values()) for (const resolve of waiting) resolve(null);
@@ -243,4 +264,10 @@ function drainedOf(answer: WorkerMessage | null): Drained {
 
 function inMs({ p50, p99, max }: EventLoopDelay): EventLoopDelay {
   return { p50: p50 / 1000, p99: p99 / 1000, max: max / 1000 };
+}
+
+/** For programs that ask whether stdout is a terminal: behind the pipe there is one (https://force-color.org). */
+function colours({ env }: ServiceSettings): { FORCE_COLOR?: string } {
+  const said = [process.env, env].some(({ NO_COLOR, FORCE_COLOR }) => (NO_COLOR ?? FORCE_COLOR) !== undefined);
+  return said ? {} : { FORCE_COLOR: '1' };
 }

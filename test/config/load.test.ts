@@ -135,7 +135,7 @@ services:
     readyTimeout: 3_600_000,
     onQuit: 'wait',
     umask: 0o027,
-    log: { level: 'debug', format: 'json', file: null },
+    log: { level: 'debug', format: 'json', file: null, programs: 'tagged' },
     source: join(cwd, 'motya.yaml'),
     warnings: [],
     services: [
@@ -259,7 +259,7 @@ log: loud
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
       'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, admin, log; did you mean "daemonize"?',
-      'motya.yaml:17:6: log: must be an object of level, format and file, not "loud"',
+      'motya.yaml:17:6: log: must be an object of level, format, file and programs, not "loud"',
     ]);
   });
 

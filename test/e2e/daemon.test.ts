@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { fdList, isAlive, parentOf, readLogFile, readPidfile, sessionOf, until } from './harness/index.js';
+import { fdList, isAlive, parentOf, readLogFile, readPidfile, sessionOf, untagged, until } from './harness/index.js';
 import { isRefused, program, type Scene, scene } from './scene.js';
 
 /** `motya start --daemonize` to its end. */
@@ -57,7 +57,8 @@ describe('--daemonize', () => {
     const pid = readPidfile(`${dir}/a.pid`) as number;
     assert.equal(umaskOf(pid), '0027');
     assert.equal(readlinkSync(`/proc/${pid}/fd/1`), `${dir}/a.log`);
-    assert.match(readFileSync(`${dir}/a.log`, 'utf8'), /^program speaks$/m);
+    const said = () => untagged(readFileSync(`${dir}/a.log`, 'utf8').split('\n')).includes('program speaks');
+    await until(said, { what: "the program's line" });
     assert.ok(readLogFile(`${dir}/a.log`).some(({ event }) => event === 'serving'));
     assert.equal(statSync(`${dir}/a.log`).mode & 0o777, 0o640);
     assert.equal(existsSync(`${dir}/a.control.sock`), true);
@@ -117,7 +118,7 @@ describe('a daemon that cannot serve', () => {
     assert.deepEqual([code, stdout], [1, '']);
     assert.equal(
       stderr,
-      `motya: service server: ${stage.script} ended (exit status 1) before it was ready; give it a --log-file to see why\n`,
+      `motya: service server: ${stage.script} ended (exit status 1) before it was ready: Error: broken on purpose (${stage.script}:1:7); a --log-file tells more\n`,
     );
     assert.equal(stage.mainPid, undefined);
     await stage.space.nothingLeft();
@@ -127,7 +128,7 @@ describe('a daemon that cannot serve', () => {
     const stage = await scene(test, '', "process.kill(process.pid, 'SIGKILL')");
     const { code, stderr } = await daemonize(stage);
     assert.equal(code, 1);
-    assert.match(stderr, /^motya: .* ended \(signal SIGKILL\) before it was ready; give it a --log-file to see why\n$/);
+    assert.match(stderr, /^motya: .* ended \(signal SIGKILL\) before it was ready; a --log-file tells more\n$/);
   });
 
   it('its port is in use: the address and the holder', async (test) => {

@@ -230,7 +230,7 @@ describe('a successor that cannot wait', () => {
     stage.script = stage.space.write('broken.cjs', "throw new Error('broken on purpose')");
     await refusedWith(
       stage.start(['--upgrade']),
-      `service broken: ${stage.script} ended (exit status 1) before it was ready`,
+      `service broken: ${stage.script} ended (exit status 1) before it was ready: Error: broken on purpose (${stage.script}:1:7)`,
     );
     stage.script = working;
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));

@@ -143,7 +143,7 @@ describe('an instance that starts its own successor', () => {
     const { pid } = await servesAs(first, 2);
     assert.equal((await who(port)).version, 'two');
     assert.notEqual(parentOf(pid as number), first.pid);
-    const told = first.stdoutLines.filter((line) => line.includes('"args"')).map((line) => JSON.parse(line) as object);
+    const told = first.said.filter((line) => line.includes('"args"')).map((line) => JSON.parse(line) as object);
     const expected = { args: ['--verbose', 'a b'], kept: 'as it was', pwd: current };
     assert.deepEqual(told, [expected, expected]);
     assert.deepEqual(commandLineOf(pid as number), typed);

@@ -15,7 +15,7 @@ interface Line {
   readonly [field: string]: unknown;
 }
 const linesOf = (child: Child): Line[] =>
-  child.stdoutLines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+  child.said.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
 
 describe("import { Supervisor } from 'motya'", () => {
   it('its events are typed', () => {

@@ -38,7 +38,7 @@ class Listeners {
     const env = { LISTEN: this.space.write('listen.json', JSON.stringify(this.asked)) };
     const first = this.space.motya(['start', app('listeners.mjs'), '--name', 'app', ...chain.NEVER_FORCED], { env });
     await first.waitFor('serving');
-    this.addresses = JSON.parse(await first.waitForStdout(/listening/)).listening;
+    this.addresses = JSON.parse(await first.waitForSaid(/listening/)).listening;
     return first;
   }
 
@@ -112,14 +112,14 @@ for (const count of [1, 253, 254, 1000]) {
   it(`${count} listeners of all kinds in one upgrade: the same sockets, all accounted for, none leaked`, async (test) => {
     const program = mixed(test, count);
     const first = await program.start();
-    const before: Announced = JSON.parse(await first.waitForStdout(/listening/));
+    const before: Announced = JSON.parse(await first.waitForSaid(/listening/));
     const own = new Set([...listeningInodes(first.pid).keys()]);
     const inodes = shared(before.pid, own);
     assert.equal(inodes.size, count);
     assert.deepEqual(new Set(await program.generations()), new Set(['1']));
 
     const { pid, gapMs } = await chain.upgrade(program.space);
-    const after: Announced = JSON.parse(await first.waitForStdout(/"generation":"2"/, { evenAfterExit: true }));
+    const after: Announced = JSON.parse(await first.waitForSaid(/"generation":"2"/, { evenAfterExit: true }));
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.deepEqual(after.listening, before.listening);
     // The very same sockets, in the supervisor and in its worker, and in no child of the program.
@@ -191,12 +191,12 @@ describe('what a listener is survives upgrades', () => {
   it('port 0: the port that the kernel chose stays', async (test) => {
     const stage = await scene(test);
     const first = await stage.first([], { PORT: '0' });
-    const { port } = JSON.parse(await first.waitForStdout(/listening/)).listening as AddressInfo;
+    const { port } = JSON.parse(await first.waitForSaid(/listening/)).listening as AddressInfo;
     for (const generation of ['2', '3']) {
       await chain.upgrade(stage.space);
       assert.equal(JSON.parse((await get(port)).body).generation, generation);
     }
-    const ports = first.stdoutLines.map((line) => JSON.parse(line).listening.port);
+    const ports = first.said.map((line) => JSON.parse(line).listening.port);
     assert.deepEqual(ports, [port, port, port]);
   });
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { childrenOf, cpuTimeOf, isAlive, parentOf, readLogFile, until } from './harness/index.js';
 import { isRefused, program, scene, servesAs } from './scene.js';
 
@@ -157,7 +157,7 @@ describe('stopping by signal', () => {
     const stage = await scene(test, 'graceful.cjs');
     const first = await stage.first();
     first.kill();
-    await first.waitForStdout(/cleanedUp/, { evenAfterExit: true });
+    await first.waitForSaid(/cleanedUp/, { evenAfterExit: true });
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
   });
 
@@ -189,14 +189,18 @@ describe('SIGHUP', () => {
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.ok(readLogFile(log).some(({ event }) => event === 'ended'));
     assert.ok(!readLogFile(`${log}.1`).some(({ event }) => event === 'ended'));
-    // The program's own output stays where it was: in the foreground that is the terminal.
-    assert.match(first.stdout, /listening/);
+    assert.match(readFileSync(`${log}.1`, 'utf8'), /listening/);
+    assert.equal(first.stdout, '');
   });
 
-  it("a daemon's programs follow to the new file", async (test) => {
+  for (const programs of ['tagged', 'inherit']) {
+    it(`a daemon's programs follow to the new file (log.programs: ${programs})`, (test) => follows(test, programs));
+  }
+
+  async function follows(test: TestContext, programs: string): Promise<void> {
     const stage = await scene(test, '', program('one', "process.on('SIGUSR2', () => console.log('program speaks'));"));
     const log = stage.space.path('motya.log');
-    const { code } = await stage.start(['--daemonize', '--log-file', log]).waitForExit();
+    const { code } = await stage.start(['--daemonize', '--log-file', log, '--log-programs', programs]).waitForExit();
     assert.equal(code, 0);
     renameSync(log, `${log}.1`);
     process.kill(stage.mainPid as number, 'SIGHUP');
@@ -210,5 +214,5 @@ describe('SIGHUP', () => {
       { what: "the program's line in the new file" },
     );
     assert.match(readFileSync(`${log}.1`, 'utf8'), /listening/);
-  });
+  }
 });

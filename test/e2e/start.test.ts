@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { app, type Child, childrenOf, freePort, isAlive, ROOT, sessionOf, until, workspace } from './harness/index.js';
+import {
+  app,
+  type Child,
+  childrenOf,
+  freePort,
+  isAlive,
+  ROOT,
+  sessionOf,
+  untagged,
+  until,
+  workspace,
+} from './harness/index.js';
 import { failureOf, get, isRefused, program, type Scene, scene, who } from './scene.js';
 
 describe('motya start', () => {
@@ -18,9 +29,9 @@ describe('motya start', () => {
     const first = stage.start(['--', '--workers', '7', '-x', '']);
     await first.waitFor('serving');
     assert.equal((await stage.who()).version, 'one');
-    assert.match(first.stdout, /^\["--workers","7","-x",""\]$/m);
-    assert.match(first.stderr, /^to stderr$/m);
-    assert.match(first.stdout, /"listening":\{"address":/);
+    await first.waitForSaid(/^\["--workers","7","-x",""\]$/);
+    await until(() => untagged(first.stderrLines).includes('to stderr'), { what: 'the line on stderr' });
+    await first.waitForSaid(/"listening":\{"address":/);
     const { message, generation, pid } = await first.waitFor('serving');
     assert.deepEqual([generation, pid], [1, first.pid]);
     assert.equal(message, `generation 1 (pid ${first.pid}) serves on tcp://[::]:${stage.port}`);
@@ -74,9 +85,12 @@ describe('a program that cannot start fails the start, and nothing is left', () 
   const cases: Record<string, { source: string; reason: RegExp; args?: string[] }> = {
     'it throws': {
       source: "throw new Error('on purpose')",
-      reason: /server\.cjs ended \(exit status 1\) before it was ready$/,
+      reason: /server\.cjs ended \(exit status 1\) before it was ready: Error: on purpose \(\S+server\.cjs:\d+:\d+\)$/,
     },
-    'a syntax error': { source: 'oops(', reason: /server\.cjs ended \(exit status 1\) before it was ready$/ },
+    'a syntax error': {
+      source: 'oops(',
+      reason: /before it was ready: SyntaxError: Unexpected end of input \(\S+server\.cjs:1\)$/,
+    },
     'it ends': { source: '', reason: /server\.cjs ended \(exit status 0\) before it was ready$/ },
     'it is killed': {
       source: "process.kill(process.pid, 'SIGKILL')",
@@ -198,7 +212,7 @@ describe('the embedded default', () => {
     const first = space.motya(['start'], { env: { PORT: String(port) } });
     const { message } = await first.waitFor('serving');
     assert.equal(message, `generation 1 (pid ${first.pid}) serves on tcp://127.0.0.1:${port}`);
-    assert.match(first.stdout, new RegExp(`^Motya's welcome page is at http://127\\.0\\.0\\.1:${port}/$`, 'm'));
+    await first.waitForSaid(new RegExp(`^Motya's welcome page is at http://127\\.0\\.0\\.1:${port}/$`));
     const { status, headers, body } = await get(port);
     assert.deepEqual([status, headers['content-type']], [200, 'text/html; charset=utf-8']);
     for (const word of ['generation', 'process id', 'uptime', 'npx motya upgrade'])

@@ -188,9 +188,13 @@ describe('an upgrade that cannot be', () => {
   const broken: Record<string, { source: string; reason: RegExp }> = {
     'a script that throws': {
       source: "throw new Error('broken on purpose')",
-      reason: /service server: \S+server\.cjs ended \(exit status 1\) before it was ready; pid/,
+      reason:
+        /service server: \S+server\.cjs ended \(exit status 1\) before it was ready: Error: broken on purpose \(\S+server\.cjs:\d+:\d+\); pid/,
     },
-    'a syntax error': { source: 'oops(', reason: /server\.cjs ended \(exit status 1\) before it was ready; pid/ },
+    'a syntax error': {
+      source: 'oops(',
+      reason: /before it was ready: SyntaxError: Unexpected end of input \(\S+server\.cjs:1\); pid/,
+    },
     'a script that ends with 0': {
       source: 'process.exit(0)',
       reason: /ended \(exit status 0\) before it was ready; pid/,
@@ -207,7 +211,8 @@ describe('an upgrade that cannot be', () => {
         'server.listen(...address(), () => announce(server));',
         "server.listen(...address(), () => { throw new Error('in the callback') });",
       ),
-      reason: /server\.cjs ended \(exit status 1\) (before it was ready|while it waited to serve); pid/,
+      reason:
+        /server\.cjs ended \(exit status 1\) (before it was ready|while it waited to serve): Error: in the callback \(\S+\); pid/,
     },
   };
   for (const [name, { source, reason }] of Object.entries(broken)) {

@@ -23,6 +23,7 @@ import { createLogger } from '#src/observe/log.js';
 
 const fixture = fileURLToPath(new URL('../../test/fixtures/config/log-and-exit.mjs', import.meta.url));
 const nonBlocking = fileURLToPath(new URL('../../test/fixtures/config/non-blocking-stderr.mjs', import.meta.url));
+type Wanted = Omit<LogSettings, 'programs'>;
 let folder: string;
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'motya-log-'));
@@ -30,7 +31,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 const linesOf = (path: string): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
-const to = (name: string, more: Partial<LogSettings> = {}): LogSettings & { file: string } => ({
+const to = (name: string, more: Partial<Wanted> = {}): Wanted & { file: string } => ({
   level: 'info',
   format: 'auto',
   ...more,

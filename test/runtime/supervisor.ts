@@ -87,7 +87,8 @@ export class TestWorker {
   constructor(supervisor: TestSupervisor, script: string, { args = [], role, env }: SpawnOptions) {
     this.#supervisor = supervisor;
     const [ours, theirs] = native.socketpair();
-    const workerRole: WorkerRole = { service: 'web', index: 0, generation: 1, held: false, ready: 'listen', ...role };
+    const usual = { service: 'web', index: 0, generation: 1, held: false, ready: 'listen', tagged: false } as const;
+    const workerRole: WorkerRole = { ...usual, ...role };
     this.child = spawn(workerNode, ['--require', preload, script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', theirs],
       env: { ...process.env, ...env, [WORKER_ENV]: JSON.stringify(workerRole) },

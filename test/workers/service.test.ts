@@ -122,7 +122,7 @@ test('a worker that crashes is started again, later each time, and gets the same
     await service.ready();
     service.keepAlive();
     const port = scene.ledger.all()[0]?.socket.port;
-    const crashes: { pid: number; reason: string; inMs: number }[] = [];
+    const crashes: { pid: number; reason: string; inMs: number | null }[] = [];
     service.on('crash', ({ pid }, reason, inMs) => crashes.push({ pid, reason, inMs }));
     const restarted: number[] = [];
     service.on('restart', ({ pid }) => restarted.push(pid));
@@ -155,7 +155,7 @@ test('after some time without a crash the earlier ones are forgotten', async (t)
   await running(scene, async (service) => {
     await service.ready();
     service.keepAlive();
-    const delays: number[] = [];
+    const delays: (number | null)[] = [];
     service.on('crash', (_, __, inMs) => delays.push(inMs));
     const kill = async (): Promise<void> => {
       const { restarts = 0, pid } = (await service.status())[0] ?? {};

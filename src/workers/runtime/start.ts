@@ -9,6 +9,7 @@ import { Drain } from './drain.js';
 import { Gate } from './gate.js';
 import { hookListen } from './listen-hook.js';
 import { Ordinals } from './ordinals.js';
+import { OutputGuard } from './output-guard.js';
 import { offerProcessSend } from './process-send.js';
 import { Readiness } from './readiness.js';
 import { SupervisorLink } from './supervisor-link.js';
@@ -42,12 +43,16 @@ export function startRuntime(role: WorkerRole): void {
     gate.ending = true;
   });
 
+  const output = role.tagged ? new OutputGuard() : null;
   const life = new WorkerLife(link, gate, connections, state);
   channel.on('message', (message, fds) => {
     link.receive(message, fds);
     life.receive(message, fds);
   });
-  channel.on('close', () => life.orphaned());
+  channel.on('close', () => {
+    output?.orphaned();
+    life.orphaned();
+  });
   channel.open();
 }
 

@@ -98,7 +98,21 @@ export class Child {
     return this.#wait(() => this.logs.slice(options.from ?? 0).find(matches), { ...options, what });
   }
 
-  /** Waits for a line of the program's stdout. */
+  /** What programs have said on stdout, without the tags that their lines get. */
+  get said(): string[] {
+    return untagged(this.stdoutLines);
+  }
+
+  /** Waits until a program has said it on stdout. */
+  waitForSaid(pattern: RegExp, options: WaitOptions = {}): Promise<string> {
+    const what = options.what ?? `${pattern} of a program`;
+    return this.#wait(() => this.said.slice(options.from ?? 0).find((line) => pattern.test(line)), {
+      ...options,
+      what,
+    });
+  }
+
+  /** Waits for a line on stdout, as it is there. */
   waitForStdout(pattern: RegExp, options: WaitOptions = {}): Promise<string> {
     const what = options.what ?? `${pattern} on stdout`;
     return this.#wait(() => this.stdoutLines.slice(options.from ?? 0).find((line) => pattern.test(line)), {
@@ -146,5 +160,15 @@ export function parseLogs(lines: readonly string[]): LogLine[] {
     } catch {
       return [];
     }
+  });
+}
+
+/** Tagged lines of programs as the programs wrote them; other lines as they are. */
+export function untagged(lines: readonly string[]): string[] {
+  return lines.map((line) => {
+    const object = /^\{"service":"[^"]*","worker":\d+,"generation":\d+(?:,|(?=\}))(.*)$/.exec(line)?.[1];
+    if (object !== undefined) return `{${object}`;
+    if (!/^\{"time":"[^"]*","service":/.test(line)) return line;
+    return (JSON.parse(line) as { message: string }).message;
   });
 }

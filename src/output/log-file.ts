@@ -1,0 +1,45 @@
+import { constants, fchownSync, fstatSync, openSync } from 'node:fs';
+import type { Account } from '../config/settings.js';
+import { entrust } from '../daemon/entrust.js';
+import { isToDrop } from '../daemon/privileges.js';
+import { reasonOf, StartError } from '../errors.js';
+
+const LOG_MODE = 0o640;
+
+/** @throws {StartError} `MOTYA_LOG_FILE` */
+export function openLog(path: string, user: Account | null = null): number {
+  try {
+    return entrust(
+      user,
+      path,
+      () => openSync(path, 'a', LOG_MODE),
+      ({ uid, gid }) => createLog(path, uid, gid),
+    );
+  } catch (error) {
+    const by = isToDrop(user) ? ` by user ${user.name}` : '';
+    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened${by}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Only a new one is given away: one that is there and closed to the user may be somebody else's. */
+function createLog(path: string, uid: number, gid: number): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW, LOG_MODE);
+    fchownSync(fd, uid, gid);
+    return fd;
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    throw exists ? new Error('it belongs to somebody else; give it to the user with chown') : error;
+  }
+}
+
+/** systemd.exec(5): `$JOURNAL_STREAM` holds device and inode of the journal's socket, if the fd still is that. */
+export function isJournal(fd: number): boolean {
+  const stream = process.env.JOURNAL_STREAM;
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(fd);
+  return stream === `${dev}:${ino}`;
+}

@@ -1,0 +1,112 @@
+import { readSync } from 'node:fs';
+import { OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../limits.js';
+import { type NativePoll, native } from '../native.js';
+import type { Destination } from './destination.js';
+import { LastWords } from './last-words.js';
+import { Lines } from './lines.js';
+import type { Outlets } from './outlets.js';
+import { type Tag, type Tagger, taggerFor } from './tagger.js';
+
+const READABLE = 1;
+/** One for all pipes: what is read is passed on before anything else is read. */
+const chunk = Buffer.allocUnsafeSlow(OUTPUT_READ_BYTES);
+
+/** The supervisor's end of a pipe that a program writes lines to. */
+class OutputPipe {
+  readonly #fd: number;
+  readonly #poll: NativePoll;
+  readonly #lines: Lines;
+  readonly #destination: Destination;
+  readonly #heard: (chunk: Buffer) => void;
+  #hasRoom = true;
+  #closed = false;
+
+  /** Owns `fd`. */
+  constructor(fd: number, tagger: Tagger, destination: Destination, heard: (chunk: Buffer) => void) {
+    this.#fd = fd;
+    this.#destination = destination;
+    this.#heard = heard;
+    this.#lines = new Lines((lines, partial) => {
+      this.#hasRoom = destination.write(tagger(lines, partial));
+    });
+    this.#poll = native.createPoll(fd, () => this.#readable());
+    this.#poll.watch(READABLE);
+  }
+
+  /** All that is in the pipe now, whether or not there is room for it; a child of the program's may go on writing. */
+  readRest(): void {
+    for (let left = OUTPUT_TAIL_BYTES; !this.#closed && left > 0 && native.waitReadable(this.#fd, 0); ) {
+      left -= this.#read();
+    }
+    this.#lines.end();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#lines.end();
+    this.#poll.close();
+    native.close(this.#fd);
+  }
+
+  #readable(): void {
+    this.#read();
+    if (this.#hasRoom || this.#closed) return;
+    this.#poll.watch(0);
+    this.#destination.whenRoom(() => {
+      this.#hasRoom = true;
+      if (!this.#closed) this.#poll.watch(READABLE);
+    });
+  }
+
+  #read(): number {
+    const length = readSync(this.#fd, chunk);
+    if (length === 0) {
+      this.close();
+      return 0;
+    }
+    const bytes = chunk.subarray(0, length);
+    this.#heard(bytes);
+    this.#lines.push(bytes);
+    return length;
+  }
+}
+
+/** Stdout and stderr of one worker, on their way to the outlets. */
+export class WorkerOutput {
+  /** What the worker is to have as its fds 1 and 2; closed by {@link handedOver}. */
+  readonly fds: readonly [number, number];
+  readonly #pipes: readonly [OutputPipe, OutputPipe];
+  readonly #lastWords = new LastWords();
+
+  constructor(tag: Tag, outlets: Outlets) {
+    const [outReader, outWriter] = native.pipe();
+    const [errReader, errWriter] = native.pipe();
+    this.fds = [outWriter, errWriter];
+    const out = taggerFor(tag, 'stdout', outlets.form('stdout'));
+    const err = taggerFor(tag, 'stderr', outlets.form('stderr'));
+    this.#pipes = [
+      new OutputPipe(outReader, out, outlets.stdout, () => {}),
+      new OutputPipe(errReader, err, outlets.stderr, (bytes) => this.#lastWords.push(bytes)),
+    ];
+  }
+
+  /** The worker has them now. */
+  handedOver(): void {
+    for (const fd of this.fds) native.close(fd);
+  }
+
+  /** The worker has ended: what it has said is passed on. A child of its own that has the pipe may say more. */
+  readRest(): void {
+    for (const pipe of this.#pipes) pipe.readRest();
+  }
+
+  close(): void {
+    for (const pipe of this.#pipes) pipe.close();
+  }
+
+  /** The end of what it has said on stderr. */
+  lastWords(): string[] {
+    return this.#lastWords.lines();
+  }
+}
