@@ -4,14 +4,13 @@ import type { Command } from './command.js';
 interface InitSystemdArguments {
   readonly script?: string | undefined;
   readonly output?: string | undefined;
-  readonly user?: string | undefined;
   readonly force: boolean;
   readonly args?: readonly string[];
   readonly [flag: string]: unknown;
 }
 
 /** How an instance is run is the unit's business. */
-const NOT_PASSED_ON = ['upgrade', 'daemonize', 'supervise', 'user', 'group'];
+const NOT_PASSED_ON = ['upgrade', 'daemonize', 'supervise'];
 const passedOn = Object.fromEntries(Object.entries(yargsOptions()).filter(([flag]) => !NOT_PASSED_ON.includes(flag)));
 
 const command: Command<InitSystemdArguments> = {
@@ -25,7 +24,6 @@ const command: Command<InitSystemdArguments> = {
   flags: {
     output: { type: 'string', requiresArg: true, isPath: true, description: 'File to write instead of stdout' },
     force: { type: 'boolean', default: false, description: 'Replace a file that is there' },
-    user: { type: 'string', requiresArg: true, description: 'User to run as' },
     ...passedOn,
   },
   takesProgramArguments: true,
@@ -34,17 +32,16 @@ const command: Command<InitSystemdArguments> = {
     ['motya init systemd server.js --name shop | less', 'look at it first'],
   ],
   exits: ['ok', 'failed', 'usage'],
-  async run({ output, force, user, ...flags }) {
+  async run({ output, force, ...flags }) {
     const { basename } = await import('node:path');
-    const { absolutePath } = await import('../config/resolve.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { unitFacts } = await import('../init/unit-facts.js');
     const { unitFile } = await import('../init/unit.js');
-    const { writeNew } = await import('../init/write-new.js');
+    const { outputPath, writeNew } = await import('../init/write-new.js');
 
-    const facts = unitFacts(flags, user);
+    const facts = unitFacts(flags);
     const path =
-      output === undefined ? `/etc/systemd/system/${facts.name}.service` : absolutePath(typedInvocation().cwd, output);
+      output === undefined ? `/etc/systemd/system/${facts.name}.service` : outputPath(typedInvocation().cwd, output);
     const unit = basename(path, '.service');
     const next = [
       'systemctl daemon-reload',

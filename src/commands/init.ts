@@ -34,15 +34,14 @@ const command: Command<InitArguments> = {
     const { dirname, relative, resolve } = await import('node:path');
     const { fileURLToPath } = await import('node:url');
     const { loadSettings } = await import('../config/load.js');
-    const { absolutePath } = await import('../config/resolve.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { guessProgram, nameOf } = await import('../init/guess.js');
     const { settingsFile } = await import('../init/settings-file.js');
-    const { writeNew } = await import('../init/write-new.js');
+    const { outputPath, writeNew } = await import('../init/write-new.js');
 
     const { cwd } = typedInvocation();
     const shown = output ?? 'motya.yaml';
-    const path = absolutePath(cwd, shown);
+    const path = outputPath(cwd, shown);
     const folder = dirname(path);
     const found = script === undefined ? guessProgram(cwd) : { script, args: [], nodeArgs: [] };
     // A script that could not be run must not get into a file that says it could.

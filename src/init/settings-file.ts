@@ -24,6 +24,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   pidfile: 'motya.pid',
   upgradeSocket: 'motya.sock',
   umask: '022',
+  'admin.listen': 'tcp://127.0.0.1:9090',
   'log.file': 'motya.log',
 };
 

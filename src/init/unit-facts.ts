@@ -3,24 +3,25 @@ import { dirname, resolve } from 'node:path';
 import { type Flags, loadSettings } from '../config/load.js';
 import { settingOptions } from '../config/options.js';
 import { absolutePath } from '../config/resolve.js';
-import type { Settings } from '../config/settings.js';
+import type { Account, Settings } from '../config/settings.js';
+import { findAccount } from '../daemon/account.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { defaultName } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
 import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUMMON_MS } from '../limits.js';
 import { guessProgram, nameOf } from './guess.js';
-import { accountOf, keptOutAt } from './readable.js';
+import { keptOutAt, type Reader } from './readable.js';
 import type { UnitFacts } from './unit.js';
 
 /** ms for what the figures below do not have: a loaded machine. */
 const MARGIN_MS = 5_000;
 
 /**
- * @param flags of `motya start`, with the script and its arguments
- * @param user who is to run it; undefined: a user that systemd makes up, or the app's owner where that could not read the app
+ * Who runs it: the user of the settings, else one that systemd makes up, else the owner of the app where that could not read it.
+ * @param given flags of `motya start`, with the script and its arguments
  * @throws {SettingsError} the settings are wrong, or nobody but root could run the app.
  */
-export function unitFacts(given: Flags, user: string | undefined): UnitFacts {
+export function unitFacts(given: Flags): UnitFacts {
   const { cwd } = typedInvocation();
   const found = hasSettingsFile(given, cwd) ? given : withProgram(given, cwd);
   const first = loadSettings({ flags: found, env: {}, cwd });
@@ -46,7 +47,8 @@ export function unitFacts(given: Flags, user: string | undefined): UnitFacts {
     targetArguments: settings.upgradeSocket.startsWith(`/run/${name}/`)
       ? ['--name', name]
       : ['--upgrade-socket', settings.upgradeSocket],
-    user: user === undefined ? userFor(run, isInHome || isInTmp) : checkedUser(user, run),
+    user: settings.user === null ? userFor(run, isInHome || isInTmp) : checkedUser(settings.user, run),
+    group: flags.group === undefined ? null : String(flags.group),
     isInHome,
     isInTmp,
     hasLowPort: listeners.some((listener) => 'port' in listener && listener.port > 0 && listener.port < 1024),
@@ -99,7 +101,8 @@ function startArguments(flags: Flags, settings: Settings, cwd: string): string[]
       : ['--config', settings.source];
   const given = settingOptions.flatMap(({ flag, type }) => {
     const value = flags[flag];
-    if (value === undefined) return [];
+    // systemd has become the user already; but Motya runs a program as root only when told to.
+    if (value === undefined || ((flag === 'user' || flag === 'group') && settings.user?.uid !== 0)) return [];
     if (typeof value === 'boolean') return [value ? `--${flag}` : `--no-${flag}`];
     return [`--${flag}`, type === 'path' ? absolutePath(cwd, String(value)) : String(value)];
   });
@@ -110,13 +113,13 @@ function startArguments(flags: Flags, settings: Settings, cwd: string): string[]
 
 /** Null where a user that systemd makes up can read all of it. */
 function userFor(run: readonly string[], hidden: boolean): string | null {
-  if (!hidden && run.every((path) => keptOutAt(path, null) === null)) return null;
+  if (!hidden && keptOut(run, null) === null) return null;
   const { uid } = statSync(run[0] ?? '/');
-  const owner = accountOf(uid);
-  const reader = { uid, gids: owner?.gids ?? [] };
-  const closed = run.map((path) => keptOutAt(path, reader)).find((path) => path !== null);
+  const found = findAccount(String(uid), undefined);
+  const owner = 'account' in found ? found.account : null;
+  const closed = keptOut(run, owner ?? { uid, groups: [] });
   const how = 'move the app (to /srv, say), or name who may run it with --user';
-  if (closed !== undefined) throw new SettingsError(`${closed} is closed to user ${owner?.name ?? uid}; ${how}`);
+  if (closed !== null) throw new SettingsError(`${closed} is closed to user ${owner?.name ?? uid}; ${how}`);
   if (uid === 0) {
     const what = hidden ? 'lies in a home or temporary folder' : 'is closed to other users';
     throw new SettingsError(`${run[0]} belongs to root and ${what}, and a program should not run as root; ${how}`);
@@ -124,16 +127,14 @@ function userFor(run: readonly string[], hidden: boolean): string | null {
   return owner?.name ?? String(uid);
 }
 
-function checkedUser(user: string, run: readonly string[]): string {
-  if (!/^([A-Za-z_][\w.-]{0,30}\$?|\d{1,10})$/.test(user))
-    throw new SettingsError(`--user: ${user} is no name of a user`);
-  const account = accountOf(user);
-  // Another machine's, perhaps.
-  if (account === null) return user;
-  const closed = run.map((path) => keptOutAt(path, account)).find((path) => path !== null);
-  if (closed !== undefined) throw new SettingsError(`--user: ${user} may not read ${closed}`);
-  return user;
+function checkedUser(user: Account, run: readonly string[]): string {
+  const closed = keptOut(run, user);
+  if (closed !== null) throw new SettingsError(`user ${user.name} may not read ${closed}`);
+  return user.name;
 }
+
+const keptOut = (run: readonly string[], reader: Reader): string | null =>
+  run.map((path) => keptOutAt(path, reader)).find((path) => path !== null) ?? null;
 
 /** Folders of files that Motya itself makes. */
 function writtenFolders(settings: Settings): string[] {
@@ -142,6 +143,8 @@ function writtenFolders(settings: Settings): string[] {
       listener.family === 'unix' && !listener.path.startsWith('\0') ? [listener.path] : [],
     ),
   );
+  const admin = settings.admin?.listener;
+  if (admin?.family === 'unix') sockets.push(admin.path);
   const files = [settings.pidfile, settings.upgradeSocket, settings.log.file, ...sockets];
   return [...new Set(files.flatMap((file) => (file === null ? [] : [dirname(file)])))];
 }

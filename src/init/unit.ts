@@ -14,6 +14,8 @@ export interface UnitFacts {
   readonly targetArguments: readonly string[];
   /** Null: a user that systemd makes up (DynamicUser=). */
   readonly user: string | null;
+  /** Null: the user's own. */
+  readonly group: string | null;
   /** The app, node or motya lies in a home folder. */
   readonly isInHome: boolean;
   /** … or in /tmp or /var/tmp. */
@@ -35,7 +37,7 @@ const STORED_LISTENERS = 64;
 
 /** The lines from [Unit] to the end, as systemd.unit(5) wants them; each choice with its reason above it. */
 export function unitFile(facts: UnitFacts): string {
-  const { name, folder, node, motya, user } = facts;
+  const { name, folder, node, motya } = facts;
   const command = (...words: readonly string[]): string => [node, motya, ...words].map(commandWord).join(' ');
   const lines = [
     '[Unit]',
@@ -70,12 +72,11 @@ export function unitFile(facts: UnitFacts): string {
     'WatchdogSec=30',
     '#Environment=NODE_ENV=production',
     '',
-    ...userLines(user, facts),
+    ...userLines(facts),
     '# Pidfile and sockets. It is made and removed by systemd, and kept over reloads.',
     `RuntimeDirectory=${plain(name)}`,
     'RuntimeDirectoryMode=0700',
-    '# What the program may write: $STATE_DIRECTORY (/var/lib/…), and folders in ReadWritePaths=; nothing else.',
-    `StateDirectory=${plain(name)}`,
+    '# The program may write in no other folder than those of ReadWritePaths= and StateDirectory= ($STATE_DIRECTORY).',
     ...(facts.writable.length === 0
       ? []
       : [`ReadWritePaths=${facts.writable.map((path) => pathWord(`-${path}`)).join(' ')}`]),
@@ -97,13 +98,10 @@ export function unitFile(facts: UnitFacts): string {
   return `${lines.join('\n')}\n`;
 }
 
-function userLines(user: string | null, { isInHome, isInTmp }: UnitFacts): string[] {
+function userLines({ user, group, isInHome, isInTmp }: UnitFacts): string[] {
   if (user === null) return ['# A user of its own, which exists while the service runs.', 'DynamicUser=yes'];
-  const why =
-    isInHome || isInTmp
-      ? ['# Whom the app belongs to: a user made up by systemd (DynamicUser=) could not read it.']
-      : [];
-  return [...why, `User=${user}`];
+  const why = isInHome || isInTmp ? ['# Not DynamicUser=: a user made up by systemd could not read the app.'] : [];
+  return [...why, `User=${user}`, ...(group === null ? [] : [`Group=${group}`])];
 }
 
 const HARDENING = [
@@ -128,18 +126,23 @@ const HARDENING = [
   '# Not MemoryDenyWriteExecute= (V8 compiles at run time), not PrivatePIDs= (reloads would not find the main process).',
 ] as const;
 
-/** In a value that is not split into words. `%` begins a specifier. @throws {SettingsError} */
-function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a unit file cannot hold.
-  if (/[\x00-\x1f\x7f]|^\s|\s$|\\$/.test(text)) {
-    throw new SettingsError(`${JSON.stringify(text)} cannot stand in a unit file: rename it`);
-  }
-  return text.replaceAll('%', '%%');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a unit file cannot hold.
+const UNFIT = /[\x00-\x1f\x7f]/;
+/** Taken off a value that is not quoted; a backslash at its end would join the next line. */
+const UNFIT_BARE = /^\s|\s$|\\$/;
+
+/** In a value that is not split into words. @throws {SettingsError} */
+const plain = (text: string): string => escaped(text, UNFIT_BARE.test(text));
+
+/** `%` begins a specifier. */
+function escaped(text: string, isUnfit = false): string {
+  if (!isUnfit && !UNFIT.test(text)) return text.replaceAll('%', '%%');
+  throw new SettingsError(`${JSON.stringify(text)} cannot stand in a unit file: rename it`);
 }
 
 /** In a value that is split into words: quoted where it has to be. */
 function pathWord(text: string): string {
-  const word = plain(text);
+  const word = escaped(text);
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `"${word.replace(/["\\]/g, '\\$&')}"`;
 }
 

@@ -1,6 +1,7 @@
-import { closeSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { absolutePath } from '../config/resolve.js';
+import { isSystemError, MotyaError, reasonOf, SettingsError } from '../errors.js';
 
 /**
  * Writes a whole file or none. One that is there stays, unless `force`.
@@ -22,12 +23,21 @@ export function writeNew(path: string, content: string, { force }: { force: bool
     }
   } catch (error) {
     const code = isSystemError(error) ? error.code : '';
-    if (code === 'EEXIST') throw new MotyaError('MOTYA_EXISTS', `${path} exists; --force replaces it`);
+    if (code === 'EEXIST' && !isFolder(path))
+      throw new MotyaError('MOTYA_EXISTS', `${path} exists; --force replaces it`);
     throw new MotyaError('MOTYA_WRITE', `${path} cannot be written: ${causeOf(code, path) ?? reasonOf(error)}`, {
       cause: error,
     });
   }
 }
+
+/** Where `--output` leads. @throws {SettingsError} */
+export function outputPath(cwd: string, output: string): string {
+  if (output !== '') return absolutePath(cwd, output);
+  throw new SettingsError('--output: must not be empty');
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 function causeOf(code: string, path: string): string | null {
   switch (code) {
@@ -39,6 +49,7 @@ function causeOf(code: string, path: string): string | null {
     case 'EPERM':
       return `permission denied (user ${process.geteuid?.()})`;
     case 'EISDIR':
+    case 'EEXIST':
       return 'it is a folder';
     case 'ENOSPC':
       return 'no space left';

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { basename } from 'node:path';
+import { describe, test } from 'node:test';
+import { keptOutAt } from '#src/init/readable.js';
+import { type UnitFacts, unitFile } from '#src/init/unit.js';
+import { CLI, ROOT, workspace } from '../e2e/harness/index.js';
+
+const me = userInfo().username;
+const noSystemd = spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'systemd-analyze is not installed';
+
+/** The directives of a unit, as `Name=value` lines. */
+const directives = (unit: string): string[] => unit.split('\n').filter((line) => /^[A-Z]\w*=/.test(line));
+const valueIn = (unit: string, name: string): string | undefined =>
+  directives(unit)
+    .find((line) => line.startsWith(`${name}=`))
+    ?.slice(name.length + 1);
+
+const facts: UnitFacts = {
+  name: 'shop',
+  folder: '/srv/shop',
+  node: '/usr/bin/node',
+  motya: '/usr/bin/motya',
+  startArguments: ['--config', '/srv/shop/motya.yaml'],
+  targetArguments: ['--name', 'shop'],
+  user: null,
+  group: null,
+  isInHome: false,
+  isInTmp: false,
+  hasLowPort: true,
+  listeners: 1,
+  writable: [],
+  stopSeconds: 45,
+  startSeconds: 75,
+};
+
+describe('motya init systemd', () => {
+  test('writes a unit that systemd accepts, with the paths, times and capabilities of the app', {
+    skip: noSystemd,
+  }, async (test) => {
+    const space = workspace(test);
+    space.write('app/server.js', '');
+    space.write(
+      'app/motya.yaml',
+      `name: shop
+services:
+  web: { script: server.js, listeners: ['tcp://0.0.0.0:443', 'unix:/srv/my sockets/web.sock'], drainTimeout: 2m, killGrace: 10s }
+readyTimeout: 90s
+log: { file: /var/log/shop/shop.log }
+`,
+    );
+    const cwd = space.path('app');
+    const { code, stdout, stderr } = await space.run(['init', 'systemd', '--user', me, '--log-level', 'debug'], {
+      cwd,
+    });
+    assert.deepEqual([code, stderr], [0, '']);
+    const file = space.write('shop.service', stdout);
+    const verified = spawnSync('systemd-analyze', ['verify', '--recursive-errors=no', file], { encoding: 'utf8' });
+    assert.deepEqual([verified.status, verified.stderr], [0, '']);
+
+    const asRoot = me === 'root' ? ' --user root' : '';
+    assert.equal(
+      valueIn(stdout, 'ExecStart'),
+      `${process.execPath} ${CLI} start --config ${cwd}/motya.yaml${asRoot} --log-level debug`,
+    );
+    assert.equal(valueIn(stdout, 'ExecReload'), `${process.execPath} ${CLI} upgrade --name shop`);
+    assert.equal(valueIn(stdout, 'WorkingDirectory'), cwd);
+    assert.equal(valueIn(stdout, 'RuntimeDirectory'), 'shop');
+    assert.equal(valueIn(stdout, 'User'), me);
+    assert.equal(valueIn(stdout, 'AmbientCapabilities'), 'CAP_NET_BIND_SERVICE');
+    assert.equal(valueIn(stdout, 'ReadWritePaths'), '-/var/log/shop "-/srv/my sockets"');
+    // 120 + 10 and a margin; more than readyTimeout, so that Motya's own reason comes first.
+    const [stop, start] = ['TimeoutStopSec', 'TimeoutStartSec'].map((name) => Number(valueIn(stdout, name)));
+    assert.ok(stop !== undefined && stop > 130 && stop < 145, String(stop));
+    assert.ok(start !== undefined && start > 90 && start < 150, String(start));
+    // It lies in /tmp, which the service is to see.
+    assert.equal(valueIn(stdout, 'PrivateTmp'), undefined);
+    assert.match(
+      stdout,
+      /^# Next, as root:|^# {3}systemctl daemon-reload\n# {3}systemctl enable --now shop\n# {3}systemctl reload shop/m,
+    );
+  });
+
+  test('keeps to the unit of the examples', () => {
+    const ours = unitFile(facts);
+    const example = readFileSync(`${ROOT}examples/systemd/motya.service`, 'utf8');
+    const apps = /^(Description|WorkingDirectory|Environment|Exec\w+|Timeout\w+)=/;
+    const others = (unit: string): string[] =>
+      directives(unit)
+        .filter((line) => !apps.test(line))
+        .sort();
+    assert.deepEqual(others(ours), others(example));
+  });
+
+  test('gives no capability where no declared port needs one, and room for many listeners', () => {
+    const unit = unitFile({ ...facts, hasLowPort: false, listeners: 50 });
+    assert.equal(valueIn(unit, 'AmbientCapabilities'), undefined);
+    assert.equal(valueIn(unit, 'CapabilityBoundingSet'), '');
+    assert.equal(valueIn(unit, 'FileDescriptorStoreMax'), '100');
+  });
+
+  test('shows the service what lies in a home folder, and nothing may be written there', () => {
+    const unit = unitFile({ ...facts, user: 'alice', group: 'web', isInHome: true });
+    assert.deepEqual(
+      ['User', 'Group', 'DynamicUser', 'ProtectHome'].map((name) => valueIn(unit, name)),
+      ['alice', 'web', undefined, 'read-only'],
+    );
+  });
+
+  test('quotes what a unit file would take for something else', () => {
+    const unit = unitFile({ ...facts, folder: '/srv/50% off', startArguments: ['--', 'a $b', 'c"d\\', '', '%h'] });
+    assert.equal(valueIn(unit, 'WorkingDirectory'), '/srv/50%% off');
+    assert.equal(valueIn(unit, 'ExecStart'), '/usr/bin/node /usr/bin/motya start -- "a $$b" "c\\"d\\\\" "" %%h');
+    assert.throws(() => unitFile({ ...facts, folder: '/srv/a\nb' }), /"\/srv\/a\\nb" cannot stand in a unit file/);
+  });
+
+  test('--output writes the file, once, and says what to type next', async (test) => {
+    const space = workspace(test);
+    space.write('server.js', '');
+    const args = ['init', 'systemd', 'server.js', '--name', 'shop', '--user', me, '--output', 'web.service'];
+    const { code, stdout, stderr } = await space.run([...args, '--', '--verbose', 'a b']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(
+      stdout,
+      /^web\.service is written\. Next, as root:\n {2}systemctl daemon-reload\n {2}systemctl enable --now web\n/,
+    );
+    const unit = readFileSync(space.path('web.service'), 'utf8');
+    const asRoot = me === 'root' ? ' --user root' : '';
+    assert.match(
+      valueIn(unit, 'ExecStart') ?? '',
+      new RegExp(`start ${space.path('server.js')} --name shop${asRoot} -- --verbose "a b"$`),
+    );
+    const again = await space.run(args);
+    assert.deepEqual(
+      [again.code, again.stderr],
+      [1, `motya: ${space.path('web.service')} exists; --force replaces it\n`],
+    );
+    assert.equal((await space.run([...args, '--force'])).code, 0);
+    assert.doesNotMatch(readFileSync(space.path('web.service'), 'utf8'), /--verbose/);
+  });
+
+  test('finds the program of the folder, and names the unit after it', async (test) => {
+    const space = workspace(test);
+    space.write('index.js', '');
+    const { code, stdout } = await space.run(['init', 'systemd', '--user', me]);
+    assert.equal(code, 0);
+    const name = basename(space.dir);
+    assert.equal(valueIn(stdout, 'RuntimeDirectory'), name);
+    assert.match(valueIn(stdout, 'ExecStart') ?? '', new RegExp(`start ${space.path('index.js')} --name ${name}`));
+  });
+
+  test('what cannot be is one line, and nothing is written', async (test) => {
+    const space = workspace(test);
+    space.write('there.js', '');
+    space.write('wrong.yaml', 'services: { web: { script: there.js } }\nname: a b\n');
+    const cases: [string[], RegExp][] = [
+      [['init', 'systemd'], /^no program found in .*\n$/],
+      [['init', 'systemd', 'gone.js'], /no such file\n$/],
+      [['init', 'systemd', '--config', 'wrong.yaml'], /^wrong\.yaml:2:7: name: must be .*\n$/],
+      [['init', 'systemd', 'there.js', '--user', 'no-such-user'], /^--user: there is no user no-such-user\n$/],
+      [['init', 'systemd', 'there.js', '--drain-timeout', 'soon'], /^--drain-timeout: must be .*\n$/],
+    ];
+    // A workspace is a folder that only its owner may enter.
+    if (me === 'root')
+      cases.push([['init', 'systemd', 'there.js', '--user', 'nobody'], /^user nobody may not read \/tmp\/.*\n$/]);
+    if (me === 'root')
+      cases.push([
+        ['init', 'systemd', 'there.js'],
+        /^\/tmp\/\S+ belongs to root and lies in a home or temporary folder, .* --user\n$/,
+      ]);
+    for (const [args, message] of cases) {
+      const { code, stdout, stderr } = await space.run([...args, '--output', 'x.service']);
+      assert.deepEqual([code, stdout], [2, ''], args.join(' '));
+      assert.match(stderr, message);
+    }
+    assert.ok(!existsSync(space.path('x.service')));
+  });
+
+  test('knows what keeps a reader out', (test) => {
+    const space = workspace(test);
+    const file = space.write('folder/file', '');
+    chmodSync(space.dir, 0o755);
+    assert.equal(keptOutAt(file, null), null);
+    chmodSync(space.path('folder'), 0o750);
+    assert.equal(keptOutAt(file, null), space.path('folder'));
+    assert.equal(keptOutAt(file, { uid: process.getuid?.() ?? 0, groups: [] }), null);
+    chmodSync(space.path('folder'), 0o755);
+    chmodSync(file, 0o640);
+    assert.equal(keptOutAt(file, null), file);
+    assert.equal(keptOutAt(file, { uid: 12345, groups: [process.getgid?.() ?? 0] }), null);
+  });
+});
