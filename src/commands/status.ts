@@ -21,7 +21,11 @@ const command: Command<StatusArguments> = {
   flags: {
     ...targetFlags,
     json: { type: 'boolean', default: false, description: 'As one JSON object; with --watch one a line' },
-    watch: { type: 'string', description: `Show it again and again, every so often (--watch alone: ${INTERVAL})` },
+    watch: {
+      type: 'string',
+      placeholder: 'DURATION',
+      description: `Show it again and again, every so often (--watch alone: ${INTERVAL})`,
+    },
   },
   examples: [
     ['motya status', 'the instance that runs, for people'],

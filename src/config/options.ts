@@ -133,6 +133,8 @@ export interface Flag extends Options {
   readonly setting?: string;
   /** What may be said, where the settings' schema does not know it. */
   readonly values?: readonly string[];
+  /** Stands for its value in the manual, where the schema does not say what it is. */
+  readonly placeholder?: string;
   /** It names a file or a folder. */
   readonly isPath?: boolean;
 }
