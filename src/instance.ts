@@ -11,12 +11,12 @@ import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from '
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
 import { adviceOn } from './listeners/denied.js';
+import { aliasIn, isStoreName } from './listeners/held-name.js';
 import { holderOf } from './listeners/holder.js';
 import { keyOf } from './listeners/key.js';
 import { DEFAULT_BACKLOG, Ledger, type Listener } from './listeners/ledger.js';
 import { identify } from './listeners/path-identity.js';
 import { type Activated, takeActivated } from './manager/activation.js';
-import { aliasIn, isStoreName } from './manager/fd-store.js';
 import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';

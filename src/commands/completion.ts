@@ -22,8 +22,9 @@ const command: Command<{ readonly shell?: string | undefined }> = {
     if (wanted === undefined) {
       throw new SettingsError(`no completion for ${shell || 'an unknown shell'}: say bash, zsh or fish`);
     }
+    const { commands } = await import('./catalog.js');
     const { commandWords } = await import('../completion/words.js');
-    process.stdout.write((await scripts[wanted]())(commandWords()));
+    process.stdout.write((await scripts[wanted]())(commandWords(commands)));
   },
 };
 export default command;

@@ -1,4 +1,3 @@
-import { commands } from '../commands/catalog.js';
 import type { Command } from '../commands/command.js';
 import type { Flag } from '../config/options.js';
 import { valuesOf } from '../config/setting-values.js';
@@ -30,7 +29,7 @@ export interface CommandWords {
 }
 
 /** Every command, subcommands inside theirs. */
-export function commandWords(): CommandWords[] {
+export function commandWords(commands: readonly Command[]): CommandWords[] {
   return commands.map((command) => wordsOf(command, ''));
 }
 

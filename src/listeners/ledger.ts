@@ -1,8 +1,8 @@
 import type { Account, DeclaredListener } from '../config/settings.js';
 import { isSystemError, StartError } from '../errors.js';
-import { isStoreName } from '../manager/fd-store.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
 import { createListener } from './create.js';
+import { isStoreName } from './held-name.js';
 import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 import type { ListenRequest } from './request.js';

@@ -1,7 +1,8 @@
 import { STATUS_MS, STOP_EXTENSION_MS } from '../limits.js';
+import { isStoreName } from '../listeners/held-name.js';
 import type { Ledger, Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
-import { FdStore, isStoreName } from './fd-store.js';
+import { FdStore } from './fd-store.js';
 import { NotifySocket } from './notify-socket.js';
 import { defectsOf, ownUnit } from './unit.js';
 

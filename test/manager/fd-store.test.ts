@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
+import { aliasIn, isStoreName } from '#src/listeners/held-name.js';
 import type { Listener } from '#src/listeners/ledger.js';
-import { aliasIn, FdStore, isStoreName } from '#src/manager/fd-store.js';
+import { FdStore } from '#src/manager/fd-store.js';
 import type { NotifySocket } from '#src/manager/notify-socket.js';
 import { defectsOf } from '#src/manager/unit.js';
 

@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+
+/** Names under which the service manager holds listeners: ours (FDNAME=, sd_notify(3)) and those of .socket units. */
+
+/** What we have stored begins with it; everything else that is passed to us comes from a .socket unit. */
+const PREFIX = 'motya-';
+/** FDNAME_MAX in systemd's fd-util.h. */
+const NAME_LENGTH = 255;
+
+export const isStoreName = (name: string | null): name is string => name?.startsWith(PREFIX) === true;
+
+/**
+ * The name under which a listener is stored: any printable ASCII but the colon, which separates the names in `$LISTEN_FDNAMES`
+ * (fdname_is_valid in systemd).
+ */
+export function storeName(key: string, alias: string | null): string {
+  const text = (alias ?? key).replace(/[^ -~]|[%:]/gu, (one) =>
+    one === ':' || one === '%' ? `%${one.charCodeAt(0).toString(16)}` : encodeURIComponent(one),
+  );
+  const name = `${PREFIX}${text}`;
+  return name.length <= NAME_LENGTH ? name : `${PREFIX}${createHash('sha256').update(text).digest('hex')}`;
+}
+
+/** The alias by which a request for port 0 finds its listener again, when the stored name has it. */
+export function aliasIn(name: string): string | null {
+  if (!isStoreName(name) || !/ #\d+$/.test(name)) return null;
+  try {
+    return decodeURIComponent(name.slice(PREFIX.length));
+  } catch {
+    return null;
+  }
+}
