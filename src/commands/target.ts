@@ -11,7 +11,8 @@ const ENDING = '.control.sock';
 
 /**
  * The control socket of the instance that is meant: by flags, script or settings file as `motya start` would take them; with
- * none of these (and no motya.yaml here), the only one that runs. Root also means what it has started as another user.
+ * none of these (and no motya.yaml here), the only one that runs. Systemd's runtime folders count too,
+ * and for root those of users for whom it has started instances.
  * @throws {MotyaError} none runs, or several do.
  */
 export function controlSocketFor(flags: TargetArguments): string {
@@ -30,14 +31,14 @@ export function controlSocketFor(flags: TargetArguments): string {
     const isDefault = dirname(settings.controlSocket) === folder;
     return (isDefault ? runningAs(basename(settings.controlSocket), folder) : null) ?? settings.controlSocket;
   }
-  return theOnly([folder, ...foldersOfUsers(folder)].flatMap(controlSocketsIn).filter(isRunning), folder);
+  return theOnly([folder, ...otherFolders(folder)].flatMap(controlSocketsIn).filter(isRunning), folder);
 }
 
 /** The running instance with that socket's name, in `folder` or, for root, in a user's. Null when none runs. */
 function runningAs(socket: string, folder: string): string | null {
   const own = join(folder, socket);
   if (isRunning(own)) return own;
-  const running = foldersOfUsers(folder)
+  const running = otherFolders(folder)
     .map((other) => join(other, socket))
     .filter(isRunning);
   return running.length === 0 ? null : theOnly(running, folder);
@@ -55,17 +56,35 @@ function theOnly(running: readonly string[], folder: string): string {
   throw new MotyaError('MOTYA_AMBIGUOUS', `several instances run: ${names.join(', ')}; say which one with ${one}`);
 }
 
-/** Runtime folders, beside root's `own`, of users whom root has started instances for. One that is not its user's is none. */
+/** Runtime folders beside our `own`: of systemd units; for root, of users whom root has started instances for too. */
+function otherFolders(own: string): string[] {
+  return [...foldersOfUsers(own), ...foldersOfUnits()].filter((folder) => folder !== own);
+}
+
+/** One that is not its user's is none. */
 function foldersOfUsers(own: string): string[] {
   if (process.geteuid?.() !== 0) return [];
   const parent = temporaryFolder(process.env);
-  return entriesOf(parent)
-    .map((name) => join(parent, name))
-    .filter((folder) => {
-      const uid = folder === own ? null : userOfFolder(folder);
-      const stat = uid === null ? undefined : lstatSync(folder, { throwIfNoEntry: false });
-      return stat?.isDirectory() === true && stat.uid === uid;
-    });
+  return foldersIn(parent)
+    .filter(([folder, uid]) => folder !== own && uid === userOfFolder(folder))
+    .map(([folder]) => folder);
+}
+
+/** What RuntimeDirectory= makes (systemd.exec(5)), as far as it is ours, or everybody's for root. */
+function foldersOfUnits(): string[] {
+  const user = process.geteuid?.();
+  return foldersIn('/run')
+    .filter(([, uid]) => user === 0 || uid === user)
+    .map(([folder]) => folder);
+}
+
+/** Each with its owner. */
+function foldersIn(parent: string): [folder: string, uid: number][] {
+  return entriesOf(parent).flatMap((name): [string, number][] => {
+    const folder = join(parent, name);
+    const stat = lstatSync(folder, { throwIfNoEntry: false });
+    return stat?.isDirectory() === true ? [[folder, stat.uid]] : [];
+  });
 }
 
 function controlSocketsIn(folder: string): string[] {
