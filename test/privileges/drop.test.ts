@@ -20,7 +20,7 @@ describe('root starts an instance for a user', needsRoot, () => {
     assert.equal(processes[0], first.pid);
 
     const files = readdirSync(scene.runtime).sort();
-    assert.deepEqual(files, ['app.control.sock', 'app.pid', 'app.pid.lock']);
+    assert.deepEqual(files, ['app.admin.sock', 'app.control.sock', 'app.pid', 'app.pid.lock']);
     for (const file of ['', ...files]) assert.equal(ownerOf(`${scene.runtime}/${file}`), OURS, file);
     // Only root may write to its folder.
     assert.equal(ownerOf(socket), OURS);

@@ -92,7 +92,12 @@ describe('a successor that root starts by hand', needsRoot, () => {
       `service web: bind EADDRINUSE tcp://127.0.0.1:${busy} (pid ${holder.pid} (node))`,
     );
     assert.equal((await scene.who()).generation, '1');
-    assert.deepEqual(readdirSync(scene.runtime).sort(), ['app.control.sock', 'app.pid', 'app.pid.lock']);
+    assert.deepEqual(readdirSync(scene.runtime).sort(), [
+      'app.admin.sock',
+      'app.control.sock',
+      'app.pid',
+      'app.pid.lock',
+    ]);
     assert.equal((await scene.run('upgrade')).code, 3, 'the user cannot bind it either');
     assert.equal((await scene.who()).generation, '1');
   });
@@ -118,7 +123,7 @@ describe('a successor of the user’s own', needsRoot, () => {
     assert.ok(stderr.includes(onlyRoot(added)), stderr);
     assert.equal((await scene.who()).generation, '1');
     // The command is told a moment before the successor has ended.
-    const files = 'app.control.sock,app.pid,app.pid.lock,app.sock.lock';
+    const files = 'app.admin.sock,app.control.sock,app.pid,app.pid.lock,app.sock.lock';
     await until(() => readdirSync(scene.runtime).sort().join() === files, { what: files });
   });
 
