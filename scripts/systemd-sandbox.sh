@@ -103,7 +103,7 @@ inner() {
     [ -L "$unit" ] || [ -e "$unit" ] || continue
     unit=${unit##*/}
     case $unit in
-    *.target | *.slice | systemd-journald.service | systemd-journald.socket | systemd-journald-dev-log.socket | systemd-tmpfiles-setup.service | dbus.socket) ;;
+    *.target | *.slice | systemd-journald.service | systemd-journald.socket | systemd-journald-dev-log.socket | systemd-tmpfiles-setup.service | dbus.socket | dbus.service) ;;
     *) ln -sfn /dev/null "$units/$unit" ;;
     esac
   done

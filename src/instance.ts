@@ -283,6 +283,11 @@ export class Instance {
       if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('MOTYA_LISTEN', 'it does not listen');
       const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
       const isGone = path === null && socket.path?.startsWith('/') === true;
+      if (isGone && isStoreName(name)) {
+        // systemd empties RuntimeDirectory= at a restart. It is made again for whoever asks for it.
+        this.manager.drop(name);
+        return;
+      }
       if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
       const isTcp = socket.family !== 'unix' && socket.type === 'stream';
       const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;

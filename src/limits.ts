@@ -135,3 +135,5 @@ export const LAST_WORDS_BYTES = 8 * 1024;
 export const LAST_WORDS_LINES = 20;
 /** UTF-16 units of the one line of them that goes into a reason. */
 export const LAST_WORDS_LENGTH = 300;
+/** ms for the other generations of a unit to end, at a stop, before its main process does: what a worker has by default (killGrace). */
+export const OTHERS_END_MS = 5_000;

@@ -17,7 +17,7 @@ import { type Offer, takeOver } from './handover/successor.js';
 import { summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
-import { PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
+import { OTHERS_END_MS, PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
 import { takeMainPid } from './manager/activation.js';
 import { native } from './native.js';
 import { Chronicle } from './observe/chronicle.js';
@@ -26,6 +26,7 @@ import { LoopDelay } from './observe/loop-delay.js';
 import type { DrainStatus, Status } from './observe/status.js';
 import type { Totals } from './observe/totals.js';
 import { Outlets } from './output/outlets.js';
+import { processEnd } from './process-end.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
 import { VERSION } from './version.js';
 import type { Fleet } from './workers/fleet.js';
@@ -52,6 +53,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly #cut = deferred<void>();
   readonly #served = deferred<void>();
   readonly #ended = deferred<Ended>();
+  /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
+  #courted: number | null = null;
   #generation = 1;
   #drainDeadline = Number.POSITIVE_INFINITY;
   /** As told last, while this instance drains. */
@@ -136,6 +139,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       });
       const { pid } = native.peerCredentials(fd);
       this.#machine.step('connected');
+      this.#courted = pid;
       this.#instance.freeze();
       const handed = await handOver(fd, {
         pid: process.pid,
@@ -168,7 +172,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       return { pid, generation, gapMs: handed.gapMs };
     } catch (error) {
       const failure = HandoverError.from(error);
-      if (this.phase !== 'stopping') await this.#serveOn(failure);
+      if (this.phase !== 'stopping') {
+        this.#courted = null;
+        await this.#serveOn(failure);
+      }
       throw failure;
     }
   }
@@ -352,20 +359,24 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     await this.#pause();
     this.#instance.closeListeners();
     const forced = await this.#drain(({ connections }) => this.#instance.manager.stillStopping(connections));
-    await this.#outlastPredecessors();
+    await this.#outlastOthers();
     this.#machine.step('drained');
     this.#instance.close();
     await this.#finish({ reason: 'stopped', forced });
   }
 
-  /** With its main process gone, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
-  async #outlastPredecessors(): Promise<void> {
+  /** Without its main process, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
+  async #outlastOthers(): Promise<void> {
     const { manager } = this.#instance;
     if (!manager.exists) return;
+    const pids = this.#predecessors.all().map(({ pid }) => pid);
+    if (this.#courted !== null) pids.push(this.#courted);
     const sum = (): number => this.#predecessors.all().reduce((total, { connections }) => total + connections, 0);
     const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
     const left = Math.max(0, this.#drainDeadline - performance.now());
     await within(left, Promise.race([this.#predecessors.gone(), this.#cut.promise]));
+    // What is left of them is their own end.
+    await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map(processEnd)), this.#cut.promise]));
     clearInterval(timer);
   }
 

@@ -56,6 +56,8 @@ export function unitFile(facts: UnitFacts): string {
     `ExecStart=${command('start', ...facts.startArguments)}`,
     '# Returns when the new version serves; fails with the reason, and the old one serves on, when it cannot.',
     `ExecReload=${command('upgrade', ...facts.targetArguments)}`,
+    '# A stop while a reload runs ends that command with SIGTERM, which is no failure of the unit.',
+    'SuccessExitStatus=SIGTERM',
     "# Bounds the start and each reload, not the drain of the old process: longer than readyTimeout, so that Motya's own",
     '# reason comes first.',
     `TimeoutStartSec=${facts.startSeconds}`,

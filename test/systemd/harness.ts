@@ -162,10 +162,13 @@ export class Sandbox {
     return startLoadProcess(options, process.env, [SCRIPT, ...this.#enter, ...driver]);
   }
 
-  /** A GET on a connection of its own: the body, or the error's code. */
-  async get(port: number, path = '/'): Promise<string> {
+  /** A GET on a connection of its own: the body, or the error's code. Once the answer has begun there is the file `begun`. */
+  async get(port: number, path = '/', begun = '/dev/null'): Promise<string> {
     const source = `require('node:http').get({ port: ${port}, host: '127.0.0.1', path: ${JSON.stringify(path)}, agent: false },
-      (answer) => answer.pipe(process.stdout).on('error', () => {})).on('error', (error) => console.log(error.code))`;
+      (answer) => {
+        require('node:fs').writeFileSync(${JSON.stringify(begun)}, '');
+        answer.on('error', (error) => console.log(error.code)).pipe(process.stdout);
+      }).on('error', (error) => console.log(error.code))`;
     return (await this.run('node', '-e', source)).stdout.trim();
   }
 }

@@ -13,25 +13,38 @@ export interface Recipe {
   readonly ports: readonly number[];
   /** `systemctl reload` returns when the successor serves. */
   readonly synchronous: boolean;
+  /** `systemctl reload` fails when the upgrade does. */
+  readonly failsReload: boolean;
+  /** The unit has a notify socket. */
+  readonly hearsStatus: boolean;
   /** Somebody holds the listeners while no process does. */
   readonly survivesCrash: boolean;
-  /** Number of listeners that the unit stores. */
+  /** Number of listeners that the unit stores, the admin listener's among them; those of .socket units are not. */
   readonly stored: number;
   /** systemd's version that it needs. */
   readonly since: number;
 }
 
-const usual = { ports: [8080], synchronous: true, survivesCrash: true, stored: 1, since: 252 };
+const usual = {
+  ports: [8080],
+  synchronous: true,
+  failsReload: true,
+  hearsStatus: true,
+  survivesCrash: true,
+  stored: 2,
+  since: 252,
+};
 
 export const RECIPES: readonly Recipe[] = [
   { ...usual, name: 'recommended: motya upgrade, hardened, port 80', files: ['motya.service'], ports: [80] },
-  { ...usual, name: 'kill -QUIT alone', files: ['kill-quit.service'], synchronous: false },
-  { ...usual, name: 'Type=notify-reload', files: ['notify-reload.service'], since: 253 },
+  { ...usual, name: 'kill -QUIT alone', files: ['kill-quit.service'], synchronous: false, failsReload: false },
+  { ...usual, name: 'Type=notify-reload', files: ['notify-reload.service'], failsReload: false, since: 253 },
   { ...usual, name: "Pingora's two lines, Type=notify", files: ['pingora-notify.service'] },
   {
     ...usual,
     name: "Pingora's two lines, Type=forking",
     files: ['pingora-forking.service'],
+    hearsStatus: false,
     survivesCrash: false,
     stored: 0,
   },
@@ -40,27 +53,40 @@ export const RECIPES: readonly Recipe[] = [
     name: 'two .socket units',
     files: ['socket-activated.service', 'motya-https.socket', 'motya-http.socket'],
     ports: [80, 443],
-    stored: 0,
+    stored: 1,
   },
 ];
 
 /** ms in which systemd must have the right main process after the successor has answered, or the reload has returned. */
-const MOVE_MS = 1_000;
+export const MOVE_MS = 1_000;
 const RELOADS = 5;
 
 /** What systemd says when it has lost sight of a process, or has to use force. */
-const TROUBLE =
+export const TROUBLE =
   /not our child|reception only permitted|does not belong|refusing|does not exist or is a zombie|Cannot find unit for notify|SIGKILL|dumped core|timed out|Cannot store more fds|PID file .* not readable|cannot be told anything|worker .* ended/;
 
 export async function recipes(system: System): Promise<void> {
   await onSystem(`recipes on ${system}`, system, (test) => {
-    for (const recipe of RECIPES) test(recipe.name, (shop) => prove(shop, recipe), { since: recipe.since });
+    test('motya init systemd', async (shop) => {
+      shop.release('1');
+      const { stdout } = await shop.sandbox.run('motya', 'init', 'systemd', '/srv/shop/server.js', '--name', 'shop');
+      await shop.installUnit(stdout, ['Environment=PORT=8080']);
+      await prove(shop, { ...usual, name: 'init', files: [UNIT] });
+    });
+    for (const recipe of RECIPES)
+      test(
+        recipe.name,
+        async (shop) => {
+          await shop.install(recipe.files);
+          await prove(shop, recipe);
+        },
+        { since: recipe.since },
+      );
   });
 }
 
 async function prove(shop: Shop, recipe: Recipe): Promise<void> {
   const { sandbox } = shop;
-  await shop.install(recipe.files);
   // The sockets first: they must listen before the service is started.
   await sandbox.manage('start', ...recipe.files.slice(1), UNIT);
   await shop.moved('0', MOVE_MS);
@@ -86,6 +112,7 @@ async function prove(shop: Shop, recipe: Recipe): Promise<void> {
     );
   }
   await shop.is({ NRestarts: '1', NFileDescriptorStore: String(recipe.stored) });
+  assert.doesNotMatch(await shop.journal(), /"level":"warn".*"event":"manager"/);
   await stop(shop, recipe);
 }
 

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { ROOT } from '../e2e/harness/index.js';
 import { until } from '../e2e/harness/until.js';
-import type { Sandbox } from './harness.js';
+import type { Ran, Sandbox } from './harness.js';
 
 export const UNIT = 'motya.service';
 const SCRIPT = '/srv/shop/server.js';
 const UNITS = '/run/systemd/system';
+const DROP_IN = `${UNITS}/${UNIT}.d/test.conf`;
 const RUNTIME = '/run/shop';
 
 export interface Main {
@@ -24,20 +26,27 @@ export class Shop {
   }
 
   /**
-   * Installs examples/systemd/<files> and the program. The first file becomes motya.service. `change` edits its text, for
-   * what no example shows.
+   * Installs examples/systemd/<files> and the program. The first file becomes motya.service. `settings` are directives of
+   * [Service] that come after its own, for what no example shows.
    */
-  async install(files: readonly string[], change: (text: string) => string = (text) => text): Promise<void> {
+  async install(files: readonly string[], settings: readonly string[] = []): Promise<void> {
     const [service = '', ...sockets] = files;
-    this.#since = await this.sandbox.mark();
-    this.sandbox.write(`${UNITS}/${UNIT}`, change(example(service)));
     for (const socket of sockets) this.sandbox.write(`${UNITS}/${socket}`, example(socket));
+    await this.installUnit(example(service), settings);
+  }
+
+  /** As {@link install}, of a unit that is no example. */
+  async installUnit(text: string, settings: readonly string[] = []): Promise<void> {
+    this.#since = await this.sandbox.mark();
+    this.sandbox.write(`${UNITS}/${UNIT}`, text);
+    if (settings.length > 0) this.sandbox.write(DROP_IN, `[Service]\n${settings.join('\n')}\n`);
     await this.sandbox.manage('daemon-reload');
     this.release('1');
   }
 
   /** Ends everything and forgets it. */
   async remove(): Promise<void> {
+    this.sandbox.remove(dirname(DROP_IN));
     const units = this.sandbox.list(UNITS);
     await this.sandbox.systemctl('kill', '-s', 'KILL', UNIT);
     await this.sandbox.systemctl('stop', ...units);
@@ -47,15 +56,15 @@ export class Shop {
     await this.sandbox.manage('daemon-reload');
   }
 
-  /** Puts a version of the program into place; `before` is code that runs first. */
-  release(version: string, before = ''): void {
+  /** Puts a version of the program into place; `before` is code that runs first, `ports` are more ports to listen on. */
+  release(version: string, { before = '', ports = [] }: { before?: string; ports?: readonly number[] } = {}): void {
     this.sandbox.write(
       SCRIPT,
       `'use strict';
 process.env.APP_VERSION = ${JSON.stringify(version)};
 ${before}
 const { handler } = require('/opt/motya/test/fixtures/apps/shared/handler.cjs');
-for (const port of [process.env.PORT, process.env.TLS_PORT]) {
+for (const port of [process.env.PORT, process.env.TLS_PORT, ...${JSON.stringify(ports)}]) {
   if (port !== undefined) require('node:http').createServer(handler).listen(port);
 }
 `,
@@ -97,12 +106,33 @@ for (const port of [process.env.PORT, process.env.TLS_PORT]) {
     await until(look, { what, instead: () => last, ...(deadline === undefined ? {} : { deadline }) });
   }
 
-  /** A request that the program holds until `finish()`. */
-  hold(port: number): { body: Promise<string>; finish: () => void } {
+  /** A request that the program has, and holds until `finish()`. */
+  async hold(port: number): Promise<{ body: Promise<string>; finish: () => void }> {
     this.#held += 1;
-    const file = `/srv/shop/finish-${this.#held}`;
-    const body = this.sandbox.get(port, `/hold?early&file=${encodeURIComponent(file)}`);
+    const [file, begun] = [`/srv/shop/finish-${this.#held}`, `/run/begun-${this.#held}`];
+    const body = this.sandbox.get(port, `/hold?early&file=${encodeURIComponent(file)}`, begun);
+    await until(() => this.sandbox.read(begun) !== null, { what: 'the beginning of a held answer' });
     return { body, finish: () => this.sandbox.write(file, '') };
+  }
+
+  /** Waits for something in the journal since {@link install}; returns the match. */
+  said(pattern: RegExp): Promise<RegExpExecArray> {
+    let journal = '';
+    const look = async (): Promise<RegExpExecArray | null> => {
+      journal = await this.journal();
+      return pattern.exec(journal);
+    };
+    return until(look, { what: `${pattern} in the journal`, instead: () => journal.slice(-4000) });
+  }
+
+  /** `systemctl reload`, which need not succeed. */
+  reload(): Promise<Ran> {
+    return this.sandbox.systemctl('reload', UNIT);
+  }
+
+  async start(): Promise<Main> {
+    await this.sandbox.manage('start', UNIT);
+    return this.main();
   }
 
   /** The journal since {@link install}. */

@@ -1,0 +1,3 @@
+import { failures } from './failures.js';
+
+await failures('debian-13');
