@@ -119,7 +119,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const counts = await Promise.all(
       workers.map(async (worker) => (await within(COUNT_MS, worker.count())) ?? worker.lastCounts),
     );
-    return counts.map(({ connections }) => connections).reduce(plus, NO_CONNECTIONS);
+    return counts.reduce(plus, NO_CONNECTIONS);
   }
 
   /** Whether every worker that runs answers within `ms`. */
@@ -162,7 +162,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   async #statusOf({ worker, restarts, draining }: Slot): Promise<WorkerStatus> {
     const counted = await within(COUNT_MS, worker.count({ delay: true }));
     const { hasExited, index, pid } = worker;
-    const { connections: protocols, delay: eventLoopDelay } = counted ?? worker.lastCounts;
+    const protocols = counted ?? worker.lastCounts;
     return {
       pid: hasExited ? null : pid,
       index,
@@ -173,7 +173,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       answers: counted !== null && !hasExited,
       connections: total(protocols),
       protocols,
-      eventLoopDelay: counted === null ? null : eventLoopDelay,
+      eventLoopDelay: worker.takeDelay(),
     };
   }
 
@@ -266,7 +266,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       await worker.exited;
     }
     // One that does not answer had what it counted last.
-    const drained = closed ?? { forced: worker.lastCounts.connections, ended: 0 };
+    const drained = closed ?? { forced: worker.lastCounts, ended: 0 };
     this.emit('drained', drained);
     return total(drained.forced);
   }

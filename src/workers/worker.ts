@@ -27,12 +27,6 @@ const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url))
 
 export const NO_CONNECTIONS: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
 
-/** What a worker had open when it was asked, and how late its timers ran (in ms), if that was asked and known. */
-export interface Counted {
-  readonly connections: ConnectionCounts;
-  readonly delay: EventLoopDelay | null;
-}
-
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
 export interface Drained {
   readonly forced: ConnectionCounts;
@@ -62,13 +56,14 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   readonly #waiters = new Map<WorkerMessage['type'], ((message: WorkerMessage | null) => void)[]>();
   readonly exited: Promise<string>;
   #drained: Drained | null = null;
-  #counting: Promise<Counted> | null = null;
+  #counting: Promise<ConnectionCounts> | null = null;
+  #delay: EventLoopDelay | null = null;
   #cutOffBy: Error | null = null;
   readonly #killGrace: number;
   /** Null: it writes to the supervisor's own stdout and stderr. */
   readonly #output: WorkerOutput | null;
   /** As it counted them last. */
-  lastCounts: Counted = { connections: NO_CONNECTIONS, delay: null };
+  lastCounts = NO_CONNECTIONS;
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
@@ -155,8 +150,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     await this.#ask({ type: 'ACCEPT' }, 'ACCEPTING');
   }
 
-  /** One question at a time: a worker that is busy for long must not find a queue of them. */
-  count(options: { delay: boolean } = { delay: false }): Promise<Counted> {
+  /** One question at a time: a worker that is busy for long must not find a queue of them. `delay`: see {@link takeDelay}. */
+  count(options: { delay: boolean } = { delay: false }): Promise<ConnectionCounts> {
     this.#counting ??= this.#count(options).finally(() => {
       this.#counting = null;
     });
@@ -195,11 +190,20 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.#child.kill(signal);
   }
 
-  async #count({ delay }: { delay: boolean }): Promise<Counted> {
+  /** The delay of its event loop as far as it has been asked and answered and not been told. */
+  takeDelay(): EventLoopDelay | null {
+    const delay = this.#delay;
+    this.#delay = null;
+    return delay;
+  }
+
+  async #count({ delay }: { delay: boolean }): Promise<ConnectionCounts> {
     const answer = await this.#ask({ type: 'COUNT', delay }, 'COUNTS');
-    if (answer?.type !== 'COUNTS') return { connections: NO_CONNECTIONS, delay: null };
-    this.lastCounts = { connections: answer.connections, delay: answer.delay ? inMs(answer.delay) : null };
-    return this.lastCounts;
+    if (answer?.type !== 'COUNTS') return NO_CONNECTIONS;
+    this.lastCounts = answer.connections;
+    // Whoever has asked may have given up waiting: a long delay must not get lost with that.
+    if (answer.delay) this.#delay = worse(this.#delay, answer.delay);
+    return answer.connections;
   }
 
   #ask(message: WorkerMessage, answer: WorkerMessage['type']): Promise<WorkerMessage | null> {
@@ -262,8 +266,15 @@ function drainedOf(answer: WorkerMessage | null): Drained {
   return { forced: answer.forced, ended: answer.ended ?? 0 };
 }
 
-function inMs({ p50, p99, max }: EventLoopDelay): EventLoopDelay {
-  return { p50: p50 / 1000, p99: p99 / 1000, max: max / 1000 };
+/** Of two measurements, in ms; the later one comes in µs. */
+function worse(before: EventLoopDelay | null, { p50, p99, max }: EventLoopDelay): EventLoopDelay {
+  const later = { p50: p50 / 1000, p99: p99 / 1000, max: max / 1000 };
+  if (before === null) return later;
+  return {
+    p50: Math.max(before.p50, later.p50),
+    p99: Math.max(before.p99, later.p99),
+    max: Math.max(before.max, later.max),
+  };
 }
 
 /** For programs that ask whether stdout is a terminal: behind the pipe there is one (https://force-color.org). */

@@ -66,6 +66,20 @@ for (const count of [0, 1, 128, 129, 253, 254, 1000]) {
   });
 }
 
+test('COMMIT brings the memory of the incumbent, whatever it is; an older one sends none', async () => {
+  for (const legacy of [undefined, { totals: { a: 1 } }, { nonsense: [null, 7] }]) {
+    await pair(1, async (giver, taker, [a, b]) => {
+      giver.legacy = legacy;
+      const [handed, how] = await Promise.all([handOver(a, giver), take(b, taker)]);
+      assert.ok(handed !== 'dry-run');
+      assert.equal(how, 'handed-over');
+      assert.deepEqual(taker.legacy, legacy);
+      assert.equal(handed.follows, true);
+      handed.dialogue.close();
+    });
+  }
+});
+
 test('the listeners of the successor accept when the incumbent has closed its own', async () => {
   await pair(8, async (giver, taker, [a, b], folder) => {
     const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
