@@ -9,7 +9,7 @@ import type { ExitName } from './exit-status.js';
 export interface Command<Arguments = never> {
   /** As it is typed after `motya`. */
   readonly name: string;
-  /** One line of `motya --help`: at most 54 characters, so that it fits 80 columns. */
+  /** One line of `motya --help`: at most 52 characters, so that it fits 80 columns. */
   readonly summary: string;
   /** What the command's own help and the manual say beyond it: a text a paragraph. */
   readonly details?: readonly string[];

@@ -12,7 +12,7 @@ interface StartArguments {
 
 const command: Command<StartArguments> = {
   name: 'start',
-  summary: 'Run a program so that it can be replaced as it serves',
+  summary: 'Run a program, replaceable while it serves',
   details: [
     'Without a script: the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
     'The instance runs in the foreground until it is stopped or has handed over.',

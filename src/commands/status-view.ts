@@ -41,8 +41,8 @@ const WORKER_COLUMNS = [
   left('CONNECTIONS'),
 ];
 
-/** The supervisor, then each worker. */
-function workerRows({ pid, uptime, supervisor, services }: Status): string[][] {
+/** The keeper, if there is one, the supervisor, then each worker. */
+function workerRows({ pid, keeper, uptime, supervisor, services }: Status): string[][] {
   const { memory, eventLoopDelay } = supervisor;
   const own = ['supervisor', String(pid), '', duration(uptime), shownSize(memory), delay(eventLoopDelay), ''];
   const workers = services.flatMap(({ name, workers }) =>
@@ -56,7 +56,7 @@ function workerRows({ pid, uptime, supervisor, services }: Status): string[][] {
       connectionsOf(connections, protocols),
     ]),
   );
-  return [own, ...workers];
+  return [...(keeper === null ? [] : [['keeper', String(keeper)]]), own, ...workers];
 }
 
 const shownSize = (bytes: number | null): string => (bytes === null ? '-' : size(bytes));
@@ -75,7 +75,7 @@ function phases({ phases }: Status): string {
   return [...(phases.length > PHASES_SHOWN ? ['…'] : []), ...told].join(', ');
 }
 
-function listenerLines({ listeners }: Status): string[] {
+function listenerLines({ listeners, admin }: Status): string[] {
   const rows = listeners
     .slice(0, LISTENERS_SHOWN)
     .map(({ key, service, backlog, waiting }) => [
@@ -87,6 +87,7 @@ function listenerLines({ listeners }: Status): string[] {
   return [
     ...table([left(count(listeners.length, 'LISTENER').toUpperCase()), left('SERVICE'), left('WAITING')], rows),
     ...(more > 0 ? [`… and ${more} more`] : []),
+    ...(admin === null ? [] : [`${visible(admin)}  (admin)`]),
   ];
 }
 
@@ -112,7 +113,7 @@ export function eventsOf({ pid, phase, services, draining, lastUpgrade, successo
 }
 
 /** One line: who serves, how many, what drains, what went wrong last. */
-export function statusLine({ generation, pid, phase, services, draining, lastUpgrade }: Status): string {
+export function statusLine({ generation, pid, phase, services, draining, lastUpgrade, successor }: Status): string {
   const workers = services.flatMap((service) => service.workers);
   const ready = workers.filter(({ state }) => state === 'ready').length;
   const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
@@ -120,7 +121,8 @@ export function statusLine({ generation, pid, phase, services, draining, lastUpg
     (one) =>
       `; generation ${one.generation} drains ${count(one.connections, 'connection')}, ${duration(one.left)} left`,
   );
+  const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
   const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
   const who = `generation ${generation} (pid ${pid}): ${phase}, ${ready} of ${count(workers.length, 'worker')} ready`;
-  return `${who}, ${count(connections, 'connection')}${drains.join('')}${failed}`;
+  return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;
 }

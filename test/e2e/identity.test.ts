@@ -193,6 +193,7 @@ describe('status, stop and which instance they mean', () => {
     assert.deepEqual(rest, {
       name: 'app',
       pid: first.pid,
+      keeper: null,
       generation: 1,
       version: (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
         .version,
