@@ -21,9 +21,9 @@ import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
+import { within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
-import { within } from './workers/service.js';
 
 /** Stands for a service where the admin listener is concerned; no service can have this name. */
 const ADMIN = '(admin)';

@@ -13,8 +13,8 @@ import { HandoverError, MotyaError, reasonOf } from './errors.js';
 import { DRY_RUN, type HandedOver, handOver } from './handover/incumbent.js';
 import { obstacleIn, type Phase, PhaseMachine } from './handover/phases.js';
 import { Predecessors } from './handover/predecessors.js';
-import { type Offer, takeOver } from './handover/successor.js';
-import { summon } from './handover/summon.js';
+import { decline, type Offer, takeOver } from './handover/successor.js';
+import { ownReason, summon } from './handover/summon.js';
 import { UpgradeSocket } from './handover/upgrade-socket.js';
 import { Instance } from './instance.js';
 import { OTHERS_END_MS, PAUSE_MS, READY_MARGIN_MS, REASON_LENGTH, STATS_MS, STOP_WHILE_DRAINING_MS } from './limits.js';
@@ -29,9 +29,10 @@ import { Outlets } from './output/outlets.js';
 import { processEnd } from './process-end.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
 import { VERSION } from './version.js';
+import { within } from './within.js';
 import type { Fleet } from './workers/fleet.js';
 import type { ConnectionCounts } from './workers/messages.js';
-import { total, within } from './workers/service.js';
+import { total } from './workers/service.js';
 
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
@@ -128,8 +129,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#machine.step('quit');
     this.#chronicle.upgradeBegins();
     if (!dryRun) this.#instance.manager.reloading();
+    let launched: Launched | null = null;
     try {
-      const { fd } = await summon({
+      const summoned = await summon({
         upgradeSocket: this.settings.upgradeSocket,
         mode,
         waitMs: this.settings.upgradeWait,
@@ -137,6 +139,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         launch: () => this.#launchSuccessor(),
         cancelled: this.#stopping.signal,
       });
+      const { fd } = summoned;
+      launched = summoned.launched;
       const { pid } = native.peerCredentials(fd);
       this.#machine.step('connected');
       this.#courted = pid;
@@ -171,7 +175,9 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       void this.#drainAway(handed);
       return { pid, generation, gapMs: handed.gapMs };
     } catch (error) {
-      const failure = HandoverError.from(error);
+      let failure = HandoverError.from(error);
+      // Only while everybody accepts there is time to ask.
+      if (launched !== null && this.phase === 'offering') failure = await ownReason(launched, failure);
       if (this.phase !== 'stopping') {
         this.#courted = null;
         await this.#serveOn(failure);
@@ -232,6 +238,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       readyMs: this.settings.readyTimeout,
       warn,
     });
+    let offer: Offer | null | undefined;
+    let reason: HandoverError | undefined;
     try {
       const fleet = this.#makeFleet({ accepting: false });
       fleet.start();
@@ -241,11 +249,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         this.emit('waiting', { generation: this.#generation, incumbent: watched.pid, ms: this.#age });
       });
       const never = broken.then(() => new Promise<never>(() => {}));
-      const offer = await this.#unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+      offer = await this.#unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
       await (offer === null ? this.#replaceDead(watched, fleet) : this.#takeOver(offer, fleet));
+    } catch (error) {
+      reason = HandoverError.from(error);
+      // One that has come in the very moment in which we fail is told why, too.
+      if (offer === undefined)
+        void socket.offer.then((late) => decline(late, HandoverError.from(error))).catch(() => {});
+      throw error;
     } finally {
       watched.close();
-      socket.close();
+      socket.close(reason);
     }
   }
 

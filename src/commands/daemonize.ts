@@ -2,7 +2,7 @@ import { openSync } from 'node:fs';
 import type { Settings } from '../config/settings.js';
 import { requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
-import { launch } from '../daemon/launch.js';
+import { DIED, launch } from '../daemon/launch.js';
 import { takeActivated } from '../manager/activation.js';
 import { isJournal, openLog } from '../output/log-file.js';
 import { EXIT } from './exit-status.js';
@@ -37,7 +37,7 @@ export async function daemonize(settings: Settings): Promise<number> {
     );
     return EXIT.ok;
   }
-  const isMute = output !== 'inherit' && file === null && ['MOTYA_DIED', 'MOTYA_PROGRAM'].includes(result.code);
+  const isMute = output !== 'inherit' && file === null && [DIED, 'MOTYA_PROGRAM'].includes(result.code);
   const more = isMute ? '; a --log-file tells more' : '';
   console.error(`motya: ${result.text}${more}`);
   return EXIT.failed;

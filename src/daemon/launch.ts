@@ -13,6 +13,9 @@ import type { Invocation } from './invocation.js';
 /** Environment variable that names the pipe's fd in the launched instance. */
 const REPORT_ENV = 'MOTYA_READY_FD';
 
+/** Code of the outcome of an instance that ended without a word. */
+export const DIED = 'MOTYA_DIED';
+
 export type Outcome =
   | { readonly ok: true; readonly pid: number; readonly generation: number }
   | { readonly ok: false; readonly code: string; readonly text: string };
@@ -83,7 +86,7 @@ function readOutcome(fd: number, pid: number): Promise<Outcome> {
       } catch {
         resolve({
           ok: false,
-          code: 'MOTYA_DIED',
+          code: DIED,
           text: `the instance (pid ${pid}) ended without a word; its output says more`,
         });
       }

@@ -86,6 +86,12 @@ export async function receiveOffer(
   }
 }
 
+/** Hangs up on an incumbent whose offer is whole; it is told why, and nothing of it is left here. */
+export function decline({ dialogue, txid, listeners, lockFd }: Offer, reason: HandoverError): void {
+  closeAll([lockFd, ...listeners.map((offered) => offered.fd)]);
+  dialogue.abort(txid, reason);
+}
+
 /**
  * The second half: adopt, boot, wait for COMMIT, go live. An incumbent that dies once everything is here leaves the service
  * to us; the table of failures is in docs/handover.md.

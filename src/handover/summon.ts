@@ -1,8 +1,9 @@
-import type { Launched } from '../daemon/launch.js';
-import { outcomeError } from '../daemon/launch.js';
+import { DIED, type Launched, outcomeError } from '../daemon/launch.js';
 import { HandoverError } from '../errors.js';
-import { SUMMON_GRACE_MS, SUMMON_MS } from '../limits.js';
+import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../limits.js';
 import { native } from '../native.js';
+import { within } from '../within.js';
+import { PEER_GONE } from './dialogue.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';
 
 /** How an incumbent finds the successor that it is to hand over to. */
@@ -66,6 +67,13 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
     'MOTYA_NO_SUCCESSOR',
     `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
   );
+}
+
+/** Why a successor that we have launched hung up before it could say it on the channel: it has said it on its pipe. */
+export async function ownReason(launched: Launched, failure: HandoverError): Promise<HandoverError> {
+  if (failure.code !== PEER_GONE) return failure;
+  const outcome = await within(GREETING_MS, launched.outcome);
+  return outcome === null || outcome.ok || outcome.code === DIED ? failure : outcomeError(outcome);
 }
 
 /** One that is late, or was overtaken by somebody else's, would wait for the next upgrade with what it has loaded now. */

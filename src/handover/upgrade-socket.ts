@@ -4,8 +4,8 @@ import { HandoverError, isSystemError, reasonOf } from '../errors.js';
 import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import { isTrusted, PrivateSocket } from '../private-socket.js';
-import { closeAll, PeerAbort } from './dialogue.js';
-import { type Offer, receiveOffer } from './successor.js';
+import { PeerAbort } from './dialogue.js';
+import { decline, type Offer, receiveOffer } from './successor.js';
 
 /**
  * The successor's end: one successor at a time listens at the path. A lock beside it (`<path>.lock`) decides who; with the lock
@@ -20,6 +20,7 @@ export class UpgradeSocket {
   /** Peers whose offer is not whole yet, the oldest first. */
   readonly #greeted = new Set<AbortController>();
   #settled = false;
+  #reason: HandoverError | null = null;
   #resolve!: (offer: Offer) => void;
   #reject!: (error: unknown) => void;
 
@@ -47,11 +48,12 @@ export class UpgradeSocket {
     }
   }
 
-  close(): void {
+  /** `reason`: why this successor waits no more, for an incumbent that has just come. */
+  close(reason = new HandoverError('MOTYA_BUSY', 'this successor waits no more')): void {
     this.#settled = true;
+    this.#reason = reason;
     this.#socket.close();
-    for (const greeting of this.#greeted)
-      greeting.abort(new HandoverError('MOTYA_BUSY', 'this successor waits no more'));
+    for (const greeting of this.#greeted) greeting.abort(reason);
     native.close(this.#lockFd);
   }
 
@@ -63,8 +65,7 @@ export class UpgradeSocket {
     try {
       const offer = await receiveOffer(fd, this.#taker, greeting.signal);
       if (this.#settled) {
-        closeAll([offer.lockFd, ...offer.listeners.map((offered) => offered.fd)]);
-        offer.dialogue.abort(offer.txid, new HandoverError('MOTYA_BUSY', 'this successor has an incumbent already'));
+        decline(offer, this.#reason ?? new HandoverError('MOTYA_BUSY', 'this successor has an incumbent already'));
         return;
       }
       this.#settled = true;

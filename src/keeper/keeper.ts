@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { Backoff } from '../backoff.js';
 import type { Settings } from '../config/settings.js';
 import { typedInvocation } from '../daemon/invocation.js';
-import { type Launched, launch, report } from '../daemon/launch.js';
+import { DIED, type Launched, launch, report } from '../daemon/launch.js';
 import { readPid } from '../daemon/pidfile.js';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { MANAGER_VARIABLES, takeActivated } from '../manager/activation.js';
@@ -206,7 +206,7 @@ export class Keeper {
     const outcome = await this.#launched?.outcome;
     if (outcome?.ok === false) {
       // It has said in its log why it failed; one that was killed has not.
-      if (outcome.code === 'MOTYA_DIED') this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
+      if (outcome.code === DIED) this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
       report(outcome);
       this.#finish(status);
     } else if (status === 0 || this.#stops > 0) this.#finish(status);

@@ -8,6 +8,7 @@ import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
+import { within } from '../within.js';
 import type { ListenGate } from './gate.js';
 import type { ConnectionCounts } from './messages.js';
 import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
@@ -284,17 +285,4 @@ export function plus(counts: ConnectionCounts, more: ConnectionCounts): Connecti
     upgraded: counts.upgraded + more.upgraded,
     other: counts.other + more.other,
   };
-}
-
-/** The promise's value, or null when it takes longer than `ms`. */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, ms, null);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

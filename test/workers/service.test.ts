@@ -8,9 +8,10 @@ import type { ServiceSettings } from '#src/config/settings.js';
 import { StartError } from '#src/errors.js';
 import { RESTART_MS } from '#src/limits.js';
 import { Ledger } from '#src/listeners/ledger.js';
+import { within } from '#src/within.js';
 import { Fleet } from '#src/workers/fleet.js';
 import { ListenGate } from '#src/workers/gate.js';
-import { Service, type ServiceContext, total, within } from '#src/workers/service.js';
+import { Service, type ServiceContext, total } from '#src/workers/service.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds, scratch } from '../native/support.js';
 
