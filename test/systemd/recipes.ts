@@ -67,12 +67,6 @@ export const TROUBLE =
 
 export async function recipes(system: System): Promise<void> {
   await onSystem(`recipes on ${system}`, system, (test) => {
-    test('motya init systemd', async (shop) => {
-      shop.release('1');
-      const { stdout } = await shop.sandbox.run('motya', 'init', 'systemd', '/srv/shop/server.js', '--name', 'shop');
-      await shop.installUnit(stdout, ['Environment=PORT=8080']);
-      await prove(shop, { ...usual, name: 'init', files: [UNIT] });
-    });
     for (const recipe of RECIPES)
       test(
         recipe.name,
