@@ -53,6 +53,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** Resolved when the drain is to end now. */
   readonly #cut = deferred<void>();
   readonly #served = deferred<void>();
+  /** Resolved when a stop has nothing left to wait for. */
+  readonly #stopped = deferred<void>();
   readonly #ended = deferred<Ended>();
   /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
   #courted: number | null = null;
@@ -374,6 +376,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#instance.closeListeners();
     const forced = await this.#drain(({ connections }) => this.#instance.manager.stillStopping(connections));
     await this.#outlastOthers();
+    this.#stopped.resolve();
     this.#machine.step('drained');
     this.#instance.close();
     await this.#finish({ reason: 'stopped', forced });
@@ -543,6 +546,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       const text = `generation ${generation} (pid ${pid}) serves`;
       return { ok: true, code: LIVE, text, pid, generation, gapMicros: Math.round(gapMs * 1000) };
     } catch (error) {
+      // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
+      if (this.phase === 'stopping' && this.#instance.manager.exists) await this.#stopped.promise;
       return rejection(error);
     } finally {
       this.off('phase', tell);
