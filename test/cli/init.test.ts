@@ -46,7 +46,7 @@ describe('motya init', () => {
       assert.ok(text.includes(`# ${description}\n#${key}: ${given}\n`), key);
     }
     for (const [key, { default: given }] of Object.entries(properties.log?.properties ?? {})) {
-      if (given !== undefined) assert.match(text, new RegExp(`^# log\\.${key}: .*$[sS]*^#  ${key}: ${given}$`, 'm'));
+      if (given !== undefined) assert.match(text, new RegExp(`^# log\\.${key}: .*$[^]*^#  ${key}: ${given}$`, 'm'));
     }
   });
 
