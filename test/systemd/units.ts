@@ -43,10 +43,10 @@ async function storedNames(shop: Shop): Promise<void> {
   shop.release('1', { ports: [9090] });
   const { pid } = await shop.start();
   const stored = async (): Promise<string[]> => {
-    const { stdout } = await shop.sandbox.run('systemd-analyze', 'fdstore', '--no-legend', UNIT);
+    const { stdout } = await shop.sandbox.run('systemd-analyze', 'fdstore', UNIT);
     return stdout
       .split('\n')
-      .flatMap((line) => /^(\S+)/.exec(line)?.[1] ?? [])
+      .flatMap((line) => /^(motya-\S+)/.exec(line)?.[1] ?? [])
       .sort();
   };
   await shop.is({ NFileDescriptorStore: '3' });
