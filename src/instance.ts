@@ -21,6 +21,7 @@ import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
+import { checkPlace } from './private-socket.js';
 import { within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
@@ -118,6 +119,8 @@ export class Instance {
 
   #makeSureThatNobodyRuns(): void {
     this.pidfile.acquire();
+    // Now, and not at the first upgrade.
+    checkPlace(this.settings.upgradeSocket);
     const holder = answersAt(this.settings.controlSocket);
     if (holder !== null) {
       const text = `pid ${holder} answers on ${this.settings.controlSocket}: it has another pidfile, but the same name or upgrade socket; give this one a --name of its own`;
@@ -337,7 +340,8 @@ export class Instance {
         body(service, spec);
       } catch (error) {
         if (!isSystemError(error)) throw error;
-        const why = error.code === 'EADDRINUSE' ? holderOf(spec) : adviceOn(error.code, spec, user);
+        const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
+        const why = holder ?? adviceOn(error.code, spec, user);
         const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
         throw new StartError('MOTYA_LISTEN', text, { cause: error });
       }

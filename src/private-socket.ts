@@ -1,4 +1,4 @@
-import { closeSync, constants, lstatSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { MotyaError, reasonOf } from './errors.js';
 import { ACCEPT_RETRY_MS } from './limits.js';
@@ -46,16 +46,7 @@ export class PrivateSocket {
 
   /** Puts it at its path. What is there must be a socket of ours or root's: nothing else is ever replaced. */
   publish(): void {
-    const there = lstatSync(this.path, { throwIfNoEntry: false });
-    if (there !== undefined && !there.isSocket()) {
-      throw new MotyaError('MOTYA_SOCKET', `${this.path} exists and is no socket; it is left alone: name another path`);
-    }
-    if (there !== undefined && there.uid !== 0 && there.uid !== process.geteuid?.()) {
-      throw new MotyaError(
-        'MOTYA_SOCKET',
-        `${this.path} belongs to user ${there.uid}; it is left alone: name another path`,
-      );
-    }
+    checkPlace(this.path);
     renameSync(this.#temporary, this.path);
   }
 
@@ -97,6 +88,23 @@ export class PrivateSocket {
         handlers.refused(peer);
       }
     }
+  }
+}
+
+/** Whether a socket of ours could take the place of what is at the path. @throws {MotyaError} `MOTYA_SOCKET` */
+export function checkPlace(path: string): void {
+  let there: Stats | undefined;
+  try {
+    there = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+  }
+  if (there === undefined) return;
+  if (!there.isSocket()) {
+    throw new MotyaError('MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
+  }
+  if (there.uid !== 0 && there.uid !== process.geteuid?.()) {
+    throw new MotyaError('MOTYA_SOCKET', `${path} belongs to user ${there.uid}; it is left alone: name another path`);
   }
 }
 

@@ -37,6 +37,7 @@ const welcome = {
  */
 export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
   const { script } = flags;
+  if (script === '') throw new SettingsError('the script: must not be empty');
   const file = settingsFile({ flags, env, cwd });
   const document = file === null ? null : readDocument(file.path, file.shown);
   const input = (document?.content === undefined ? {} : structuredClone(document.content)) as SettingsInput;
@@ -85,6 +86,7 @@ function settingsFile(from: LoadInput): { path: string; shown: string } | null {
   const given = givenValue({ ...configOption, type: 'text' }, from);
   if (given !== undefined) {
     if (typeof given.value !== 'string') throw new SettingsError(`${given.name}: must be given once`);
+    if (given.value === '') throw new SettingsError(`${given.name}: must not be empty`);
     return { path: absolutePath(from.cwd, given.value), shown: given.value };
   }
   if (from.flags.script !== undefined) return null;

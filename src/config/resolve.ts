@@ -145,9 +145,12 @@ function scriptProblems(input: unknown, base: string): Problem[] {
 
 /** What is wrong with a script for whoever this process is (its real uid, access(2)), or null. */
 export function whyNotRunnable(script: string): string | null {
+  let isFolder = false;
   try {
     accessSync(script, constants.R_OK);
-    if (statSync(script).isFile()) return null;
+    const stat = statSync(script);
+    if (stat.isFile()) return null;
+    isFolder = stat.isDirectory();
   } catch (error) {
     if (causeOf(error) !== 'no such file') return causeOf(error);
   }
@@ -156,7 +159,7 @@ export function whyNotRunnable(script: string): string | null {
     createRequire(script).resolve(script);
     return null;
   } catch {
-    return 'no such file';
+    return isFolder ? 'is a folder without a main file' : 'no such file';
   }
 }
 

@@ -1,4 +1,14 @@
-import { existsSync, fstatSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  fstatSync,
+  lstatSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
@@ -47,6 +57,11 @@ export class Pidfile {
   /** For a first instance. A pidfile that nobody's lock stands behind is stale and no obstacle. @throws {StartError} */
   acquire(): void {
     try {
+      // rename(2) would put a file in the place of a device, and fail late at a folder.
+      const there = lstatSync(this.path, { throwIfNoEntry: false });
+      if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) {
+        throw new Error(`it is ${there.isDirectory() ? 'a folder' : 'no regular file'}; name another path`);
+      }
       this.#lockFd = native.lockFile(`${this.path}.lock`);
     } catch (error) {
       throw this.#failure('used', error);
@@ -126,8 +141,10 @@ export class Pidfile {
 
   /** Lets the lock go and leaves the pidfile to whoever it names now (or will name it in a moment). */
   letGo(): void {
+    // Without the lock there is nothing of ours, and perhaps not even the folder.
+    if (this.#lockFd === null) return;
     rmSync(this.#temporary, { force: true });
-    if (this.#lockFd !== null) native.close(this.#lockFd);
+    native.close(this.#lockFd);
     this.#lockFd = null;
   }
 
