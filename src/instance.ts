@@ -1,22 +1,19 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Observed } from './admin/routes.js';
 import { AdminServer } from './admin/server.js';
-import type { DeclaredListener, Settings } from './config/settings.js';
+import type { Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
 import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf, StartError } from './errors.js';
+import { HandoverError, MotyaError, StartError } from './errors.js';
 import type { Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS, RECONNECT_MS } from './limits.js';
-import { adviceOn } from './listeners/denied.js';
-import { aliasIn, isStoreName } from './listeners/held-name.js';
-import { holderOf } from './listeners/holder.js';
-import { keyOf } from './listeners/key.js';
-import { DEFAULT_BACKLOG, Ledger, type Listener } from './listeners/ledger.js';
-import { identify } from './listeners/path-identity.js';
-import { type Activated, takeActivated } from './manager/activation.js';
+import { ACCEPT_MS, AFTERLIFE_MS } from './limits.js';
+import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
+import { isStoreName } from './listeners/held-name.js';
+import { Ledger, type Listener } from './listeners/ledger.js';
+import { activate } from './manager/activate.js';
+import { takeActivated } from './manager/activation.js';
 import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';
@@ -25,9 +22,6 @@ import { checkPlace } from './private-socket.js';
 import { within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
-
-/** Stands for a service where the admin listener is concerned; no service can have this name. */
-const ADMIN = '(admin)';
 
 /**
  * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
@@ -92,8 +86,8 @@ export class Instance {
       for (const { fd } of activated) native.close(fd);
       throw error;
     }
-    for (const one of activated) this.#activate(one);
-    this.#declareListeners();
+    for (const one of activated) activate(one, this.ledger, this.manager, (text) => this.#warn(text));
+    declareListeners(this.settings, this.ledger);
     this.#becomeUser();
     this.acceptAdmin();
   }
@@ -104,9 +98,7 @@ export class Instance {
    */
   reserve(keys: ReadonlySet<string>): void {
     if (!isToDrop(this.settings.user)) return;
-    this.#forEachDeclared((_, spec) => {
-      if (!keys.has(keyOf(spec))) this.ledger.reserve(spec);
-    });
+    reserveListeners(this.settings, this.ledger, keys);
     this.#becomeUser();
   }
 
@@ -139,7 +131,7 @@ export class Instance {
       for (const { fd } of rest) native.close(fd);
     }
     this.pidfile.prepare();
-    this.#declareListeners();
+    declareListeners(this.settings, this.ledger);
     this.#openControl();
     this.gate.open();
   }
@@ -148,7 +140,7 @@ export class Instance {
   async replaceDead(): Promise<void> {
     await this.pidfile.acquireAfterDeath(AFTERLIFE_MS);
     this.pidfile.prepare();
-    await this.#declareAfterDeath();
+    await declareAfterDeath(this.settings, this.ledger);
     this.#openControl();
     this.gate.openAfterDeath(AFTERLIFE_MS);
   }
@@ -279,72 +271,12 @@ export class Instance {
     asUser(this.settings.user, () => this.pidfile.letGo());
   }
 
-  /** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */
-  #activate({ fd, name }: Activated): void {
-    try {
-      const socket = native.describe(fd);
-      if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('MOTYA_LISTEN', 'it does not listen');
-      const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
-      const isGone = path === null && socket.path?.startsWith('/') === true;
-      if (isGone && isStoreName(name)) {
-        // systemd empties RuntimeDirectory= at a restart. It is made again for whoever asks for it.
-        this.manager.drop(name);
-        return;
-      }
-      if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
-      const isTcp = socket.family !== 'unix' && socket.type === 'stream';
-      const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
-      this.ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
-    } catch (error) {
-      this.#warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
-      this.manager.drop(name);
-    } finally {
-      native.close(fd);
-    }
-  }
-
   #warn(text: string): void {
     this.#controlled.warn(text, { event: 'manager' });
-  }
-
-  async #declareAfterDeath(): Promise<void> {
-    for (const deadline = performance.now() + AFTERLIFE_MS; ; ) {
-      try {
-        this.#declareListeners();
-        return;
-      } catch (error) {
-        const inUse = error instanceof StartError && isSystemError(error.cause) && error.cause.code === 'EADDRINUSE';
-        if (!inUse || performance.now() > deadline) throw error;
-        // The dead incumbent's workers are about to give it up.
-        await delay(RECONNECT_MS);
-      }
-    }
   }
 
   #openControl(): ControlServer {
     this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled);
     return this.#control;
-  }
-
-  #declareListeners(): void {
-    this.#forEachDeclared((service, spec) => void this.ledger.declare(service, spec));
-    this.ledger.closeReservations();
-  }
-
-  #forEachDeclared(body: (service: string, spec: DeclaredListener) => void): void {
-    const { services, admin, user } = this.settings;
-    const declared = services.flatMap(({ name, listeners }) => listeners.map((spec) => [name, spec] as const));
-    if (admin !== null) declared.push([ADMIN, admin.listener]);
-    for (const [service, spec] of declared) {
-      try {
-        body(service, spec);
-      } catch (error) {
-        if (!isSystemError(error)) throw error;
-        const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
-        const why = holder ?? adviceOn(error.code, spec, user);
-        const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
-        throw new StartError('MOTYA_LISTEN', text, { cause: error });
-      }
-    }
   }
 }

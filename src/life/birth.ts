@@ -1,0 +1,161 @@
+import { NotRunningError, type Watched, watchIncumbent } from '../control/client.js';
+import { holdsLock } from '../daemon/pidfile.js';
+import { asUser } from '../daemon/privileges.js';
+import { HandoverError } from '../errors.js';
+import { decline, type Offer, takeOver } from '../handover/successor.js';
+import { UpgradeSocket } from '../handover/upgrade-socket.js';
+import { READY_MARGIN_MS } from '../limits.js';
+import { takeMainPid } from '../manager/activation.js';
+import { VERSION } from '../version.js';
+import type { Fleet } from '../workers/fleet.js';
+import { LIVE } from './answers.js';
+import type { Life } from './life.js';
+import { stop } from './stop.js';
+
+/** As the first instance. @throws {MotyaError} it could not start. */
+export async function startAsFirst(life: Life): Promise<void> {
+  const { instance, generation } = life;
+  life.events.emit('generation', generation);
+  const fleet = life.makeFleet({ accepting: true });
+  instance.manager.starting(life.settings.readyTimeout + READY_MARGIN_MS);
+  instance.found();
+  fleet.start();
+  await life.unlessStopped(fleet.ready());
+  for (const key of instance.becomeMain()) life.events.emit('removed', key);
+  life.chronicle.founded(generation);
+  life.machine.step('ready');
+}
+
+/**
+ * As the successor of an incumbent, for which it waits without limit; ./succession.ts is the incumbent's part.
+ * @throws {MotyaError} it could not take over; whoever serves serves on.
+ */
+export async function startAsSuccessor(life: Life): Promise<void> {
+  const { settings, instance } = life;
+  const watched = await asUser(settings.user, () => findIncumbent(life));
+  life.generation = watched.generation + 1;
+  life.events.emit('generation', life.generation);
+  instance.gate.guardPaths(watched.paths);
+  instance.reserve(watched.keys);
+  const socket = new UpgradeSocket(settings.upgradeSocket, {
+    pid: process.pid,
+    version: VERSION,
+    readyMs: settings.readyTimeout,
+    warn: (text, fields) => life.warn('peer', text, fields),
+  });
+  let offer: Offer | null | undefined;
+  let reason: HandoverError | undefined;
+  try {
+    const fleet = life.makeFleet({ accepting: false });
+    fleet.start();
+    // A program that cannot start ends the wait; one that has booted changes nothing about it.
+    const broken = fleet.booted().then(() => {
+      if (life.phase !== 'waiting') return;
+      life.events.emit('waiting', { generation: life.generation, incumbent: watched.pid, ms: life.age });
+    });
+    const never = broken.then(() => new Promise<never>(() => {}));
+    offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+    await (offer === null ? replaceDead(life, watched, fleet) : takeOverFrom(life, offer, fleet));
+  } catch (error) {
+    reason = HandoverError.from(error);
+    // One that has come in the very moment in which we fail is told why, too.
+    if (offer === undefined) void socket.offer.then((late) => decline(late, HandoverError.from(error))).catch(() => {});
+    throw error;
+  } finally {
+    watched.close();
+    socket.close(reason);
+  }
+}
+
+async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
+  const { instance, machine, stopping } = life;
+  machine.step('contacted');
+  instance.manager.watchdogUsec = offer.watchdogUsec;
+  // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
+  const cancel = (): void => {
+    if (life.phase !== 'taking') offer.dialogue.abort(offer.txid, stopping.reason as HandoverError);
+  };
+  stopping.addEventListener('abort', cancel);
+  try {
+    const how = await takeOver(offer, {
+      step: (event) => machine.step(event),
+      adopt: (listeners, lockFd) => instance.adopt(listeners, lockFd),
+      broken: fleet.failed,
+      booted: async () => {
+        await life.unlessStopped(fleet.ready());
+        return instance.claims();
+      },
+      inherit: (legacy) => life.chronicle.inherit(legacy),
+      goLive: () => goLive(life),
+    });
+    const isAlone = how === 'alone';
+    succeeded(life, isAlone ? null : offer.generation);
+    if (!isAlone) void followDrain(life, offer);
+    else life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
+  } finally {
+    stopping.removeEventListener('abort', cancel);
+  }
+}
+
+/** The incumbent died before its listeners were here. Clients are refused until they are bound anew. */
+async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<void> {
+  life.machine.step('incumbentGone');
+  life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
+  await life.instance.replaceDead();
+  await life.unlessStopped(fleet.ready());
+  await goLive(life);
+  life.machine.step('live');
+  succeeded(life, null);
+}
+
+/** `predecessor`: the generation that has handed over; null when it has died. */
+function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null): void {
+  const code = predecessor === null ? 'MOTYA_ALONE' : LIVE;
+  const end = predecessor === null ? '; the generation before it died' : '';
+  const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
+  chronicle.succeeded(generation, predecessor, { code, text });
+  instance.acceptAdmin();
+}
+
+async function goLive({ instance, events }: Life): Promise<void> {
+  for (const key of await instance.goLive()) events.emit('removed', key);
+}
+
+/** For status; and heeds a predecessor that takes the hand-over back. */
+async function followDrain(life: Life, offer: Offer): Promise<void> {
+  const takenBack = await life.predecessors.follow(offer);
+  if (takenBack === null) return;
+  life.warn('taken-back', `the incumbent took the hand-over back: ${takenBack.message}`, { code: takenBack.code });
+  stop(life);
+}
+
+async function findIncumbent({ settings }: Life): Promise<Watched> {
+  const { pidfile, upgradeSocket, controlSocket, user } = settings;
+  const meant = takeMainPid(process.env);
+  try {
+    const watched = await watchIncumbent(controlSocket);
+    // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
+    if (meant !== null && meant !== watched.pid) {
+      watched.close();
+      const text = `the unit's main process, pid ${meant}, is not the one to take over from: pid ${watched.pid} serves`;
+      throw new HandoverError('MOTYA_REPLACED', text);
+    }
+    return watched;
+  } catch (error) {
+    if (!(error instanceof NotRunningError)) throw error;
+    // Whatever is made for a moment must be the user's.
+    const holder = asUser(user, () => holdsLock(pidfile));
+    const text =
+      holder === null
+        ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
+        : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
+    throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
+  }
+}
+
+/** Null when the incumbent died; throws when it was stopped, for then nobody wants a successor. */
+async function orphaned(watched: Watched): Promise<null> {
+  const reason = await watched.gone;
+  if (reason !== null) throw new HandoverError('MOTYA_INCUMBENT_STOPPED', reason);
+  return null;
+}

@@ -1,0 +1,174 @@
+import type { EventEmitter } from 'node:events';
+import type { Observed } from '../admin/routes.js';
+import type { Settings } from '../config/settings.js';
+import type { Controlled } from '../control/server.js';
+import { type Deferred, deferred } from '../deferred.js';
+import { HandoverError } from '../errors.js';
+import { type Phase, PhaseMachine } from '../handover/phases.js';
+import { Predecessors } from '../handover/predecessors.js';
+import { Instance } from '../instance.js';
+import { PAUSE_MS } from '../limits.js';
+import { Chronicle } from '../observe/chronicle.js';
+import { collectStatus, type LifeStatus } from '../observe/collect.js';
+import { LoopDelay } from '../observe/loop-delay.js';
+import type { Status } from '../observe/status.js';
+import { Outlets } from '../output/outlets.js';
+import type { Ended, SupervisorEvents } from '../supervisor-events.js';
+import { within } from '../within.js';
+import type { Fleet } from '../workers/fleet.js';
+import { total } from '../workers/service.js';
+import { Drain } from './drain.js';
+
+/** What only the Supervisor can be asked to do. */
+type Steering = Pick<Controlled, 'stop' | 'upgrade'>;
+
+/** What the parts of one instance's life (birth, hand-over, drain, end) share. */
+export class Life {
+  readonly settings: Settings;
+  readonly events: EventEmitter<SupervisorEvents>;
+  readonly instance: Instance;
+  readonly machine: PhaseMachine;
+  readonly chronicle = new Chronicle();
+  readonly predecessors = new Predecessors(this.chronicle, (text) => this.warn('peer', text));
+  readonly drain = new Drain(this);
+  /** Settled when it serves, or never will. */
+  readonly served: Deferred<void> = deferred();
+  /** Resolved when a stop has nothing left to wait for. */
+  readonly stopped: Deferred<void> = deferred();
+  readonly ended: Deferred<Ended> = deferred();
+  /** Where the lines of programs go; null: to stdout and stderr. */
+  outlets: Outlets | null = null;
+  generation = 1;
+  /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
+  courted: number | null = null;
+  readonly #loopDelay = new LoopDelay();
+  readonly #startedAt = performance.now();
+  /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
+  readonly #stopping = new AbortController();
+
+  constructor(settings: Settings, events: EventEmitter<SupervisorEvents>, steering: Steering) {
+    this.settings = settings;
+    this.events = events;
+    this.instance = new Instance(settings, this.#controlled(steering), this.#observed());
+    this.machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
+      this.chronicle.phase(from, ms);
+      events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });
+    });
+  }
+
+  get phase(): Phase {
+    return this.machine.phase;
+  }
+
+  /** ms since the start. */
+  get age(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** Aborted, with a {@link HandoverError}, once the instance is told to stop. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  tellToStop(): void {
+    this.#stopping.abort(new HandoverError('MOTYA_STOPPING', `pid ${process.pid} was told to stop`));
+  }
+
+  /** The promise's outcome, or the reason of a stop that comes first. */
+  async unlessStopped<T>(promise: Promise<T>): Promise<T> {
+    this.stopping.throwIfAborted();
+    const stopped = deferred<never>();
+    const stop = (): void => stopped.reject(this.stopping.reason);
+    this.stopping.addEventListener('abort', stop);
+    try {
+      return await Promise.race([promise, stopped.promise]);
+    } finally {
+      this.stopping.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
+  async pauseWorkers(): Promise<void> {
+    const paused = this.instance.fleet.pause().then(() => true);
+    if ((await within(PAUSE_MS, paused)) === null) this.warn('busy', 'a worker has not stopped accepting: it is busy');
+  }
+
+  warn(event: string, text: string, fields: object = {}): void {
+    this.events.emit('warning', { event, text, fields });
+  }
+
+  /** The workers of this instance, whose fate is told and counted. */
+  makeFleet(options: { accepting: boolean }): Fleet {
+    const { log } = this.settings;
+    const outlets = log.programs === 'inherit' ? null : (this.outlets ?? new Outlets({ ...log, file: null }));
+    const fleet = this.instance.makeFleet(this.generation, outlets, options);
+    for (const service of fleet.services) {
+      service.on('drained', ({ ended, forced }) => this.chronicle.drained(ended, forced));
+      service.on('crash', (worker, reason, inMs) => {
+        const { pid, index } = worker;
+        this.chronicle.crash(service.name);
+        const stderr = worker.lastWords();
+        this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
+      });
+      service.on('denied', ({ pid, index }, what) => {
+        const fields = { service: service.name, index, worker: pid };
+        this.warn('denied', `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
+      });
+      service.on('restart', ({ pid, index }) => {
+        this.chronicle.restart(service.name);
+        this.events.emit('workerRestart', { service: service.name, index, pid });
+      });
+    }
+    return fleet;
+  }
+
+  /** The very end: nothing of the instance is left. */
+  async end(ended: Ended): Promise<void> {
+    await this.instance.manager.end();
+    this.instance.fleet.closeOutput();
+    this.instance.disconnect();
+    this.#loopDelay.stop();
+    this.events.emit('ended', ended);
+    this.ended.resolve(ended);
+  }
+
+  status(): Promise<Status> {
+    return collectStatus(this.instance, this.#lifeStatus(), this.chronicle, this.#loopDelay);
+  }
+
+  #lifeStatus(): LifeStatus {
+    const { own } = this.drain;
+    const draining = [...this.predecessors.all(), ...(own === null ? [] : [own])];
+    const { phase, age } = this.machine;
+    return { generation: this.generation, phase, phaseMs: Math.round(age), uptime: Math.round(this.age), draining };
+  }
+
+  #observed(): Observed {
+    const life = this;
+    return {
+      get phase() {
+        return life.phase;
+      },
+      get totals() {
+        return life.chronicle.totals;
+      },
+      status: () => this.status(),
+    };
+  }
+
+  #controlled({ stop, upgrade }: Steering): Controlled {
+    const life = this;
+    return {
+      get generation() {
+        return life.generation;
+      },
+      status: () => this.status(),
+      overview: async () => ({ ...this.#lifeStatus(), connections: total(await this.instance.fleet.connections()) }),
+      unixPaths: () => this.instance.ledger.unixPaths(),
+      listenerKeys: () => this.instance.ledger.all().map(({ key }) => key),
+      warn: (text, fields) => this.warn('peer', text, fields),
+      stop,
+      upgrade,
+    };
+  }
+}

@@ -1,0 +1,47 @@
+import { OTHERS_END_MS, STATS_MS } from '../limits.js';
+import { processEnd } from '../process-end.js';
+import { within } from '../within.js';
+import type { Life } from './life.js';
+
+/** What SIGTERM does; see the Supervisor's method. */
+export function stop(life: Life, { now = false }: { now?: boolean } = {}): void {
+  const { drain, machine, stopping } = life;
+  const again = stopping.aborted;
+  if (now || again) drain.cut();
+  if (again) return;
+  life.tellToStop();
+  if (life.phase === 'draining') drain.shorten();
+  // In other phases it is too late to take back what runs, or what runs has heard the signal.
+  else if (machine.can('stop')) void stopServing(life);
+}
+
+/** The graceful end without a successor: no new connections, drain, end. */
+export async function stopServing(life: Life): Promise<void> {
+  const { instance, machine } = life;
+  machine.step('stop');
+  life.events.emit('stopping');
+  instance.manager.stopping();
+  const reason = 'the incumbent was stopped; there is nothing to take over';
+  instance.control?.dismissWatchers(reason, { forGood: true });
+  await life.pauseWorkers();
+  instance.closeListeners();
+  const forced = await life.drain.run(({ connections }) => instance.manager.stillStopping(connections));
+  await outlastOthers(life);
+  life.stopped.resolve();
+  machine.step('drained');
+  instance.close();
+  await life.end({ reason: 'stopped', forced });
+}
+
+/** Without its main process, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
+async function outlastOthers({ instance: { manager }, predecessors, courted, drain }: Life): Promise<void> {
+  if (!manager.exists) return;
+  const pids = predecessors.all().map(({ pid }) => pid);
+  if (courted !== null) pids.push(courted);
+  const sum = (): number => predecessors.all().reduce((total, { connections }) => total + connections, 0);
+  const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
+  await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
+  // What is left of them is their own end.
+  await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map(processEnd)), drain.isCut]));
+  clearInterval(timer);
+}

@@ -1,0 +1,134 @@
+import { typedInvocation } from '../daemon/invocation.js';
+import { type Launched, launch } from '../daemon/launch.js';
+import { HandoverError, reasonOf } from '../errors.js';
+import { DRY_RUN, type HandedOver, handOver } from '../handover/incumbent.js';
+import { obstacleIn, type Phase } from '../handover/phases.js';
+import { ownReason, summon } from '../handover/summon.js';
+import { REASON_LENGTH } from '../limits.js';
+import { native } from '../native.js';
+import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
+import type { Life } from './life.js';
+import { stopServing } from './stop.js';
+
+/**
+ * The incumbent's part: finds or starts a successor, hands over, and drains in the background; ./birth.ts is the successor's.
+ * @throws {HandoverError} it did not happen: this instance serves on.
+ */
+export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptions): Promise<Upgraded> {
+  const { settings, instance, machine, chronicle, events } = life;
+  // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
+  if (isAboutToServe(life.phase)) await life.served.promise;
+  if (!machine.can('quit')) {
+    const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
+    life.warn('busy', busy.message);
+    throw busy;
+  }
+  machine.step('quit');
+  chronicle.upgradeBegins();
+  if (!dryRun) instance.manager.reloading();
+  let launched: Launched | null = null;
+  try {
+    const summoned = await summon({
+      upgradeSocket: settings.upgradeSocket,
+      mode: mode ?? settings.onQuit,
+      waitMs: settings.upgradeWait,
+      announced: () => instance.control?.watcher?.pid ?? null,
+      launch: () => launchSuccessor(life),
+      cancelled: life.stopping,
+    });
+    launched = summoned.launched;
+    const { pid } = native.peerCredentials(summoned.fd);
+    machine.step('connected');
+    life.courted = pid;
+    instance.freeze();
+    const handed = await handOver(summoned.fd, {
+      pid: process.pid,
+      generation: life.generation,
+      listeners: () => instance.ledger.all(),
+      lockFd: instance.pidfile.lockFd,
+      watchdogUsec: instance.manager.watchdogUsec,
+      readyMs: settings.readyTimeout,
+      cancelled: life.stopping,
+      dryRun,
+      step: (event) => machine.step(event),
+      pause: () => {
+        instance.pauseAdmin();
+        return life.pauseWorkers();
+      },
+      bequeath: () => {
+        life.predecessors.commit();
+        return chronicle.bequeath();
+      },
+    });
+    const generation = life.generation + 1;
+    if (handed === 'dry-run') {
+      machine.step('failed');
+      instance.thaw();
+      chronicle.upgradeRehearsed(DRY_RUN);
+      events.emit('rehearsed', pid);
+      return { pid, generation, gapMs: null };
+    }
+    void drainAway(life, handed);
+    return { pid, generation, gapMs: handed.gapMs };
+  } catch (error) {
+    let failure = HandoverError.from(error);
+    // Only while everybody accepts there is time to ask.
+    if (launched !== null && life.phase === 'offering') failure = await ownReason(launched, failure);
+    if (life.phase !== 'stopping') {
+      life.courted = null;
+      await serveOn(life, failure);
+    }
+    throw failure;
+  }
+}
+
+/** After a hand-over that did not happen. */
+async function serveOn(life: Life, failure: HandoverError): Promise<void> {
+  const { instance, machine } = life;
+  instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
+  machine.step('failed');
+  instance.thaw();
+  if (life.phase === 'resuming') {
+    // It accepts in any case; a pidfile that cannot be written is no reason to be deaf from here on.
+    await instance.takeBack().catch((error: unknown) => life.warn('take-back', reasonOf(error)));
+    machine.step('resumed');
+  }
+  instance.manager.notReloaded(failure.message);
+  life.chronicle.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
+  life.events.emit('rejected', failure);
+  if (life.stopping.aborted) void stopServing(life);
+}
+
+/** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
+async function drainAway(life: Life, handed: HandedOver): Promise<void> {
+  const { instance, machine, chronicle, drain, predecessors } = life;
+  const { dialogue, txid, successor, gapMs, kept, added, removed } = handed;
+  life.events.emit('handedOver', { successor, gapMs, kept, added, removed });
+  instance.manager.handedTo(successor);
+  const text = `pid ${process.pid} has handed over to pid ${successor}`;
+  instance.control?.dismissWatchers(text, { forGood: true });
+  instance.giveAway();
+  if (life.stopping.aborted) drain.shorten();
+  const gap = Math.round(gapMs * 1000);
+  const forced = await drain.run(({ connections, protocols, left }) => {
+    predecessors.passOn(handed);
+    const counters = chronicle.afterCommit;
+    dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left), protocols, counters, gap });
+  });
+  predecessors.passOn(handed);
+  // Before BYE, whose counters have this phase in them.
+  machine.step('drained');
+  dialogue.send({ type: 'BYE', txid, forced, counters: chronicle.afterCommit });
+  dialogue.close();
+  await life.end({ reason: 'handed-over', forced });
+}
+
+function launchSuccessor({ events }: Life): Launched {
+  const launched = launch(typedInvocation(), { env: { ...process.env, MOTYA_UPGRADE: 'true' }, output: 'inherit' });
+  events.emit('successor', launched.pid);
+  return launched;
+}
+
+function isAboutToServe(phase: Phase): boolean {
+  return phase === 'starting' || phase === 'taking' || phase === 'alone';
+}

@@ -1,0 +1,57 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DeclaredListener, Settings } from '../config/settings.js';
+import { isSystemError, StartError } from '../errors.js';
+import { AFTERLIFE_MS, RECONNECT_MS } from '../limits.js';
+import { adviceOn } from './denied.js';
+import { holderOf } from './holder.js';
+import { keyOf } from './key.js';
+import type { Ledger } from './ledger.js';
+
+/** Stands for a service where the admin listener is concerned; no service can have this name. */
+export const ADMIN = '(admin)';
+
+/** The listeners of the settings are held for whoever asks for them. @throws {StartError} one cannot be bound. */
+export function declareListeners(settings: Settings, ledger: Ledger): void {
+  forEachDeclared(settings, (service, spec) => void ledger.declare(service, spec));
+  ledger.closeReservations();
+}
+
+/** Binds those that the incumbent, which has the listeners with these keys, does not have. @throws {StartError} */
+export function reserveListeners(settings: Settings, ledger: Ledger, keys: ReadonlySet<string>): void {
+  forEachDeclared(settings, (_, spec) => {
+    if (!keys.has(keyOf(spec))) ledger.reserve(spec);
+  });
+}
+
+/** As {@link declareListeners}, when the incumbent has died and its workers are about to give theirs up. */
+export async function declareAfterDeath(settings: Settings, ledger: Ledger): Promise<void> {
+  for (const deadline = performance.now() + AFTERLIFE_MS; ; ) {
+    try {
+      declareListeners(settings, ledger);
+      return;
+    } catch (error) {
+      const inUse = error instanceof StartError && isSystemError(error.cause) && error.cause.code === 'EADDRINUSE';
+      if (!inUse || performance.now() > deadline) throw error;
+      await delay(RECONNECT_MS);
+    }
+  }
+}
+
+function forEachDeclared(
+  { services, admin, user }: Settings,
+  body: (service: string, spec: DeclaredListener) => void,
+): void {
+  const declared = services.flatMap(({ name, listeners }) => listeners.map((spec) => [name, spec] as const));
+  if (admin !== null) declared.push([ADMIN, admin.listener]);
+  for (const [service, spec] of declared) {
+    try {
+      body(service, spec);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
+      const why = holder ?? adviceOn(error.code, spec, user);
+      const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
+      throw new StartError('MOTYA_LISTEN', text, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import { MotyaError, reasonOf } from '../errors.js';
+import { aliasIn, isStoreName } from '../listeners/held-name.js';
+import { DEFAULT_BACKLOG, type Ledger } from '../listeners/ledger.js';
+import { identify } from '../listeners/path-identity.js';
+import { native } from '../native.js';
+import type { Activated } from './activation.js';
+import type { ServiceManager } from './service-manager.js';
+
+/** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */
+export function activate(
+  { fd, name }: Activated,
+  ledger: Ledger,
+  manager: ServiceManager,
+  warn: (text: string) => void,
+): void {
+  try {
+    const socket = native.describe(fd);
+    if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('MOTYA_LISTEN', 'it does not listen');
+    const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
+    const isGone = path === null && socket.path?.startsWith('/') === true;
+    if (isGone && isStoreName(name)) {
+      // systemd empties RuntimeDirectory= at a restart. It is made again for whoever asks for it.
+      manager.drop(name);
+      return;
+    }
+    if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
+    const isTcp = socket.family !== 'unix' && socket.type === 'stream';
+    const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
+    ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
+  } catch (error) {
+    warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
+    manager.drop(name);
+  } finally {
+    native.close(fd);
+  }
+}
