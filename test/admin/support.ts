@@ -1,32 +1,20 @@
-import { type OutgoingHttpHeaders, request } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { Status } from '#src/observe/status.js';
-import type { Answer, Scene } from '../e2e/scene.js';
+import { type Answer, ask, type Scene } from '../e2e/scene.js';
 
 /** A path of a unix socket, or a port of 127.0.0.1. */
 export type Where = string | number;
 
 export const adminSocket = (stage: Scene): string => stage.upgradeSocket.replace(/\.sock$/, '.admin.sock');
 
-/** One request to an admin listener. Rejects as the connection does, for example with ECONNREFUSED. */
+/** One request to an admin listener; see {@link ask}. */
 export function look(
   where: Where,
   path: string,
   { method = 'GET', headers = {} }: { method?: string; headers?: OutgoingHttpHeaders } = {},
 ): Promise<Answer> {
   const to = typeof where === 'number' ? { host: '127.0.0.1', port: where } : { socketPath: where };
-  return new Promise((resolve, reject) => {
-    const sent = request({ ...to, path, method, headers, agent: false }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        body += chunk;
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
-    });
-    sent.on('error', reject);
-    sent.end();
-  });
+  return ask({ ...to, path, method, headers });
 }
 
 export async function statusOf(where: Where): Promise<Status> {

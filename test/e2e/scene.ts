@@ -1,4 +1,4 @@
-import { request } from 'node:http';
+import { type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { Status } from '#src/observe/status.js';
@@ -29,10 +29,10 @@ export interface Answer {
   readonly body: string;
 }
 
-/** GET on a connection of its own. Rejects as the connection does, for example with ECONNREFUSED. */
-export function get(port: number, path = '/', host = '127.0.0.1'): Promise<Answer> {
+/** A request on a connection of its own; a GET unless said otherwise. Rejects as the connection does, for example with ECONNREFUSED. */
+export function ask(options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({ port, host, path, agent: false }, (response) => {
+    const sent = request({ ...options, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
@@ -44,6 +44,10 @@ export function get(port: number, path = '/', host = '127.0.0.1'): Promise<Answe
     sent.on('error', reject);
     sent.end();
   });
+}
+
+export function get(port: number, path = '/', host = '127.0.0.1'): Promise<Answer> {
+  return ask({ port, host, path });
 }
 
 export async function who(port: number): Promise<Who> {
