@@ -45,7 +45,7 @@ type OptionalNames<S extends Shape> = { [K in keyof S]: undefined extends TypeOf
 type TypeOf<F> = F extends Field<infer T> ? T : never;
 export type Fields<S extends Shape> = {
   -readonly [K in Exclude<keyof S, OptionalNames<S>>]: TypeOf<S[K]>;
-} & { -readonly [K in OptionalNames<S>]?: Exclude<TypeOf<S[K]>, undefined> };
+} & { -readonly [K in OptionalNames<S>]?: TypeOf<S[K]> };
 
 export type Shapes = { readonly [type: string]: Shape };
 /** The union of all messages of a protocol, told apart by `type`. */

@@ -153,23 +153,17 @@ export class Instance {
     return { kept: all.length - added - removed, added, removed };
   }
 
-  /**
-   * A successor's programs accept, and it becomes the main process.
-   * @returns as {@link becomeMain}.
-   */
-  async goLive(): Promise<string[]> {
+  /** A successor's programs accept, and it becomes the main process. */
+  async goLive(): Promise<void> {
     const accepting = Promise.race([this.fleet.accept(), this.fleet.failed]).then(() => true);
     if ((await within(ACCEPT_MS, accepting)) === null) {
       throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
     }
-    return this.becomeMain();
+    this.becomeMain();
   }
 
-  /**
-   * Workers that end are started again; the pidfile and the control socket are ours, and the service manager knows.
-   * @returns the keys of listeners that nobody wants any more; they are closed.
-   */
-  becomeMain(): string[] {
+  /** Workers that end are started again; the pidfile and the control socket are ours, and the service manager knows. */
+  becomeMain(): void {
     this.fleet.keepAlive();
     // First, because it can fail: a pidfile that names us must not stay behind.
     this.#openControl().publish();
@@ -180,6 +174,10 @@ export class Instance {
       if (isUnits && service === null)
         this.#warn(`${heldAs} (${key}) is passed to us, but nobody listens on it: clients wait`);
     }
+  }
+
+  /** Closes the listeners that nobody wants any more, and returns their keys. */
+  dropUnused(): string[] {
     const unused = this.ledger.unused();
     for (const listener of unused) this.ledger.remove(listener, { unlink: true });
     return unused.map((listener) => listener.key);
@@ -228,6 +226,22 @@ export class Instance {
     this.#control?.close();
     this.#control = null;
     this.#openControl().publish();
+  }
+
+  /** After {@link takeBack} from a successor that was the main process: the service manager knows. */
+  becomeMainAgain(): void {
+    this.manager.isMain();
+    this.manager.follow(this.ledger);
+  }
+
+  /** After a hand-over that is taken back: all but the open connections is the incumbent's. */
+  handBack(): void {
+    this.gate.guardPaths(this.ledger.unixPaths());
+    this.gate.shut();
+    this.#admin?.pause();
+    this.ledger.abandonAll();
+    this.pidfile.release();
+    this.#control?.close();
   }
 
   /** After a hand-over: all but the open connections is the successor's. */

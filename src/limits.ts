@@ -35,6 +35,18 @@ export const RECONNECT_MS = 50;
  * about a second on a busy machine, two with --daemonize or npx; the incumbent serves meanwhile.
  */
 export const SUMMON_GRACE_MS = 3_000;
+/**
+ * ms beyond its probation in which a successor must say how it went: it tells each second that it is there, so one that is
+ * silent for this long is wedged, and the incumbent serves again.
+ */
+export const PROBATION_MARGIN_MS = 5_000;
+/** ms between two looks at the health of a successor on probation, and for each answer: a deploy is judged within seconds. */
+export const HEALTH_MS = 1_000;
+export const HEALTH_ANSWER_MS = 5_000;
+/** Looks in a row that must fail: one may hit a worker that is busy with its first requests. */
+export const HEALTH_FAILURES = 2;
+/** Answers below which a share of errors says nothing. */
+export const HEALTH_ANSWERS = 20;
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
 /** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */
@@ -45,6 +57,8 @@ export const STOP_WHILE_DRAINING_MS = 5_000;
 /** ms before a crashed worker (or instance, by its keeper) is started again; doubles with each crash up to the second figure. */
 export const RESTART_MS = 100;
 export const RESTART_MAX_MS = 30_000;
+/** ms that a keeper gives a generation before the one that crashed to take the service back: it needs a few. */
+export const TAKE_BACK_MS = 500;
 /** ms of life after which earlier crashes are forgotten. */
 export const RESTART_FORGET_MS = 10_000;
 /** ms that a worker has to close what FORCE tells it to close. */

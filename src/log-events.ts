@@ -2,6 +2,11 @@ import type { HandoverError } from './errors.js';
 import type { InstanceLog } from './observe/log.js';
 import type { Supervisor } from './supervisor.js';
 
+const ENDS = {
+  stopped: 'stopped',
+  'handed-over': 'handed over: the server runs in the background now, `motya stop` ends it',
+  'rolled-back': 'the generation before it serves again',
+} as const;
 /** Keys that a line names one by one; beyond it their number says more. */
 const KEYS_SHOWN = 3;
 
@@ -51,6 +56,19 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
       gapMs: Number(gapMs.toFixed(1)),
     });
   });
+  supervisor.on('probation', ({ successor, ms }) => {
+    const text = `pid ${successor} is on probation for ${ms / 1000} s: until then generation ${supervisor.generation} can serve again`;
+    log.info(text, { event: 'probation', successor, ms });
+  });
+  supervisor.on('settled', () => {
+    log.info(`generation ${supervisor.generation} has passed its probation`, { event: 'settled' });
+  });
+  supervisor.on('rolledBack', ({ code, message }) => {
+    log.error(`rolled back, generation ${supervisor.generation} serves again: ${message}`, {
+      event: 'rolled-back',
+      code,
+    });
+  });
   supervisor.on('rehearsed', (successor) => {
     log.info(`dry run: pid ${successor} could take over`, { event: 'dry-run', successor });
   });
@@ -89,9 +107,7 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
   });
   supervisor.on('ended', ({ reason, forced }) => {
-    const what =
-      reason === 'stopped' ? 'stopped' : 'handed over: the server runs in the background now, `motya stop` ends it';
-    log.info(`pid ${pid} ends: ${what}`, { event: 'ended', reason, forced });
+    log.info(`pid ${pid} ends: ${ENDS[reason]}`, { event: 'ended', reason, forced });
   });
   supervisor.on('warning', ({ event, text, fields }) => {
     log.warn(text, { event, ...fields });

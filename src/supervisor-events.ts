@@ -21,6 +21,12 @@ export interface SupervisorEvents {
   handedOver: [handover: { successor: number; gapMs: number; kept: number; added: number; removed: number }];
   /** A dry run went as far as READY: `successor` (its pid) could take over. */
   rehearsed: [successor: number];
+  /** The successor is on probation for `ms`: until then this incumbent can take the service back. */
+  probation: [trial: { successor: number; ms: number }];
+  /** Its probation has failed (or somebody wanted it so): this incumbent serves again. */
+  rolledBack: [reason: HandoverError];
+  /** This successor has passed its probation. */
+  settled: [];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
   /**
@@ -50,7 +56,7 @@ export interface WorkerExit {
 }
 
 export interface Ended {
-  readonly reason: 'stopped' | 'handed-over';
+  readonly reason: 'stopped' | 'handed-over' | 'rolled-back';
   /** Connections that had to be closed by force. */
   readonly forced: number;
 }
@@ -62,6 +68,10 @@ export interface Upgraded {
   readonly generation: number;
   /** ms from COMMIT to LIVE; null for a dry run. */
   readonly gapMs: number | null;
+  /** ms for which it is on probation from now on. */
+  readonly probationMs: number;
+  /** Resolves at the end of the probation: with null, or with the reason why this instance serves again. Never rejects. */
+  readonly settled: Promise<HandoverError | null>;
 }
 
 export interface UpgradeOptions {

@@ -5,7 +5,7 @@ import { ensureRuntimeFolder } from './daemon/paths.js';
 import { asUser, checkPrivileges } from './daemon/privileges.js';
 import { MotyaError, reasonOf } from './errors.js';
 import type { Phase } from './handover/phases.js';
-import { upgradeForCommand } from './life/answers.js';
+import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
 import { stop, stopServing } from './life/stop.js';
@@ -27,7 +27,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.settings = settings;
     this.#life = new Life(settings, this, {
       stop: (options) => this.stop(options),
-      upgrade: (options, progress) => upgradeForCommand(this.#life, options, progress),
+      upgrade: (options, told) => upgradeForCommand(this.#life, options, told),
+      rollBack: () => rollBackForCommand(this.#life),
     });
   }
 

@@ -21,6 +21,7 @@ export function statusLines(status: Status): string[] {
     '',
     ...listenerLines(status),
     ...(status.draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, status.draining.map(drainRow))]),
+    ...(status.probation === null ? [] : ['', probationLine(status.probation)]),
     ...(status.successor === null
       ? []
       : ['', `successor: pid ${status.successor.pid} waits since ${timeOfDay(status.successor.since)}`]),
@@ -91,6 +92,11 @@ function listenerLines({ listeners, admin }: Status): string[] {
   ];
 }
 
+function probationLine({ incumbent, until }: NonNullable<Status['probation']>): string {
+  const left = duration(Math.max(0, Date.parse(until) - Date.now()));
+  return `on probation for another ${left}: pid ${incumbent} can serve again (motya rollback)`;
+}
+
 const DRAIN_COLUMNS = [left('DRAINING'), right('PID'), left('UNTIL'), right('LEFT'), left('CONNECTIONS')];
 
 function drainRow({ generation, pid, deadline, left, connections, protocols }: DrainStatus): string[] {
@@ -107,13 +113,22 @@ function lastUpgrade({ ok, at, text, ms, gapMs }: UpgradeRecord): string {
 }
 
 /** What makes {@link statusLine} worth telling again: not the numbers that always change. */
-export function eventsOf({ pid, phase, services, draining, lastUpgrade, successor }: Status): string {
+export function eventsOf({ pid, phase, services, draining, lastUpgrade, successor, probation }: Status): string {
   const workers = services.map(({ workers }) => workers.map(({ pid, state }) => [pid, state]));
-  return JSON.stringify([pid, phase, workers, draining.map(({ pid }) => pid), lastUpgrade?.at, successor?.pid]);
+  return JSON.stringify([
+    pid,
+    phase,
+    workers,
+    draining.map(({ pid }) => pid),
+    lastUpgrade?.at,
+    successor?.pid,
+    probation?.incumbent,
+  ]);
 }
 
 /** One line: who serves, how many, what drains, what went wrong last. */
-export function statusLine({ generation, pid, phase, services, draining, lastUpgrade, successor }: Status): string {
+export function statusLine(status: Status): string {
+  const { generation, pid, phase, services, draining, lastUpgrade, successor, probation } = status;
   const workers = services.flatMap((service) => service.workers);
   const ready = workers.filter(({ state }) => state === 'ready').length;
   const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
@@ -123,6 +138,7 @@ export function statusLine({ generation, pid, phase, services, draining, lastUpg
   );
   const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
   const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
-  const who = `generation ${generation} (pid ${pid}): ${phase}, ${ready} of ${count(workers.length, 'worker')} ready`;
+  const trial = probation === null ? '' : ' on probation';
+  const who = `generation ${generation} (pid ${pid}): ${phase}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
   return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;
 }

@@ -1,4 +1,4 @@
-import type { Result } from '../control/messages.js';
+import { type Live, type Result, ROLLED_BACK } from '../control/messages.js';
 import type { DrainStatus } from '../observe/status.js';
 import { LiveLine } from '../terminal/screen.js';
 import { count, duration, visible } from '../terminal/units.js';
@@ -9,6 +9,8 @@ import { connectionsOf } from './status-view.js';
 export interface UpgradeReport {
   /** The incumbent has done with a phase (handover/phases.ts). */
   phase(phase: string, ms: number): void;
+  /** It serves, `ms` after the command, and is on probation. */
+  live(live: Live, ms: number): void;
   /** `old`: pid of the incumbent; `drain`: how it drains, after a hand-over that happened. */
   outcome(result: Result, told: { ms: number; old: number; drain: Drain | null }): void;
   draining(drain: DrainStatus): void;
@@ -20,6 +22,8 @@ export interface UpgradeReport {
 /** One JSON object a line. */
 export const jsonReport: UpgradeReport = {
   phase: (phase, ms) => say({ phase, ms }),
+  live: ({ pid, generation, gapMicros, probation }, ms) =>
+    say({ live: { pid, generation, gapMs: gapMicros / 1000, probationMs: probation }, ms }),
   outcome({ type: _, gapMicros, ...rest }, { ms, drain }) {
     const gap = gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 };
     const draining = drain === null || typeof drain === 'string' ? {} : { draining: drain };
@@ -50,6 +54,8 @@ export class PeopleReport implements UpgradeReport {
   #step = 0;
   #since = performance.now();
   #connections = -1;
+  /** While the successor is on probation: which generation, until when (performance.now()). */
+  #trial: { generation: number; end: number } | null = null;
 
   constructor() {
     if (process.stdout.isTTY) this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
@@ -62,19 +68,32 @@ export class PeopleReport implements UpgradeReport {
     this.#print(`${String(ms).padStart(7)} ms  ${STEPS[index]?.[2] ?? phase}`);
   }
 
+  live({ pid, generation, gapMicros, probation }: Live, ms: number): void {
+    const gap = `${(gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
+    this.#print(
+      `generation ${generation} (pid ${pid}) serves (${ms} ms, ${gap}); on probation for ${duration(probation)}`,
+    );
+    this.#trial = { generation, end: performance.now() + probation };
+  }
+
   outcome(
     { ok, code, text, gapMicros }: Result,
     { ms, old, drain }: { ms: number; old: number; drain: Drain | null },
   ): void {
     clearInterval(this.#timer);
     this.#line.clear();
+    if (code === ROLLED_BACK) {
+      console.error(`motya: rolled back: ${text}; pid ${old} serves again`);
+      return;
+    }
     if (!ok) {
       const serves = code === 'MOTYA_PEER_GONE' || code === 'MOTYA_STOPPING' ? '' : `; pid ${old} serves on`;
       console.error(`motya: the upgrade was rejected: ${text}${serves}`);
       return;
     }
+    if (this.#trial !== null) this.#print(`generation ${this.#trial.generation} has passed its probation`);
     const gap = gapMicros === undefined ? '' : `, ${(gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
-    this.#print(`${text} (${ms} ms${gap})`);
+    if (this.#trial === null) this.#print(`${text} (${ms} ms${gap})`);
     if (drain === null || typeof drain === 'string' || drain.connections === 0) return;
     const most = drain.left > 0 ? `, for at most ${duration(drain.left)}` : '';
     this.#print(
@@ -101,6 +120,12 @@ export class PeopleReport implements UpgradeReport {
   }
 
   #refresh(): void {
+    const { generation, end } = this.#trial ?? { generation: 0, end: 0 };
+    if (this.#trial !== null) {
+      const left = duration(Math.max(0, end - performance.now()));
+      this.#line.update(`        …  generation ${generation} is on probation, ${left} left`);
+      return;
+    }
     const doing = STEPS[this.#step]?.[1];
     if (doing !== undefined) this.#line.update(`        …  ${doing}, ${duration(performance.now() - this.#since)}`);
   }

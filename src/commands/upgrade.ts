@@ -6,6 +6,7 @@ import { type TargetArguments, targetFlags, targetPositionals } from './target-o
 interface UpgradeArguments extends TargetArguments {
   readonly dryRun: boolean;
   readonly wait: boolean;
+  readonly detach: boolean;
   readonly json: boolean;
 }
 
@@ -14,26 +15,34 @@ const command: Command<UpgradeArguments> = {
   summary: 'Replace what runs by its next version',
   details: [
     'Starts a successor with the arguments of the running instance (or takes the one that waits), hands over, and tells how it went. When the new version cannot take over, the old one serves on.',
-    'Returns when the new version serves; the old one drains behind it, which --wait waits for. --dry-run ends the successor in any case, one that was waiting too. Ctrl-C ends the command, not the upgrade.',
+    'Returns when the new version has passed its probation (settings: probation, health), or, when it has not, the old one serves again; --detach does not wait for that. The old one drains behind it, which --wait waits for.',
+    '--dry-run ends the successor in any case, one that was waiting too. Ctrl-C ends the command, not the upgrade.',
   ],
   positionals: targetPositionals,
   flags: {
     ...targetFlags,
     'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
     wait: { type: 'boolean', default: false, description: 'Wait until the old instance has drained, too' },
+    detach: {
+      type: 'boolean',
+      default: false,
+      description: 'Return when the new version serves, before its probation',
+    },
     json: { type: 'boolean', default: false, description: 'One JSON object a line' },
   },
   examples: [
     ['motya upgrade', 'new code, new settings, new Node'],
     ['motya upgrade --wait', 'and watch the old connections go'],
+    ['motya upgrade --detach', 'let it prove itself alone'],
     ['motya upgrade --dry-run', 'would the new version take over?'],
   ],
-  exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
-  async run({ dryRun, wait, json, ...target }) {
+  exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
+  async run({ dryRun, wait, detach, json, ...target }) {
     const { controlSocketFor } = await import('./target.js');
     const { connectControl, ensureAnswers } = await import('../control/client.js');
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
+    const { ROLLED_BACK } = await import('../control/messages.js');
     const { printable } = await import('../printable.js');
     const path = controlSocketFor(target);
     const started = performance.now();
@@ -52,14 +61,15 @@ const command: Command<UpgradeArguments> = {
       channel.on('close', () => resolve(lost(old)));
       channel.on('message', (message: ControlMessage) => {
         if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
+        if (message.type === 'LIVE') report.live(message, Math.round(performance.now() - started));
         if (message.type === 'PROGRESS' && message.phase !== 'serving')
           report.phase(printable(message.phase), message.ms);
       });
       channel.open();
-      channel.send({ type: 'UPGRADE', dryRun });
+      channel.send({ type: 'UPGRADE', dryRun, settled: !detach });
     });
     const ms = Math.round(performance.now() - started);
-    process.exitCode = result.ok ? EXIT.ok : EXIT.rejected;
+    process.exitCode = result.ok ? EXIT.ok : result.code === ROLLED_BACK ? EXIT.rolledBack : EXIT.rejected;
     const isDraining = result.ok && !dryRun;
     report.outcome(result, { ms, old, drain: isDraining ? await instance.drain() : null });
     if (isDraining && wait) {

@@ -115,7 +115,7 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
       if (/^(true|yes|on|1)$/i.test(value)) return true;
       return /^(false|no|off|0)$/i.test(value) ? false : value;
     case 'number':
-      return /^\d+$/.test(value) ? Number(value) : value;
+      return /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
     case 'path':
       return value === '' ? value : absolutePath(cwd, value);
     case 'address':

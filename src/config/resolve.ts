@@ -83,6 +83,8 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     supervise: valid.supervise,
     upgrade: context.upgrade ?? false,
     drainTimeout: valid.drainTimeout,
+    probation: valid.probation,
+    health: { path: valid.health.path ?? null, crashes: valid.health.crashes, errors: valid.health.errors ?? null },
     upgradeWait: valid.upgradeWait,
     readyTimeout: valid.readyTimeout,
     onQuit: valid.onQuit,

@@ -46,6 +46,7 @@ const flag = () => z.boolean({ error: 'must be true or false' });
 const choice = <const T extends readonly string[]>(...values: T) =>
   z.enum(values, { error: `must be one of ${values.join(', ')}` });
 const listOf = <T extends z.ZodType>(of: T) => z.array(of, { error: 'must be a list' });
+const shareForm = 'must be a number above 0, at most 1';
 const octal = () => z.string({ error: octalForm }).regex(octalPattern, octalForm);
 
 const duration = () =>
@@ -148,6 +149,25 @@ export const adminObject = z.strictObject(
   { error: 'must be an object of listen, mode and public' },
 );
 
+export const healthObject = z.strictObject(
+  {
+    path: filled()
+      .regex(/^(\/|https?:\/\/)/, 'must be a path such as /healthz, or a URL')
+      .optional()
+      .describe(descriptionOf('health.path')),
+    crashes: integer(1, 1_000_000)
+      .default(Number(defaultOf('health.crashes')))
+      .describe(descriptionOf('health.crashes')),
+    errors: z
+      .number({ error: shareForm })
+      .gt(0, shareForm)
+      .max(1, shareForm)
+      .optional()
+      .describe(descriptionOf('health.errors')),
+  },
+  { error: 'must be an object of path, crashes and errors' },
+);
+
 export const settingsObject = z.strictObject(
   {
     name: text().regex(namePattern, nameForm).optional().describe(descriptionOf('name')),
@@ -170,6 +190,8 @@ export const settingsObject = z.strictObject(
     drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
     upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
+    probation: duration().prefault(defaultOf('probation')).describe(descriptionOf('probation')),
+    health: healthObject.prefault({}).describe('What ends a probation with a rollback'),
     onQuit: choice('start', 'wait').default('start').describe(descriptionOf('onQuit')),
     umask: octal().transform(parseOctal).optional().describe(descriptionOf('umask')),
     admin: adminObject
@@ -191,6 +213,7 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
   const [first, , third] = path;
   if (path.length === 0) return Object.keys(settingsObject.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
+  if (path.length === 1 && first === 'health') return Object.keys(healthObject.shape);
   if (path.length === 1 && first === 'admin') return Object.keys(adminObject.shape);
   if (path.length === 2 && first === 'services') return Object.keys(serviceObject.shape);
   if (path.length === 4 && third === 'listeners') return Object.keys(listenerObject.shape);

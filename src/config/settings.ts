@@ -49,6 +49,16 @@ export interface AdminSettings {
   readonly isPrivate: boolean;
 }
 
+/** What ends a probation with a rollback, beside the death of the supervisor. */
+export interface HealthSettings {
+  /** A path on the first TCP or unix listener of the programs, or a URL; it must answer 2xx. */
+  readonly path: string | null;
+  /** Crashes of workers. */
+  readonly crashes: number;
+  /** Share of HTTP answers with status 5xx, above 0 and at most 1. */
+  readonly errors: number | null;
+}
+
 /** A user that an instance is to run as, with all that the kernel has to be told. */
 export interface Account {
   /** For messages: the name, or the uid where it has none. */
@@ -84,6 +94,9 @@ export interface Settings {
   readonly upgrade: boolean;
   /** ms; services may have their own. */
   readonly drainTimeout: number;
+  /** ms after a hand-over in which the incumbent keeps what it needs to serve again; 0: none. The successor's setting counts. */
+  readonly probation: number;
+  readonly health: HealthSettings;
   /** ms for which an incumbent that got SIGQUIT looks for a successor. */
   readonly upgradeWait: number;
   /** ms for all services to become ready. */

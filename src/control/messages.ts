@@ -8,8 +8,10 @@ const shapes = {
   WATCH: { pid: int },
   /** Answered by REPORT. */
   STATUS: {},
-  /** Start a successor and hand over. Answered by PROGRESS, then RESULT. */
-  UPGRADE: { dryRun: bool },
+  /** Start a successor and hand over. Answered by PROGRESS, then RESULT; `settled`: by LIVE, too, before a probation begins. */
+  UPGRADE: { dryRun: bool, settled: optional(bool) },
+  /** End the probation: the incumbent is to serve again. Answered by RESULT. */
+  ROLLBACK: {},
   STOP: { now: bool },
 
   // from the main process
@@ -21,6 +23,8 @@ const shapes = {
   /** A Status (observe/status.ts) in JSON, in pieces; the last one says so. */
   REPORT: { piece: text, last: bool },
   PROGRESS: { phase: text, ms: int },
+  /** The successor serves and is on probation for `probation` ms; RESULT comes at its end. */
+  LIVE: { pid: int, generation: int, gapMicros: int, probation: int },
   RESULT: { ok: bool, code: text, text, pid: optional(int), generation: optional(int), gapMicros: optional(int) },
 
   /** What instances of the first version answer to STATUS; enough to know that they answer. */
@@ -31,4 +35,7 @@ const shapes = {
 export const controlCodec = new Codec(shapes);
 export type ControlShapes = typeof shapes;
 export type ControlMessage = MessageOf<ControlShapes>;
+/** Code of the RESULT of an upgrade that was taken back. */
+export const ROLLED_BACK = 'MOTYA_ROLLED_BACK';
+export type Live = Omit<Extract<ControlMessage, { type: 'LIVE' }>, 'type'>;
 export type Result = Extract<ControlMessage, { type: 'RESULT' }>;

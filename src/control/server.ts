@@ -4,10 +4,16 @@ import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import type { Overview, Status } from '../observe/status.js';
 import { PrivateSocket } from '../private-socket.js';
-import { type ControlMessage, type ControlShapes, controlCodec, type Result } from './messages.js';
+import { type ControlMessage, type ControlShapes, controlCodec, type Live, type Result } from './messages.js';
 
 /** Paths in one message: far below MESSAGE_BYTES with the longest of them. */
 const PATHS_PER_MESSAGE = 100;
+
+/** What whoever wants an upgrade hears of it; `live` null: it wants the result then, not after the probation. */
+export interface UpgradeTold {
+  progress(phase: string, ms: number): void;
+  readonly live: ((live: Live) => void) | null;
+}
 
 /** What commands may ask of an instance. */
 export interface Controlled {
@@ -19,7 +25,9 @@ export interface Controlled {
   /** Of all listeners. */
   listenerKeys(): string[];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
-  upgrade(options: { dryRun: boolean }, progress: (phase: string, ms: number) => void): Promise<Omit<Result, 'type'>>;
+  upgrade(options: { dryRun: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
+  /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
+  rollBack(): Promise<Omit<Result, 'type'>>;
   stop(options: { now: boolean }): void;
   warn(text: string, fields: object): void;
 }
@@ -108,7 +116,10 @@ export class ControlServer {
         void this.#report(channel);
         return;
       case 'UPGRADE':
-        void this.#upgrade(channel, message.dryRun);
+        void this.#upgrade(channel, message);
+        return;
+      case 'ROLLBACK':
+        void this.#instance.rollBack().then((result) => channel.send({ type: 'RESULT', ...result }));
         return;
       case 'STOP':
         this.#instance.stop({ now: message.now });
@@ -146,9 +157,13 @@ export class ControlServer {
     }
   }
 
-  async #upgrade(channel: Channel<ControlShapes>, dryRun: boolean): Promise<void> {
+  async #upgrade(
+    channel: Channel<ControlShapes>,
+    { dryRun, settled }: { dryRun: boolean; settled?: boolean | undefined },
+  ): Promise<void> {
     const progress = (phase: string, ms: number): void => channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms) });
-    const result = await this.#instance.upgrade({ dryRun }, progress);
+    const live = settled ? (live: Live): void => channel.send({ type: 'LIVE', ...live }) : null;
+    const result = await this.#instance.upgrade({ dryRun }, { progress, live });
     channel.send({ type: 'RESULT', ...result });
   }
 }

@@ -35,6 +35,8 @@ export interface HandedOver {
   readonly successor: number;
   /** Whether it takes over whom we follow. */
   readonly follows: boolean;
+  /** ms for which the successor is on probation. */
+  readonly probationMs: number;
   /** ms from COMMIT to LIVE. */
   readonly gapMs: number;
   /** What the successor does with our listeners: keeps, leaves out; and how many it has of its own. */
@@ -92,7 +94,8 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     const gapMs = performance.now() - committed;
     giver.step('live');
     const { kept, added, removed } = claims;
-    return { dialogue, txid, successor: hello.pid, follows: hello.follows === true, gapMs, kept, added, removed };
+    const { pid: successor, follows = false, probation: probationMs = 0 } = hello;
+    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed };
   } catch (error) {
     // A cancelled dialogue fails with the reason of its own ABORT.
     const failure = HandoverError.from(error);
@@ -109,7 +112,16 @@ export const DRY_RUN = 'MOTYA_DRY_RUN';
 function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
   const { pid, generation, watchdogUsec } = giver;
   const watchdog = watchdogUsec === null ? {} : { watchdog: watchdogUsec };
-  dialogue.send({ type: 'OFFER', txid, protocol, pid, generation, listeners: listeners.length, ...watchdog });
+  dialogue.send({
+    type: 'OFFER',
+    txid,
+    protocol,
+    pid,
+    generation,
+    listeners: listeners.length,
+    probation: true,
+    ...watchdog,
+  });
   for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {
     const chunk = listeners.slice(start, start + MESSAGE_FDS);
     const fds = chunk.map((listener) => listener.fd);

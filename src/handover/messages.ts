@@ -17,17 +17,46 @@ export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
 const shapes = {
   // successor → incumbent
-  /** `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. */
-  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: optional(int), follows: optional(bool) },
+  /**
+   * `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. `probation`: ms after
+   * LIVE in which it wants to be on probation.
+   */
+  HELLO: {
+    txid: text,
+    min: int,
+    max: int,
+    pid: int,
+    version: text,
+    ready: optional(int),
+    follows: optional(bool),
+    probation: optional(int),
+  },
   ADOPTED: { txid: text, listeners: int },
   /** Every service is booted. `removed`: how many of the adopted listeners nobody asked for. */
   READY: { txid: text, kept: int, added: int, removed: int },
   /** Accepting on all; the pidfile is ours. */
   LIVE: { txid: text },
+  /** On probation, once a second. `counters`: all that it has counted since LIVE. */
+  PROVING: { txid: text, counters: optional(anything) },
+  /** The probation is over; answered by DRAINING. */
+  SETTLED: { txid: text },
+  /** It has failed, or was told to go back; answered by REVOKED. */
+  ROLLBACK: { txid: text, code: text, text },
 
   // incumbent → successor
-  /** `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. */
-  OFFER: { txid: text, protocol: int, pid: int, generation: int, listeners: int, watchdog: optional(int) },
+  /**
+   * `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. `probation`:
+   * the incumbent keeps its listeners for as long as HELLO has asked.
+   */
+  OFFER: {
+    txid: text,
+    protocol: int,
+    pid: int,
+    generation: int,
+    listeners: int,
+    watchdog: optional(int),
+    probation: optional(bool),
+  },
   /** With one fd an entry. */
   FDS: { txid: text, entries: list(entry) },
   /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */
@@ -46,6 +75,10 @@ const shapes = {
     counters: optional(anything),
     gap: optional(int),
   },
+  /** It has heard SETTLED: its listeners are closed. */
+  DRAINING: { txid: text },
+  /** It accepts again and is the main process; the successor drains, and says STATS and BYE in its turn. */
+  REVOKED: { txid: text, code: text, text },
   /**
    * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
    * `counted`: what of its counters COMMIT had in it.

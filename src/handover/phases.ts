@@ -15,14 +15,17 @@ export const PHASES = {
   taking: { live: 'serving', failed: 'ended' },
   alone: { live: 'serving', failed: 'ended' },
 
-  serving: { quit: 'summoning', stop: 'stopping' },
+  // `revoked`: its probation has failed, and the incumbent accepts again
+  serving: { quit: 'summoning', stop: 'stopping', revoked: 'draining' },
 
   // the incumbent's half
   summoning: { connected: 'offering', failed: 'serving', stop: 'stopping' },
   offering: { adopted: 'awaiting', failed: 'serving', stop: 'stopping' },
   awaiting: { ready: 'pausing', failed: 'serving', stop: 'stopping' },
   pausing: { paused: 'committed', failed: 'resuming', stop: 'stopping' },
-  committed: { live: 'draining', failed: 'resuming' },
+  committed: { live: 'probation', failed: 'resuming' },
+  // the successor is on probation: its listeners are still here, and nobody accepts on them
+  probation: { settled: 'draining', failed: 'resuming' },
   resuming: { resumed: 'serving' },
   draining: { drained: 'ended' },
 
@@ -36,6 +39,7 @@ export type PhaseEvent = { [P in Phase]: keyof (typeof PHASES)[P] }[Phase];
 /** Why an instance cannot begin a hand-over in a phase other than `serving`. */
 export function obstacleIn(phase: Phase): string {
   switch (phase) {
+    case 'probation':
     case 'draining':
       return 'it has handed over already and drains';
     case 'stopping':

@@ -1,5 +1,5 @@
 import { Channel } from '../channel.js';
-import { type HandoverError, reasonOf } from '../errors.js';
+import { HandoverError, reasonOf } from '../errors.js';
 import { STATS_SILENCE_MS } from '../limits.js';
 import { native } from '../native.js';
 import type { Chronicle } from '../observe/chronicle.js';
@@ -8,7 +8,8 @@ import { Totals } from '../observe/totals.js';
 import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.js';
 import type { HandedOver } from './incumbent.js';
 import { type HandoverMessage, handoverCodec } from './messages.js';
-import type { Offer } from './successor.js';
+
+const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE'] as const;
 
 /** A generation that drains, and how it is heard of. */
 interface Followed {
@@ -55,11 +56,15 @@ export class Predecessors {
   }
 
   /**
-   * Listens to the incumbent that has handed over to us, until its BYE or its end.
-   * @returns its ABORT, when it took the hand-over back because our LIVE came too late; else null.
+   * Listens to another generation that drains, or may still take the hand-over back, until its BYE or its end. `draining` is
+   * called when it has let go of everything; `counted`: what of its counters ours have already.
+   * @returns why it serves again, or null. The dialogue is open still when it has said REVOKED: it is our turn to speak.
    */
-  follow({ dialogue, incumbent, generation }: Offer): Promise<HandoverError | null> {
-    return this.#follow(dialogue, { pid: incumbent, generation }, new Totals());
+  follow(
+    { dialogue, pid, generation }: { dialogue: Dialogue; pid: number; generation: number },
+    { draining = () => {}, counted = new Totals() }: { draining?: () => void; counted?: Totals } = {},
+  ): Promise<HandoverError | null> {
+    return this.#follow(dialogue, { pid, generation }, counted, draining);
   }
 
   /** Resolves when none of them drains any more. */
@@ -89,14 +94,24 @@ export class Predecessors {
     dialogue: Dialogue,
     { pid, generation }: { pid: number; generation: number },
     counted: Totals,
+    draining: () => void,
   ): Promise<HandoverError | null> {
     const deadline = new Date().toISOString();
     const status = { pid, generation, connections: 0, protocols: null, left: 0, deadline };
     const followed: Followed = { dialogue, generation, status, counted, committed: counted };
     this.#followed.set(pid, followed);
+    let isRevoked = false;
     try {
       for (;;) {
-        const { message, fds } = await dialogue.expect(['STATS', 'PREDECESSOR', 'BYE'], STATS_SILENCE_MS);
+        const { message, fds } = await dialogue.expect(HEARD, STATS_SILENCE_MS);
+        if (message.type === 'DRAINING') {
+          draining();
+          continue;
+        }
+        if (message.type === 'REVOKED') {
+          isRevoked = true;
+          return new HandoverError(message.code, message.text);
+        }
         if (message.type === 'PREDECESSOR') {
           this.#takeOn(message, fds);
           continue;
@@ -121,7 +136,7 @@ export class Predecessors {
     } finally {
       this.#followed.delete(pid);
       for (const wake of this.#waiting.splice(0)) wake();
-      dialogue.close();
+      if (!isRevoked) dialogue.close();
     }
   }
 
@@ -147,6 +162,6 @@ export class Predecessors {
       this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
       return;
     }
-    void this.#follow(dialogue, message, Totals.from(message.counted));
+    void this.#follow(dialogue, message, Totals.from(message.counted), () => {});
   }
 }

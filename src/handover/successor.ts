@@ -23,6 +23,14 @@ export interface Taker {
   goLive(): Promise<void>;
 }
 
+/** What a successor says of itself in HELLO; durations in ms. */
+export interface Greeting {
+  readonly pid: number;
+  readonly version: string;
+  readonly readyMs?: number;
+  readonly probationMs?: number;
+}
+
 export interface Offered {
   readonly fd: number;
   readonly entry: ManifestEntry;
@@ -38,6 +46,8 @@ export interface Offer {
   readonly lockFd: number;
   /** µs between two pings that the service manager wants, or null. */
   readonly watchdogUsec: number | null;
+  /** The incumbent keeps its listeners while we are on probation. */
+  readonly probation: boolean;
 }
 
 /**
@@ -47,7 +57,7 @@ export interface Offer {
  */
 export async function receiveOffer(
   fd: number,
-  taker: { pid: number; version: string; readyMs?: number },
+  taker: Greeting,
   cancelled: AbortSignal = new AbortController().signal,
 ): Promise<Offer> {
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
@@ -56,8 +66,8 @@ export async function receiveOffer(
   const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
   cancelled.addEventListener('abort', cancel);
   try {
-    const { pid, version } = taker;
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, ...readyOf(taker) });
+    const { pid, version, readyMs: ready, probationMs: probation } = taker;
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, ready, probation });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
@@ -67,8 +77,8 @@ export async function receiveOffer(
           native.close(lockFd);
           throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
         }
-        const { pid: incumbent, generation, watchdog = null } = offer;
-        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec: watchdog };
+        const { pid: incumbent, generation, watchdog: watchdogUsec = null, probation = false } = offer;
+        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, probation };
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
@@ -133,10 +143,6 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     dialogue.abort(txid, failure);
     throw failure;
   }
-}
-
-function readyOf({ readyMs }: { readyMs?: number }): { ready?: number } {
-  return readyMs === undefined ? {} : { ready: readyMs };
 }
 
 function isGone(error: unknown): boolean {

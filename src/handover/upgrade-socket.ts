@@ -5,7 +5,7 @@ import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import { isTrusted, PrivateSocket } from '../private-socket.js';
 import { PeerAbort } from './dialogue.js';
-import { decline, type Offer, receiveOffer } from './successor.js';
+import { decline, type Greeting, type Offer, receiveOffer } from './successor.js';
 
 /**
  * The successor's end: one successor at a time listens at the path. A lock beside it (`<path>.lock`) decides who; with the lock
@@ -89,11 +89,7 @@ export class UpgradeSocket {
 }
 
 /** What the socket needs of the instance that waits. */
-export interface Greeter {
-  readonly pid: number;
-  readonly version: string;
-  /** ms that its services may take to become ready. */
-  readonly readyMs?: number;
+export interface Greeter extends Greeting {
   warn(text: string, fields: object): void;
 }
 

@@ -5,6 +5,7 @@ import { typedInvocation } from '../daemon/invocation.js';
 import { DIED, type Launched, launch, report } from '../daemon/launch.js';
 import { readPid } from '../daemon/pidfile.js';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { TAKE_BACK_MS } from '../limits.js';
 import { MANAGER_VARIABLES, takeActivated } from '../manager/activation.js';
 import { NotifySocket } from '../manager/notify-socket.js';
 import { type EndedChild, native } from '../native.js';
@@ -220,7 +221,9 @@ export class Keeper {
   }
 
   #startAgain(why: string): void {
-    const inMs = this.#backoff.next(performance.now() - this.#mainSince);
+    const backoff = this.#backoff.next(performance.now() - this.#mainSince);
+    // One that can take the service back says so at once.
+    const inMs = this.#succession.living.length > 0 ? Math.max(backoff, TAKE_BACK_MS) : backoff;
     const text = `${why}; another instance starts in ${inMs} ms, clients wait for it`;
     this.#log.error(text, { event: 'instance-exit', inMs, listeners: this.#stored.all().length });
     this.#restart = setTimeout(() => this.#start(), inMs);

@@ -1,7 +1,10 @@
-import type { Result } from '../control/messages.js';
-import { rejection } from '../control/server.js';
+import { type Result, ROLLED_BACK } from '../control/messages.js';
+import { rejection, type UpgradeTold } from '../control/server.js';
+import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';
 import type { Phase } from '../handover/phases.js';
+import { LIVE_MS } from '../limits.js';
+import { within } from '../within.js';
 import type { Life } from './life.js';
 import { upgrade } from './succession.js';
 
@@ -12,19 +15,29 @@ export const LIVE = 'MOTYA_LIVE';
 export async function upgradeForCommand(
   life: Life,
   { dryRun }: { dryRun: boolean },
-  progress: (phase: string, ms: number) => void,
+  { progress, live }: UpgradeTold,
 ): Promise<Omit<Result, 'type'>> {
   const tell = ({ from, to, ms }: { from: Phase; to: Phase; ms: number }): void => {
-    // A step back is told by the result.
-    const forward = to !== 'resuming' && to !== 'stopping' && (to !== 'serving' || (dryRun && from === 'awaiting'));
+    // A step back is told by the result, and so is a probation.
+    const forward =
+      from !== 'probation' &&
+      to !== 'resuming' &&
+      to !== 'stopping' &&
+      (to !== 'serving' || (dryRun && from === 'awaiting'));
     if (forward) progress(from, ms);
   };
   life.events.on('phase', tell);
   try {
-    const { pid, generation, gapMs } = await upgrade(life, { dryRun, mode: 'now' });
+    const { pid, generation, gapMs, probationMs, settled } = await upgrade(life, { dryRun, mode: 'now' });
     if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
     const text = `generation ${generation} (pid ${pid}) serves`;
-    return { ok: true, code: LIVE, text, pid, generation, gapMicros: Math.round(gapMs * 1000) };
+    const gapMicros = Math.round(gapMs * 1000);
+    if (live !== null && probationMs > 0) {
+      live({ pid, generation, gapMicros, probation: probationMs });
+      const failure = await settled;
+      if (failure !== null) return { ...rejection(failure), code: ROLLED_BACK };
+    }
+    return { ok: true, code: LIVE, text, pid, generation, gapMicros };
   } catch (error) {
     // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
     if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopped.promise;
@@ -32,4 +45,23 @@ export async function upgradeForCommand(
   } finally {
     life.events.off('phase', tell);
   }
+}
+
+/** A command wants the incumbent back. */
+export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 'type'>> {
+  if (proof === null) {
+    const text = `pid ${process.pid} is not on probation: the generation before it has let go of its listeners`;
+    return rejection(new HandoverError('MOTYA_SETTLED', text));
+  }
+  const { incumbent } = proof;
+  proof.fail(new HandoverError('MOTYA_ROLLBACK', 'a command has asked for it'));
+  if (
+    (await within(
+      LIVE_MS,
+      proof.over.then(() => true),
+    )) === null
+  ) {
+    return rejection(new HandoverError('MOTYA_WEDGED', `the incumbent (pid ${incumbent}) does not answer`));
+  }
+  return { ok: true, code: ROLLED_BACK, text: `pid ${incumbent} serves again`, pid: incumbent };
 }

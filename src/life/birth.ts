@@ -10,7 +10,7 @@ import { VERSION } from '../version.js';
 import type { Fleet } from '../workers/fleet.js';
 import { LIVE } from './answers.js';
 import type { Life } from './life.js';
-import { stop } from './stop.js';
+import { dropUnused, prove } from './probation.js';
 
 /** As the first instance. @throws {MotyaError} it could not start. */
 export async function startAsFirst(life: Life): Promise<void> {
@@ -21,7 +21,8 @@ export async function startAsFirst(life: Life): Promise<void> {
   instance.found();
   fleet.start();
   await life.unlessStopped(fleet.ready());
-  for (const key of instance.becomeMain()) life.events.emit('removed', key);
+  instance.becomeMain();
+  dropUnused(life);
   life.chronicle.founded(generation);
   life.machine.step('ready');
 }
@@ -41,6 +42,7 @@ export async function startAsSuccessor(life: Life): Promise<void> {
     pid: process.pid,
     version: VERSION,
     readyMs: settings.readyTimeout,
+    probationMs: settings.probation,
     warn: (text, fields) => life.warn('peer', text, fields),
   });
   let offer: Offer | null | undefined;
@@ -86,12 +88,16 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
         return instance.claims();
       },
       inherit: (legacy) => life.chronicle.inherit(legacy),
-      goLive: () => goLive(life),
+      goLive: () => instance.goLive(),
     });
-    const isAlone = how === 'alone';
-    succeeded(life, isAlone ? null : offer.generation);
-    if (!isAlone) void followDrain(life, offer);
-    else life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
+    if (how === 'handed-over') {
+      succeeded(life, offer.generation);
+      void prove(life, offer);
+      return;
+    }
+    succeeded(life, null);
+    dropUnused(life);
+    life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
   } finally {
     stopping.removeEventListener('abort', cancel);
   }
@@ -103,9 +109,10 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
   life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
   await life.instance.replaceDead();
   await life.unlessStopped(fleet.ready());
-  await goLive(life);
+  await life.instance.goLive();
   life.machine.step('live');
   succeeded(life, null);
+  dropUnused(life);
 }
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
@@ -115,18 +122,6 @@ function succeeded({ chronicle, generation, instance }: Life, predecessor: numbe
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });
   instance.acceptAdmin();
-}
-
-async function goLive({ instance, events }: Life): Promise<void> {
-  for (const key of await instance.goLive()) events.emit('removed', key);
-}
-
-/** For status; and heeds a predecessor that takes the hand-over back. */
-async function followDrain(life: Life, offer: Offer): Promise<void> {
-  const takenBack = await life.predecessors.follow(offer);
-  if (takenBack === null) return;
-  life.warn('taken-back', `the incumbent took the hand-over back: ${takenBack.message}`, { code: takenBack.code });
-  stop(life);
 }
 
 async function findIncumbent({ settings }: Life): Promise<Watched> {

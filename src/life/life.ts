@@ -6,6 +6,7 @@ import { type Deferred, deferred } from '../deferred.js';
 import { HandoverError } from '../errors.js';
 import { type Phase, PhaseMachine } from '../handover/phases.js';
 import { Predecessors } from '../handover/predecessors.js';
+import type { Proof } from '../handover/probation.js';
 import { Instance } from '../instance.js';
 import { PAUSE_MS } from '../limits.js';
 import { Chronicle } from '../observe/chronicle.js';
@@ -20,7 +21,7 @@ import { total } from '../workers/service.js';
 import { Drain } from './drain.js';
 
 /** What only the Supervisor can be asked to do. */
-type Steering = Pick<Controlled, 'stop' | 'upgrade'>;
+type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack'>;
 
 /** What the parts of one instance's life (birth, hand-over, drain, end) share. */
 export class Life {
@@ -39,6 +40,8 @@ export class Life {
   /** Where the lines of programs go; null: to stdout and stderr. */
   outlets: Outlets | null = null;
   generation = 1;
+  /** While this successor is on probation. */
+  proof: Proof | null = null;
   /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
   courted: number | null = null;
   readonly #loopDelay = new LoopDelay();
@@ -140,7 +143,17 @@ export class Life {
     const { own } = this.drain;
     const draining = [...this.predecessors.all(), ...(own === null ? [] : [own])];
     const { phase, age } = this.machine;
-    return { generation: this.generation, phase, phaseMs: Math.round(age), uptime: Math.round(this.age), draining };
+    const { proof } = this;
+    const until = (ms: number): string => new Date(Date.now() + ms).toISOString();
+    const probation = proof === null ? null : { incumbent: proof.incumbent, until: until(proof.left) };
+    return {
+      probation,
+      generation: this.generation,
+      phase,
+      phaseMs: Math.round(age),
+      uptime: Math.round(this.age),
+      draining,
+    };
   }
 
   #observed(): Observed {
@@ -156,7 +169,7 @@ export class Life {
     };
   }
 
-  #controlled({ stop, upgrade }: Steering): Controlled {
+  #controlled(steering: Steering): Controlled {
     const life = this;
     return {
       get generation() {
@@ -167,8 +180,7 @@ export class Life {
       unixPaths: () => this.instance.ledger.unixPaths(),
       listenerKeys: () => this.instance.ledger.all().map(({ key }) => key),
       warn: (text, fields) => this.warn('peer', text, fields),
-      stop,
-      upgrade,
+      ...steering,
     };
   }
 }

@@ -10,6 +10,8 @@ export function stop(life: Life, { now = false }: { now?: boolean } = {}): void 
   if (now || again) drain.cut();
   if (again) return;
   life.tellToStop();
+  // Whoever stops this instance does not want the one before it.
+  void life.proof?.settle().catch(() => {});
   if (life.phase === 'draining') drain.shorten();
   // In other phases it is too late to take back what runs, or what runs has heard the signal.
   else if (machine.can('stop')) void stopServing(life);

@@ -1,13 +1,15 @@
 import { typedInvocation } from '../daemon/invocation.js';
 import { type Launched, launch } from '../daemon/launch.js';
 import { HandoverError, reasonOf } from '../errors.js';
-import { DRY_RUN, type HandedOver, handOver } from '../handover/incumbent.js';
+import { DRY_RUN, handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../handover/phases.js';
+import type { Proof } from '../handover/probation.js';
 import { ownReason, summon } from '../handover/summon.js';
 import { REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import type { Life } from './life.js';
+import { afterHandover } from './probation.js';
 import { stopServing } from './stop.js';
 
 /**
@@ -18,6 +20,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
   const { settings, instance, machine, chronicle, events } = life;
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (isAboutToServe(life.phase)) await life.served.promise;
+  if (life.proof !== null) await endProof(life.proof, dryRun);
   if (!machine.can('quit')) {
     const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
     life.warn('busy', busy.message);
@@ -66,10 +69,10 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       instance.thaw();
       chronicle.upgradeRehearsed(DRY_RUN);
       events.emit('rehearsed', pid);
-      return { pid, generation, gapMs: null };
+      return { pid, generation, gapMs: null, probationMs: 0, settled: Promise.resolve(null) };
     }
-    void drainAway(life, handed);
-    return { pid, generation, gapMs: handed.gapMs };
+    const { gapMs, probationMs } = handed;
+    return { pid, generation, gapMs, probationMs, settled: afterHandover(life, handed) };
   } catch (error) {
     let failure = HandoverError.from(error);
     // Only while everybody accepts there is time to ask.
@@ -99,28 +102,13 @@ async function serveOn(life: Life, failure: HandoverError): Promise<void> {
   if (life.stopping.aborted) void stopServing(life);
 }
 
-/** After a hand-over: the listeners are the successor's, the connections that are open stay ours. */
-async function drainAway(life: Life, handed: HandedOver): Promise<void> {
-  const { instance, machine, chronicle, drain, predecessors } = life;
-  const { dialogue, txid, successor, gapMs, kept, added, removed } = handed;
-  life.events.emit('handedOver', { successor, gapMs, kept, added, removed });
-  instance.manager.handedTo(successor);
-  const text = `pid ${process.pid} has handed over to pid ${successor}`;
-  instance.control?.dismissWatchers(text, { forGood: true });
-  instance.giveAway();
-  if (life.stopping.aborted) drain.shorten();
-  const gap = Math.round(gapMs * 1000);
-  const forced = await drain.run(({ connections, protocols, left }) => {
-    predecessors.passOn(handed);
-    const counters = chronicle.afterCommit;
-    dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left), protocols, counters, gap });
-  });
-  predecessors.passOn(handed);
-  // Before BYE, whose counters have this phase in them.
-  machine.step('drained');
-  dialogue.send({ type: 'BYE', txid, forced, counters: chronicle.afterCommit });
-  dialogue.close();
-  await life.end({ reason: 'handed-over', forced });
+/** Whoever wants the next generation wants this one: it is on probation no more. */
+async function endProof(proof: Proof, dryRun: boolean): Promise<void> {
+  if (dryRun) {
+    const left = Math.ceil(proof.left / 1000);
+    throw new HandoverError('MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
+  }
+  await proof.settle();
 }
 
 function launchSuccessor({ events }: Life): Launched {

@@ -42,7 +42,7 @@ export interface Refusal {
 }
 
 /** What is told of a listener along with its fd. */
-export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & { readonly heldAs?: string };
+export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & { readonly heldAs?: string | undefined };
 
 /** Who is told of changes. */
 export interface LedgerWatcher {
@@ -94,7 +94,14 @@ export class Ledger {
   inherit(fd: number, entry: Inherited): Listener {
     try {
       const socket = native.describe(fd);
-      return this.#enter({ heldAs: null, ...entry, fd, socket, key: listenerKey(socket), inherited: true });
+      return this.#enter({
+        ...entry,
+        heldAs: entry.heldAs ?? null,
+        fd,
+        socket,
+        key: listenerKey(socket),
+        inherited: true,
+      });
     } catch (error) {
       native.close(fd);
       throw error;

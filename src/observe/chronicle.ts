@@ -49,6 +49,8 @@ export class Chronicle {
   #upgrades: UpgradeRecord[] = [];
   /** The counters as the successor got them in COMMIT. */
   #committed: Totals | null = null;
+  /** The counters as they were inherited. */
+  #inherited = new Totals();
   #upgradeBegan: Date | null = null;
 
   get phases(): readonly PhaseRecord[] {
@@ -102,6 +104,14 @@ export class Chronicle {
     this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
+  /** An upgrade that had happened and was taken back. `counted`: what the successor has told of its counters since LIVE. */
+  rolledBack(code: string, text: string, generation: number, counted: Totals): void {
+    this.#committed = null;
+    this.#totals.add(counted);
+    this.#totals.count(['upgrades', 'rolled-back', code]);
+    this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+  }
+
   upgradeRehearsed(code: string): void {
     this.#totals.count(['upgrades', 'rehearsed', code]);
   }
@@ -144,6 +154,7 @@ export class Chronicle {
   inherit(legacy: unknown): void {
     if (!isRecord(legacy)) return;
     this.#totals.add(Totals.from(legacy.totals));
+    this.#inherited = this.#totals.copy();
     this.#generations = soundOnes<GenerationRecord>(legacy.generations, ['generation', 'pid', 'startedAt', 'liveAt']);
     this.#upgrades = soundOnes<UpgradeRecord>(legacy.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
     const began = new Date(typeof legacy.began === 'string' ? legacy.began : Number.NaN);
@@ -153,6 +164,11 @@ export class Chronicle {
   /** What has been counted since COMMIT, all of it: sent again and again, so that nothing is lost or counted twice. */
   get afterCommit(): Totals {
     return this.#totals.since(this.#committed ?? this.#totals);
+  }
+
+  /** What has been counted since our own LIVE, all of it; as long as nobody's counters have been added. */
+  get afterLive(): Totals {
+    return this.#totals.since(this.#inherited);
   }
 
   /** Counters of a predecessor that has handed over to us. */

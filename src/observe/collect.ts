@@ -17,6 +17,7 @@ export interface LifeStatus {
   /** ms */
   readonly uptime: number;
   readonly draining: readonly DrainStatus[];
+  readonly probation: Status['probation'];
 }
 
 /** Asks all workers; one that does not answer delays it by COUNT_MS. */

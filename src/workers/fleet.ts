@@ -1,7 +1,7 @@
 import type { ServiceSettings } from '../config/settings.js';
 import type { ServiceStatus } from '../observe/status.js';
-import type { ConnectionCounts } from './messages.js';
-import { plus, Service, type ServiceContext } from './service.js';
+import type { AnswerCounts, ConnectionCounts } from './messages.js';
+import { both, plus, Service, type ServiceContext } from './service.js';
 import { NO_CONNECTIONS } from './worker.js';
 
 /** All services of an instance, as one. */
@@ -47,6 +47,11 @@ export class Fleet {
   async connections(): Promise<ConnectionCounts> {
     const counts = await Promise.all(this.services.map((service) => service.connections()));
     return counts.reduce(plus, NO_CONNECTIONS);
+  }
+
+  /** HTTP answers of all workers that run, since they were asked for first. */
+  async answered(): Promise<AnswerCounts> {
+    return (await Promise.all(this.services.map((service) => service.answered()))).reduce(both);
   }
 
   /** Whether every worker that runs answers within `ms`. */

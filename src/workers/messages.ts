@@ -10,6 +10,10 @@ import { listenRequest } from '../listeners/request.js';
 export const connectionCounts = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
 export type ConnectionCounts = NonNullable<(typeof connectionCounts)['type']>;
 
+/** HTTP/1 answers, and those of them with status 5xx. */
+export const answerCounts = record({ answers: int, failed: int });
+export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
+
 const shapes = {
   // worker → supervisor
   LISTEN: { id: int, request: listenRequest },
@@ -20,8 +24,12 @@ const shapes = {
   READY: {},
   PAUSED: {},
   ACCEPTING: {},
-  /** `delay` in µs, when it was asked for and there is a measurement. */
-  COUNTS: { connections: connectionCounts, delay: optional(nullable(record({ p50: int, p99: int, max: int }))) },
+  /** `delay` in µs, when it was asked for and there is a measurement. `answers`: since they were asked for first. */
+  COUNTS: {
+    connections: connectionCounts,
+    delay: optional(nullable(record({ p50: int, p99: int, max: int }))),
+    answers: optional(answerCounts),
+  },
   /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
   DRAINED: { forced: connectionCounts, ended: optional(int) },
 
@@ -50,7 +58,7 @@ const shapes = {
   /** Close what is still open, now. */
   FORCE: {},
   /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
-  COUNT: { delay: optional(bool) },
+  COUNT: { delay: optional(bool), answers: optional(bool) },
   /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
   OUTPUT: {},
 } as const;

@@ -10,7 +10,7 @@ import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
 import { within } from '../within.js';
 import type { ListenGate } from './gate.js';
-import type { ConnectionCounts } from './messages.js';
+import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
 
 interface ServiceEvents {
@@ -121,6 +121,12 @@ export class Service extends EventEmitter<ServiceEvents> {
       workers.map(async (worker) => (await within(COUNT_MS, worker.count())) ?? worker.lastCounts),
     );
     return counts.reduce(plus, NO_CONNECTIONS);
+  }
+
+  /** HTTP answers of all workers that run, since they were asked for first. */
+  async answered(): Promise<AnswerCounts> {
+    await Promise.all(this.#workers.map((worker) => within(COUNT_MS, worker.count({ answers: true }))));
+    return this.#workers.map(({ lastAnswers }) => lastAnswers).reduce(both, { answers: 0, failed: 0 });
   }
 
   /** Whether every worker that runs answers within `ms`. */
@@ -285,4 +291,8 @@ export function plus(counts: ConnectionCounts, more: ConnectionCounts): Connecti
     upgraded: counts.upgraded + more.upgraded,
     other: counts.other + more.other,
   };
+}
+
+export function both(one: AnswerCounts, other: AnswerCounts): AnswerCounts {
+  return { answers: one.answers + other.answers, failed: one.failed + other.failed };
 }

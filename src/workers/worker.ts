@@ -12,6 +12,7 @@ import type { Outlets } from '../output/outlets.js';
 import { WorkerOutput } from '../output/worker-output.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
+  type AnswerCounts,
   type ConnectionCounts,
   WORKER_ENV,
   type WorkerMessage,
@@ -64,6 +65,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   readonly #output: WorkerOutput | null;
   /** As it counted them last. */
   lastCounts = NO_CONNECTIONS;
+  /** Since they were asked for first. */
+  lastAnswers: AnswerCounts = { answers: 0, failed: 0 };
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
@@ -151,7 +154,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   }
 
   /** One question at a time: a worker that is busy for long must not find a queue of them. `delay`: see {@link takeDelay}. */
-  count(options: { delay: boolean } = { delay: false }): Promise<ConnectionCounts> {
+  count(options: { delay?: boolean; answers?: boolean } = {}): Promise<ConnectionCounts> {
     this.#counting ??= this.#count(options).finally(() => {
       this.#counting = null;
     });
@@ -197,10 +200,11 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     return delay;
   }
 
-  async #count({ delay }: { delay: boolean }): Promise<ConnectionCounts> {
-    const answer = await this.#ask({ type: 'COUNT', delay }, 'COUNTS');
+  async #count(what: { delay?: boolean; answers?: boolean }): Promise<ConnectionCounts> {
+    const answer = await this.#ask({ type: 'COUNT', ...what }, 'COUNTS');
     if (answer?.type !== 'COUNTS') return NO_CONNECTIONS;
     this.lastCounts = answer.connections;
+    this.lastAnswers = answer.answers ?? this.lastAnswers;
     // Whoever has asked may have given up waiting: a long delay must not get lost with that.
     if (answer.delay) this.#delay = worse(this.#delay, answer.delay);
     return answer.connections;

@@ -57,6 +57,7 @@ const status: Status = {
   ],
   listeners: [{ key: 'tcp://0.0.0.0:80', service: 'web', backlog: 511, inherited: true, declared: true, waiting: 2 }],
   admin: null,
+  probation: null,
   draining: [],
   successor: null,
   lastUpgrade: null,

@@ -100,6 +100,8 @@ drainTimeout: 2m
 upgradeWait: 500ms
 readyTimeout: 1h
 onQuit: wait
+probation: 1m
+health: {path: /ok, crashes: 2, errors: 0.5}
 umask: '027'
 log: {level: debug, format: json}
 services:
@@ -133,6 +135,8 @@ services:
     drainTimeout: 120_000,
     upgradeWait: 500,
     readyTimeout: 3_600_000,
+    probation: 60_000,
+    health: { path: '/ok', crashes: 2, errors: 0.5 },
     onQuit: 'wait',
     umask: 0o027,
     log: { level: 'debug', format: 'json', file: null, programs: 'tagged' },
@@ -258,7 +262,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, onQuit, umask, admin, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, probation, health, onQuit, umask, admin, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format, file and programs, not "loud"',
     ]);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { connectControl, ensureAnswers, requestStatus, watchIncumbent } from '#src/control/client.js';
 import type { ControlMessage } from '#src/control/messages.js';
-import { type Controlled, ControlServer, rejection, type Watcher } from '#src/control/server.js';
+import { type Controlled, ControlServer, rejection, type UpgradeTold, type Watcher } from '#src/control/server.js';
 import { HandoverError } from '#src/errors.js';
 import { native } from '#src/native.js';
 import type { ListenerStatus, Overview, Status, WorkerStatus } from '#src/observe/status.js';
@@ -42,6 +42,7 @@ const STATUS: Status = {
   services: [{ name: 'web', workers: [WORKER] }],
   listeners: [],
   admin: null,
+  probation: null,
   draining: [],
   successor: null,
   lastUpgrade: null,
@@ -80,14 +81,15 @@ class TestInstance implements Controlled {
   unixPaths(): string[] {
     return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
   }
-  async upgrade(
-    { dryRun }: { dryRun: boolean },
-    progress: (phase: string, ms: number) => void,
-  ): ReturnType<Controlled['upgrade']> {
+  async upgrade({ dryRun }: { dryRun: boolean }, { progress, live }: UpgradeTold): ReturnType<Controlled['upgrade']> {
     this.upgrades.push(dryRun);
     progress('summoning', 1.6);
     if (dryRun) return rejection(new HandoverError('MOTYA_NO_SUCCESSOR', 'nobody came'));
+    live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000 });
     return { ok: true, code: 'MOTYA_LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
+  }
+  async rollBack(): ReturnType<Controlled['rollBack']> {
+    return { ok: true, code: 'MOTYA_ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
   }
   stop({ now }: { now: boolean }): void {
     this.stops.push(now);

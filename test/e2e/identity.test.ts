@@ -200,6 +200,7 @@ describe('status, stop and which instance they mean', () => {
       node: process.version,
       phase: 'serving',
       draining: [],
+      probation: null,
       successor: null,
       admin: `unix:${stage.upgradeSocket.replace(/sock$/, 'admin.sock')}`,
       lastUpgrade: null,

@@ -59,6 +59,7 @@ describe("import { Supervisor } from 'motya'", () => {
       'awaiting',
       'pausing',
       'committed',
+      'probation',
       'draining',
       'ended',
     ]);

@@ -47,7 +47,7 @@ for (const count of [0, 1, 128, 129, 253, 254, 1000]) {
       assert.equal(handed.successor, 4711);
       assert.ok(handed.gapMs > 0 && handed.gapMs < 60_000);
       assert.equal(giver.accepting, false);
-      assert.deepEqual(giver.phases.slice(-4), ['awaiting', 'pausing', 'committed', 'draining']);
+      assert.deepEqual(giver.phases.slice(-4), ['awaiting', 'pausing', 'committed', 'probation']);
       assert.deepEqual(taker.phases, ['adopting', 'booting', 'ready', 'taking', 'serving']);
 
       const told = (listeners: ReturnType<TestGiver['listeners']>) =>

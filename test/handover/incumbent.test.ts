@@ -233,7 +233,7 @@ test('a stop between COMMIT and LIVE takes nothing back: the successor may be li
     peer.say({ type: 'LIVE', txid });
     const handed = await handing;
     assert.ok(handed !== 'dry-run');
-    assert.equal(giver.machine.phase, 'draining');
+    assert.equal(giver.machine.phase, 'probation');
     handed.dialogue.close();
     assert.equal(await peer.hear(), null, 'no ABORT');
   });

@@ -5,7 +5,6 @@ import { Dialogue } from '#src/handover/dialogue.js';
 import type { HandedOver } from '#src/handover/incumbent.js';
 import { handoverCodec } from '#src/handover/messages.js';
 import { Predecessors } from '#src/handover/predecessors.js';
-import type { Offer } from '#src/handover/successor.js';
 import { native } from '#src/native.js';
 import { Chronicle } from '#src/observe/chronicle.js';
 import { until } from '../e2e/harness/until.js';
@@ -41,8 +40,7 @@ class Generation {
   follow(number: number, pid: number): { peer: TestPeer; end: Promise<unknown> } {
     const [ours, theirs] = native.socketpair();
     const dialogue = new Dialogue(new Channel(ours, handoverCodec));
-    const offer = { dialogue, incumbent: pid, generation: number } as Offer;
-    return { peer: new TestPeer(theirs), end: this.predecessors.follow(offer) };
+    return { peer: new TestPeer(theirs), end: this.predecessors.follow({ dialogue, pid, generation: number }) };
   }
 }
 
@@ -52,9 +50,9 @@ function handedOver(from: Generation, to: Generation, follows: boolean): HandedO
   to.chronicle.inherit(JSON.parse(JSON.stringify(from.chronicle.bequeath())));
   from.predecessors.commit();
   const heard = new Dialogue(new Channel(theirs, handoverCodec));
-  void to.predecessors.follow({ dialogue: heard, incumbent: 1000 + from.number, generation: from.number } as Offer);
+  void to.predecessors.follow({ dialogue: heard, pid: 1000 + from.number, generation: from.number });
   const dialogue = new Dialogue(new Channel(ours, handoverCodec));
-  return { dialogue, txid, successor: 1, follows, gapMs: 1, kept: 0, removed: 0, added: 0 };
+  return { dialogue, txid, successor: 1, follows, probationMs: 0, gapMs: 1, kept: 0, removed: 0, added: 0 };
 }
 
 const shown = ({ predecessors }: Generation) =>

@@ -3,6 +3,7 @@ import { ORPHAN_DRAIN_MS } from '../../limits.js';
 import { native } from '../../native.js';
 import { LoopDelay } from '../../observe/loop-delay.js';
 import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, workerCodec } from '../messages.js';
+import { AnswerCount } from './answer-count.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
 import { Drain } from './drain.js';
@@ -63,6 +64,7 @@ class WorkerLife {
   readonly #connections: Connections;
   readonly #state: WorkerState;
   readonly #loopDelay = new LoopDelay();
+  readonly #answers = new AnswerCount();
   #drain: Drain | null = null;
   #drained = false;
   #orphan = false;
@@ -91,6 +93,7 @@ class WorkerLife {
         this.#startDrain(0).force();
         break;
       case 'COUNT':
+        if (message.answers) this.#answers.read();
         this.#count(message.delay === true);
         break;
       case 'OUTPUT':
@@ -114,6 +117,7 @@ class WorkerLife {
     this.#link.send({
       type: 'COUNTS',
       connections: this.#connections.counts(),
+      answers: this.#answers.current ?? undefined,
       delay: measured && { p50: micros(measured.p50), p99: micros(measured.p99), max: micros(measured.max) },
     });
   }

@@ -63,6 +63,8 @@ export class Workspace {
       XDG_RUNTIME_DIR: this.runtimeDir,
       HOME: this.dir,
       PWD: this.dir,
+      // What is tested is over when the command says so; the tests of the probation have one.
+      MOTYA_PROBATION: '0',
       // Who tests as root means it.
       ...(process.getuid?.() === 0 ? { MOTYA_USER: 'root' } : {}),
     };

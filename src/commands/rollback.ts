@@ -1,0 +1,39 @@
+import type { ControlMessage, Result } from '../control/messages.js';
+import type { Command } from './command.js';
+import { EXIT } from './exit-status.js';
+import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
+
+const command: Command<TargetArguments> = {
+  name: 'rollback',
+  summary: 'Take an upgrade back while it is on probation',
+  details: [
+    'The old instance accepts again and is the main process; the new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: then upgrade to the old version instead.',
+  ],
+  positionals: targetPositionals,
+  flags: targetFlags,
+  examples: [['motya rollback', 'the new version is no good after all']],
+  exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
+  async run(target) {
+    const { controlSocketFor } = await import('./target.js');
+    const { connectControl, ensureAnswers } = await import('../control/client.js');
+    const { printable } = await import('../printable.js');
+    const path = controlSocketFor(target);
+    await ensureAnswers(path);
+    const channel = connectControl(path);
+    const { pid } = channel.peer;
+    const result = await new Promise<Result>((resolve) => {
+      const text = `pid ${pid} ended before it was decided`;
+      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text }));
+      channel.on('message', (message: ControlMessage) => {
+        if (message.type === 'RESULT') resolve(message);
+      });
+      channel.open();
+      channel.send({ type: 'ROLLBACK' });
+    });
+    channel.close();
+    if (result.ok) console.log(printable(result.text));
+    else console.error(`motya: not rolled back: ${printable(result.text)}`);
+    process.exitCode = result.ok ? EXIT.ok : EXIT.rejected;
+  },
+};
+export default command;
