@@ -25,6 +25,8 @@ export async function failures(system: System): Promise<void> {
     test('port in use', portInUse);
     test('the successor is killed before LIVE', killedBeforeLive);
     test('the new main process is killed while the old one drains', killedAfterLive);
+    test('the new main process is unhealthy on probation', unhealthy);
+    test('the new main process is killed on probation', killedOnProbation);
     test('stop while a successor boots', stopInReload);
     test('stop while the old one drains', stopInDrain);
   });
@@ -146,6 +148,45 @@ async function killedAfterLive(shop: Shop): Promise<void> {
   assert.equal(report.failuresByKind.refused ?? 0, 0, JSON.stringify(report.details));
   await shop.is({ NRestarts: '1', ActiveState: 'active' });
   assert.match(await held.body, /ECONNRESET$/);
+}
+
+/** As long as no test waits: it is ended by something else. */
+const PROBATION = 'Environment=MOTYA_PROBATION=10m MOTYA_HEALTH_PATH=/';
+
+async function unhealthy(shop: Shop): Promise<void> {
+  await shop.install(RECOMMENDED.files, [PROBATION]);
+  await shop.sandbox.manage('start', UNIT);
+  const { pid } = await shop.main();
+  const fails =
+    "Object.defineProperty(require('node:http').ServerResponse.prototype, 'statusCode', { get: () => 503, set() {} });";
+  shop.release('bad', { before: fails });
+  const { code } = await shop.reload();
+  assert.equal(code, 1);
+  await shop.said(/motya\[\d+\]: motya: rolled back: \/: status 503; pid \d+ serves again/);
+  await shop.is({ MainPID: pid, ActiveState: 'active', SubState: 'running', NRestarts: '0' }, MOVE_MS);
+  assert.match(await shop.sandbox.get(80), /"version":"1"/);
+  await shop.said(/"ended".*"rolled-back"/);
+  assert.doesNotMatch(await shop.journal(), TROUBLE);
+  // The main process is what systemd takes for it.
+  await shop.sandbox.manage('stop', UNIT);
+  await assertStopped(shop);
+}
+
+async function killedOnProbation(shop: Shop): Promise<void> {
+  await shop.install(RECOMMENDED.files, [PROBATION]);
+  await shop.sandbox.manage('start', UNIT);
+  const { pid } = await shop.main();
+  const report = await underLoad(shop, RECOMMENDED, async () => {
+    const reloading = shop.reload();
+    await shop.said(/"event":"probation"/);
+    await until(async () => (await shop.main()).pid !== pid, { what: 'the new main process' });
+    await shop.sandbox.manage('kill', '-s', 'KILL', '--kill-whom=main', UNIT);
+    await reloading;
+    await shop.is({ NRestarts: '1', ActiveState: 'active' });
+  });
+  // systemd sees its end before it hears of the old one, stops that too, and starts the unit anew, with the stored listeners.
+  assert.equal(report.failuresByKind.refused ?? 0, 0, JSON.stringify(report.details));
+  await shop.is({ NRestarts: '1', ActiveState: 'active' });
 }
 
 async function stopInReload(shop: Shop): Promise<void> {
