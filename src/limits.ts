@@ -47,6 +47,12 @@ export const HEALTH_ANSWER_MS = 5_000;
 export const HEALTH_FAILURES = 2;
 /** Answers below which a share of errors says nothing. */
 export const HEALTH_ANSWERS = 20;
+/** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and those who look. */
+export const SPARE_FDS = 32;
+/** Bytes of memory that a booted successor must find free: what a worker needs to be started again. */
+export const SPARE_MEMORY_BYTES = 32 * 1024 * 1024;
+/** Bytes that must be free beside the pidfile: a page for it, one for the names of the sockets. */
+export const SPARE_DISK_BYTES = 8 * 1024;
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
 /** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */

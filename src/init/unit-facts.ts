@@ -56,7 +56,14 @@ export function unitFacts(given: Flags): UnitFacts {
     writable: writtenFolders(settings).filter((path) => path !== `/run/${name}`),
     stopSeconds: seconds(Math.max(...drains) + FORCE_MS + MARGIN_MS),
     startSeconds: seconds(
-      SUMMON_MS + settings.probation + settings.readyTimeout + READY_MARGIN_MS + COMMIT_MS + ACCEPT_MS + LIVE_MS + MARGIN_MS,
+      SUMMON_MS +
+        settings.probation +
+        settings.readyTimeout +
+        READY_MARGIN_MS +
+        COMMIT_MS +
+        ACCEPT_MS +
+        LIVE_MS +
+        MARGIN_MS,
     ),
   };
 }

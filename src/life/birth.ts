@@ -2,6 +2,7 @@ import { NotRunningError, type Watched, watchIncumbent } from '../control/client
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
 import { HandoverError } from '../errors.js';
+import { preflight } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
 import { READY_MARGIN_MS } from '../limits.js';
@@ -85,6 +86,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
       broken: fleet.failed,
       booted: async () => {
         await life.unlessStopped(fleet.ready());
+        preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
         return instance.claims();
       },
       inherit: (legacy) => life.chronicle.inherit(legacy),

@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { HandoverError } from '../errors.js';
+import { SPARE_DISK_BYTES, SPARE_FDS, SPARE_MEMORY_BYTES } from '../limits.js';
+import { size } from '../terminal/units.js';
+
+/**
+ * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment
+ * later would take clients along.
+ * @param pidfile whose folder must have room
+ * @throws {HandoverError} `MOTYA_PREFLIGHT`, with the numbers
+ */
+export function preflight({ pidfile, listeners }: { pidfile: string; listeners: number }): void {
+  const fault = fdFault(listeners) ?? memoryFault() ?? diskFault(dirname(pidfile));
+  if (fault !== null)
+    throw new HandoverError('MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
+}
+
+/** Every worker that is started again gets a copy of each listener through our hands. */
+function fdFault(listeners: number): string | null {
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
+  const open = readdirSync('/proc/self/fd').length;
+  const wanted = listeners + SPARE_FDS;
+  if (limit - open >= wanted) return null;
+  return `${open} of ${limit} file descriptors are open, and ${wanted} more are needed (ulimit -n, LimitNOFILE=)`;
+}
+
+/** The tightest limit among the cgroup of this process and those above it, and what is available on the machine. */
+function memoryFault(): string | null {
+  const rooms = [...cgroupRooms(), machineRoom('/proc/meminfo')];
+  const tightest = rooms.reduce((least, room) => (room.free < least.free ? room : least));
+  if (tightest.free >= SPARE_MEMORY_BYTES) return null;
+  return `${size(Math.max(0, tightest.free))} of memory are free ${tightest.where}, ${size(SPARE_MEMORY_BYTES)} are needed`;
+}
+
+function diskFault(folder: string): string | null {
+  const { bavail, bsize, ffree, files } = statfsSync(folder);
+  // A file system without a table of inodes (btrfs) says 0 of 0.
+  if (files > 0 && ffree === 0) return `no inode is free in ${folder}`;
+  if (bavail * bsize >= SPARE_DISK_BYTES) return null;
+  return `${bavail * bsize} bytes are free in ${folder}, ${SPARE_DISK_BYTES} are needed`;
+}
+
+export interface Room {
+  /** Bytes. */
+  readonly free: number;
+  /** For messages. */
+  readonly where: string;
+}
+
+export function machineRoom(meminfo: string): Room {
+  const kilobytes = /^MemAvailable:\s*(\d+) kB$/m.exec(read(meminfo) ?? '')?.[1];
+  return { free: kilobytes === undefined ? Infinity : Number(kilobytes) * 1024, where: 'on this machine' };
+}
+
+/** Of both versions (cgroups(7)): a machine has one of them, or version 1 for memory beside an empty version 2. */
+export function cgroupRooms(root = '/sys/fs/cgroup', own = '/proc/self/cgroup'): Room[] {
+  const lines = (read(own) ?? '').trim().split('\n');
+  return lines.flatMap((line) => {
+    const [, controllers = '', path = '/'] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (controllers === '') return [root, join(root, 'unified')].flatMap((base) => roomsAbove(base, path, VERSION_2));
+    return controllers.split(',').includes('memory') ? roomsAbove(join(root, 'memory'), path, VERSION_1) : [];
+  });
+}
+
+interface Version {
+  readonly limit: string;
+  readonly used: string;
+  readonly reclaimable: RegExp;
+}
+
+/** Pages of files that are not in use count as used, but are given back when something needs them. */
+const VERSION_2 = { limit: 'memory.max', used: 'memory.current', reclaimable: /^inactive_file (\d+)$/m } as const;
+const VERSION_1 = {
+  limit: 'memory.limit_in_bytes',
+  used: 'memory.usage_in_bytes',
+  reclaimable: /^total_inactive_file (\d+)$/m,
+} as const;
+
+function roomsAbove(base: string, path: string, { limit, used, reclaimable }: Version): Room[] {
+  const rooms: Room[] = [];
+  for (let group = path; ; group = dirname(group)) {
+    const folder = join(base, group);
+    // `max` is no number.
+    const [most, now] = [limit, used].map((name) => Number(read(join(folder, name)) ?? Number.NaN)) as [number, number];
+    const spare = Number(reclaimable.exec(read(join(folder, 'memory.stat')) ?? '')?.[1] ?? 0);
+    if (Number.isFinite(most - now))
+      rooms.push({ free: most - now + spare, where: `below the ${size(most)} of cgroup ${group}` });
+    if (group === '/' || group === '.') return rooms;
+  }
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
