@@ -221,6 +221,11 @@ export class Instance {
   async takeBack(): Promise<void> {
     this.acceptAdmin();
     await within(ACCEPT_MS, this.fleet.accept());
+    this.reclaim();
+  }
+
+  /** The pidfile and the control socket's path are ours again. @throws {MotyaError} */
+  reclaim(): void {
     if (!this.pidfile.isOurs) this.pidfile.publish();
     if (this.#control?.isPublished === true) return;
     this.#control?.close();
@@ -240,7 +245,8 @@ export class Instance {
     this.gate.shut();
     this.#admin?.pause();
     this.ledger.abandonAll();
-    this.pidfile.release();
+    // Not removed: it is the incumbent's business from here.
+    this.pidfile.letGo();
     this.#control?.close();
   }
 

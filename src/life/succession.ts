@@ -7,6 +7,7 @@ import type { Proof } from '../handover/probation.js';
 import { ownReason, summon } from '../handover/summon.js';
 import { REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
+import { processEnd } from '../process-end.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import type { Life } from './life.js';
 import { afterHandover } from './probation.js';
@@ -78,15 +79,16 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
     // Only while everybody accepts there is time to ask.
     if (launched !== null && life.phase === 'offering') failure = await ownReason(launched, failure);
     if (life.phase !== 'stopping') {
+      const { courted } = life;
       life.courted = null;
-      await serveOn(life, failure);
+      await serveOn(life, failure, courted);
     }
     throw failure;
   }
 }
 
-/** After a hand-over that did not happen. */
-async function serveOn(life: Life, failure: HandoverError): Promise<void> {
+/** After a hand-over that did not happen. `successor`: its pid, if it came that far. */
+async function serveOn(life: Life, failure: HandoverError, successor: number | null): Promise<void> {
   const { instance, machine } = life;
   instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
   machine.step('failed');
@@ -95,6 +97,7 @@ async function serveOn(life: Life, failure: HandoverError): Promise<void> {
     // It accepts in any case; a pidfile that cannot be written is no reason to be deaf from here on.
     await instance.takeBack().catch((error: unknown) => life.warn('take-back', reasonOf(error)));
     machine.step('resumed');
+    if (successor !== null) void reclaimAfter(life, successor);
   }
   instance.manager.notReloaded(failure.message);
   life.chronicle.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
@@ -110,6 +113,22 @@ async function endProof(proof: Proof, dryRun: boolean): Promise<void> {
   }
   await proof.settle();
 }
+
+/**
+ * A successor that was about to be live when it was told that it is not may take the pidfile and the control socket's path a
+ * moment after we had them back. It gives them up with its end.
+ */
+async function reclaimAfter(life: Life, successor: number): Promise<void> {
+  await processEnd(successor);
+  try {
+    if (MAIN.includes(life.phase)) life.instance.reclaim();
+  } catch (error) {
+    life.warn('take-back', reasonOf(error));
+  }
+}
+
+/** Phases in which nobody else can be the main process. */
+const MAIN: readonly Phase[] = ['serving', 'summoning', 'offering', 'awaiting', 'pausing'];
 
 function launchSuccessor({ events }: Life): Launched {
   const launched = launch(typedInvocation(), { env: { ...process.env, MOTYA_UPGRADE: 'true' }, output: 'inherit' });
