@@ -1,4 +1,5 @@
 import { configOption, yargsOptions } from '../config/options.js';
+import type { Settings } from '../config/settings.js';
 import { SettingsError } from '../errors.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
@@ -6,6 +7,7 @@ import { EXIT } from './exit-status.js';
 interface CheckArguments {
   script?: string | undefined;
   print: boolean;
+  showSecrets: boolean;
 }
 
 const command: Command<CheckArguments> = {
@@ -20,6 +22,11 @@ const command: Command<CheckArguments> = {
       type: 'boolean',
       default: false,
       description: 'Print the settings in force, as JSON',
+    },
+    'show-secrets': {
+      type: 'boolean',
+      default: false,
+      description: 'Print the values of env too',
     },
   },
   takesProgramArguments: true,
@@ -36,7 +43,7 @@ const command: Command<CheckArguments> = {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
       for (const warning of settings.warnings) console.error(`warning: ${warning}`);
       if (flags.print) {
-        console.log(JSON.stringify(settings, null, 2));
+        console.log(JSON.stringify(flags.showSecrets ? settings : withoutSecrets(settings), null, 2));
         return;
       }
       const subject = shown(settings.source, cwd) ?? flags.script ?? 'the embedded welcome page';
@@ -50,6 +57,15 @@ const command: Command<CheckArguments> = {
   },
 };
 export default command;
+
+/** The values of `env` are where passwords are. */
+function withoutSecrets(settings: Settings): Settings {
+  const services = settings.services.map((service) => {
+    const hidden = Object.keys(service.env).map((name) => [name, '(hidden: --show-secrets)']);
+    return { ...service, env: Object.fromEntries(hidden) as Record<string, string> };
+  });
+  return { ...settings, services };
+}
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 

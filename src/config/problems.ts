@@ -51,18 +51,19 @@ function problemsOfIssue(issue: z.core.$ZodIssue, around: Path, input: unknown):
     }
     const [only, ...others] = issue.errors.filter((branch) => branch.every((inner) => inner.code === 'custom'));
     if (only?.[0] !== undefined && others.length === 0)
-      return [{ path, part: 'value', text: `${only[0].message}${given(value)}` }];
+      return [{ path, part: 'value', text: `${only[0].message}${given(value, path)}` }];
   }
   if (value === undefined && issue.code !== 'custom')
     return [{ path, part: 'key', text: `missing; it ${issue.message}` }];
   const options = issue.code === 'invalid_value' ? issue.values.map(String) : [];
   const meant = typeof value === 'string' ? suggestion(value, options) : '';
-  return [{ path, part: 'value', text: `${issue.message}${given(value)}${meant}` }];
+  return [{ path, part: 'value', text: `${issue.message}${given(value, path)}${meant}` }];
 }
 
-/** The value as it would be typed; nothing for whole objects and lists. */
-function given(value: unknown): string {
+/** The value as it would be typed; nothing for whole objects and lists, and for what may be a secret. */
+function given(value: unknown, path: Path): string {
   if (value === undefined || (typeof value === 'object' && value !== null)) return '';
+  if (path[0] === 'services' && path[2] === 'env') return '';
   const shown = JSON.stringify(value);
   return `, not ${shown.length > 60 ? `${shown.slice(0, 57)}…` : shown}`;
 }

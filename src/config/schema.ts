@@ -36,7 +36,9 @@ const descriptionOf = (path: string): string => optionAt(path).description;
 /** The default that the command's help shows too. */
 const defaultOf = (path: string): string => optionAt(path).default ?? '';
 
-const text = () => z.string({ error: 'must be a text' });
+/** A NUL would end it early; Node's own refusal of one quotes the whole text, which may be a secret. */
+const text = () =>
+  z.string({ error: 'must be a text' }).refine((value) => !value.includes('\0'), 'must not hold a NUL character');
 const filled = () => text().min(1, 'must not be empty');
 const integer = (from: number, to: number, also = '') => {
   const error = `must be a whole number from ${from} to ${to}${also}`;
@@ -105,7 +107,7 @@ export const serviceObject = z.strictObject(
       .record(
         z.string().regex(/^[^=\0]+$/, 'must be the name of a variable'),
         z
-          .union([z.string(), z.number(), z.boolean()], { error: 'must be a text, a number, true or false' })
+          .union([text(), z.number(), z.boolean()], { error: 'must be a text, a number, true or false' })
           .transform(String),
         { error: 'must be an object of names and values' },
       )
