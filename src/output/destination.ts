@@ -31,6 +31,9 @@ export class Destination {
   #fd: number;
   #isFile: boolean;
   readonly #notice: (lost: number) => string;
+  readonly #refused: (error: Error) => void;
+  /** It was told that lines are refused, and none has been taken since. */
+  #isRefused = false;
   #queue: Buffer[] = [];
   /** Bytes that wait or are being written. */
   #queued = 0;
@@ -45,11 +48,15 @@ export class Destination {
   /** Replaced while it was being written. */
   #stale: number[] = [];
 
-  /** `notice`: the line that says how many were lost, with its newline. */
-  constructor(fd: number, notice: (lost: number) => string) {
+  /**
+   * @param notice the line that says how many were lost, with its newline
+   * @param refused told when a write fails, and not again before lines can be written again
+   */
+  constructor(fd: number, notice: (lost: number) => string, refused: (error: Error) => void = () => {}) {
     this.#fd = fd;
     this.#isFile = fstatSync(fd).isFile();
     this.#notice = notice;
+    this.#refused = refused;
   }
 
   get fd(): number {
@@ -154,7 +161,7 @@ export class Destination {
     write(batch.fd, batch.data, batch.at, batch.inHand - batch.at, null, (error, written) => {
       if (this.#batch !== batch) return;
       if (error === null) this.#advance(batch, written);
-      else if (error.code !== 'EAGAIN') this.#drop(batch);
+      else if (error.code !== 'EAGAIN') this.#drop(batch, error);
       else {
         // Whoever shares it has made it non-blocking, and its reader is slow.
         batch.inHand = batch.at;
@@ -173,7 +180,7 @@ export class Destination {
         this.#advance(batch, writeSync(batch.fd, batch.data, batch.at, this.#endOfWrite(batch) - batch.at));
       } catch (error) {
         if (isSystemError(error) && error.code === 'EAGAIN') return;
-        this.#drop(batch);
+        this.#drop(batch, error as Error);
       }
     }
   }
@@ -192,13 +199,17 @@ export class Destination {
     if (batch.at >= batch.notice) {
       this.#lost -= batch.told;
       batch.told = 0;
+      if (this.#lost === 0) this.#isRefused = false;
     }
     if (batch.at === batch.data.length) this.#end(batch);
   }
 
-  #drop(batch: Batch): void {
+  #drop(batch: Batch, error: Error): void {
     this.#lost += countLines(batch.data, Math.max(batch.at, batch.notice));
     this.#end(batch);
+    if (this.#isRefused) return;
+    this.#isRefused = true;
+    this.#refused(error);
   }
 
   #end(batch: Batch): void {

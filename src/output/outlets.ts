@@ -1,6 +1,8 @@
-import { fstatSync, statSync } from 'node:fs';
+import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Account, LogSettings } from '../config/settings.js';
+import { reasonOf } from '../errors.js';
+import { native } from '../native.js';
 import { Destination } from './destination.js';
 import { isJournal, openLog } from './log-file.js';
 import type { Form, Stream } from './tagger.js';
@@ -32,7 +34,10 @@ export class Outlets {
     });
     this.#forms = { stdout: formOf(STDOUT), stderr: formOf(STDERR) };
     const notice = (lost: number): string => noticeOf(lost, this.#forms.stderr);
-    this.stderr = new Destination(file === null ? STDERR : openLog(file, user), notice);
+    this.stderr =
+      file === null
+        ? new Destination(STDERR, notice)
+        : new Destination(openLog(file, user), notice, (error) => sayOnStderr(refusalOf(file, error, format)));
     this.stdout = file !== null || isSame(STDOUT, STDERR) ? this.stderr : new Destination(STDOUT, notice);
   }
 
@@ -67,6 +72,25 @@ export class Outlets {
 function isSame(one: number, other: number): boolean {
   const [a, b] = [fstatSync(one), fstatSync(other)];
   return a.dev === b.dev && a.ino === b.ino;
+}
+
+/** What cannot be written into the log file; nobody is held up by a reader of stderr that is slow, or gone. */
+function sayOnStderr(line: string): void {
+  if (!native.isWritable(STDERR)) return;
+  try {
+    writeSync(STDERR, line);
+  } catch {
+    // A daemon's stderr is the log file itself.
+  }
+}
+
+function refusalOf(file: string, error: Error, format: LogSettings['format']): string {
+  const time = new Date().toISOString();
+  const message = `the log file ${file} cannot be written: ${reasonOf(error)}; its lines are lost until it can`;
+  const isPretty = format === 'pretty' || (format === 'auto' && isatty(STDERR));
+  const priority = isJournal(STDERR) ? '<3>' : '';
+  if (isPretty) return `${priority}${time} ERROR ${message} event=log-file\n`;
+  return `${priority}${JSON.stringify({ time, level: 'error', message, event: 'log-file' })}\n`;
 }
 
 function noticeOf(lost: number, { pretty, journal }: Form): string {

@@ -1,24 +1,32 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readPidfile, until } from './harness/index.js';
-import { type Scene, scene } from './scene.js';
+import { program, type Scene, scene } from './scene.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root, to mount a small file system';
 
-test('a full disk at the pidfile refuses the upgrade, and nothing else', { skip }, async (context) => {
-  const stage = await scene(context);
-  const disk = stage.space.path('disk');
-  mkdirSync(disk);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k,mode=700', 'tmpfs', disk]);
-  try {
-    await fillAndUpgrade(stage, disk);
-  } finally {
-    // Before the workspace goes, whose processes may still have files open there.
-    execFileSync('umount', ['--lazy', disk]);
-  }
-});
+/** Says a line at each request, too. */
+const TALKS = program('one', "setImmediate(() => server.on('request', () => console.log('asked')));");
+
+for (const [what, fill] of [
+  ['at the pidfile refuses the upgrade, and nothing else', fillAndUpgrade],
+  ['at the log loses lines, says so once, and hinders nothing else', fillTheLog],
+] as const) {
+  test(`a full disk ${what}`, { skip }, async (context) => {
+    const stage = await scene(context, '', TALKS);
+    const disk = stage.space.path('disk');
+    mkdirSync(disk);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k,mode=700', 'tmpfs', disk]);
+    try {
+      await fill(stage, disk);
+    } finally {
+      // Before the workspace goes, whose processes may still have files open there.
+      execFileSync('umount', ['--lazy', disk]);
+    }
+  });
+}
 
 async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   const pidfile = `${disk}/app.pid`;
@@ -42,4 +50,36 @@ async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   assert.equal((await stage.who()).generation, '2');
   assert.notEqual(readPidfile(pidfile), first.pid);
   assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+}
+
+async function fillTheLog(stage: Scene, disk: string): Promise<void> {
+  const log = `${disk}/app.log`;
+  const first = stage.start(['--log-file', log]);
+  await until(() => stage.who().catch(() => false), { what: 'an answer', instead: () => first.describe() });
+
+  const filler = `${disk}/filler`;
+  assert.throws(() => writeFileSync(filler, Buffer.alloc(64 * 1024)), { code: 'ENOSPC' });
+  // Until the last page of the log is full as well.
+  await until(async () => (await stage.who()) && first.stderrLines.length > 0, { what: 'a line on stderr' });
+  for (let request = 0; request < 20; request++) assert.equal((await stage.who()).generation, '1');
+  const [said, ...more] = first.logs;
+  assert.deepEqual([said?.level, said?.event, more], ['error', 'log-file', []]);
+  assert.match(
+    said?.message ?? '',
+    /^the log file \S+\/disk\/app\.log cannot be written: ENOSPC: .*; its lines are lost until it can$/,
+  );
+
+  assert.equal((await stage.upgrade()).code, 0);
+  assert.equal((await stage.who()).generation, '2');
+  assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  for (let request = 0; request < 20; request++) assert.equal((await stage.who()).generation, '2');
+  // The successor, whose output is the same, has said it too.
+  assert.deepEqual([first.logs.length, first.stderrLines.length], [2, 2]);
+
+  rmSync(filler);
+  const lines = () => readFileSync(log, 'utf8').split('\n').slice(-3);
+  await until(async () => (await stage.who()) && lines().at(-2)?.includes('asked'), { what: 'lines', instead: lines });
+  const lost = /"level":"warn","message":"log lines were lost","lost":(\d+)/.exec(readFileSync(log, 'utf8'))?.[1];
+  assert.ok(Number(lost) > 0, `${lost} lines are said to be lost`);
+  assert.equal(first.logs.length, 2);
 }
