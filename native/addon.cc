@@ -30,6 +30,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("setCloexec", SetCloexec);
   add("redirect", Redirect);
   add("isWritable", IsWritable);
+  add("widenPipe", WidenPipe);
   add("launch", Launch);
   add("becomeSubreaper", BecomeSubreaper);
   add("reap", Reap);

@@ -33,6 +33,7 @@ Napi::Value Close(const Napi::CallbackInfo& info);
 Napi::Value SetCloexec(const Napi::CallbackInfo& info);
 Napi::Value Redirect(const Napi::CallbackInfo& info);
 Napi::Value IsWritable(const Napi::CallbackInfo& info);
+Napi::Value WidenPipe(const Napi::CallbackInfo& info);
 
 // process.cc
 Napi::Value Launch(const Napi::CallbackInfo& info);

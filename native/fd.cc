@@ -49,4 +49,13 @@ Napi::Value IsWritable(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), count > 0);
 }
 
+Napi::Value WidenPipe(const Napi::CallbackInfo& info) {
+  int fd;
+  int bytes;
+  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "bytes", 1, INT32_MAX, &bytes)) return info.Env().Undefined();
+  // EPERM: the user has as many pages in pipes as it may (pipe(7)); the pipe works as it is.
+  if (fcntl(fd, F_SETPIPE_SZ, bytes) < 0 && errno != EPERM) return ThrowErrno(info.Env(), "fcntl");
+  return info.Env().Undefined();
+}
+
 }  // namespace motya

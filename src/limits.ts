@@ -138,8 +138,16 @@ export const ADMIN_PEERS = 64;
 export const ADMIN_HEADER_BYTES = 8 * 1024;
 /** ms for which an answer there is given again: shorter than anybody's interval, and a flood costs ten answers a second. */
 export const ADMIN_REUSE_MS = 100;
-/** Bytes that one read takes from a worker's output: what a pipe holds (pipe(7)). */
+/** Bytes that a worker's output holds before the program has to wait: some 10 ms of the fastest, while the supervisor is busy. */
+export const OUTPUT_PIPE_BYTES = 256 * 1024;
+/** Bytes that one read takes from it. */
 export const OUTPUT_READ_BYTES = 64 * 1024;
+/**
+ * ms between two reads of little: each wakes the supervisor and a thread, which costs as much as reading hundreds of lines (1000
+ * lines a second: 138 µs of CPU a line without the pause, 56 with it; bench:output). In this time few programs fill the pipe. The
+ * end of a worker does not wait for it.
+ */
+export const OUTPUT_PAUSE_MS = 8;
 /** Bytes of lines that may wait for a reader that does not keep up; then the workers' pipes are not read. Some ms of a fast one. */
 export const OUTPUT_QUEUE_BYTES = 256 * 1024;
 /** Bytes that are read from the pipe of a worker that has ended: more than any pipe holds (/proc/sys/fs/pipe-max-size). */

@@ -160,6 +160,8 @@ export interface Native {
   setCloexec(fd: number): void;
   /** dup2(2): `target` becomes a copy of `fd` (not CLOEXEC: meant for 0, 1 and 2). */
   redirect(fd: number, target: number): void;
+  /** F_SETPIPE_SZ: lets a pipe hold `bytes`, if its user may have so much (/proc/sys/fs/pipe-user-pages-soft). */
+  widenPipe(fd: number, bytes: number): void;
   /** poll(2): a write would not block (a pipe has room for PIPE_BUF bytes), or would fail at once. Files always say true. */
   isWritable(fd: number): boolean;
 

@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../limits.js';
+import { OUTPUT_PAUSE_MS, OUTPUT_PIPE_BYTES, OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../limits.js';
 import { type NativePoll, native } from '../native.js';
 import type { Destination } from './destination.js';
 import { LastWords } from './last-words.js';
@@ -20,6 +20,7 @@ class OutputPipe {
   readonly #heard: (chunk: Buffer) => void;
   #hasRoom = true;
   #closed = false;
+  #timer: NodeJS.Timeout | undefined;
 
   /** Owns `fd`. */
   constructor(fd: number, tagger: Tagger, destination: Destination, heard: (chunk: Buffer) => void) {
@@ -30,7 +31,7 @@ class OutputPipe {
       this.#hasRoom = destination.write(tagger(lines, partial));
     });
     this.#poll = native.createPoll(fd, () => this.#readable());
-    this.#poll.watch(READABLE);
+    this.#watch();
   }
 
   /** All that is in the pipe now, whether or not there is room for it; a child of the program's may go on writing. */
@@ -44,19 +45,37 @@ class OutputPipe {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#lines.end();
     this.#poll.close();
     native.close(this.#fd);
   }
 
   #readable(): void {
-    this.#read();
-    if (this.#hasRoom || this.#closed) return;
-    this.#poll.watch(0);
-    this.#destination.whenRoom(() => {
-      this.#hasRoom = true;
-      if (!this.#closed) this.#poll.watch(READABLE);
-    });
+    const length = this.#read();
+    if (this.#closed) return;
+    if (!this.#hasRoom) {
+      this.#poll.watch(0);
+      this.#destination.whenRoom(() => {
+        this.#hasRoom = true;
+        this.#watch();
+      });
+    } else if (length < OUTPUT_READ_BYTES) {
+      this.#poll.watch(0);
+      this.#timer = setTimeout(() => this.#look(), OUTPUT_PAUSE_MS);
+    } else {
+      this.#watch();
+    }
+  }
+
+  /** After a pause. */
+  #look(): void {
+    if (native.waitReadable(this.#fd, 0)) this.#readable();
+    else this.#watch();
+  }
+
+  #watch(): void {
+    if (!this.#closed) this.#poll.watch(READABLE);
   }
 
   #read(): number {
@@ -83,6 +102,7 @@ export class WorkerOutput {
     const [outReader, outWriter] = native.pipe();
     const [errReader, errWriter] = native.pipe();
     this.fds = [outWriter, errWriter];
+    for (const fd of this.fds) native.widenPipe(fd, OUTPUT_PIPE_BYTES);
     const out = taggerFor(tag, 'stdout', outlets.form('stdout'));
     const err = taggerFor(tag, 'stderr', outlets.form('stderr'));
     this.#pipes = [

@@ -58,3 +58,17 @@ test('redirect makes a copy that an exec keeps, and setCloexec takes that back',
   throwsSystemError(() => native.redirect(CLOSED, CLOSED), 'EBADF', 'dup2');
   throwsSystemError(() => native.setCloexec(CLOSED), 'EBADF', 'fcntl');
 });
+
+test('widenPipe lets a pipe hold more', () => {
+  const [reader, writer] = native.pipe();
+  const fill = (): number => {
+    let bytes = 0;
+    for (; native.isWritable(writer); bytes += 4096) writeSync(writer, Buffer.alloc(4096));
+    return bytes;
+  };
+  const before = fill();
+  native.widenPipe(writer, 4 * before);
+  assert.equal(before + fill(), 4 * before);
+  for (const fd of [reader, writer]) native.close(fd);
+  throwsSystemError(() => native.widenPipe(CLOSED, before), 'EBADF', 'fcntl');
+});

@@ -1,9 +1,9 @@
 import http from 'node:http';
 
-/** The body of GET / on a connection of its own. */
-export function get(port) {
+/** The body of a GET on a connection of its own. */
+export function get(port, path = '/') {
   return new Promise((resolve, reject) => {
-    const request = http.get({ host: '127.0.0.1', port, agent: false }, (response) => {
+    const request = http.get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk) => {
