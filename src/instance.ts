@@ -18,7 +18,7 @@ import { ServiceManager } from './manager/service-manager.js';
 import { native } from './native.js';
 import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
-import { checkPlace } from './private-socket.js';
+import { checkPlace, clearAfter } from './private-socket.js';
 import { within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
@@ -222,6 +222,12 @@ export class Instance {
     this.acceptAdmin();
     await within(ACCEPT_MS, this.fleet.accept());
     this.reclaim();
+  }
+
+  /** Files of a successor, which has ended, that it could not remove itself. */
+  clearAfter(pid: number): void {
+    this.pidfile.clearAfter(pid);
+    clearAfter(this.settings.controlSocket, pid);
   }
 
   /** The pidfile and the control socket's path are ours again. @throws {MotyaError} */

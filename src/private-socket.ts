@@ -37,7 +37,7 @@ export class PrivateSocket {
   /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
   constructor(path: string, handlers: PrivateSocketHandlers) {
     this.path = path;
-    this.#temporary = `${dirname(path)}/.${process.pid}.${basename(path)}`;
+    this.#temporary = temporaryName(path, process.pid);
     this.#fd = bind(path, this.#temporary);
     this.#identity = identify(this.#temporary) as PathIdentity;
     this.#poll = native.createPoll(this.#fd, () => this.#accept(handlers));
@@ -89,6 +89,13 @@ export class PrivateSocket {
       }
     }
   }
+}
+
+const temporaryName = (path: string, pid: number): string => `${dirname(path)}/.${pid}.${basename(path)}`;
+
+/** Removes the socket that a process, which was killed, had not published yet. */
+export function clearAfter(path: string, pid: number): void {
+  rmSync(temporaryName(path, pid), { force: true });
 }
 
 /** Whether a socket of ours could take the place of what is at the path. @throws {MotyaError} `MOTYA_SOCKET` */

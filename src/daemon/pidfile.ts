@@ -112,8 +112,8 @@ export class Pidfile {
   prepare(): void {
     try {
       // Anew, never through a symlink that somebody has put there.
-      rmSync(this.#temporary, { force: true });
-      writeFileSync(this.#temporary, `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
+      rmSync(this.#temporary(), { force: true });
+      writeFileSync(this.#temporary(), `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
     } catch (error) {
       throw this.#failure('written', error);
     }
@@ -124,8 +124,8 @@ export class Pidfile {
    * a power failure no pid in it could be true. @throws {StartError}
    */
   publish(): void {
-    if (!existsSync(this.#temporary)) this.prepare();
-    renameSync(this.#temporary, this.path);
+    if (!existsSync(this.#temporary())) this.prepare();
+    renameSync(this.#temporary(), this.path);
   }
 
   /** Whether the pidfile names this process. */
@@ -143,7 +143,7 @@ export class Pidfile {
   letGo(): void {
     // Without the lock there is nothing of ours, and perhaps not even the folder.
     if (this.#lockFd === null) return;
-    rmSync(this.#temporary, { force: true });
+    rmSync(this.#temporary(), { force: true });
     native.close(this.#lockFd);
     this.#lockFd = null;
   }
@@ -155,7 +155,12 @@ export class Pidfile {
     return new StartError('MOTYA_PIDFILE', text, { cause: error });
   }
 
-  get #temporary(): string {
-    return `${this.path}.${process.pid}`;
+  /** Removes what a process that was killed had prepared. */
+  clearAfter(pid: number): void {
+    rmSync(this.#temporary(pid), { force: true });
+  }
+
+  #temporary(pid = process.pid): string {
+    return `${this.path}.${pid}`;
   }
 }

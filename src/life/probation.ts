@@ -14,7 +14,7 @@ import { stopServing } from './stop.js';
 
 /**
  * The incumbent's part after LIVE: waits how the probation goes, then drains or serves again.
- * @returns at the end of the probation: null, or why it serves again. Never rejects.
+ * @returns at the end of the probation: null, or why it serves again.
  */
 export async function afterHandover(life: Life, handed: HandedOver): Promise<HandoverError | null> {
   const { instance, machine, events } = life;
@@ -45,6 +45,14 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
 }
 
 /** Whoever stops an incumbent whose successor serves does not want it back. */
+/** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */
+export function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
+  life.warn('defect', `the probation is given up: ${reasonOf(error)}`);
+  if (life.machine.can('settled')) life.machine.step('settled');
+  if (life.phase === 'draining') void drainAway(life, handed);
+  return null;
+}
+
 async function stopped({ stopping }: Life): Promise<null> {
   if (!stopping.aborted) await once(stopping, 'abort');
   return null;

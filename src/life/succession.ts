@@ -10,7 +10,7 @@ import { native } from '../native.js';
 import { processEnd } from '../process-end.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import type { Life } from './life.js';
-import { afterHandover } from './probation.js';
+import { afterHandover, drainAnyway } from './probation.js';
 import { stopServing } from './stop.js';
 
 /**
@@ -73,7 +73,8 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       return { pid, generation, gapMs: null, probationMs: 0, settled: Promise.resolve(null) };
     }
     const { gapMs, probationMs } = handed;
-    return { pid, generation, gapMs, probationMs, settled: afterHandover(life, handed) };
+    const settled = afterHandover(life, handed).catch((error: unknown) => drainAnyway(life, handed, error));
+    return { pid, generation, gapMs, probationMs, settled };
   } catch (error) {
     let failure = HandoverError.from(error);
     // Only while everybody accepts there is time to ask.
@@ -97,8 +98,8 @@ async function serveOn(life: Life, failure: HandoverError, successor: number | n
     // It accepts in any case; a pidfile that cannot be written is no reason to be deaf from here on.
     await instance.takeBack().catch((error: unknown) => life.warn('take-back', reasonOf(error)));
     machine.step('resumed');
-    if (successor !== null) void reclaimAfter(life, successor);
   }
+  if (successor !== null) void reclaimAfter(life, successor);
   instance.manager.notReloaded(failure.message);
   life.chronicle.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
   life.events.emit('rejected', failure);
@@ -115,12 +116,13 @@ async function endProof(proof: Proof, dryRun: boolean): Promise<void> {
 }
 
 /**
- * A successor that was about to be live when it was told that it is not may take the pidfile and the control socket's path a
- * moment after we had them back. It gives them up with its end.
+ * What a successor that failed has left behind goes with its end: files, if it was killed. And one that was about to be live
+ * when it was told that it is not may have taken the pidfile and the control socket's path a moment after we had them back.
  */
 async function reclaimAfter(life: Life, successor: number): Promise<void> {
   await processEnd(successor);
   try {
+    life.instance.clearAfter(successor);
     if (MAIN.includes(life.phase)) life.instance.reclaim();
   } catch (error) {
     life.warn('take-back', reasonOf(error));
