@@ -44,7 +44,6 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
   return null;
 }
 
-/** Whoever stops an incumbent whose successor serves does not want it back. */
 /** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */
 export function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   life.warn('defect', `the probation is given up: ${reasonOf(error)}`);
@@ -53,6 +52,7 @@ export function drainAnyway(life: Life, handed: HandedOver, error: unknown): nul
   return null;
 }
 
+/** Whoever stops an incumbent whose successor serves does not want it back. */
 async function stopped({ stopping }: Life): Promise<null> {
   if (!stopping.aborted) await once(stopping, 'abort');
   return null;

@@ -36,7 +36,8 @@ describe('motya upgrade and the old instance', () => {
     );
     const { code, stdout } = await stage.upgrade('--wait');
     assert.equal(code, 0);
-    assert.deepEqual(first.exit, { code: 0, signal: null });
+    // The news of its end may reach this process after that of the command's.
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.match(stdout, /^generation 1 drains 1: 1 http1; \d+ m?s left$/m);
     assert.match(
       lastLines(stdout, 1)[0] ?? '',

@@ -12,7 +12,7 @@ import { webSocketClient } from './websocket.js';
 export interface LoadOptions extends Target, Partial<Readonly<Record<ClientKind, number>>> {
   /** Mean ms between two requests of one client; default 20. */
   readonly thinkMs?: number;
-  /** An answer that takes more ms than this is late; default 10,000. Slow requests have their own time on top of it. */
+  /** An answer that takes more ms than this is late; default 30,000. Slow requests have their own time on top of it. */
   readonly limitMs?: number;
   /** What keepAlive, fresh and http2 clients GET; default `/`. */
   readonly resource?: string;
@@ -64,7 +64,7 @@ export function startLoad(options: LoadOptions): MarkedLoad {
     stop: stop.signal,
     nextAddress: addressesOf(options),
     tls: options.tls ?? false,
-    limitMs: options.limitMs ?? 10_000,
+    limitMs: options.limitMs ?? 30_000,
     thinkMs: options.thinkMs ?? 20,
     resource: options.resource ?? '/',
     anonymous: options.anonymous ?? false,
