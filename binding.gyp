@@ -12,6 +12,7 @@
         "native/notify.cc",
         "native/poll.cc",
         "native/process.cc",
+        "native/queue.cc",
         "native/users.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

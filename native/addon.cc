@@ -24,6 +24,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("describe", Describe);
   add("setBacklog", SetBacklog);
   add("undeafen", Undeafen);
+  add("keepQueue", KeepQueue);
   add("queueLength", QueueLength);
   add("dup", Dup);
   add("close", Close);

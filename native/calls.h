@@ -27,6 +27,9 @@ Napi::Value SetBacklog(const Napi::CallbackInfo& info);
 Napi::Value Undeafen(const Napi::CallbackInfo& info);
 Napi::Value QueueLength(const Napi::CallbackInfo& info);
 
+// queue.cc
+Napi::Value KeepQueue(const Napi::CallbackInfo& info);
+
 // fd.cc
 Napi::Value Dup(const Napi::CallbackInfo& info);
 Napi::Value Close(const Napi::CallbackInfo& info);

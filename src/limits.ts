@@ -53,6 +53,13 @@ export const SPARE_FDS = 32;
 export const SPARE_MEMORY_BYTES = 32 * 1024 * 1024;
 /** Bytes that must be free beside the pidfile: a page for it, one for the names of the sockets. */
 export const SPARE_DISK_BYTES = 8 * 1024;
+/** ms in which a worker without fds or memory takes no connections: others may, and some of its own may end. */
+export const EXHAUSTED_MS = 50;
+/** ms between two looks whether it has come to that; and after it has, when they accept again: libuv tries without a pause. */
+export const EXHAUSTED_LOOK_MS = 1_000;
+export const EXHAUSTED_PROBE_MS = 10;
+/** ms between two warnings about that. */
+export const EXHAUSTED_SAID_MS = 10_000;
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
 /** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */

@@ -151,6 +151,11 @@ export interface Native {
   setBacklog(fd: number, backlog: number): void;
   /** Opens the ears of a listener that was made `deaf`: listen(2), or, for datagrams, the filter goes. */
   undeafen(fd: number, backlog: number): void;
+  /**
+   * From the first call on, libuv has no spare fd with which it would, when accept(2) says EMFILE, accept and close everybody who
+   * waits (uv__emfile_trick). True: it has come to that since the last call; libuv tries again at once, without a pause.
+   */
+  keepQueue(): boolean;
   /** Connections that wait to be accepted, and the backlog in force (TCP_INFO; TCP listeners only). */
   queueLength(fd: number): { waiting: number; backlog: number };
 

@@ -113,9 +113,9 @@ export class Life {
         const stderr = worker.lastWords();
         this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
       });
-      service.on('denied', ({ pid, index }, what) => {
+      service.on('trouble', (kind, { pid, index }, what) => {
         const fields = { service: service.name, index, worker: pid };
-        this.warn('denied', `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
+        this.warn(kind, `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
       });
       service.on('restart', ({ pid, index }) => {
         this.chronicle.restart(service.name);

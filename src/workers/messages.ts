@@ -22,6 +22,8 @@ const shapes = {
   /** The program is about to unlink `path`, a socket: is it a listener of the instance (or of the incumbent)? */
   OWNS: { id: int, path: text },
   READY: {},
+  /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
+  EXHAUSTED: { code: text },
   PAUSED: {},
   ACCEPTING: {},
   /** `delay` in µs, when it was asked for and there is a measurement. `answers`: since they were asked for first. */

@@ -17,7 +17,7 @@ interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
   crash: [worker: Worker, reason: string, inMs: number | null];
   /** A worker may not listen where it wants to (EACCES); `what` says where, and what to do about it. */
-  denied: [worker: { pid: number; index: number }, what: string];
+  trouble: [kind: 'denied' | 'exhausted', worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -197,7 +197,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const worker = new Worker(this.settings, role, gate, outlets);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     worker.on('release', (key) => this.#released(worker, key));
-    worker.on('denied', (what) => this.emit('denied', worker, what));
+    worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
     return worker;
   }
 

@@ -39,8 +39,8 @@ interface WorkerEvents {
   blocked: [];
   ready: [];
   release: [key: string];
-  /** It may not listen where it wants to: EACCES. */
-  denied: [what: string];
+  /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). */
+  trouble: [kind: 'denied' | 'exhausted', what: string];
   /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
   exit: [reason: string];
 }
@@ -139,7 +139,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   refuse(id: number, refusal: Refusal, where: string): void {
     this.lastRefusal = `${refusal.syscall} ${refusal.code} ${where}`;
     // A program may take any other for an answer, and try elsewhere; this one somebody has to mend.
-    if (refusal.code === 'EACCES') this.emit('denied', this.lastRefusal);
+    if (refusal.code === 'EACCES') this.emit('trouble', 'denied', this.lastRefusal);
     this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
   }
 
@@ -235,6 +235,9 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
         if (this.isReady) return;
         this.isReady = true;
         this.emit('ready');
+        return;
+      case 'EXHAUSTED':
+        this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);
         return;
       case 'DRAINED':
         this.#drained = drainedOf(message);

@@ -48,6 +48,7 @@ const worker: Arbitraries<WorkerMessage> = {
   RELEASE: fc.record({ key: word }),
   OWNS: fc.record({ id: nat, path: word }),
   READY: none,
+  EXHAUSTED: fc.record({ code: word }),
   PAUSED: none,
   ACCEPTING: none,
   COUNTS: fc.record({ connections: counts }),

@@ -105,6 +105,7 @@ function finishBind(
 
 /** The listener of one UDP socket. Its fd belongs to Node's handle, which receives from ACCEPT until DRAIN. */
 class UdpListener implements GatedListener {
+  readonly takesFds = false;
   readonly #handle: UdpHandle;
   readonly #grant: Grant;
   readonly #link: SupervisorLink;

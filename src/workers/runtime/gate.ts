@@ -1,5 +1,7 @@
 /** Something that can accept connections (or receive datagrams), or hold still without losing its socket. */
 export interface GatedListener {
+  /** Each connection takes an fd. */
+  readonly takesFds: boolean;
   accept(): void;
   park(): void;
   /** After {@link park}: the socket is not ours any more. */
@@ -46,6 +48,16 @@ export class Gate {
     if (!this.#open) return;
     this.#open = false;
     for (const listener of this.#listeners) listener.park();
+  }
+
+  /** Stops those that take fds for as long as there are none; {@link goOn} ends it, and what was decided meanwhile holds. */
+  rest(): void {
+    for (const listener of this.#listeners) if (listener.takesFds) listener.park();
+  }
+
+  goOn(): void {
+    if (!this.#open) return;
+    for (const listener of this.#listeners) if (listener.takesFds) listener.accept();
   }
 
   giveUp(): void {

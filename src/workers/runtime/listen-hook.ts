@@ -4,6 +4,7 @@ import path from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import type { ListenRequest } from '../../listeners/request.js';
 import type { Connections } from './connections.js';
+import type { Exhaustion } from './exhaustion.js';
 import type { Gate } from './gate.js';
 import { type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';
@@ -18,6 +19,7 @@ const PADS_ABSTRACT_NAMES = Number.parseInt(process.versions.node, 10) < 22;
 interface Runtime {
   readonly link: SupervisorLink;
   readonly gate: Gate;
+  readonly exhaustion: Exhaustion;
   readonly connections: Connections;
   readonly readiness: Readiness;
   readonly ordinals: Ordinals;
@@ -66,8 +68,7 @@ export function hookListen(runtime: Runtime): void {
       this,
       { address, port, addressType, backlog: depth, flags, path: filePath },
       listen2,
-      runtime.link,
-      runtime.gate,
+      runtime,
     );
     if (request.kind === 'tcp' && port !== 0) {
       listener.predict({ address: address ?? '::', family: net.isIPv4(address ?? '::') ? 'IPv4' : 'IPv6', port });

@@ -10,6 +10,8 @@ import type { Duplex } from 'node:stream';
 export interface ServerHandle {
   close(callback?: () => void): void;
   hasRef?(): boolean;
+  /** Called for each connection, or with a negated errno. */
+  onconnection?: (this: ServerHandle, error: number, client: unknown) => void;
 }
 
 export type Listen2 = (

@@ -1,4 +1,7 @@
+import { getSystemErrorName } from 'node:util';
+import { isSystemError } from '../../errors.js';
 import { native } from '../../native.js';
+import { type Exhaustion, isExhaustion } from './exhaustion.js';
 import type { Gate, GatedListener } from './gate.js';
 import { DEFAULT_BACKLOG, type Listen2, type ServerHandle, type ServerInternals } from './node-internals.js';
 import { type ParkedAddress, ParkedHandle } from './parked-handle.js';
@@ -16,6 +19,12 @@ export interface ListenArguments {
   readonly path: string | null;
 }
 
+interface Runtime {
+  readonly link: SupervisorLink;
+  readonly gate: Gate;
+  readonly exhaustion: Exhaustion;
+}
+
 /**
  * The listener of one `net.Server`. It keeps the fd as long as the program keeps the server open: a duplicate goes to Node
  * while the gate is open, and a {@link ParkedHandle} stands in for Node's handle while it is not.
@@ -25,7 +34,9 @@ export class ServerListener implements GatedListener {
   readonly #arguments: ListenArguments;
   readonly #listen2: Listen2;
   readonly #link: SupervisorLink;
+  readonly takesFds = true;
   readonly #gate: Gate;
+  readonly #exhaustion: Exhaustion;
   readonly #parked: ParkedHandle;
   #grantedBacklog = DEFAULT_BACKLOG;
   #key: string | null = null;
@@ -35,12 +46,13 @@ export class ServerListener implements GatedListener {
   #announced = false;
   #muted = 0;
 
-  constructor(server: ServerInternals, args: ListenArguments, listen2: Listen2, link: SupervisorLink, gate: Gate) {
+  constructor(server: ServerInternals, args: ListenArguments, listen2: Listen2, { link, gate, exhaustion }: Runtime) {
     this.#server = server;
     this.#arguments = args;
     this.#listen2 = listen2;
     this.#link = link;
     this.#gate = gate;
+    this.#exhaustion = exhaustion;
     this.#parked = new ParkedHandle(
       {
         closed: () => this.#closedByProgram(),
@@ -84,8 +96,10 @@ export class ServerListener implements GatedListener {
     const { address, port, addressType, flags } = this.#arguments;
     const backlog = this.#arguments.backlog || this.#grantedBacklog;
     const server = this.#server;
+    const fd = this.#duplicate(this.#fd);
+    if (fd === null) return;
     server._handle = null;
-    this.#listen2.call(server, null, null, null, backlog, native.dup(this.#fd), flags);
+    this.#listen2.call(server, null, null, null, backlog, fd, flags);
     if (this.#announced) this.#muteListening();
     this.#announced = true;
     const handle = server._handle as ServerHandle | null;
@@ -101,6 +115,23 @@ export class ServerListener implements GatedListener {
       close.call(handle, callback);
     };
     this.#live = { handle, close };
+    this.#exhaustion.watch();
+    const { onconnection } = handle;
+    const met = (error: number): void => this.#exhaustion.met(getSystemErrorName(error));
+    handle.onconnection = function (error, client) {
+      if (isExhaustion(error)) met(error);
+      else onconnection?.call(this, error, client);
+    };
+  }
+
+  #duplicate(fd: number): number | null {
+    try {
+      return native.dup(fd);
+    } catch (error) {
+      if (!isSystemError(error) || !isExhaustion(error.errno)) throw error;
+      this.#exhaustion.met(error.code);
+      return null;
+    }
   }
 
   park(): void {

@@ -7,6 +7,7 @@ import { AnswerCount } from './answer-count.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
 import { Drain } from './drain.js';
+import { Exhaustion } from './exhaustion.js';
 import { Gate } from './gate.js';
 import { hookListen } from './listen-hook.js';
 import { Ordinals } from './ordinals.js';
@@ -36,7 +37,7 @@ export function startRuntime(role: WorkerRole): void {
   };
 
   setWorkerState(state);
-  hookListen({ link, gate, connections, readiness, ordinals });
+  hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });
   hookBind({ link, gate, readiness, ordinals });
   guardSocketPaths((path) => link.owns(path));
   offerProcessSend(state.ready);

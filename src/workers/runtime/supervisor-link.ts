@@ -1,5 +1,5 @@
 import type { Channel, FdBag } from '../../channel.js';
-import { LISTEN_ANSWER_MS } from '../../limits.js';
+import { EXHAUSTED_SAID_MS, LISTEN_ANSWER_MS } from '../../limits.js';
 import type { ListenRequest } from '../../listeners/request.js';
 import type { WorkerMessage, WorkerShapes } from '../messages.js';
 
@@ -17,6 +17,7 @@ export class SupervisorLink {
   readonly #pending = new Map<number, (answer: ListenAnswer) => void>();
   #nextId = 1;
   #holders = 0;
+  #exhaustionSaid = Number.NEGATIVE_INFINITY;
 
   constructor(channel: Channel<WorkerShapes>) {
     this.#channel = channel;
@@ -25,6 +26,13 @@ export class SupervisorLink {
 
   send(message: WorkerMessage): void {
     this.#channel.send(message);
+  }
+
+  /** Told to the log, not too often. `code` as accept(2) has it. */
+  exhausted(code: string): void {
+    if (performance.now() - this.#exhaustionSaid < EXHAUSTED_SAID_MS) return;
+    this.#exhaustionSaid = performance.now();
+    this.send({ type: 'EXHAUSTED', code });
   }
 
   /** Until {@link letGo} the process stays alive, as it would by a listening socket of its own. */
