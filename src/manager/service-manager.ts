@@ -148,6 +148,9 @@ export class ServiceManager {
     this.#isMain = false;
     clearInterval(this.#watchdog);
     clearInterval(this.#status);
+    // It may become the main process again.
+    this.#watchdog = undefined;
+    this.#status = undefined;
   }
 
   /** A worker that hangs is as bad as we: the manager hears of us only while all of them answer. */
