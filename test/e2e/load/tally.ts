@@ -2,10 +2,19 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 
 /**
  * What went wrong. `refused`: nobody listens. `reset`: ECONNRESET or EPIPE. `truncated`: closed before the answer was
- * complete. `malformed`: bytes that are no answer, or more than one. `late`: not complete within the limit. `wrong`:
+ * complete. `crossed`: a WebSocket message met the server's 1001 on its way. `malformed`: bytes that are no answer, or more than one. `late`: not complete within the limit. `wrong`:
  * complete, but not what was asked for. `lost`: a datagram without an answer. `error`: anything else.
  */
-export type FailureKind = 'refused' | 'reset' | 'truncated' | 'malformed' | 'late' | 'wrong' | 'lost' | 'error';
+export type FailureKind =
+  | 'refused'
+  | 'reset'
+  | 'truncated'
+  | 'crossed'
+  | 'malformed'
+  | 'late'
+  | 'wrong'
+  | 'lost'
+  | 'error';
 
 /**
  * When it went wrong. `connect`: no connection yet. `reuse`: a request on a connection that had been used before, and no

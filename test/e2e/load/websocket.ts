@@ -5,6 +5,7 @@ import { type Run, repeat, think } from './run.js';
 import { Failure, socketFailure } from './tally.js';
 
 /** Close code of a connection that ended without a close frame (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
 const NO_CLOSE_FRAME = 1006;
 
 /** Numbered echoes over one WebSocket; the server's first message is JSON that says who it is. */
@@ -64,7 +65,8 @@ class WebSocketSession {
       this.#closeCode = code;
       // Between two messages a close frame is good order; what it cuts off, or an end without one, is not.
       if (this.#waiting !== undefined || code === NO_CLOSE_FRAME) {
-        this.#fail(new Failure('truncated', this.#phase(), `closed with code ${code}`));
+        const kind = code === GOING_AWAY ? 'crossed' : 'truncated';
+        this.#fail(new Failure(kind, this.#phase(), `closed with code ${code}`));
       }
     });
   }
