@@ -1,3 +1,5 @@
+import type { Channel } from '../channel.js';
+import type { ControlShapes } from '../control/messages.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
@@ -21,18 +23,26 @@ const command: Command<StopArguments> = {
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
   async run({ now, ...target }) {
     const { controlSocketFor } = await import('./target.js');
-    const { answersAt, connectControl, requestStatus } = await import('../control/client.js');
+    const { answersAt, connectControl, connectKeeper, requestStatus, RestartingError } = await import(
+      '../control/client.js'
+    );
     const path = controlSocketFor(target);
     // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
-    const { name } = await requestStatus(path);
+    const asked = await requestStatus(path).catch((error: unknown) => {
+      if (error instanceof RestartingError) return null;
+      throw error;
+    });
+    const keeper = asked === null ? connectKeeper(path) : null;
+    if (keeper !== null) {
+      await stopped(keeper, now);
+      console.log(`the keeper (pid ${keeper.peer.pid}) has stopped`);
+      return;
+    }
+    // Between the two questions an instance may have come to serve.
+    const { name } = asked ?? (await requestStatus(path));
     const channel = connectControl(path);
     const { pid } = channel.peer;
-    // The kernel closes the connection when the instance has ended: no pid is looked up, none is signalled.
-    await new Promise<void>((resolve) => {
-      channel.on('close', () => resolve());
-      channel.open();
-      channel.send({ type: 'STOP', now });
-    });
+    await stopped(channel, now);
     const successor = answersAt(path);
     if (successor !== null && successor !== pid) {
       console.error(`motya: pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`);
@@ -43,3 +53,12 @@ const command: Command<StopArguments> = {
   },
 };
 export default command;
+
+/** The kernel closes the connection when the process has ended: no pid is looked up, none is signalled. */
+function stopped(channel: Channel<ControlShapes>, now: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    channel.on('close', () => resolve());
+    channel.open();
+    channel.send({ type: 'STOP', now });
+  });
+}

@@ -1,13 +1,15 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { loadSettings } from '../config/load.js';
-import { connectControl, NotRunningError } from '../control/client.js';
+import type { Settings } from '../config/settings.js';
+import { connectControl, NotRunningError, RestartingError } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { runtimeFolder, temporaryFolder, userOfFolder } from '../daemon/paths.js';
-import { MotyaError } from '../errors.js';
+import { MotyaError, SettingsError } from '../errors.js';
 import { TARGET_FLAGS, type TargetArguments } from './target-options.js';
 
 const ENDING = '.control.sock';
+const KEEPER_ENDING = '.keeper.sock';
 
 /**
  * The control socket of the instance that is meant: by flags, script or settings file as `motya start` would take them; with
@@ -24,7 +26,7 @@ export function controlSocketFor(flags: TargetArguments): string {
     if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
-  const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
+  const settings = settingsFor(flags, cwd);
   if (isRunning(settings.controlSocket)) return settings.controlSocket;
   // A settings file in this folder says which one is meant, whether it runs or not: another's must not be stopped in its place.
   if (named || settings.source !== null) {
@@ -32,6 +34,18 @@ export function controlSocketFor(flags: TargetArguments): string {
     return (isDefault ? runningAs(basename(settings.controlSocket), folder) : null) ?? settings.controlSocket;
   }
   return theOnly([folder, ...otherFolders(folder)].flatMap(controlSocketsIn).filter(isRunning), folder);
+}
+
+/** @throws {SettingsError} which says how to do without the settings: they may be broken while what runs is not. */
+function settingsFor(flags: TargetArguments, cwd: string): Settings {
+  try {
+    return loadSettings({ flags: { ...flags }, env: process.env, cwd });
+  } catch (error) {
+    if (!(error instanceof SettingsError) || flags.name !== undefined) throw error;
+    throw new SettingsError(
+      `${error.message}\n--name says which instance is meant, whatever is wrong with its settings`,
+    );
+  }
 }
 
 /** The running instance with that socket's name, in `folder` or, for root, in a user's. Null when none runs. */
@@ -88,9 +102,11 @@ function foldersIn(parent: string): [folder: string, uid: number][] {
 }
 
 function controlSocketsIn(folder: string): string[] {
-  return entriesOf(folder)
-    .filter((name) => name.endsWith(ENDING) && !name.startsWith('.'))
-    .map((name) => join(folder, name));
+  const names = entriesOf(folder)
+    .filter((name) => !name.startsWith('.'))
+    .map((name) => (name.endsWith(KEEPER_ENDING) ? `${name.slice(0, -KEEPER_ENDING.length)}${ENDING}` : name))
+    .filter((name) => name.endsWith(ENDING));
+  return [...new Set(names)].map((name) => join(folder, name));
 }
 
 function entriesOf(folder: string): string[] {
@@ -105,7 +121,7 @@ function isRunning(path: string): boolean {
   try {
     connectControl(path).close();
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return error instanceof RestartingError;
   }
 }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../channel.js';
-import { userOfFolder } from '../daemon/paths.js';
+import { keeperSocketOf, userOfFolder } from '../daemon/paths.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
@@ -13,10 +13,13 @@ import { type ControlMessage, type ControlShapes, controlCodec } from './message
 export type { Status };
 
 export class NotRunningError extends MotyaError {
-  constructor(path: string) {
-    super('MOTYA_NOT_RUNNING', `no instance answers at ${path}; \`motya start\` starts one`);
+  constructor(path: string, text = `no instance answers at ${path}; \`motya start\` starts one`) {
+    super('MOTYA_NOT_RUNNING', text);
   }
 }
+
+/** No instance answers, but a keeper is about to start one again. */
+export class RestartingError extends NotRunningError {}
 
 /** @throws {NotRunningError} nobody listens there; {MotyaError} `MOTYA_PEER`: somebody of another user does. */
 export function connectControl(path: string): Channel<ControlShapes> {
@@ -24,8 +27,7 @@ export function connectControl(path: string): Channel<ControlShapes> {
   try {
     fd = native.connectPath(path);
   } catch (error) {
-    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED'))
-      throw new NotRunningError(path);
+    if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw notRunning(path);
     throw new MotyaError('MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
     });
@@ -50,6 +52,27 @@ function isOwnFolder(path: string, peer: PeerCredentials): boolean {
   const named = userOfFolder(folder) ?? peer.uid;
   if (process.geteuid?.() !== 0 || named !== peer.uid) return false;
   return statSync(folder, { throwIfNoEntry: false })?.uid === peer.uid;
+}
+
+/** The keeper of an instance that does not answer just now; null: there is none. */
+export function connectKeeper(path: string): Channel<ControlShapes> | null {
+  try {
+    const fd = native.connectPath(keeperSocketOf(path));
+    const peer = native.peerCredentials(fd);
+    if (isTrusted(peer) || isOwnFolder(path, peer)) return new Channel(fd, controlCodec);
+    native.close(fd);
+    return null;
+  } catch {
+    return null;
+  }
+}
+
+function notRunning(path: string): NotRunningError {
+  const keeper = connectKeeper(path);
+  const said = keeper?.receiveSync(({ type }) => type === 'RESULT', GREETING_MS)?.message;
+  keeper?.close();
+  if (said?.type !== 'RESULT') return new NotRunningError(path);
+  return new RestartingError(path, `${printable(said.text)}; \`motya stop\` ends it`);
 }
 
 /** The pid of the instance that answers there, or null. */

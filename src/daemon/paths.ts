@@ -85,6 +85,11 @@ export function controlSocketOf(upgradeSocket: string): string {
   return besideOf(upgradeSocket, 'control');
 }
 
+/** Beside the control socket: the keeper's, while no instance answers there. */
+export function keeperSocketOf(controlSocket: string): string {
+  return controlSocket.replace(/control\.sock$/, 'keeper.sock');
+}
+
 /** Default path of the admin socket that goes with an upgrade socket. */
 export function adminSocketOf(upgradeSocket: string): string {
   return besideOf(upgradeSocket, 'admin');

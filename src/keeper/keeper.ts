@@ -10,6 +10,7 @@ import { MANAGER_VARIABLES, takeActivated } from '../manager/activation.js';
 import { NotifySocket } from '../manager/notify-socket.js';
 import { type EndedChild, native } from '../native.js';
 import type { Logger } from '../observe/log.js';
+import { KeeperSocket } from './keeper-socket.js';
 import { type Notification, NotifyReceiver } from './notify-receiver.js';
 import { Orphans } from './orphans.js';
 import { StoredFds } from './stored-fds.js';
@@ -22,6 +23,8 @@ const { SIGHUP, SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
 
 /** Exit status of a process that a signal has ended, less the signal's number, as shells have it. */
 const SIGNALLED = 128;
+/** That of an instance which was told to stop before it had its handlers. */
+const STOPPED = SIGNALLED + SIGTERM;
 
 /**
  * The stable parent of instances that replace one another: PID 1 of a container, or the one process that another supervisor or a
@@ -46,6 +49,9 @@ export class Keeper {
   /** SIGQUIT has come while no instance served. */
   #mustUpgrade = false;
   #restart: NodeJS.Timeout | undefined;
+  /** Why there was a crash, and when (performance.now()) another instance is started. */
+  #crash: { readonly why: string; readonly until: number } | null = null;
+  readonly #socket: KeeperSocket;
   #stranger: Stranger | null = null;
   /** How often we were told to stop. */
   #stops = 0;
@@ -69,6 +75,7 @@ export class Keeper {
     for (const name of MANAGER_VARIABLES) delete env[name];
     const { WATCHDOG_USEC } = process.env;
     if (WATCHDOG_USEC !== undefined) env.WATCHDOG_USEC = WATCHDOG_USEC;
+    this.#socket = new KeeperSocket(settings, { state: () => this.#state(), stop: () => this.stop(), warn });
     this.#env = { ...env, ...keptEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
   }
 
@@ -130,6 +137,8 @@ export class Keeper {
   #serves(pid: number): void {
     this.#succession.ready(pid);
     this.#hasServed = true;
+    this.#crash = null;
+    this.#socket.close();
     if (this.#mustUpgrade && pid === this.#succession.main) this.upgrade();
   }
 
@@ -198,7 +207,7 @@ export class Keeper {
     if (main !== null && main !== before) this.#mainIs(main);
     if (verdict === 'nothing') this.#settle();
     else if (!this.#hasServed) void this.#firstEnded(status, how);
-    else if (verdict === 'end' || this.#stops > 0) this.#finish(status);
+    else if (verdict === 'end' || this.#stops > 0) this.#finish(this.#stops > 0 && status === STOPPED ? 0 : status);
     else this.#startAgain(`pid ${pid} ended: ${how}`);
   }
 
@@ -226,7 +235,19 @@ export class Keeper {
     const inMs = this.#succession.living.length > 0 ? Math.max(backoff, TAKE_BACK_MS) : backoff;
     const text = `${why}; another instance starts in ${inMs} ms, clients wait for it`;
     this.#log.error(text, { event: 'instance-exit', inMs, listeners: this.#stored.all().length });
+    this.#crash = { why, until: performance.now() + inMs };
+    this.#socket.open();
     this.#restart = setTimeout(() => this.#start(), inMs);
+  }
+
+  #state(): string {
+    const { why, until } = this.#crash ?? { why: 'no instance has served yet', until: 0 };
+    const left = until - performance.now();
+    const next =
+      left > 0
+        ? `starts another instance in ${(left / 1000).toFixed(1)} s`
+        : 'has started another instance, which boots';
+    return `the keeper (pid ${process.pid}) ${next}: ${why}`;
   }
 
   #finish(status: number): void {
@@ -241,6 +262,7 @@ export class Keeper {
     if (status === null || this.#succession.living.length > 0) return;
     this.#orphans.clear(() => {
       this.#receiver.close();
+      this.#socket.end();
       this.#end(status);
     });
   }

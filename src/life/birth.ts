@@ -1,10 +1,11 @@
-import { NotRunningError, type Watched, watchIncumbent } from '../control/client.js';
+import { connectControl, NotRunningError, RestartingError, type Watched, watchIncumbent } from '../control/client.js';
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
-import { HandoverError } from '../errors.js';
+import { HandoverError, StartError } from '../errors.js';
 import { preflight } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
+import { isKept } from '../keeper/whether.js';
 import { READY_MARGIN_MS } from '../limits.js';
 import { takeMainPid } from '../manager/activation.js';
 import { VERSION } from '../version.js';
@@ -16,6 +17,7 @@ import { dropUnused, prove } from './probation.js';
 /** As the first instance. @throws {MotyaError} it could not start. */
 export async function startAsFirst(life: Life): Promise<void> {
   const { instance, generation } = life;
+  refuseBesideKeeper(life);
   life.events.emit('generation', generation);
   const fleet = life.makeFleet({ accepting: true });
   instance.manager.starting(life.settings.readyTimeout + READY_MARGIN_MS);
@@ -26,6 +28,16 @@ export async function startAsFirst(life: Life): Promise<void> {
   dropUnused(life);
   life.chronicle.founded(generation);
   life.machine.step('ready');
+}
+
+/** It holds the listeners, and is about to start an instance of its own. */
+function refuseBesideKeeper({ settings }: Life): void {
+  if (isKept(process.env)) return;
+  try {
+    connectControl(settings.controlSocket).close();
+  } catch (error) {
+    if (error instanceof RestartingError) throw new StartError('MOTYA_RUNNING', error.message);
+  }
 }
 
 /**

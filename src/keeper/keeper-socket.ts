@@ -1,0 +1,79 @@
+import { Channel } from '../channel.js';
+import type { Settings } from '../config/settings.js';
+import { type ControlMessage, type ControlShapes, controlCodec } from '../control/messages.js';
+import { keeperSocketOf } from '../daemon/paths.js';
+import { asUser } from '../daemon/privileges.js';
+import { reasonOf } from '../errors.js';
+import { CONTROL_PEERS, REASON_LENGTH } from '../limits.js';
+import { native } from '../native.js';
+import { PrivateSocket } from '../private-socket.js';
+
+interface Kept {
+  /** One line: what the keeper waits for, and why. */
+  state(): string;
+  stop(): void;
+  warn(text: string): void;
+}
+
+/**
+ * Where commands find the keeper while no instance answers: from a crash to the moment in which another one serves, which may
+ * never come. Everybody is told how things are; STOP ends the keeper, and the connection with it.
+ */
+export class KeeperSocket {
+  readonly #path: string;
+  readonly #user: Settings['user'];
+  readonly #keeper: Kept;
+  readonly #channels = new Set<Channel<ControlShapes>>();
+  #socket: PrivateSocket | null = null;
+
+  constructor({ controlSocket, user }: Pick<Settings, 'controlSocket' | 'user'>, keeper: Kept) {
+    this.#path = keeperSocketOf(controlSocket);
+    this.#user = user;
+    this.#keeper = keeper;
+  }
+
+  /** Without it the keeper does its work all the same. */
+  open(): void {
+    if (this.#socket !== null) return;
+    try {
+      this.#socket = asUser(this.#user, () => {
+        const socket = new PrivateSocket(this.#path, {
+          connection: (fd) => this.#welcome(fd),
+          refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),
+        });
+        socket.publish();
+        return socket;
+      });
+    } catch (error) {
+      this.#keeper.warn(reasonOf(error));
+    }
+  }
+
+  /** An instance answers. */
+  close(): void {
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  /** Nothing is left to keep: whoever has asked for that hears the end. */
+  end(): void {
+    this.close();
+    for (const channel of this.#channels) channel.end();
+  }
+
+  #welcome(fd: number): void {
+    if (this.#channels.size >= CONTROL_PEERS) {
+      native.close(fd);
+      return;
+    }
+    const channel = new Channel(fd, controlCodec);
+    this.#channels.add(channel);
+    channel.on('close', () => this.#channels.delete(channel));
+    channel.on('message', ({ type }: ControlMessage) => {
+      if (type === 'STOP') this.#keeper.stop();
+    });
+    channel.open();
+    const text = this.#keeper.state().slice(0, REASON_LENGTH);
+    channel.send({ type: 'RESULT', ok: false, code: 'MOTYA_RESTARTING', text });
+  }
+}
