@@ -26,6 +26,11 @@ export const PAUSE_MS = 2_000;
 export const COMMIT_MS = 2 * PAUSE_MS;
 /** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
 export const LIVE_MS = 5_000;
+/**
+ * ms after which the incumbent's workers, paused for a hand-over, accept again by themselves: by then it has said how that went,
+ * unless it is stopped. Beside a successor that is live they do no harm.
+ */
+export const PAUSE_LEASE_MS = PAUSE_MS + LIVE_MS + 1_000;
 /** ms for the successor's workers to accept; below LIVE_MS, so that the successor gives up first. */
 export const ACCEPT_MS = 3_000;
 /** ms between two tries to reach an upgrade socket that is not there yet. */

@@ -91,8 +91,8 @@ export class Life {
   }
 
   /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
-  async pauseWorkers(): Promise<void> {
-    const paused = this.instance.fleet.pause().then(() => true);
+  async pauseWorkers(lease?: number): Promise<void> {
+    const paused = this.instance.fleet.pause(lease).then(() => true);
     if ((await within(PAUSE_MS, paused)) === null) this.warn('busy', 'a worker has not stopped accepting: it is busy');
   }
 

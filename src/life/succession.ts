@@ -5,7 +5,7 @@ import { DRY_RUN, handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../handover/phases.js';
 import type { Proof } from '../handover/probation.js';
 import { ownReason, summon } from '../handover/summon.js';
-import { REASON_LENGTH } from '../limits.js';
+import { PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
 import { processEnd } from '../process-end.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
@@ -57,7 +57,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       step: (event) => machine.step(event),
       pause: () => {
         instance.pauseAdmin();
-        return life.pauseWorkers();
+        return life.pauseWorkers(PAUSE_LEASE_MS);
       },
       bequeath: () => {
         life.predecessors.commit();

@@ -36,8 +36,8 @@ export class Fleet {
     for (const service of this.services) service.keepAlive();
   }
 
-  async pause(): Promise<void> {
-    await Promise.all(this.services.map((service) => service.pause()));
+  async pause(lease?: number): Promise<void> {
+    await Promise.all(this.services.map((service) => service.pause(lease)));
   }
 
   async accept(): Promise<void> {

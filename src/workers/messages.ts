@@ -51,8 +51,8 @@ const shapes = {
   /** As the system call failed. */
   REFUSED: { id: int, code: text, errno: signed, syscall: text },
   OWNED: { id: int, owned: bool },
-  /** Stop accepting, be able to go on; answered by PAUSED. */
-  PAUSE: {},
+  /** Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything. */
+  PAUSE: { lease: optional(int) },
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: {},
   /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */

@@ -104,9 +104,9 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#keepAlive = true;
   }
 
-  async pause(): Promise<void> {
+  async pause(lease?: number): Promise<void> {
     this.#accepting = false;
-    await Promise.all(this.#workers.map((worker) => worker.pause()));
+    await Promise.all(this.#workers.map((worker) => worker.pause(lease)));
   }
 
   async accept(): Promise<void> {

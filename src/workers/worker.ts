@@ -144,8 +144,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   }
 
   /** Resolves when it has stopped accepting, or has ended. */
-  async pause(): Promise<void> {
-    await this.#ask({ type: 'PAUSE' }, 'PAUSED');
+  async pause(lease?: number): Promise<void> {
+    await this.#ask({ type: 'PAUSE', lease }, 'PAUSED');
   }
 
   /** Resolves when it accepts, or has ended. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { app, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
-import { ask, get, type Scene, scene } from '../e2e/scene.js';
+import { ask, type Scene, scene } from '../e2e/scene.js';
 import { type Action, FAULT, type Fault } from './inject.js';
 
 export type Side = Fault['side'];
@@ -31,6 +31,8 @@ server.listen(...address(), () => announce(server));
 `;
 /** ms in which somebody must accept on every listener whatever has happened: the longest deadline that may have to pass. */
 const ACCEPT_MS = 30_000;
+/** ms for each question whether somebody does. */
+const ANSWER_MS = 2_000;
 
 export const nameOf = ({ side, point, nth, action }: Case): string =>
   `${side}: ${action} at ${point}${nth === 1 ? '' : `, the ${nth}th`}`;
@@ -126,7 +128,9 @@ function fired(stage: Scene): number | null {
 async function accepting(stage: Scene): Promise<void> {
   const socketPath = stage.space.path('app.sock');
   const answers = async (): Promise<boolean> => {
-    const both = await Promise.all([get(stage.port), ask({ socketPath })]).catch(() => []);
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const tcp = { port: stage.port, host: '127.0.0.1' };
+    const both = await Promise.all([ask({ ...tcp, signal }), ask({ socketPath, signal })]).catch(() => []);
     return both.length === 2 && both.every(({ status }) => status === 200);
   };
   await until(answers, { what: 'answers on both listeners', deadline: ACCEPT_MS, instead: () => census(stage) });

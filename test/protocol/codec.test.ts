@@ -64,7 +64,7 @@ const worker: Arbitraries<WorkerMessage> = {
   PENDING: fc.record({ id: nat }),
   REFUSED: fc.record({ id: nat, code: word, errno: fc.maxSafeInteger().map((n) => n + 0), syscall: word }),
   OWNED: fc.record({ id: nat, owned: flag }),
-  PAUSE: none,
+  PAUSE: fc.oneof(none, fc.record({ lease: nat })),
   ACCEPT: none,
   DRAIN: fc.record({ timeout: nat }),
   FORCE: none,

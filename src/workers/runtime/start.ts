@@ -68,6 +68,8 @@ class WorkerLife {
   readonly #answers = new AnswerCount();
   #drain: Drain | null = null;
   #drained = false;
+  /** The supervisor that has paused us may be stopped: clients should not wait for it. */
+  #lease: NodeJS.Timeout | undefined;
   #orphan = false;
 
   constructor(link: SupervisorLink, gate: Gate, connections: Connections, state: WorkerState) {
@@ -80,10 +82,13 @@ class WorkerLife {
   receive(message: WorkerMessage, fds: FdBag): void {
     switch (message.type) {
       case 'PAUSE':
+        clearTimeout(this.#lease);
+        if (message.lease !== undefined) this.#lease = setTimeout(() => this.#gate.accept(), message.lease).unref();
         this.#gate.pause();
         this.#link.send({ type: 'PAUSED' });
         break;
       case 'ACCEPT':
+        clearTimeout(this.#lease);
         this.#gate.accept();
         this.#link.send({ type: 'ACCEPTING' });
         break;
