@@ -1,12 +1,15 @@
+import { isatty } from 'node:tty';
 import type { HandoverError } from './errors.js';
+import { keeperOf } from './keeper/whether.js';
 import type { InstanceLog } from './observe/log.js';
 import type { Supervisor } from './supervisor.js';
 
 const ENDS = {
   stopped: 'stopped',
-  'handed-over': 'handed over: the server runs in the background now, `motya stop` ends it',
+  'handed-over': 'handed over',
   'rolled-back': 'the generation before it serves again',
 } as const;
+const STDERR = 2;
 /** Keys that a line names one by one; beyond it their number says more. */
 const KEYS_SHOWN = 3;
 
@@ -60,8 +63,9 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     const text = `pid ${successor} is on probation for ${ms / 1000} s: until then generation ${supervisor.generation} can serve again`;
     log.info(text, { event: 'probation', successor, ms });
   });
-  supervisor.on('settled', () => {
-    log.info(`generation ${supervisor.generation} has passed its probation`, { event: 'settled' });
+  supervisor.on('settled', ({ early }) => {
+    const how = early ? 'is on probation no more: it stops, or is upgraded' : 'has passed its probation';
+    log.info(`generation ${supervisor.generation} ${how}`, { event: 'settled', early });
   });
   supervisor.on('rolledBack', ({ code, message }) => {
     log.error(`rolled back, generation ${supervisor.generation} serves again: ${message}`, {
@@ -107,7 +111,10 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
   });
   supervisor.on('ended', ({ reason, forced }) => {
-    log.info(`pid ${pid} ends: ${ENDS[reason]}`, { event: 'ended', reason, forced });
+    // Whoever has started it in a terminal gets a prompt now, and should know what that means.
+    const isLeft = reason === 'handed-over' && isatty(STDERR) && keeperOf(process.env) === null;
+    const more = isLeft ? ': the server runs in the background now, `motya stop` ends it' : '';
+    log.info(`pid ${pid} ends: ${ENDS[reason]}${more}`, { event: 'ended', reason, forced });
   });
   supervisor.on('warning', ({ event, text, fields }) => {
     log.warn(text, { event, ...fields });

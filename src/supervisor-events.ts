@@ -25,8 +25,8 @@ export interface SupervisorEvents {
   probation: [trial: { successor: number; ms: number }];
   /** Its probation has failed (or somebody wanted it so): this incumbent serves again. */
   rolledBack: [reason: HandoverError];
-  /** This successor has passed its probation. */
-  settled: [];
+  /** This successor has passed its probation; `early`: it is over because it stops or is upgraded. */
+  settled: [{ early: boolean }];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
   /**

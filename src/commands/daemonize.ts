@@ -25,6 +25,9 @@ export async function daemonize(settings: Settings): Promise<number> {
   if (result.ok) {
     watched?.close();
     console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);
+    if (output !== 'inherit' && file === null) {
+      console.error('warning: it writes no log: a daemon has no output of its own; --log-file says where to');
+    }
     return EXIT.ok;
   }
   // In a reload the incumbent has had its signal: whether the other one gets through is decided soon.

@@ -1,3 +1,4 @@
+import { ROLLED_BACK_BY_HAND } from '../control/messages.js';
 import type { UpgradeRecord } from '../observe/chronicle.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import type { DrainStatus, Status } from '../observe/status.js';
@@ -13,6 +14,7 @@ const PHASES_SHOWN = 6;
 /** What `motya status` shows to people. */
 export function statusLines(status: Status): string[] {
   const { name, generation, pid, phase, phaseMs, uptime, version, node } = status;
+  const draining = drainingOf(status);
   return [
     `${name}: generation ${generation}, pid ${pid}, ${phase} for ${duration(phaseMs)}, up ${duration(uptime)}`,
     `motya ${version}, node ${node}; phases before: ${phases(status)}`,
@@ -20,7 +22,7 @@ export function statusLines(status: Status): string[] {
     ...table(WORKER_COLUMNS, workerRows(status)),
     '',
     ...listenerLines(status),
-    ...(status.draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, status.draining.map(drainRow))]),
+    ...(draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, draining.map(drainRow))]),
     ...(status.probation === null ? [] : ['', probationLine(status.probation)]),
     ...(status.successor === null
       ? []
@@ -28,6 +30,10 @@ export function statusLines(status: Status): string[] {
     ...(status.lastUpgrade === null ? [] : ['', lastUpgrade(status.lastUpgrade)]),
   ];
 }
+
+/** Without the one that may serve again: it drains when the probation is over. */
+const drainingOf = ({ draining, probation }: Status): readonly DrainStatus[] =>
+  draining.filter(({ pid }) => pid !== probation?.incumbent);
 
 const left = (title: string): Column => ({ title });
 const right = (title: string): Column => ({ title, align: 'right' });
@@ -104,8 +110,9 @@ function drainRow({ generation, pid, deadline, left, connections, protocols }: D
   return [`generation ${generation}`, String(pid), timeOfDay(deadline), duration(left), open];
 }
 
-function lastUpgrade({ ok, at, text, ms, gapMs }: UpgradeRecord): string {
+function lastUpgrade({ ok, code, at, text, ms, gapMs }: UpgradeRecord): string {
   const ago = `${duration(Math.max(0, Date.now() - Date.parse(at)))} ago`;
+  if (!ok && code === ROLLED_BACK_BY_HAND) return `last upgrade: taken back ${ago} by motya rollback`;
   if (!ok) return `last upgrade: failed ${ago}: ${visible(text)}`;
   const took = ms === null ? '' : ` in ${duration(ms)}`;
   const gap = gapMs === null ? '' : `, ${gapMs.toFixed(1)} ms from COMMIT to LIVE`;
@@ -128,7 +135,8 @@ export function eventsOf({ pid, phase, services, draining, lastUpgrade, successo
 
 /** One line: who serves, how many, what drains, what went wrong last. */
 export function statusLine(status: Status): string {
-  const { generation, pid, phase, services, draining, lastUpgrade, successor, probation } = status;
+  const { generation, pid, phase, services, lastUpgrade, successor, probation } = status;
+  const draining = drainingOf(status);
   const workers = services.flatMap((service) => service.workers);
   const ready = workers.filter(({ state }) => state === 'ready').length;
   const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
@@ -138,7 +146,7 @@ export function statusLine(status: Status): string {
   );
   const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
   const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
-  const trial = probation === null ? '' : ' on probation';
+  const trial = probation === null ? '' : ` on probation until ${timeOfDay(probation.until)}`;
   const who = `generation ${generation} (pid ${pid}): ${phase}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
   return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;
 }

@@ -10,10 +10,14 @@ export interface Words {
   readonly programs: readonly string[];
 }
 
-export function split(words: readonly string[]): Words {
+export function split(typed: readonly string[]): Words {
+  const words = asksForHelp(typed) ? [...typed.slice(1), '--help'] : typed;
   const at = words.indexOf('--');
   return at < 0 ? { ours: words, programs: [] } : { ours: words.slice(0, at), programs: words.slice(at + 1) };
 }
+
+/** As other programs have it: `motya help start`, `motya -h`. */
+const asksForHelp = ([first]: readonly string[]): boolean => first === 'help' || first === '-h';
 
 /** The command that the words begin with. */
 export function commandOf(

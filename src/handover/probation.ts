@@ -56,6 +56,7 @@ export class Proof {
   readonly #beat: NodeJS.Timeout;
   readonly #timer: NodeJS.Timeout;
   #isOver = false;
+  #isEarly = false;
   /** Why it has failed. */
   #failure: HandoverError | null = null;
 
@@ -66,7 +67,7 @@ export class Proof {
     const { dialogue, txid } = offer;
     const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: counted() });
     this.#beat = setInterval(beat, STATS_MS);
-    this.#timer = setTimeout(() => void this.settle().catch(() => {}), ms);
+    this.#timer = setTimeout(() => void this.#settle().catch(() => {}), ms);
   }
 
   get incumbent(): number {
@@ -88,11 +89,21 @@ export class Proof {
     return this.#over.promise;
   }
 
+  /** True: it was not waited for how it goes. */
+  get isEarly(): boolean {
+    return this.#isEarly;
+  }
+
   /**
-   * It has passed, or somebody wants to go on from here. Resolves when the incumbent has let go.
+   * Somebody wants to go on from here. Resolves when the incumbent has let go.
    * @throws {HandoverError} it is being taken back, or the incumbent does not answer: it may serve again at any moment.
    */
   async settle(): Promise<void> {
+    this.#isEarly = true;
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
     const { dialogue, txid, incumbent } = this.#offer;
     if (this.#failure !== null) throw this.#failure;
     if (!this.#isOver) dialogue.send({ type: 'SETTLED', txid });

@@ -23,7 +23,10 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   'services.*.drainTimeout': '2m',
   pidfile: 'motya.pid',
   upgradeSocket: 'motya.sock',
+  user: 'www-data',
+  group: 'www-data',
   umask: '022',
+  'health.path': '/healthz',
   'admin.listen': 'tcp://127.0.0.1:9090',
   'log.file': 'motya.log',
 };

@@ -33,8 +33,8 @@ export function unitFacts(given: Flags): UnitFacts {
   const { node, motya } = installed(cwd);
   const run = [folder, node, motya, ...settings.services.map(({ script }) => script)];
   const places = run.flatMap((path) => [path, realpathSync(path)]);
-  const isInHome = places.some((path) => /^\/(home|root|run\/user)\//.test(`${path}/`));
-  const isInTmp = places.some((path) => /^\/(tmp|var\/tmp)\//.test(`${path}/`));
+  const inHome = places.find((path) => /^\/(home|root|run\/user)\//.test(`${path}/`));
+  const inTmp = places.find((path) => /^\/(tmp|var\/tmp)\//.test(`${path}/`));
   const listeners = settings.services.flatMap((service) => service.listeners);
   const drains = settings.services.map(({ drainTimeout, killGrace }) => drainTimeout + killGrace);
 
@@ -47,10 +47,10 @@ export function unitFacts(given: Flags): UnitFacts {
     targetArguments: settings.upgradeSocket.startsWith(`/run/${name}/`)
       ? ['--name', name]
       : ['--upgrade-socket', settings.upgradeSocket],
-    user: settings.user === null ? userFor(run, isInHome || isInTmp) : checkedUser(settings.user, run),
+    user: settings.user === null ? userFor(run, inHome ?? inTmp ?? null) : checkedUser(settings.user, run),
     group: flags.group === undefined ? null : String(flags.group),
-    isInHome,
-    isInTmp,
+    isInHome: inHome !== undefined,
+    isInTmp: inTmp !== undefined,
     hasLowPort: listeners.some((listener) => 'port' in listener && listener.port > 0 && listener.port < 1024),
     listeners: listeners.length,
     writable: writtenFolders(settings).filter((path) => path !== `/run/${name}`),
@@ -118,9 +118,12 @@ function startArguments(flags: Flags, settings: Settings, cwd: string): string[]
   return [...what, ...given, ...(args.length === 0 ? [] : ['--', ...args])];
 }
 
-/** Null where a user that systemd makes up can read all of it. */
-function userFor(run: readonly string[], hidden: boolean): string | null {
-  if (!hidden && keptOut(run, null) === null) return null;
+/**
+ * Null where a user that systemd makes up can read all of it.
+ * @param hidden what lies in a home or temporary folder, which such a user does not see
+ */
+function userFor(run: readonly string[], hidden: string | null): string | null {
+  if (hidden === null && keptOut(run, null) === null) return null;
   const { uid } = statSync(run[0] ?? '/');
   const found = findAccount(String(uid), undefined);
   const owner = 'account' in found ? found.account : null;
@@ -128,8 +131,8 @@ function userFor(run: readonly string[], hidden: boolean): string | null {
   const how = 'move the app (to /srv, say), or name who may run it with --user';
   if (closed !== null) throw new SettingsError(`${closed} is closed to user ${owner?.name ?? uid}; ${how}`);
   if (uid === 0) {
-    const what = hidden ? 'lies in a home or temporary folder' : 'is closed to other users';
-    throw new SettingsError(`${run[0]} belongs to root and ${what}, and a program should not run as root; ${how}`);
+    const what = hidden === null ? 'is closed to other users' : `${hidden} lies in a home or temporary folder`;
+    throw new SettingsError(`${run[0]} belongs to root, ${what}, and a program should not run as root; ${how}`);
   }
   return owner?.name ?? String(uid);
 }

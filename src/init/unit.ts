@@ -54,7 +54,7 @@ export function unitFile(facts: UnitFacts): string {
     'NotifyAccess=all',
     `WorkingDirectory=${plain(folder)}`,
     `ExecStart=${command('start', ...facts.startArguments)}`,
-    '# Returns when the new version serves; fails with the reason, and the old one serves on, when it cannot.',
+    '# Returns when the new version has passed its probation; fails with the reason, and the old one serves on, when it has not.',
     `ExecReload=${command('upgrade', ...facts.targetArguments)}`,
     '# A stop while a reload runs ends that command with SIGTERM, which is no failure of the unit.',
     'SuccessExitStatus=SIGTERM',

@@ -1,4 +1,4 @@
-import { type Result, ROLLED_BACK } from '../control/messages.js';
+import { type Result, ROLLED_BACK, ROLLED_BACK_BY_HAND } from '../control/messages.js';
 import { rejection, type UpgradeTold } from '../control/server.js';
 import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';
@@ -50,11 +50,11 @@ export async function upgradeForCommand(
 /** A command wants the incumbent back. */
 export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 'type'>> {
   if (proof === null) {
-    const text = `pid ${process.pid} is not on probation: the generation before it has let go of its listeners`;
+    const text = `pid ${process.pid} is not on probation: there is nothing to go back to`;
     return rejection(new HandoverError('MOTYA_SETTLED', text));
   }
   const { incumbent } = proof;
-  proof.fail(new HandoverError('MOTYA_ROLLBACK', 'a command has asked for it'));
+  proof.fail(new HandoverError(ROLLED_BACK_BY_HAND, 'motya rollback has asked for it'));
   if (
     (await within(
       LIVE_MS,

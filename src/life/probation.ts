@@ -19,6 +19,8 @@ import { stopServing } from './stop.js';
 export async function afterHandover(life: Life, handed: HandedOver): Promise<HandoverError | null> {
   const { instance, machine, events } = life;
   const { dialogue, txid, successor, gapMs, probationMs, kept, added, removed } = handed;
+  // For good: until then they would have gone on by themselves.
+  void instance.fleet.pause();
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
   instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`);
@@ -127,10 +129,11 @@ export async function prove(life: Life, offer: Offer): Promise<void> {
   }
   const settled = (): void => {
     watch?.close();
+    const early = life.proof?.isEarly ?? false;
     life.proof?.close();
     life.proof = null;
     dropUnused(life);
-    if (isOnProbation) life.events.emit('settled');
+    if (isOnProbation) life.events.emit('settled', { early });
   };
   if (!isOnProbation) settled();
   const revoked = await predecessors.follow({ dialogue, pid, generation }, { draining: settled });

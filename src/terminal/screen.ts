@@ -9,6 +9,11 @@ const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 const UP_AND_CLEAR = '\x1b[1A\x1b[2K';
 
+/** Some that make a terminal give it no size (0×0); then what most have. */
+function sizeOf({ rows, columns }: { rows?: number; columns?: number }): { rows: number; columns: number } {
+  return { rows: rows || 24, columns: columns || 80 };
+}
+
 /** The terminal's second screen, redrawn in place. What was on the first one is there again after {@link leave}. */
 export class Screen {
   readonly #out: WriteStream;
@@ -44,7 +49,7 @@ export class Screen {
 
   #draw(): void {
     if (!this.#isOpen) return;
-    const { rows, columns } = this.#out;
+    const { rows, columns } = sizeOf(this.#out);
     const shown = this.#lines.slice(0, rows).map((line) => cut(line, columns) + CLEAR_LINE);
     // One write, and nothing cleared that is drawn again: it does not flicker.
     this.#out.write(HOME + shown.join('\r\n') + CLEAR_BELOW);
@@ -63,7 +68,7 @@ export class LiveLine {
   /** Shows `line` below everything that was printed. */
   update(line: string): void {
     if (!this.#out.isTTY || line === this.#shown) return;
-    this.#out.write(`${this.#shown === null ? '' : UP_AND_CLEAR}${cut(line, this.#out.columns)}\n`);
+    this.#out.write(`${this.#shown === null ? '' : UP_AND_CLEAR}${cut(line, sizeOf(this.#out).columns)}\n`);
     this.#shown = line;
   }
 

@@ -168,7 +168,7 @@ log: { file: /var/log/shop/shop.log }
     if (me === 'root')
       cases.push([
         ['init', 'systemd', 'there.js'],
-        /^\/tmp\/\S+ belongs to root and lies in a home or temporary folder, .* --user\n$/,
+        /^\/tmp\/\S+ belongs to root, \/tmp\/\S+ lies in a home or temporary folder, .* --user\n$/,
       ]);
     for (const [args, message] of cases) {
       const { code, stdout, stderr } = await space.run([...args, '--output', 'x.service']);
