@@ -41,7 +41,7 @@ function settingsFor(flags: TargetArguments, cwd: string): Settings {
   try {
     return loadSettings({ flags: { ...flags }, env: process.env, cwd });
   } catch (error) {
-    if (!(error instanceof SettingsError) || flags.name !== undefined) throw error;
+    if (!(error instanceof SettingsError) || flags.name !== undefined || flags.script !== undefined) throw error;
     throw new SettingsError(
       `${error.message}\n--name says which instance is meant, whatever is wrong with its settings`,
     );

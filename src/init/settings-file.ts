@@ -24,7 +24,6 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   pidfile: 'motya.pid',
   upgradeSocket: 'motya.sock',
   user: 'www-data',
-  group: 'www-data',
   umask: '022',
   'health.path': '/healthz',
   'admin.listen': 'tcp://127.0.0.1:9090',
