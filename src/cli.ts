@@ -40,7 +40,7 @@ const parser = yargs()
     [
       'Examples:',
       '  motya start server.js   run a program; motya start --help says how else',
-      '  motya upgrade           replace it by its next version; exits 0 when that serves',
+      '  motya upgrade           replace it by its next version, or say why not',
     ].join('\n'),
   )
   .fail((message, error) => {

@@ -41,7 +41,7 @@ export class Instance {
   constructor(settings: Settings, controlled: Controlled, observed: Observed) {
     this.settings = settings;
     this.ledger = new Ledger(settings.user);
-    this.gate = new ListenGate(this.ledger, { open: !settings.upgrade });
+    this.gate = new ListenGate(this.ledger, { open: !settings.upgrade, sandbox: settings.sandbox });
     this.pidfile = new Pidfile(settings.pidfile);
     this.#controlled = controlled;
     const reported = {

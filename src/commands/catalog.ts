@@ -1,6 +1,7 @@
 import check from './check.js';
 import type { Command } from './command.js';
 import completion from './completion.js';
+import drill from './drill.js';
 import init from './init.js';
 import rollback from './rollback.js';
 import schema from './schema.js';
@@ -10,4 +11,15 @@ import stop from './stop.js';
 import upgrade from './upgrade.js';
 
 /** All commands, in the order of `motya --help`. */
-export const commands: readonly Command[] = [start, upgrade, rollback, status, stop, check, init, schema, completion];
+export const commands: readonly Command[] = [
+  start,
+  upgrade,
+  rollback,
+  status,
+  stop,
+  check,
+  drill,
+  init,
+  schema,
+  completion,
+];

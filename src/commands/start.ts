@@ -109,6 +109,10 @@ async function run(settings: Settings): Promise<number> {
     if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
   };
   handleSignals(supervisor, { reopenLogs });
+  if (settings.sandbox !== null) {
+    const { processEnd } = await import('../process-end.js');
+    void processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
+  }
   supervisor.on('serving', () => {
     // Rotated while this was no main process yet: the SIGHUP went to another one.
     if (log.outlets.hasMoved) reopenLogs();

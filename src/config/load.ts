@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stemOf } from '../daemon/paths.js';
+import { sandboxOf } from '../drill/sandbox-env.js';
 import { SettingsError } from '../errors.js';
 import { suggestion } from '../suggestion.js';
 import { readDocument, type SettingsDocument } from './document.js';
@@ -71,6 +72,7 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
     env,
     source: file?.path ?? null,
     upgrade: booleanOf(upgradeOption, { flags, env, cwd }),
+    sandbox: sandboxOf(env),
     warnings: unknownVariables(env).map((name) => `${name}: unknown variable${suggestion(name, variables)}`),
     locate: locateIn(places, document),
     ...(script === undefined && file === null ? { fallbackName: welcome.name } : {}),

@@ -111,6 +111,7 @@ const ownVariables = new Set([
   'MOTYA_WORKER_INDEX',
   'MOTYA_GENERATION',
   'MOTYA_KEEPER',
+  'MOTYA_SANDBOX',
 ]);
 
 /** `MOTYA_…` variables that mean nothing, sorted. */

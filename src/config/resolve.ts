@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { findAccount } from '../daemon/account.js';
 import { adminSocketOf, controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
+import type { Sandbox } from '../drill/sandbox-env.js';
 import { SettingsError } from '../errors.js';
 import { causeOf } from './document.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
@@ -26,6 +27,7 @@ export interface ResolveContext {
   readonly upgrade?: boolean;
   /** Name of the instance when the settings give none; without it the name of the source or the script, and a hash. */
   readonly fallbackName?: string;
+  readonly sandbox?: Sandbox | null;
   readonly warnings?: readonly string[];
   /** Where the parts of the input come from, for error messages. */
   readonly locate?: Locate;
@@ -92,6 +94,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     log: { ...valid.log, file: valid.log.file ? absolutePath(base, valid.log.file) : null },
     admin: adminOf(valid.admin, base, upgradeSocket),
     source: context.source,
+    sandbox: context.sandbox ?? null,
     warnings: context.warnings ?? [],
   };
 }

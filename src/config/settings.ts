@@ -1,3 +1,4 @@
+import type { Sandbox } from '../drill/sandbox-env.js';
 import type { ListenerSpec } from '../native.js';
 
 /** What the supervisor logs, and where. */
@@ -110,6 +111,8 @@ export interface Settings {
   readonly admin: AdminSettings | null;
   /** Absolute path of the settings file as it was typed, or null. */
   readonly source: string | null;
+  /** Where this instance is one of a drill (`motya drill`): its listeners are stand-ins. Null for all others. */
+  readonly sandbox: Sandbox | null;
   /** What looks like a mistake but is none: one line each, to be logged. */
   readonly warnings: readonly string[];
 }

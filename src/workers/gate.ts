@@ -1,10 +1,12 @@
 import { constants } from 'node:os';
+import type { Sandbox } from '../drill/sandbox-env.js';
 import { isSystemError, reasonOf } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { adviceOn } from '../listeners/denied.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
+import { standIn } from '../listeners/stand-in.js';
 
 const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };
 const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, syscall: 'bind' };
@@ -33,17 +35,21 @@ export class ListenGate {
   readonly #ledger: Ledger;
   readonly #waiting: Asked[] = [];
   readonly #othersPaths = new Set<string>();
+  readonly #sandbox: Sandbox | null;
   #open: boolean;
   #shut = false;
   #retryUntil = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(ledger: Ledger, { open }: { open: boolean }) {
+  /** `sandbox`: what is asked for is replaced by its stand-in there. */
+  constructor(ledger: Ledger, { open, sandbox = null }: { open: boolean; sandbox?: Sandbox | null }) {
     this.#ledger = ledger;
+    this.#sandbox = sandbox;
     this.#open = open;
   }
 
-  ask(asker: Asker, id: number, request: ListenRequest): void {
+  ask(asker: Asker, id: number, wanted: ListenRequest): void {
+    const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
     const asked = { asker, id, request };
     if (this.#open && this.#answer(asked)) return;
     this.#waiting.push(asked);
@@ -90,7 +96,8 @@ export class ListenGate {
 
   /** True: no program may unlink this path; it is some generation's listener. */
   owns(path: string): boolean {
-    return this.#othersPaths.has(path) || this.#ledger.owns(path);
+    // In a sandbox every socket outside it is somebody else's, such as that of the same program in production.
+    return this.#sandbox !== null || this.#othersPaths.has(path) || this.#ledger.owns(path);
   }
 
   /** A worker has ended. */

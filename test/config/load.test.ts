@@ -141,6 +141,7 @@ services:
     umask: 0o027,
     log: { level: 'debug', format: 'json', file: null, programs: 'tagged' },
     source: join(cwd, 'motya.yaml'),
+    sandbox: null,
     warnings: [],
     services: [
       {

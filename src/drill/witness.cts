@@ -1,0 +1,110 @@
+import type { Server } from 'node:net';
+
+/**
+ * Given to `node --require` before a program that is drilled, and before Motya's own preload. It writes down where the program does
+ * what can lose requests, and refuses real addresses to servers that Motya leaves alone. CommonJS for the reason of preload.cts.
+ */
+const { appendFileSync } = require('node:fs') as typeof import('node:fs');
+const { syncBuiltinESMExports } = require('node:module') as typeof import('node:module');
+const net = require('node:net') as typeof import('node:net');
+const dgram = require('node:dgram') as typeof import('node:dgram');
+const { join } = require('node:path') as typeof import('node:path');
+const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+const folder = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
+const OURS = join(__dirname, '..');
+let terminated = false;
+
+if (folder !== undefined) {
+  if (isMainThread) tellOfExit(folder);
+  tellOfClose(folder);
+  keepFromRealPorts();
+  syncBuiltinESMExports();
+}
+
+function note(into: string, what: 'exit' | 'close', place: string): void {
+  try {
+    appendFileSync(
+      join(into, 'witness'),
+      `${JSON.stringify({ pid: process.pid, what, place, afterSigterm: terminated })}\n`,
+    );
+  } catch {
+    // The drill is over.
+  }
+}
+
+/** The program's line that has called our caller, such as `/srv/server.js:12`; null: it was Node, or Motya. */
+function caller(): string | null {
+  const places = (new Error().stack ?? '').split('\n').flatMap((line) => {
+    const place = /[( ](?:file:\/\/)?(\/[^()]*:\d+):\d+\)?$/.exec(line)?.[1];
+    return place === undefined || place.startsWith(__filename) ? [] : [place];
+  });
+  return places[0] === undefined || places[0].startsWith(`${OURS}/`) ? null : places[0];
+}
+
+function tellOfExit(into: string): void {
+  const mark = (): void => {
+    terminated = true;
+  };
+  // Only beside a listener of the program: alone, ours would take the signal's default action away.
+  process.on('newListener', (name, listener) => {
+    if (name !== 'SIGTERM' || listener === mark || process.listeners('SIGTERM').includes(mark)) return;
+    process.prependListener('SIGTERM', mark);
+  });
+  process.on('removeListener', (name) => {
+    const [only, ...others] = process.listeners('SIGTERM');
+    if (name === 'SIGTERM' && only === mark && others.length === 0) process.off('SIGTERM', mark);
+  });
+  const exit = process.exit as Method;
+  process.exit = ((code) => {
+    const place = caller();
+    if (place !== null) note(into, 'exit', place);
+    return exit.call(process, code);
+  }) as typeof process.exit;
+}
+
+function tellOfClose(into: string): void {
+  const { close } = net.Server.prototype;
+  net.Server.prototype.close = function (this: Server, callback) {
+    const place = this.listening ? caller() : null;
+    if (place !== null) note(into, 'close', place);
+    return close.call(this, callback);
+  };
+}
+
+/** `exclusive` and `reusePort`: Motya leaves them alone, so they would bind what the program in production has. */
+function keepFromRealPorts(): void {
+  const servers = net.Server.prototype as unknown as { _listen2: Method };
+  const listen2 = servers._listen2;
+  servers._listen2 = function (this: unknown, ...args) {
+    const [address, port, , , fd] = args;
+    const server = this as Server & { _handle: unknown };
+    const isReal = server._handle === null && typeof fd !== 'number' && typeof port === 'number' && port !== 0;
+    if (!isReal) return listen2.apply(this, args);
+    const where = port > 0 ? `${address ?? '::'}:${port}` : address;
+    const why = '(exclusive, reusePort, or in a process of its own): no upgrade could take it over';
+    const text = `listen EADDRINUSE: the program binds ${where} past Motya ${why}, and a drill binds no real address`;
+    const error = Object.assign(new Error(text), { code: 'EADDRINUSE', syscall: 'listen' });
+    // The frames are Node's, and only the end of what a program says at its end is kept.
+    error.stack = `Error: ${text}`;
+    process.nextTick(server.emit.bind(server), 'error', error);
+    return undefined;
+  };
+
+  const sockets = dgram.Socket.prototype as unknown as { bind: Method };
+  const { bind } = sockets;
+  sockets.bind = function (this: unknown, ...args) {
+    const [options, ...rest] = args as [{ exclusive?: boolean; port?: number } | undefined, ...unknown[]];
+    const isReal = typeof options === 'object' && options?.exclusive === true && (options.port ?? 0) !== 0;
+    return bind.apply(this, isReal ? [{ ...options, port: 0 }, ...rest] : args);
+  };
+  const createSocket = dgram.createSocket as Method;
+  Object.assign(dgram, {
+    createSocket: (type: unknown, ...rest: unknown[]) => {
+      const own = typeof type === 'object' && type !== null ? { ...type, reusePort: false } : type;
+      return createSocket.call(dgram, own, ...rest);
+    },
+  });
+}
