@@ -153,3 +153,18 @@ test('owns: paths of this generation, and of another one', async (t) => {
     );
   });
 });
+
+test('in a sandbox a real address is never bound, and programs remove no socket files', async () => {
+  const { port, free } = taken();
+  const ledger = new Ledger();
+  const heard: string[] = [];
+  const gate = new ListenGate(ledger, { open: true, sandbox: { folder: '/nowhere', owner: process.pid } });
+  gate.ask(new TestAsker(1, heard), 1, tcp('127.0.0.1', port));
+  gate.ask(new TestAsker(2, heard), 1, tcp('127.0.0.1', port));
+  // The same stand-in for both.
+  assert.deepEqual([heard, ledger.size], [['1#1 tcp://127.0.0.1', '2#1 tcp://127.0.0.1'], 1]);
+  assert.notEqual(ledger.all()[0]?.socket.port, port);
+  assert.equal(gate.owns('/run/app.sock'), true);
+  ledger.removeAll({ unlink: true });
+  free();
+});
