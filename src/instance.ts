@@ -246,10 +246,13 @@ export class Instance {
   }
 
   /** After a hand-over that is taken back: all but the open connections is the incumbent's. */
-  handBack(): void {
+  handBack(incumbent: number): void {
     this.gate.guardPaths(this.ledger.unixPaths());
     this.gate.shut();
     this.#admin?.pause();
+    // The service manager is to forget what only this instance had, and to keep the rest.
+    for (const listener of this.ledger.all()) if (!listener.inherited) this.ledger.remove(listener, { unlink: true });
+    this.manager.handedTo(incumbent);
     this.ledger.abandonAll();
     // Not removed: it is the incumbent's business from here.
     this.pidfile.letGo();

@@ -150,8 +150,7 @@ async function goBack(life: Life, offer: Offer, reason: HandoverError): Promise<
   life.warn('rolled-back', `the incumbent took the hand-over back; ${text}`, { code: reason.code });
   machine.step('revoked');
   instance.control?.dismissWatchers(text, { forGood: true });
-  instance.handBack();
-  instance.manager.handedTo(offer.incumbent);
+  instance.handBack(offer.incumbent);
   life.proof?.close();
   life.proof = null;
   await drainTo(life, offer, { reason: 'rolled-back', counters: () => life.chronicle.afterLive });

@@ -59,6 +59,20 @@ describe('a keeper', () => {
     assert.equal((await stage.who()).generation, '1');
   });
 
+  it('keeps the listeners over a rollback: an instance that is killed afterwards is started with them', async (test) => {
+    const stage = await scene(test);
+    const keeper = await stage.first(['--supervise'], { MOTYA_PROBATION: '10m' });
+    await holds(keeper.pid, 1);
+    assert.equal((await stage.upgrade('--detach')).code, 0);
+    const successor = stage.mainPid as number;
+    assert.equal((await stage.space.run(['rollback', '--name', 'app'])).code, 0);
+    await until(() => !isAlive(successor), { what: 'the end of the one that was taken back' });
+    await holds(keeper.pid, 1);
+    const load = await chain.traffic({ port: stage.port, fresh: 4 });
+    await crash(stage, keeper);
+    chain.assertFlawless(await load.stop());
+  });
+
   it('lives on with its instance when a successor fails', async (test) => {
     const stage = await scene(test, '', program('one'));
     const keeper = await stage.first(['--supervise']);
