@@ -1,4 +1,5 @@
 import { yargsOptions } from '../config/options.js';
+import { SettingsError } from '../errors.js';
 import type { Command } from './command.js';
 
 interface InitSystemdArguments {
@@ -9,6 +10,8 @@ interface InitSystemdArguments {
   readonly [flag: string]: unknown;
 }
 
+/** Where systemd looks for what an administrator has written (systemd.unit(5)). */
+const UNIT_FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system'];
 /** How an instance is run is the unit's business. */
 const NOT_PASSED_ON = ['upgrade', 'daemonize', 'supervise'];
 const passedOn = Object.fromEntries(Object.entries(yargsOptions()).filter(([flag]) => !NOT_PASSED_ON.includes(flag)));
@@ -33,7 +36,7 @@ const command: Command<InitSystemdArguments> = {
   ],
   exits: ['ok', 'failed', 'usage'],
   async run({ output, force, ...flags }) {
-    const { basename } = await import('node:path');
+    const { basename, dirname } = await import('node:path');
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { unitFacts } = await import('../init/unit-facts.js');
     const { unitFile } = await import('../init/unit.js');
@@ -42,8 +45,11 @@ const command: Command<InitSystemdArguments> = {
     const facts = unitFacts(flags);
     const path =
       output === undefined ? `/etc/systemd/system/${facts.name}.service` : outputPath(typedInvocation().cwd, output);
+    if (!path.endsWith('.service'))
+      throw new SettingsError(`--output: ${output} is no unit's name: end it with .service`);
     const unit = basename(path, '.service');
     const next = [
+      ...(UNIT_FOLDERS.includes(dirname(path)) ? [] : [`cp ${path} ${UNIT_FOLDERS[0]}/`]),
       'systemctl daemon-reload',
       `systemctl enable --now ${unit}`,
       `systemctl reload ${unit}    # after each deploy: the new version takes over, or the old one serves on`,

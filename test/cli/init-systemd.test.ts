@@ -124,7 +124,7 @@ log: { file: /var/log/shop/shop.log }
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(
       stdout,
-      /^web\.service is written\. Next, as root:\n {2}systemctl daemon-reload\n {2}systemctl enable --now web\n/,
+      /^web\.service is written\. Next, as root:\n {2}cp \S+\/web\.service \/etc\/systemd\/system\/\n {2}systemctl daemon-reload\n {2}systemctl enable --now web\n/,
     );
     const unit = readFileSync(space.path('web.service'), 'utf8');
     const asRoot = me === 'root' ? ' --user root' : '';

@@ -113,10 +113,8 @@ describe('a keeper', () => {
   it('says so when the first instance is killed before it serves', async (test) => {
     const stage = await scene(test, 'never-listens.mjs');
     const keeper = stage.start(['--supervise']);
-    const [instance] = await until(() => childrenOf(keeper.pid).length === 1 && childrenOf(keeper.pid), {
-      what: 'the instance',
-    });
-    process.kill(instance as number, 'SIGKILL');
+    const instance = await until(() => childrenOf(keeper.pid)[0], { what: 'the instance' });
+    process.kill(instance, 'SIGKILL');
     assert.deepEqual(await keeper.waitForExit(), { code: 137, signal: null });
     assert.match(failureOf(keeper).message, /signal SIGKILL/);
   });
