@@ -2,9 +2,10 @@ import { test } from 'node:test';
 import { allCases, type Case, nameOf, prove } from './matrix.js';
 
 /** Cases of one run of all tests; `npm run test:faults` runs them all, `FAULTS=text` those whose name has the text in it. */
-const SAMPLE = 12;
+const SAMPLE = 8;
 const wanted = process.env.FAULTS ?? '';
-const seed = Number(process.env.FAULTS_SEED ?? Math.floor(Math.random() * 2 ** 32));
+/** The same ones on each run, unless another seed is given: what fails on a change is a matter of that change. */
+const seed = Number(process.env.FAULTS_SEED ?? 1);
 
 /** mulberry32: the same cases for the same seed. */
 function* random(seed: number): Generator<number> {
