@@ -20,18 +20,8 @@ import { orderStop, orderUpgrade } from './orders.js';
 import { explore, type Place } from './place.js';
 import { HalfRequest } from './request.js';
 import { Stage } from './stage.js';
+import type { Step } from './step.js';
 import { Failure, lostIn, type Seen, Tally } from './tally.js';
-
-/** One step of a drill, and what the clients saw in it. */
-export interface Step extends Seen {
-  readonly step: 'steady' | 'upgrade' | 'killed' | 'broken' | 'sigterm';
-  /** What was done, such as `upgrade 1 of 3`. */
-  readonly title: string;
-  /** It went as it should: no request was lost, and what should have happened did. */
-  readonly ok: boolean;
-  /** What happened, in words. */
-  readonly text: string;
-}
 
 export interface Plan {
   readonly settings: Settings;

@@ -1,8 +1,8 @@
 import type { Settings } from '../config/settings.js';
 import { DRILL_STALL_MS } from '../limits.js';
 import { count, duration } from '../terminal/units.js';
-import type { Step } from './drill.js';
 import type { LogLine, Seen } from './stage.js';
+import type { Step } from './step.js';
 import { lostIn } from './tally.js';
 
 /** What a drill has to go by when it looks for reasons. */

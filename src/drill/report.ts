@@ -1,5 +1,6 @@
 import { count, visible } from '../terminal/units.js';
-import type { Audience, Opening, Step, Verdict } from './drill.js';
+import type { Audience, Opening, Verdict } from './drill.js';
+import type { Step } from './step.js';
 import { FAILURES, type FailureKind, lostIn } from './tally.js';
 
 /** How a drill is told: to people, or as one JSON object a line. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Settings } from '#src/config/settings.js';
-import type { Step } from '#src/drill/drill.js';
 import { type Evidence, hintsFrom } from '#src/drill/hints.js';
+import type { Step } from '#src/drill/step.js';
 import { Failure, lostIn, Tally } from '#src/drill/tally.js';
 
 const settings = { services: [{ drainTimeout: 30_000 }] } as unknown as Settings;
