@@ -136,14 +136,13 @@ describe('the driver sees each failure', () => {
       'an upload that comes back changed': {
         options: { upload: 1, uploadBytes: 32, uploadMs: 16 },
         behave: (socket) => {
-          let bytes = 0;
+          let text = '';
           socket.on('data', (chunk) => {
-            bytes += chunk.length;
-            const identity = `X-Identity: ${BODY}\r\n`;
-            const length = 'Content-Length: 32\r\n';
-            if (chunk.toString('latin1').endsWith('0\r\n\r\n') || bytes > 150) {
-              socket.write(`HTTP/1.1 200 OK\r\n${identity}${length}\r\n${'x'.repeat(32)}`);
-            }
+            text += chunk.toString('latin1');
+            if (!text.endsWith('\r\n0\r\n\r\n')) return;
+            text = '';
+            const head = `HTTP/1.1 200 OK\r\nX-Identity: ${BODY}\r\nContent-Length: 32\r\n\r\n`;
+            socket.write(`${head}${'x'.repeat(32)}`);
           });
         },
         kind: 'wrong',
