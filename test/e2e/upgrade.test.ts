@@ -302,7 +302,7 @@ describe('an upgrade that cannot be', () => {
     assert.equal(typed.code, 2);
     assert.match(
       typed.stderr,
-      /^motya\.yaml:4:1: drainTimout: unknown key; allowed: .*; did you mean "drainTimeout"\?\n$/,
+      /^motya\.yaml:4:1: drainTimout: unknown key; allowed: .*; did you mean "drainTimeout"\?\n--name says which instance .*\n$/,
     );
     first.kill('SIGQUIT');
     assert.match(
