@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
+import { DEADLINE_MS } from '../e2e/harness/index.js';
 import { IMPORT_NATIVE, outputOf, runModule } from '../native/support.js';
 import { GROUP, needsRoot, privilegedScene, THIRD, USER } from './support.js';
 
-/** Connects as a user: is it hung up on without a word? */
-async function connectAs(test: TestContext, uid: number, path: string): Promise<string> {
+/** ms in which whoever is not wanted is hung up on; nothing else can be waited for where a connection stays. */
+const STAYS_MS = 1_000;
+
+/** Connects as a user: is it hung up on without a word, within `waitMs`? */
+async function connectAs(test: TestContext, uid: number, path: string, waitMs: number): Promise<string> {
   const source = `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});
     const fd = native.connectPath(${JSON.stringify(path)});
-    console.log(native.waitReadable(fd, 2000) && native.receive(fd, 65536)?.data.length === 0 ? 'hung up' : 'stays');`;
+    console.log(native.waitReadable(fd, ${waitMs}) && native.receive(fd, 65536)?.data.length === 0 ? 'hung up' : 'stays');`;
   return (await outputOf(runModule(test, source, { stdio: ['ignore', 'pipe', 'inherit'] }))).trim();
 }
 
@@ -23,11 +27,11 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
       [second, 'app.sock'],
     ] as const) {
       const path = `${scene.runtime}/${name}`;
-      assert.equal(await connectAs(test, 0, path), 'stays', name);
-      assert.equal(await connectAs(test, USER, path), 'stays', name);
+      assert.equal(await connectAs(test, 0, path, STAYS_MS), 'stays', name);
+      assert.equal(await connectAs(test, USER, path, STAYS_MS), 'stays', name);
       chmodSync(scene.runtime, 0o755);
       chmodSync(path, 0o666);
-      assert.equal(await connectAs(test, THIRD, path), 'hung up', name);
+      assert.equal(await connectAs(test, THIRD, path, DEADLINE_MS), 'hung up', name);
       const refused = await child.waitFor(({ message }) => message.includes(`a process of user ${THIRD} was refused`));
       assert.equal(refused.uid, THIRD);
     }
