@@ -13,6 +13,7 @@
         "native/poll.cc",
         "native/process.cc",
         "native/queue.cc",
+        "native/retire.cc",
         "native/users.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -26,6 +26,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("undeafen", Undeafen);
   add("keepQueue", KeepQueue);
   add("queueLength", QueueLength);
+  add("dropSyns", DropSyns);
+  add("shutdownReceive", ShutdownReceive);
   add("dup", Dup);
   add("close", Close);
   add("setCloexec", SetCloexec);

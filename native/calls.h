@@ -27,6 +27,10 @@ Napi::Value SetBacklog(const Napi::CallbackInfo& info);
 Napi::Value Undeafen(const Napi::CallbackInfo& info);
 Napi::Value QueueLength(const Napi::CallbackInfo& info);
 
+// retire.cc
+Napi::Value DropSyns(const Napi::CallbackInfo& info);
+Napi::Value ShutdownReceive(const Napi::CallbackInfo& info);
+
 // queue.cc
 Napi::Value KeepQueue(const Napi::CallbackInfo& info);
 

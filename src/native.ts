@@ -158,6 +158,13 @@ export interface Native {
   keepQueue(): boolean;
   /** Connections that wait to be accepted, and the backlog in force (TCP_INFO; TCP listeners only). */
   queueLength(fd: number): { waiting: number; backlog: number };
+  /**
+   * The TCP listener, in every process that has it, answers no client that begins to connect from here on (SO_ATTACH_FILTER,
+   * socket(7)); handshakes that have begun end as they would.
+   */
+  dropSyns(fd: number): void;
+  /** shutdown(2), SHUT_RD: a unix listener, in every process that has it, refuses who comes; who is in its queue can be accepted. */
+  shutdownReceive(fd: number): void;
 
   /** F_DUPFD_CLOEXEC. */
   dup(fd: number): number;
