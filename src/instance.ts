@@ -7,11 +7,12 @@ import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
 import { HandoverError, MotyaError, StartError } from './errors.js';
-import type { Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS } from './limits.js';
+import type { Claims, Offered } from './handover/successor.js';
+import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, UNWANTED_BYTES } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
 import { Ledger, type Listener } from './listeners/ledger.js';
+import { retire } from './listeners/retire.js';
 import { activate } from './manager/activate.js';
 import { takeActivated } from './manager/activation.js';
 import { ServiceManager } from './manager/service-manager.js';
@@ -146,11 +147,12 @@ export class Instance {
   }
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
-  claims(): { kept: number; added: number; removed: number } {
+  claims(): Claims {
     const all = this.programListeners();
     const added = all.filter((listener) => !listener.inherited).length;
-    const removed = this.ledger.unused().length;
-    return { kept: all.length - added - removed, added, removed };
+    const unused = this.ledger.unused();
+    const removed = unused.length;
+    return { kept: all.length - added - removed, added, removed, unwanted: fitting(unused.map(({ key }) => key)) };
   }
 
   /** A successor's programs accept, and it becomes the main process. */
@@ -194,9 +196,10 @@ export class Instance {
     if (listener !== undefined) this.#admin?.accept(listener.fd, listener.backlog);
   }
 
-  /** Lets the successor answer them. */
-  pauseAdmin(): void {
-    this.#admin?.pause();
+  /** Lets the successor answer them, unless its admin listener is another one than ours (its key is in `unwanted`). */
+  pauseAdmin(unwanted: readonly string[]): void {
+    const key = this.adminListener?.key;
+    if (key !== undefined && !unwanted.includes(key)) this.#admin?.pause();
   }
 
   /** Undefined when the settings want none. */
@@ -245,18 +248,31 @@ export class Instance {
     this.manager.follow(this.ledger);
   }
 
-  /** After a hand-over that is taken back: all but the open connections is the incumbent's. */
+  /** After a hand-over that is taken back: all but the open connections, and what it has {@link added}, is the incumbent's. */
   handBack(incumbent: number): void {
     this.gate.guardPaths(this.ledger.unixPaths());
     this.gate.shut();
     this.#admin?.pause();
-    // The service manager is to forget what only this instance had, and to keep the rest.
-    for (const listener of this.ledger.all()) if (!listener.inherited) this.ledger.remove(listener, { unlink: true });
+    // The service manager is to forget what only this instance has, and to keep the rest.
+    for (const listener of this.added) this.manager.removed(listener);
     this.manager.handedTo(incumbent);
-    this.ledger.abandonAll();
+    for (const listener of this.ledger.all()) if (listener.inherited) this.ledger.remove(listener, { unlink: false });
     // Not removed: it is the incumbent's business from here.
     this.pidfile.letGo();
     this.#control?.close();
+  }
+
+  /** Those that came neither from an incumbent nor from a service manager. */
+  get added(): Listener[] {
+    return this.ledger.all().filter(({ inherited }) => !inherited);
+  }
+
+  /** Lets listeners run dry that nobody wants any more, and closes them: no client is reset. Programs cannot listen any more. */
+  async retire(listeners: readonly Listener[], cut: Promise<void>): Promise<void> {
+    this.gate.shut();
+    await retire(listeners, { roundTrip: () => this.fleet.answers(RETIRE_MS), cut });
+    if (listeners.some(({ service }) => service === ADMIN)) this.#admin?.pause();
+    for (const listener of listeners) this.ledger.remove(listener, { unlink: true });
   }
 
   /** After a hand-over: all but the open connections is the successor's. */
@@ -271,9 +287,14 @@ export class Instance {
   }
 
   /** At a stop: clients are refused from here on, and no program may listen any more. Who looks is answered to the end. */
-  closeListeners(): void {
-    this.gate.shut();
-    for (const listener of this.programListeners()) this.ledger.remove(listener, { unlink: true });
+  async closeListeners(cut: Promise<void>): Promise<void> {
+    const all = this.programListeners();
+    const kept = await this.manager.keeps(all);
+    await this.retire(
+      all.filter((listener) => !kept.has(listener)),
+      cut,
+    );
+    for (const listener of kept) this.ledger.remove(listener, { unlink: true });
   }
 
   /** At the end of an instance without a successor, when its workers have ended. */
@@ -308,4 +329,13 @@ export class Instance {
     this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled);
     return this.#control;
   }
+}
+
+/** As many as READY has room for; the rest is closed as it is. */
+function fitting(keys: readonly string[]): string[] {
+  let room = UNWANTED_BYTES;
+  return keys.filter((key) => {
+    room -= Buffer.byteLength(JSON.stringify(key)) + 1;
+    return room >= 0;
+  });
 }

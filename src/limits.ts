@@ -82,6 +82,15 @@ export const RESTART_FORGET_MS = 10_000;
 /** ms that a worker has to close what FORCE tells it to close. */
 export const FORCE_MS = 1_000;
 
+/** ms between two looks at the queue of a listener that is being retired: the kernel tells nobody that it has become empty. */
+export const RETIRE_LOOK_MS = 10;
+/** Looks in a row that must find nobody: a SYN that the kernel had in hand when the filter came is seen by the next one. */
+export const RETIRE_LOOKS = 2;
+/** ms for workers to accept whoever is in it: they need some; one that is busy for longer would hold up the end. */
+export const RETIRE_MS = 3_000;
+/** Bytes of the keys in READY that its successor does not want: 500 listeners, and room for the rest of the message. */
+export const UNWANTED_BYTES = 32 * 1024;
+
 /** ms: the longest a Node timer can wait (2^31-1, 24.8 days); a longer one fires at once. No duration may be longer. */
 export const LONGEST_TIMER_MS = 2_147_483_647;
 /** Workers of one service: far beyond any machine's CPUs, so that a typing error does not start a million processes. */

@@ -22,8 +22,11 @@ export interface Giver {
   /** Goes as far as READY, then aborts. */
   readonly dryRun: boolean;
   step(event: PhaseEvent): void;
-  /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
-  pause(): Promise<void>;
+  /**
+   * Stops accepting, but on listeners with these keys: the successor does not want them. Never throws: a worker that does not
+   * answer accepts nothing either.
+   */
+  pause(except: readonly string[]): Promise<void>;
   /** What COMMIT tells the successor of the past; called once nothing can stop COMMIT any more. */
   bequeath(): object | undefined;
 }
@@ -43,6 +46,8 @@ export interface HandedOver {
   readonly kept: number;
   readonly removed: number;
   readonly added: number;
+  /** Keys of those that it leaves out: nobody but us accepts on them. */
+  readonly unwanted: readonly string[];
 }
 
 /**
@@ -80,7 +85,8 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
       return 'dry-run';
     }
     giver.step('ready');
-    await Promise.race([giver.pause(), dialogue.failed]);
+    const { kept, added, removed, unwanted = [] } = claims;
+    await Promise.race([giver.pause(unwanted), dialogue.failed]);
     giver.cancelled.throwIfAborted();
     // From here on the successor may be live: a stop waits for the outcome, it takes nothing back.
     giver.cancelled.removeEventListener('abort', cancel);
@@ -93,9 +99,8 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     await dialogue.expect(['LIVE'], LIVE_MS);
     const gapMs = performance.now() - committed;
     giver.step('live');
-    const { kept, added, removed } = claims;
     const { pid: successor, follows = false, probation: probationMs = 0 } = hello;
-    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed };
+    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed, unwanted };
   } catch (error) {
     // A cancelled dialogue fails with the reason of its own ABORT.
     const failure = HandoverError.from(error);

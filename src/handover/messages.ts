@@ -32,8 +32,11 @@ const shapes = {
     probation: optional(int),
   },
   ADOPTED: { txid: text, listeners: int },
-  /** Every service is booted. `removed`: how many of the adopted listeners nobody asked for. */
-  READY: { txid: text, kept: int, added: int, removed: int },
+  /**
+   * Every service is booted. `removed`: how many of the adopted listeners nobody asked for. `unwanted`: the keys of those, as many
+   * as there is room for.
+   */
+  READY: { txid: text, kept: int, added: int, removed: int, unwanted: optional(list(text)) },
   /** Accepting on all; the pidfile is ours. */
   LIVE: { txid: text },
   /** On probation, once a second. `counters`: all that it has counted since LIVE. */

@@ -14,13 +14,21 @@ export interface Taker {
   /** Takes the fds over (also when it throws) and lets the booting services have them. */
   adopt(listeners: readonly Offered[], lockFd: number): void;
   /** Resolves when every service is ready; rejects with the reason why one never will be. */
-  booted(): Promise<{ kept: number; added: number; removed: number }>;
+  booted(): Promise<Claims>;
   /** Rejects when a service breaks after it was ready. */
   readonly broken: Promise<never>;
   /** What COMMIT told of the past, of whichever shape. */
   inherit(legacy: unknown): void;
   /** Accepts on everything and makes the pidfile its own. */
   goLive(): Promise<void>;
+}
+
+/** What becomes of the incumbent's listeners. `unwanted`: keys of those that are `removed`, as many as READY has room for. */
+export interface Claims {
+  readonly kept: number;
+  readonly added: number;
+  readonly removed: number;
+  readonly unwanted: string[];
 }
 
 /** What a successor says of itself in HELLO; durations in ms. */

@@ -18,6 +18,7 @@ import type { Ended, SupervisorEvents } from '../supervisor-events.js';
 import { within } from '../within.js';
 import type { Fleet } from '../workers/fleet.js';
 import { total } from '../workers/service.js';
+import type { Pause } from '../workers/worker.js';
 import { Drain } from './drain.js';
 
 /** What only the Supervisor can be asked to do. */
@@ -91,8 +92,8 @@ export class Life {
   }
 
   /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
-  async pauseWorkers(lease?: number): Promise<void> {
-    const paused = this.instance.fleet.pause(lease).then(() => true);
+  async pauseWorkers(how?: Pause): Promise<void> {
+    const paused = this.instance.fleet.pause(how).then(() => true);
     if ((await within(PAUSE_MS, paused)) === null) this.warn('busy', 'a worker has not stopped accepting: it is busy');
   }
 

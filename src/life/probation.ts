@@ -18,9 +18,9 @@ import { stopServing } from './stop.js';
  */
 export async function afterHandover(life: Life, handed: HandedOver): Promise<HandoverError | null> {
   const { instance, machine, events } = life;
-  const { dialogue, txid, successor, gapMs, probationMs, kept, added, removed } = handed;
+  const { dialogue, txid, successor, gapMs, probationMs, kept, added, removed, unwanted } = handed;
   // For good: until then they would have gone on by themselves.
-  void instance.fleet.pause();
+  void instance.fleet.pause({ except: unwanted });
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
   instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`);
@@ -85,8 +85,10 @@ async function drainAway(life: Life, handed: HandedOver): Promise<void> {
   const { instance, drain, predecessors } = life;
   const text = `pid ${process.pid} has handed over to pid ${handed.successor}`;
   instance.control?.dismissWatchers(text, { forGood: true });
-  instance.giveAway();
   if (life.stopping.aborted) drain.shorten();
+  const retired = instance.ledger.all().filter(({ key }) => handed.unwanted.includes(key));
+  await instance.retire(retired, drain.isCut);
+  instance.giveAway();
   await drainTo(life, handed, {
     reason: 'handed-over',
     gap: gapOf(handed),
@@ -153,6 +155,7 @@ async function goBack(life: Life, offer: Offer, reason: HandoverError): Promise<
   instance.handBack(offer.incumbent);
   life.proof?.close();
   life.proof = null;
+  await instance.retire(instance.added, life.drain.isCut);
   await drainTo(life, offer, { reason: 'rolled-back', counters: () => life.chronicle.afterLive });
 }
 

@@ -25,8 +25,10 @@ export async function stopServing(life: Life): Promise<void> {
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';
   instance.control?.dismissWatchers(reason, { forGood: true });
+  // A hand-over that was given up for this may have paused them: whoever waits is to be served.
+  void instance.fleet.accept();
+  await instance.closeListeners(life.drain.isCut);
   await life.pauseWorkers();
-  instance.closeListeners();
   const forced = await life.drain.run(({ connections }) => instance.manager.stillStopping(connections));
   await outlastOthers(life);
   life.stopped.resolve();

@@ -55,9 +55,9 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       cancelled: life.stopping,
       dryRun,
       step: (event) => machine.step(event),
-      pause: () => {
-        instance.pauseAdmin();
-        return life.pauseWorkers(PAUSE_LEASE_MS);
+      pause: (except) => {
+        instance.pauseAdmin(except);
+        return life.pauseWorkers({ lease: PAUSE_LEASE_MS, except });
       },
       bequeath: () => {
         life.predecessors.commit();

@@ -4,7 +4,7 @@ import type { Ledger, Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 import { FdStore } from './fd-store.js';
 import { NotifySocket } from './notify-socket.js';
-import { defectsOf, ownUnit } from './unit.js';
+import { defectsOf, isStoppedForGood, ownUnit } from './unit.js';
 
 /** What the service manager wants to know of the workers and of the instance. */
 export interface Reported {
@@ -121,6 +121,16 @@ export class ServiceManager {
   stopping(): void {
     this.#silence();
     this.#socket.send(['STOPPING=1', 'STATUS=stops']);
+  }
+
+  /**
+   * Which of these outlive a stop, because the manager has copies for the next start: it is not to be deaf. systemd keeps those of
+   * its .socket units in any case, and what we have stored unless it stops the unit, for good (systemd.service(5)).
+   */
+  async keeps(listeners: readonly Listener[]): Promise<Set<Listener>> {
+    const isStored = ({ heldAs }: Listener): boolean => isStoreName(heldAs);
+    const forgets = this.#socket.isSystemd ? listeners.some(isStored) && (await isStoppedForGood()) : true;
+    return new Set(listeners.filter((one) => one.heldAs !== null && !(isStored(one) && forgets)));
   }
 
   /** A drain that ends with a stop goes on: without word the manager would kill it after TimeoutStopSec=. */

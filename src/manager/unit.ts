@@ -14,16 +14,8 @@ export interface Unit {
 /** The unit that this process runs in, as systemd knows it; null when it cannot be asked (no systemctl, no D-Bus). */
 export async function ownUnit(): Promise<Unit | null> {
   try {
-    const { name, isUser } = nameIn(readFileSync('/proc/self/cgroup', 'utf8'));
     const properties = ['NotifyAccess', 'FileDescriptorStoreMax', 'NFileDescriptorStore'];
-    const args = ['show', ...properties.map((property) => `--property=${property}`), '--', name];
-    const systemctl = promisify(execFile);
-    const { stdout } = await systemctl('systemctl', isUser ? ['--user', ...args] : args, {
-      timeout: UNIT_QUERY_MS,
-      // It would tell the manager its own exit status (main-func.h), as a message of our unit's.
-      env: { ...process.env, NOTIFY_SOCKET: undefined },
-    });
-    const shown = new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
+    const { name, shown } = await show(properties);
     return {
       name,
       NotifyAccess: shown.get('NotifyAccess') ?? '',
@@ -34,6 +26,39 @@ export async function ownUnit(): Promise<Unit | null> {
     return null;
   }
 }
+
+/**
+ * Whether systemd stops our unit and forgets what it has stored for it: it stops it on behalf of `systemctl stop` or of another unit,
+ * not to start it again. False when it cannot be asked.
+ */
+export async function isStoppedForGood(): Promise<boolean> {
+  try {
+    const { name, shown } = await show(['FileDescriptorStorePreserve']);
+    if (shown.get('FileDescriptorStorePreserve') === 'yes') return false;
+    // `123 shop.service stop running`; of a restart the type is `restart` until the stop is done (job_finish_and_invalidate).
+    const jobs = await systemctl(['list-jobs', '--plain', '--no-legend', '--', name]);
+    return jobs.split('\n').some((line) => line.trim().split(/\s+/)[2] === 'stop');
+  } catch {
+    return false;
+  }
+}
+
+async function show(properties: readonly string[]): Promise<{ name: string; shown: Map<string, string> }> {
+  const { name } = ownName();
+  const stdout = await systemctl(['show', ...properties.map((property) => `--property=${property}`), '--', name]);
+  return { name, shown: new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string])) };
+}
+
+async function systemctl(args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('systemctl', ownName().isUser ? ['--user', ...args] : [...args], {
+    timeout: UNIT_QUERY_MS,
+    // It would tell the manager its own exit status (main-func.h), as a message of our unit's.
+    env: { ...process.env, NOTIFY_SOCKET: undefined },
+  });
+  return stdout;
+}
+
+const ownName = (): { name: string; isUser: boolean } => nameIn(readFileSync('/proc/self/cgroup', 'utf8'));
 
 /** cgroups(7): the innermost service of the path; a user's are below its user@.service. */
 function nameIn(cgroups: string): { name: string; isUser: boolean } {

@@ -2,7 +2,7 @@ import type { ServiceSettings } from '../config/settings.js';
 import type { ServiceStatus } from '../observe/status.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { both, plus, Service, type ServiceContext } from './service.js';
-import { NO_CONNECTIONS } from './worker.js';
+import { NO_CONNECTIONS, type Pause } from './worker.js';
 
 /** All services of an instance, as one. */
 export class Fleet {
@@ -36,8 +36,8 @@ export class Fleet {
     for (const service of this.services) service.keepAlive();
   }
 
-  async pause(lease?: number): Promise<void> {
-    await Promise.all(this.services.map((service) => service.pause(lease)));
+  async pause(how?: Pause): Promise<void> {
+    await Promise.all(this.services.map((service) => service.pause(how)));
   }
 
   async accept(): Promise<void> {

@@ -1,4 +1,4 @@
-import { bool, Codec, int, type MessageOf, nullable, oneOf, optional, record, signed, text } from '../codec.js';
+import { bool, Codec, int, list, type MessageOf, nullable, oneOf, optional, record, signed, text } from '../codec.js';
 import { listenRequest } from '../listeners/request.js';
 
 /**
@@ -51,8 +51,11 @@ const shapes = {
   /** As the system call failed. */
   REFUSED: { id: int, code: text, errno: signed, syscall: text },
   OWNED: { id: int, owned: bool },
-  /** Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything. */
-  PAUSE: { lease: optional(int) },
+  /**
+   * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything.
+   * `except`: keys of listeners that nobody else will accept on.
+   */
+  PAUSE: { lease: optional(int), except: optional(list(text)) },
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: {},
   /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */

@@ -11,7 +11,7 @@ import type { Outlets } from '../output/outlets.js';
 import { within } from '../within.js';
 import type { ListenGate } from './gate.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { type Drained, NO_CONNECTIONS, Worker } from './worker.js';
+import { type Drained, NO_CONNECTIONS, type Pause, Worker } from './worker.js';
 
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
@@ -104,9 +104,9 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#keepAlive = true;
   }
 
-  async pause(lease?: number): Promise<void> {
+  async pause(how?: Pause): Promise<void> {
     this.#accepting = false;
-    await Promise.all(this.#workers.map((worker) => worker.pause(lease)));
+    await Promise.all(this.#workers.map((worker) => worker.pause(how)));
   }
 
   async accept(): Promise<void> {

@@ -34,6 +34,12 @@ export interface Drained {
   readonly ended: number;
 }
 
+/** `lease`: ms after which workers go on by themselves. `except`: keys of listeners on which they go on. */
+export interface Pause {
+  readonly lease?: number;
+  readonly except?: readonly string[];
+}
+
 interface WorkerEvents {
   /** It waits for a listener that is not here yet: booted as far as can be. */
   blocked: [];
@@ -144,8 +150,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   }
 
   /** Resolves when it has stopped accepting, or has ended. */
-  async pause(lease?: number): Promise<void> {
-    await this.#ask({ type: 'PAUSE', lease }, 'PAUSED');
+  async pause({ lease, except }: Pause = {}): Promise<void> {
+    await this.#ask({ type: 'PAUSE', lease, except: except === undefined ? undefined : [...except] }, 'PAUSED');
   }
 
   /** Resolves when it accepts, or has ended. */

@@ -52,7 +52,18 @@ function handedOver(from: Generation, to: Generation, follows: boolean): HandedO
   const heard = new Dialogue(new Channel(theirs, handoverCodec));
   void to.predecessors.follow({ dialogue: heard, pid: 1000 + from.number, generation: from.number });
   const dialogue = new Dialogue(new Channel(ours, handoverCodec));
-  return { dialogue, txid, successor: 1, follows, probationMs: 0, gapMs: 1, kept: 0, removed: 0, added: 0 };
+  return {
+    dialogue,
+    txid,
+    successor: 1,
+    follows,
+    probationMs: 0,
+    gapMs: 1,
+    kept: 0,
+    removed: 0,
+    added: 0,
+    unwanted: [],
+  };
 }
 
 const shown = ({ predecessors }: Generation) =>

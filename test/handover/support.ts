@@ -7,7 +7,7 @@ import { HandoverError } from '#src/errors.js';
 import type { Giver } from '#src/handover/incumbent.js';
 import { type HandoverMessage, handoverCodec } from '#src/handover/messages.js';
 import { type Phase, type PhaseEvent, PhaseMachine } from '#src/handover/phases.js';
-import type { Offered, Taker } from '#src/handover/successor.js';
+import type { Claims, Offered, Taker } from '#src/handover/successor.js';
 import { Ledger, type Listener } from '#src/listeners/ledger.js';
 import { native } from '#src/native.js';
 import { until } from '../e2e/harness/until.js';
@@ -132,9 +132,9 @@ export class TestTaker implements Taker {
     this.pidfile.inherit(lockFd);
   }
 
-  async booted(): Promise<{ kept: number; added: number; removed: number }> {
+  async booted(): Promise<Claims> {
     await this.booting;
-    return { kept: this.ledger.size, added: 0, removed: 0 };
+    return { kept: this.ledger.size, added: 0, removed: 0, unwanted: [] };
   }
 
   inherit(legacy: unknown): void {

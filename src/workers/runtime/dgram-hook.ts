@@ -124,6 +124,10 @@ class UdpListener implements GatedListener {
     this.#recvStart = handle.recvStart;
   }
 
+  get key(): string {
+    return this.#grant.key;
+  }
+
   /** Gives the fd to the handle. Negated errno, or 0. */
   open(): number {
     const handle = this.#handle;

@@ -1,5 +1,7 @@
 /** Something that can accept connections (or receive datagrams), or hold still without losing its socket. */
 export interface GatedListener {
+  /** Null: not granted yet, or given up. */
+  readonly key: string | null;
   /** Each connection takes an fd. */
   readonly takesFds: boolean;
   accept(): void;
@@ -12,6 +14,8 @@ export interface GatedListener {
 export class Gate {
   readonly #listeners = new Set<GatedListener>();
   #open: boolean;
+  /** Keys of listeners on which it is open all the same. */
+  #except = new Set<string>();
   #givenUp = false;
   /** The process is ending: what it closes now is no decision of the program. */
   ending = false;
@@ -31,7 +35,7 @@ export class Gate {
   add(listener: GatedListener): void {
     this.#listeners.add(listener);
     if (this.#givenUp) listener.giveUp();
-    else if (this.#open) listener.accept();
+    else if (this.#isOpenFor(listener)) listener.accept();
   }
 
   delete(listener: GatedListener): void {
@@ -44,10 +48,10 @@ export class Gate {
     for (const listener of this.#listeners) listener.accept();
   }
 
-  pause(): void {
-    if (!this.#open) return;
+  pause(except: readonly string[] = []): void {
     this.#open = false;
-    for (const listener of this.#listeners) listener.park();
+    this.#except = new Set(except);
+    for (const listener of this.#listeners) if (!this.#isOpenFor(listener)) listener.park();
   }
 
   /** Stops those that take fds for as long as there are none; {@link goOn} ends it, and what was decided meanwhile holds. */
@@ -56,8 +60,11 @@ export class Gate {
   }
 
   goOn(): void {
-    if (!this.#open) return;
-    for (const listener of this.#listeners) if (listener.takesFds) listener.accept();
+    for (const listener of this.#listeners) if (listener.takesFds && this.#isOpenFor(listener)) listener.accept();
+  }
+
+  #isOpenFor({ key }: GatedListener): boolean {
+    return this.#open || (key !== null && this.#except.has(key));
   }
 
   giveUp(): void {

@@ -63,6 +63,10 @@ export class ServerListener implements GatedListener {
     this.#parkServer();
   }
 
+  get key(): string | null {
+    return this.#key;
+  }
+
   /** `address()` while the supervisor has not answered yet. */
   predict(address: ParkedAddress): void {
     this.#parked.describe(address);

@@ -84,7 +84,7 @@ class WorkerLife {
       case 'PAUSE':
         clearTimeout(this.#lease);
         if (message.lease !== undefined) this.#lease = setTimeout(() => this.#gate.accept(), message.lease).unref();
-        this.#gate.pause();
+        this.#gate.pause(message.except);
         this.#link.send({ type: 'PAUSED' });
         break;
       case 'ACCEPT':

@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isSystemError } from '../errors.js';
+import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../limits.js';
+import { native } from '../native.js';
+import { within } from '../within.js';
+import { ADMIN } from './declared.js';
+import type { Listener } from './ledger.js';
+import { unlinkIfSame } from './path-identity.js';
+
+/** Who accepts on listeners while they are retired. */
+export interface Acceptors {
+  /** Resolves when each of them has had a look at its listeners. */
+  roundTrip(): Promise<unknown>;
+  /** Resolves when nobody is to be waited for any more. */
+  readonly cut: Promise<void>;
+}
+
+/**
+ * Lets listeners run dry that no generation wants any more, so that closing them resets nobody: close(2) resets whoever is in the
+ * queue or in the middle of a handshake. First nobody new gets in, which holds for every process that has the listener; then those
+ * who are in are accepted, by workers that go on accepting. The caller closes them.
+ */
+export async function retire(listeners: readonly Listener[], { roundTrip, cut }: Acceptors): Promise<void> {
+  const used = listeners.filter(isServed);
+  if (used.length === 0) return;
+  const unix = used.filter(({ socket }) => socket.family === 'unix');
+  const tcp = used.filter(({ fd, socket }) => socket.family !== 'unix' && succeeds(() => native.dropSyns(fd)));
+  for (const { path, socket } of unix) if (path !== null && socket.path !== null) unlinkIfSame(socket.path, path);
+
+  const deadline = performance.now() + RETIRE_MS;
+  let isCut = false;
+  void cut.then(() => {
+    isCut = true;
+  });
+  for (let quiet = 0; quiet < RETIRE_LOOKS && !isCut && performance.now() < deadline; ) {
+    quiet = (await anyWaits(tcp, unix)) ? 0 : quiet + 1;
+    await Promise.race([delay(RETIRE_LOOK_MS), cut]);
+  }
+
+  // Not before they are empty: afterwards poll(2) says of them, empty or not, that they are readable (unix_poll). Abstract ones
+  // have no path that could go, so somebody may have come in between: each worker accepts once more.
+  const shut = unix.filter(({ fd }) => succeeds(() => native.shutdownReceive(fd)));
+  for (let looks = 0; looks < RETIRE_LOOKS && shut.length > 0 && !isCut; looks++) {
+    await within(RETIRE_MS, Promise.race([roundTrip(), cut]));
+  }
+}
+
+/** Who waits on any other waits in vain in any case. */
+const isServed = ({ socket, claims, service }: Listener): boolean =>
+  socket.type === 'stream' && (claims.size > 0 || service === ADMIN);
+
+async function anyWaits(tcp: readonly Listener[], unix: readonly Listener[]): Promise<boolean> {
+  return (
+    tcp.some(({ fd }) => native.queueLength(fd).waiting > 0) ||
+    unix.some(({ fd }) => native.waitReadable(fd, 0)) ||
+    (await anyShakesHands(new Set(tcp.map(({ socket }) => socket.port))))
+  );
+}
+
+/**
+ * `sl local_address rem_address st …`, the state in hex: 03 is SYN_RECV (include/net/tcp_states.h), a handshake whose last ACK is
+ * still to come. The address is not compared: IPv4 clients of an IPv6 listener have another one.
+ */
+const SYN_RECV = /^ *\d+: [\dA-F]+:([\dA-F]{4}) \S+ 03 /gm;
+
+async function anyShakesHands(ports: ReadonlySet<number | null>): Promise<boolean> {
+  if (ports.size === 0) return false;
+  const tables = await Promise.all(
+    ['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'latin1').catch(() => '')),
+  );
+  return tables.some((table) =>
+    [...table.matchAll(SYN_RECV)].some(([, port]) => ports.has(Number.parseInt(port ?? '', 16))),
+  );
+}
+
+/** False: the kernel does not let us (a filter that the program has locked, SO_LOCK_FILTER); then it is closed as it is. */
+function succeeds(call: () => void): boolean {
+  try {
+    call();
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  }
+}
