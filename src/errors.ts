@@ -69,3 +69,6 @@ export function stderrOf(error: unknown): readonly string[] {
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Code of the error of a second successor: one waits for the incumbent already. */
+export const SUCCESSOR_EXISTS = 'MOTYA_SUCCESSOR_EXISTS';

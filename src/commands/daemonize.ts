@@ -3,6 +3,7 @@ import type { Settings } from '../config/settings.js';
 import { requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { DIED, launch } from '../daemon/launch.js';
+import { SUCCESSOR_EXISTS } from '../errors.js';
 import { takeActivated } from '../manager/activation.js';
 import { isJournal, openLog } from '../output/log-file.js';
 import { EXIT } from './exit-status.js';
@@ -31,7 +32,7 @@ export async function daemonize(settings: Settings): Promise<number> {
     return EXIT.ok;
   }
   // In a reload the incumbent has had its signal: whether the other one gets through is decided soon.
-  if (result.code === 'MOTYA_SUCCESSOR_EXISTS' && process.env.MAINPID !== undefined) await watched?.gone;
+  if (result.code === SUCCESSOR_EXISTS && process.env.MAINPID !== undefined) await watched?.gone;
   watched?.close();
   const other = settings.upgrade ? await overtaker(settings.controlSocket) : null;
   if (other !== null) {

@@ -1,5 +1,5 @@
 import { DIED, type Launched, outcomeError } from '../daemon/launch.js';
-import { HandoverError } from '../errors.js';
+import { HandoverError, SUCCESSOR_EXISTS } from '../errors.js';
 import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../limits.js';
 import { native } from '../native.js';
 import { within } from '../within.js';
@@ -62,6 +62,11 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   }
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
+  if (outcome?.ok === false && outcome.code === SUCCESSOR_EXISTS) {
+    // Somebody else's has the lock of the socket, and is about to listen.
+    fd = await lookFor(summons.waitMs);
+    if (fd !== null) return { fd, launched: null };
+  }
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
   throw new HandoverError(
     'MOTYA_NO_SUCCESSOR',

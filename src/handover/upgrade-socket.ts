@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HandoverError, isSystemError, reasonOf } from '../errors.js';
+import { HandoverError, isSystemError, reasonOf, SUCCESSOR_EXISTS } from '../errors.js';
 import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import { isTrusted, PrivateSocket } from '../private-socket.js';
@@ -105,7 +105,7 @@ function lock(path: string): number {
   }
   if (fd === null) {
     const pid = readFileSync(file, 'utf8').trim();
-    throw new HandoverError('MOTYA_SUCCESSOR_EXISTS', `another successor (pid ${pid}) waits on ${path} already`);
+    throw new HandoverError(SUCCESSOR_EXISTS, `another successor (pid ${pid}) waits on ${path} already`);
   }
   writeFileSync(file, `${process.pid}\n`);
   return fd;

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { summon } from '#src/handover/summon.js';
+import { RECONNECT_MS } from '#src/limits.js';
+import { native } from '#src/native.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -31,4 +33,32 @@ test('the wait for a successor ends in time, whatever the garbage collector take
   });
   await assert.rejects(Promise.race([summoned, late]), { code: 'MOTYA_NO_SUCCESSOR' });
   clearTimeout(timer);
+});
+
+test('one that is started and gives way to somebody else’s, which does not listen yet: that one is waited for', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'motya-summon-'));
+  const path = join(folder, 'u.sock');
+  const listeners: number[] = [];
+  t.after(() => {
+    for (const fd of listeners) native.close(fd);
+    rmSync(folder, { recursive: true });
+  });
+  const gaveWay = { ok: false, code: 'MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
+  const { fd, launched } = await summon({
+    upgradeSocket: path,
+    mode: 'now',
+    waitMs: 30_000,
+    announced: () => null,
+    launch: () => {
+      const outcome = Promise.resolve(gaveWay);
+      // After some looks in vain.
+      const listen = () => listeners.push(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+      setTimeout(listen, 4 * RECONNECT_MS);
+      return { pid: process.pid, outcome };
+    },
+    cancelled: new AbortController().signal,
+  });
+  assert.notEqual(fd, null);
+  assert.equal(launched, null);
+  native.close(fd);
 });
