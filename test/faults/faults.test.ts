@@ -1,8 +1,17 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { ROOT } from '../e2e/harness/index.js';
 import { allCases, type Case, nameOf, prove } from './matrix.js';
+import { tableOf } from './table.js';
 
-/** Cases of one run of all tests; `npm run test:faults` runs them all, `FAULTS=text` those whose name has the text in it. */
+/**
+ * Cases of one run of all tests; `npm run test:faults` runs them all and keeps their table in docs/faults.md, `FAULTS=text` runs
+ * those whose name has the text in it.
+ */
 const SAMPLE = 8;
+/** Cases at a time: most of the time of a case is the deadline of somebody who waits. */
+const AT_ONCE = 2;
 const wanted = process.env.FAULTS ?? '';
 /** The same ones on each run, unless another seed is given: what fails on a change is a matter of that change. */
 const seed = Number(process.env.FAULTS_SEED ?? 1);
@@ -26,14 +35,36 @@ function sampleOf(cases: readonly Case[]): Case[] {
     .map(({ one }) => one);
 }
 
-test('whatever goes wrong once in an upgrade: somebody serves, one is the main process, the next upgrade works', async (t) => {
+const name = 'whatever goes wrong once in an upgrade: somebody serves, one is the main process, the next upgrade works';
+test(name, { concurrency: AT_ONCE }, async (t) => {
   const all = await allCases(t);
   const cases =
     wanted === 'all' ? all : wanted === '' ? sampleOf(all) : all.filter((one) => nameOf(one).includes(wanted));
   t.diagnostic(wanted === '' ? `${cases.length} of ${all.length} cases, FAULTS_SEED=${seed}` : `${cases.length} cases`);
-  for (const one of cases) {
-    await t.test(nameOf(one), async (t) => {
-      t.diagnostic(await prove(t, one));
-    });
-  }
+  const outcomes = new Map<Case, string>();
+  await Promise.all(
+    cases.map((one) =>
+      t.test(nameOf(one), async (t) => {
+        outcomes.set(one, await prove(t, one));
+      }),
+    ),
+  );
+  const table = tableOf(outcomes);
+  console.log(table);
+  if (wanted === 'all' && outcomes.size === all.length) writeFileSync(join(ROOT, 'docs', 'faults.md'), told(table));
 });
+
+function told(table: string): string {
+  return `# Faults
+
+What becomes of an upgrade when one thing goes wrong in it, once: each step of the phase table, each message that is sent and each
+call of the addon, on both sides; the process is killed, stopped for a while, throws, gets an error from the call, or is delayed.
+After each of them somebody accepts on every listener within the deadlines, one process is the main one and the pidfile names it, no
+file or process is left over, and the next upgrade works. An incumbent that dies before its listeners are elsewhere has nobody to go
+on (a [keeper](containers.md) or systemd has copies of them): such a case says that it was started again by hand.
+
+Written by \`npm run test:faults\`, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}.
+
+${table}
+`;
+}
