@@ -16,6 +16,7 @@ export async function units(system: System): Promise<void> {
   await onSystem(`units on ${system}`, system, (test) => {
     test('a listener that a new version does not use leaves the fd store', droppedListener);
     test('stored listeners keep their names over upgrades, and are found by them', storedNames, { since: 254 });
+    test('a restart keeps whoever waits; a stop serves them and refuses the rest: nobody is reset', restartAndStop);
     test('FileDescriptorStoreMax=1 and three listeners: a warning', (shop) => smallStore(shop, 1));
     test('FileDescriptorStoreMax=0: a warning', (shop) => smallStore(shop, 0));
     test('NotifyAccess=main: upgrades work, with a warning', notifyAccessMain);
@@ -59,6 +60,29 @@ async function storedNames(shop: Shop): Promise<void> {
   await shop.sandbox.manage('kill', '-s', 'KILL', '--kill-whom=main', UNIT);
   await shop.moved(pid, 30_000);
   assert.deepEqual(await stored(), names);
+}
+
+async function restartAndStop(shop: Shop): Promise<void> {
+  await shop.install(RECOMMENDED, STATIC_USER);
+  const { pid } = await shop.start();
+  const load = shop.sandbox.load({ port: 8080, fresh: 8, thinkMs: 0 });
+  let report: LoadReport;
+  const more = async (): Promise<void> => {
+    const { answers } = await load.report();
+    await until(async () => (await load.report()).answers > answers + 200, { what: 'answers' });
+  };
+  try {
+    await more();
+    await shop.sandbox.manage('restart', UNIT);
+    await shop.moved(pid, 30_000);
+    await more();
+    const restarted = await load.mark();
+    assert.equal(restarted.failures, 0, JSON.stringify(restarted.details));
+    await shop.sandbox.manage('stop', UNIT);
+  } finally {
+    report = await load.stop();
+  }
+  assert.deepEqual(Object.keys(report.failuresByKind), ['refused'], JSON.stringify(report.details));
 }
 
 async function smallStore(shop: Shop, max: number): Promise<void> {
