@@ -91,6 +91,12 @@ export const RETIRE_MS = 3_000;
 /** Bytes of the keys in READY that its successor does not want: 500 listeners, and room for the rest of the message. */
 export const UNWANTED_BYTES = 32 * 1024;
 
+/**
+ * ms for which TLS ticket keys are handed from generation to generation: whoever gets hold of them can read what was resumed with
+ * them, so upgrades must not make them live for ever; a day is what sessions are kept for at most.
+ */
+export const TICKET_KEYS_MS = 24 * 60 * 60 * 1000;
+
 /** ms: the longest a Node timer can wait (2^31-1, 24.8 days); a longer one fires at once. No duration may be longer. */
 export const LONGEST_TIMER_MS = 2_147_483_647;
 /** Workers of one service: far beyond any machine's CPUs, so that a typing error does not start a million processes. */

@@ -135,7 +135,8 @@ function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: re
   dialogue.send({ type: 'LOCK', txid }, [giver.lockFd]);
 }
 
-function entryOf({ key, alias, backlog, path, heldAs }: Listener): ManifestEntry {
+function entryOf({ key, alias, backlog, path, heldAs, tickets }: Listener): ManifestEntry {
   const held = heldAs === null ? {} : { heldAs };
-  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held };
+  const secrets = tickets === null ? {} : { tickets };
+  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held, ...secrets };
 }

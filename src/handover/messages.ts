@@ -12,6 +12,8 @@ const entry = record({
   path: nullable(record({ dev: int, ino: int })),
   /** Name under which the service manager holds a copy. */
   heldAs: optional(text),
+  /** listeners/ticket-keys.ts */
+  tickets: optional(record({ keys: text, since: int })),
 });
 export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 

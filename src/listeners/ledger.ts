@@ -7,6 +7,7 @@ import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 import type { ListenRequest } from './request.js';
 import { Reservations } from './reservations.js';
+import { currentTicketKeys, type TicketKeys } from './ticket-keys.js';
 
 /** Backlog when the program names none: Node's default. */
 export const DEFAULT_BACKLOG = 511;
@@ -24,6 +25,8 @@ export interface Listener {
   readonly path: PathIdentity | null;
   /** True: came from the incumbent, or from the service manager. */
   readonly inherited: boolean;
+  /** What its TLS sessions are encrypted with, if it has any; null for datagrams. */
+  readonly tickets: TicketKeys | null;
   /** Name under which the service manager holds a copy (manager/fd-store.ts); null when it holds none. */
   heldAs: string | null;
   /** True: named in the settings or by a .socket unit, so it stays when no worker uses it. */
@@ -42,7 +45,10 @@ export interface Refusal {
 }
 
 /** What is told of a listener along with its fd. */
-export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & { readonly heldAs?: string | undefined };
+export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
+  readonly heldAs?: string | undefined;
+  readonly tickets?: TicketKeys | undefined;
+};
 
 /** Who is told of changes. */
 export interface LedgerWatcher {
@@ -259,10 +265,17 @@ export class Ledger {
     }
   }
 
-  #enter(entry: Omit<Listener, 'declared' | 'service' | 'claims'>): Listener {
+  #enter({ tickets, ...entry }: Entry): Listener {
     // Its .socket unit holds it as well: bound anew it would be in use, and closed here it would still let clients in.
     const declared = entry.heldAs !== null && !isStoreName(entry.heldAs);
-    const listener: Listener = { ...entry, declared, service: null, claims: new Set() };
+    const hasClients = entry.socket.type === 'stream';
+    const listener: Listener = {
+      ...entry,
+      tickets: hasClients ? currentTicketKeys(tickets) : null,
+      declared,
+      service: null,
+      claims: new Set(),
+    };
     if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
     this.#listeners.set(listener.key, listener);
     if (listener.alias !== null) this.#aliases.set(listener.alias, listener);
@@ -271,6 +284,7 @@ export class Ledger {
   }
 }
 
+type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'tickets'> & { tickets?: TicketKeys | undefined };
 type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;
 
 /** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */

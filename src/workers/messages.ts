@@ -46,6 +46,8 @@ const shapes = {
     path: nullable(text),
     /** In force where the program names none. */
     backlog: optional(int),
+    /** For TLS sessions: base64 of 48 bytes, the same in every worker and, for a day, in every generation. */
+    ticketKeys: optional(text),
   },
   PENDING: { id: int },
   /** As the system call failed. */

@@ -128,11 +128,10 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   }
 
   grant(id: number, listener: Listener): void {
+    const { key, backlog, fd, tickets } = listener;
     const { family, address, port, path } = listener.socket;
-    this.#channel.send(
-      { type: 'LISTENER', id, key: listener.key, family, address, port, path, backlog: listener.backlog },
-      [listener.fd],
-    );
+    const ticketKeys = tickets?.keys;
+    this.#channel.send({ type: 'LISTENER', id, key, family, address, port, path, backlog, ticketKeys }, [fd]);
   }
 
   wait(id: number): void {

@@ -33,6 +33,16 @@ export interface ServerInternals extends net.Server {
   _connectionKey: string;
 }
 
+/** Private parts of a `tls.Server`. */
+export interface TlsServerInternals extends net.Server {
+  _sharedCreds?: {
+    readonly context?: { setTicketKeys(keys: Buffer): void; setSessionIdContext(context: string): void };
+  };
+  /** As given to the constructor, or to `setSecureContext()`. */
+  ticketKeys?: Buffer;
+  sessionIdContext?: string;
+}
+
 /** What the http server puts on a socket that it reads. */
 export interface HttpSocket extends Duplex {
   /** An HTTPParser; null once the connection was upgraded; missing if HTTP/1 was never spoken. */

@@ -6,6 +6,7 @@ import type { Gate, GatedListener } from './gate.js';
 import { DEFAULT_BACKLOG, type Listen2, type ServerHandle, type ServerInternals } from './node-internals.js';
 import { type ParkedAddress, ParkedHandle } from './parked-handle.js';
 import type { Grant, SupervisorLink } from './supervisor-link.js';
+import { shareTicketKeys } from './ticket-keys.js';
 
 /** The arguments of `_listen2` that are still wanted when the listener is there. */
 export interface ListenArguments {
@@ -84,6 +85,7 @@ export class ServerListener implements GatedListener {
       const family = grant.family === 'inet6' ? 'IPv6' : 'IPv4';
       this.#parked.describe({ address: grant.address, family, port: grant.port });
     }
+    if (grant.ticketKeys !== undefined) shareTicketKeys(this.#server, grant.ticketKeys, grant.key);
     this.#gate.add(this);
     if (this.#live === null) this.#announce();
   }

@@ -15,6 +15,7 @@ import { OutputGuard } from './output-guard.js';
 import { offerProcessSend } from './process-send.js';
 import { Readiness } from './readiness.js';
 import { SupervisorLink } from './supervisor-link.js';
+import { watchTicketKeys } from './ticket-keys.js';
 import { guardSocketPaths } from './unlink-guard.js';
 import { setWorkerState, type WorkerState } from './worker-state.js';
 
@@ -39,6 +40,7 @@ export function startRuntime(role: WorkerRole): void {
   setWorkerState(state);
   hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });
   hookBind({ link, gate, readiness, ordinals });
+  watchTicketKeys();
   guardSocketPaths((path) => link.owns(path));
   offerProcessSend(state.ready);
   process.prependListener('exit', () => {

@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto';
+import { TICKET_KEYS_MS } from '../limits.js';
+
+/** With which the workers of a listener encrypt the TLS sessions that their clients keep (RFC 5077 §4, RFC 8446 §4.6.1). Secret. */
+export interface TicketKeys {
+  /** Base64 of the 48 bytes that `tls.Server#setTicketKeys` takes. */
+  readonly keys: string;
+  /** When they were made: ms since the epoch. */
+  readonly since: number;
+}
+
+const KEYS_BYTES = 48;
+
+/** The same, or new ones when there are none or they have been used for long enough. */
+export function currentTicketKeys(keys?: TicketKeys): TicketKeys {
+  // Also when the clock was set back: nobody knows how old they are.
+  const age = keys === undefined ? Number.POSITIVE_INFINITY : Math.abs(Date.now() - keys.since);
+  if (keys !== undefined && age < TICKET_KEYS_MS) return keys;
+  return { keys: randomBytes(KEYS_BYTES).toString('base64'), since: Date.now() };
+}
