@@ -9,6 +9,7 @@
         "native/fd.cc",
         "native/listener.cc",
         "native/lock.cc",
+        "native/memfd.cc",
         "native/notify.cc",
         "native/poll.cc",
         "native/process.cc",

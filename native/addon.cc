@@ -42,6 +42,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("signalPidfd", SignalPidfd);
   add("exitNow", ExitNow);
   add("lockFile", LockFile);
+  add("sealedFile", SealedFile);
   add("findUser", FindUser);
   add("findGroup", FindGroup);
   add("groupsOf", GroupsOf);

@@ -58,6 +58,9 @@ Napi::Value SignalChild(const Napi::CallbackInfo& info);
 Napi::Value OpenPidfd(const Napi::CallbackInfo& info);
 Napi::Value SignalPidfd(const Napi::CallbackInfo& info);
 
+// memfd.cc
+Napi::Value SealedFile(const Napi::CallbackInfo& info);
+
 // lock.cc
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 

@@ -210,6 +210,9 @@ export interface Native {
    */
   lockFile(path: string): number | null;
 
+  /** A file in memory with this content, which nobody can change (memfd_create(2), sealed). */
+  sealedFile(data: Uint8Array): number;
+
   /** getpwnam(3) or getpwuid(3), so whatever nsswitch.conf(5) names is asked; null when there is no such user. */
   findUser(nameOrUid: string | number): UserEntry | null;
   /** getgrnam(3): the gid, or null when there is no such group. */
