@@ -21,7 +21,7 @@ import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
 import { checkPlace, clearAfter } from './private-socket.js';
 import { within } from './within.js';
-import { Fleet } from './workers/fleet.js';
+import { Fleet, type HandedOn } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 
 /**
@@ -156,7 +156,8 @@ export class Instance {
   }
 
   /** A successor's programs accept, and it becomes the main process. */
-  async goLive(): Promise<void> {
+  async goLive(inherited: readonly HandedOn[] = []): Promise<void> {
+    this.fleet.inherit(inherited);
     const accepting = Promise.race([this.fleet.accept(), this.fleet.failed]).then(() => true);
     if ((await within(ACCEPT_MS, accepting)) === null) {
       throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);

@@ -22,15 +22,22 @@ export const FDS_MS = 5_000;
 export const READY_MARGIN_MS = 5_000;
 /** ms for the incumbent's workers to stop accepting. One that spins accepts nothing, so after this COMMIT goes out anyway. */
 export const PAUSE_MS = 2_000;
-/** ms from READY to COMMIT: the incumbent's PAUSE_MS and as much again. */
-export const COMMIT_MS = 2 * PAUSE_MS;
+/** ms for the programs of the incumbent to say what they hand on (`onHandover`). Nobody accepts in that time, so it is short. */
+export const GIVE_MS = 1_000;
+/**
+ * Bytes of what one worker hands on, serialized: written and read while nobody accepts, some 10 ms; what is larger belongs into a
+ * store.
+ */
+export const STATE_BYTES = 16 * 1024 * 1024;
+/** ms from READY to COMMIT: the incumbent's PAUSE_MS and GIVE_MS, and as much again. */
+export const COMMIT_MS = 2 * (PAUSE_MS + GIVE_MS);
 /** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
 export const LIVE_MS = 5_000;
 /**
  * ms after which the incumbent's workers, paused for a hand-over, accept again by themselves: by then it has said how that went,
  * unless it is stopped. Beside a successor that is live they do no harm.
  */
-export const PAUSE_LEASE_MS = PAUSE_MS + LIVE_MS + 1_000;
+export const PAUSE_LEASE_MS = PAUSE_MS + GIVE_MS + LIVE_MS + 1_000;
 /** ms for the successor's workers to accept; below LIVE_MS, so that the successor gives up first. */
 export const ACCEPT_MS = 3_000;
 /** ms between two tries to reach an upgrade socket that is not there yet. */

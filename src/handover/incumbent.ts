@@ -2,6 +2,7 @@ import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
 import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
+import { closeValues, type HandedOn } from '../workers/fleet.js';
 import { Dialogue } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';
@@ -27,6 +28,8 @@ export interface Giver {
    * answer accepts nothing either.
    */
   pause(except: readonly string[]): Promise<void>;
+  /** What its programs hand on; once they have stopped to accept. @throws {HandoverError} one has failed to */
+  gather(): Promise<HandedOn[]>;
   /** What COMMIT tells the successor of the past; called once nothing can stop COMMIT any more. */
   bequeath(): object | undefined;
 }
@@ -87,6 +90,7 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     giver.step('ready');
     const { kept, added, removed, unwanted = [] } = claims;
     await Promise.race([giver.pause(unwanted), dialogue.failed]);
+    if (hello.state === true) await handOn(dialogue, txid, giver.gather());
     giver.cancelled.throwIfAborted();
     // From here on the successor may be live: a stop waits for the outcome, it takes nothing back.
     giver.cancelled.removeEventListener('abort', cancel);
@@ -133,6 +137,15 @@ function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: re
     dialogue.send({ type: 'FDS', txid, entries: chunk.map(entryOf) }, fds);
   }
   dialogue.send({ type: 'LOCK', txid }, [giver.lockFd]);
+}
+
+async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<HandedOn[]>): Promise<void> {
+  try {
+    const values = await Promise.race([gathering, dialogue.failed]);
+    for (const { service, index, fd } of values) dialogue.send({ type: 'STATE', txid, service, index }, [fd]);
+  } finally {
+    void gathering.then(closeValues).catch(() => {});
+  }
 }
 
 function entryOf({ key, alias, backlog, path, heldAs, tickets }: Listener): ManifestEntry {

@@ -21,7 +21,7 @@ const shapes = {
   // successor → incumbent
   /**
    * `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. `probation`: ms after
-   * LIVE in which it wants to be on probation.
+   * LIVE in which it wants to be on probation. `state`: it takes STATE.
    */
   HELLO: {
     txid: text,
@@ -32,6 +32,7 @@ const shapes = {
     ready: optional(int),
     follows: optional(bool),
     probation: optional(int),
+    state: optional(bool),
   },
   ADOPTED: { txid: text, listeners: int },
   /**
@@ -66,6 +67,8 @@ const shapes = {
   FDS: { txid: text, entries: list(entry) },
   /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */
   LOCK: { txid: text },
+  /** With one fd: what the program of a worker hands on to that of the successor (workers/runtime/program-state.ts). */
+  STATE: { txid: text, service: text, index: int },
   /** The incumbent accepts nothing any more. `legacy`: its memory (observe/chronicle.ts); no reason to fail, whatever it is. */
   COMMIT: { txid: text, legacy: optional(anything) },
   /**

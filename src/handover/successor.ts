@@ -4,8 +4,9 @@ import { HandoverError } from '../errors.js';
 import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
 import { listenerKey } from '../listeners/key.js';
 import { native } from '../native.js';
+import { closeValues, type HandedOn } from '../workers/fleet.js';
 import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
-import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
+import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';
 
 /** What the hand-over needs of the instance that takes. */
@@ -19,8 +20,8 @@ export interface Taker {
   readonly broken: Promise<never>;
   /** What COMMIT told of the past, of whichever shape. */
   inherit(legacy: unknown): void;
-  /** Accepts on everything and makes the pidfile its own. */
-  goLive(): Promise<void>;
+  /** Gives the programs what they inherit, accepts on everything and makes the pidfile its own. */
+  goLive(values: readonly HandedOn[]): Promise<void>;
 }
 
 /** What becomes of the incumbent's listeners. `unwanted`: keys of those that are `removed`, as many as READY has room for. */
@@ -75,12 +76,12 @@ export async function receiveOffer(
   cancelled.addEventListener('abort', cancel);
   try {
     const { pid, version, readyMs: ready, probationMs: probation } = taker;
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, ready, probation });
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, state: true, ready, probation });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
       if (message.type === 'LOCK') {
-        const lockFd = one(fds);
+        const lockFd = one(fds, 'the lock');
         if (listeners.length !== offer.listeners) {
           native.close(lockFd);
           throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
@@ -118,6 +119,7 @@ export function decline({ dialogue, txid, listeners, lockFd }: Offer, reason: Ha
  */
 export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over' | 'alone'> {
   const { dialogue, txid } = offer;
+  const values: HandedOn[] = [];
   try {
     taker.adopt(offer.listeners, offer.lockFd);
     dialogue.send({ type: 'ADOPTED', txid, listeners: offer.listeners.length });
@@ -131,17 +133,15 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     taker.step('ready');
     dialogue.send({ type: 'READY', txid, ...claims });
 
-    const commit = await Promise.race([dialogue.expect(['COMMIT'], COMMIT_MS), taker.broken]).catch(
-      (error: unknown) => {
-        if (isGone(error)) return null;
-        throw error;
-      },
-    );
+    const commit = await Promise.race([awaitCommit(dialogue, values), taker.broken]).catch((error: unknown) => {
+      if (isGone(error)) return null;
+      throw error;
+    });
     const alone = commit === null;
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
-    const live = taker.goLive();
+    const live = taker.goLive(alone ? [] : values);
     taker.step(alone ? 'incumbentGone' : 'commit');
-    if (commit !== null) taker.inherit(commit.message.legacy);
+    if (commit !== null) taker.inherit(commit.legacy);
     await live;
     dialogue.send({ type: 'LIVE', txid });
     taker.step('live');
@@ -150,6 +150,21 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     const failure = HandoverError.from(error);
     dialogue.abort(txid, failure);
     throw failure;
+  } finally {
+    closeValues(values);
+  }
+}
+
+/** COMMIT; what the programs of the incumbent hand on comes before it. */
+async function awaitCommit(
+  dialogue: Dialogue,
+  values: HandedOn[],
+): Promise<Extract<HandoverMessage, { type: 'COMMIT' }>> {
+  for (;;) {
+    const { message, fds } = await dialogue.expect(['STATE', 'COMMIT'], COMMIT_MS);
+    if (message.type === 'COMMIT') return message;
+    const { service, index } = message;
+    values.push({ service, index, fd: one(fds, 'a value') });
   }
 }
 
@@ -165,11 +180,11 @@ function verify({ fd, entry }: Offered): void {
   if (socket.type !== 'dgram' && !socket.listening) throw new HandoverError('MOTYA_MANIFEST', `${key} does not listen`);
 }
 
-function one(fds: readonly number[]): number {
+function one(fds: readonly number[], what: string): number {
   const [fd] = fds;
   if (fds.length !== 1 || fd === undefined) {
     closeAll(fds);
-    throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for the lock`);
+    throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for ${what}`);
   }
   return fd;
 }

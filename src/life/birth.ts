@@ -102,7 +102,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
         return instance.claims();
       },
       inherit: (legacy) => life.chronicle.inherit(legacy),
-      goLive: () => instance.goLive(),
+      goLive: (values) => instance.goLive(values),
     });
     if (how === 'handed-over') {
       succeeded(life, offer.generation);

@@ -59,6 +59,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
         instance.pauseAdmin(except);
         return life.pauseWorkers({ lease: PAUSE_LEASE_MS, except });
       },
+      gather: () => instance.fleet.give(),
       bequeath: () => {
         life.predecessors.commit();
         return chronicle.bequeath();

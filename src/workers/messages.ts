@@ -32,6 +32,12 @@ const shapes = {
     delay: optional(nullable(record({ p50: int, p99: int, max: int }))),
     answers: optional(answerCounts),
   },
+  /** The program has a value to hand on, or has none any more. */
+  GIVES: { gives: bool },
+  /** With one fd, the value serialized (v8); or why there is none. */
+  GIVEN: { error: optional(text) },
+  /** The program asks for what it inherits, which comes before ACCEPT and not earlier. */
+  AWAITS: {},
   /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
   DRAINED: { forced: connectionCounts, ended: optional(int) },
 
@@ -58,6 +64,10 @@ const shapes = {
    * `except`: keys of listeners that nobody else will accept on.
    */
   PAUSE: { lease: optional(int), except: optional(list(text)) },
+  /** After PAUSED: what the program hands on is wanted; answered by GIVEN. ACCEPT takes it back. */
+  GIVE: {},
+  /** With fds: values of workers of the generation before. Comes before ACCEPT, or not at all. */
+  INHERIT: {},
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: {},
   /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */

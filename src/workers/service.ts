@@ -1,9 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS } from '../limits.js';
+import { HandoverError, StartError } from '../errors.js';
+import { COUNT_MS, FORCE_MS, GIVE_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
+import { native } from '../native.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
@@ -31,6 +32,12 @@ export interface ServiceContext {
   readonly readyMs: number;
   /** Where the workers' lines go; without it they write to the supervisor's own stdout and stderr. */
   readonly outlets?: Outlets | null;
+}
+
+/** What the program of one worker hands on: a file with the value serialized, whose owner has it. */
+export interface Given {
+  readonly index: number;
+  readonly fd: number;
 }
 
 const DONE = 'exit status 0';
@@ -112,6 +119,28 @@ export class Service extends EventEmitter<ServiceEvents> {
   async accept(): Promise<void> {
     this.#accepting = true;
     await Promise.all(this.#workers.map((worker) => worker.accept()));
+  }
+
+  /**
+   * What the programs of its workers hand on.
+   * @throws {HandoverError} one has failed to, or is not done within {@link GIVE_MS}
+   */
+  async give(): Promise<Given[]> {
+    const givers = this.#workers.filter((worker) => worker.gives && !worker.hasExited);
+    const given = await Promise.allSettled(givers.map((worker) => this.#giveInTime(worker)));
+    const values = given.flatMap((one) => (one.status === 'fulfilled' && one.value !== null ? [one.value] : []));
+    const failed = given.find((one) => one.status === 'rejected');
+    if (failed === undefined) return values;
+    for (const { fd } of values) native.close(fd);
+    throw failed.reason;
+  }
+
+  /** Deals the values out: to the worker with the same index, or, where there are fewer workers than were, in turn. */
+  inherit(values: readonly Given[]): void {
+    for (const [index, { worker }] of this.#slots.entries()) {
+      const own = values.filter((value) => value.index % this.#slots.length === index);
+      worker.inherit(own.sort((a, b) => a.index - b.index).map(({ fd }) => fd));
+    }
   }
 
   /** Open connections of all workers, idle ones included. */
@@ -204,7 +233,12 @@ export class Service extends EventEmitter<ServiceEvents> {
   async #inTime(stages: Promise<void>[]): Promise<void> {
     const done = Promise.all(stages).then(() => true);
     if ((await within(this.#context.readyMs, Promise.race([this.failed, done]))) !== null) return;
-    const how = this.settings.ready === 'listen' ? 'listens on nothing' : 'has not called ready()';
+    const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
+    const how = waits
+      ? 'waits for inherited(), which comes when it has called listen(): call that first; it still'
+      : this.settings.ready === 'listen'
+        ? 'listens on nothing'
+        : 'has not called ready()';
     throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
   }
 
@@ -255,6 +289,15 @@ export class Service extends EventEmitter<ServiceEvents> {
     const settled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
     if (listener === undefined || listener.declared || listener.claims.size > 0 || !settled) return;
     ledger.remove(listener, { unlink: true });
+  }
+
+  async #giveInTime(worker: Worker): Promise<Given | null> {
+    const { index } = worker;
+    const giving = worker.give().then((fd) => ({ fd }));
+    const given = await within(GIVE_MS, giving);
+    if (given !== null) return given.fd === null ? null : { index, fd: given.fd };
+    void giving.then(({ fd }) => fd !== null && native.close(fd)).catch(() => {});
+    throw new HandoverError('MOTYA_STATE', `${worker.name}: onHandover() is not done within ${GIVE_MS} ms`);
   }
 
   async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {

@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Channel, type FdBag } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
+import { HandoverError } from '../errors.js';
+import { MESSAGE_FDS } from '../limits.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
 import { MANAGER_VARIABLES } from '../manager/activation.js';
@@ -66,6 +68,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   #counting: Promise<ConnectionCounts> | null = null;
   #delay: EventLoopDelay | null = null;
   #cutOffBy: Error | null = null;
+  /** The file of the last GIVEN, until {@link give} has it. */
+  #given: number | null = null;
   readonly #killGrace: number;
   /** Null: it writes to the supervisor's own stdout and stderr. */
   readonly #output: WorkerOutput | null;
@@ -77,6 +81,10 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   lastRefusal: string | null = null;
   isReady = false;
   isBlocked = false;
+  /** Its program has a value to hand on. */
+  gives = false;
+  /** Its program has asked for what it inherits. */
+  awaits = false;
   hasExited = false;
 
   constructor(settings: ServiceSettings, role: WorkerRole, gate: ListenGate, outlets: Outlets | null) {
@@ -122,6 +130,11 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     void this.exited.then((reason) => this.#ended(reason));
   }
 
+  /** For people. */
+  get name(): string {
+    return `worker ${this.index} of ${this.service} (pid ${this.pid})`;
+  }
+
   /** 0 when it could not be started. */
   get pid(): number {
     return this.#child.pid ?? 0;
@@ -156,6 +169,25 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   /** Resolves when it accepts, or has ended. */
   async accept(): Promise<void> {
     await this.#ask({ type: 'ACCEPT' }, 'ACCEPTING');
+  }
+
+  /**
+   * What its program hands on: a file with the value serialized, the caller's; null when it has ended.
+   * @throws {HandoverError} the program has failed to
+   */
+  async give(): Promise<number | null> {
+    const answer = await this.#ask({ type: 'GIVE' }, 'GIVEN');
+    const fd = this.#given;
+    this.#given = null;
+    if (answer?.type !== 'GIVEN' || fd !== null) return fd;
+    throw new HandoverError('MOTYA_STATE', `${this.name}: onHandover() failed: ${answer.error ?? 'no value came'}`);
+  }
+
+  /** Before {@link accept}. The files stay the caller's. */
+  inherit(fds: readonly number[]): void {
+    for (let start = 0; start < fds.length; start += MESSAGE_FDS) {
+      this.#channel.send({ type: 'INHERIT' }, fds.slice(start, start + MESSAGE_FDS));
+    }
   }
 
   /** One question at a time: a worker that is busy for long must not find a queue of them. `delay`: see {@link takeDelay}. */
@@ -225,8 +257,16 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   }
 
   #hear(message: WorkerMessage, fds: FdBag): void {
+    // Nobody waits for one that is late.
+    if (message.type === 'GIVEN' && fds.length > 0 && this.#waiters.has('GIVEN')) this.#given = fds.take(0);
     fds.closeRest();
     switch (message.type) {
+      case 'GIVES':
+        this.gives = message.gives;
+        return;
+      case 'AWAITS':
+        this.awaits = true;
+        return;
       case 'LISTEN':
         this.#gate.ask(this, message.id, message.request as ListenRequest);
         return;

@@ -8,7 +8,8 @@ import { HandoverError } from '#src/errors.js';
 import { handOver } from '#src/handover/incumbent.js';
 import { receiveOffer, takeOver } from '#src/handover/successor.js';
 import { native } from '#src/native.js';
-import { leavesNothing, rejectsWith, TestGiver, TestTaker } from './support.js';
+import { until } from '../e2e/harness/until.js';
+import { leavesNothing, rejectsWith, TestGiver, TestPeer, TestTaker } from './support.js';
 
 /** Both sides in this process, over a real socketpair. */
 async function pair(
@@ -78,6 +79,50 @@ test('COMMIT brings the memory of the incumbent, whatever it is; an older one se
       handed.dialogue.close();
     });
   }
+});
+
+test('what programs hand on comes before COMMIT, and nothing of it stays open', async () => {
+  await pair(1, async (giver, taker, [a, b]) => {
+    const values = Array.from({ length: 300 }, (_, index) => Buffer.from(`value ${index}`));
+    giver.values = values.map((data, index) => ({ service: 'web', index, fd: native.sealedFile(data) }));
+    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    assert.ok(handed !== 'dry-run');
+    assert.deepEqual(
+      taker.inherited,
+      values.map((data, index) => ['web', index, data]),
+    );
+    handed.dialogue.close();
+  });
+});
+
+test('a program that cannot hand on what it has: rejected, with its reason', async () => {
+  await pair(1, async (giver, taker, [a, b]) => {
+    giver.values = Promise.reject(new HandoverError('MOTYA_STATE', 'worker 0 of web: too much'));
+    giver.values.catch(() => {});
+    const taking = rejectsWith(take(b, taker), 'MOTYA_STATE', /^worker 0 of web: too much$/);
+    await rejectsWith(handOver(a, giver), 'MOTYA_STATE', /too much/);
+    await taking;
+    assert.deepEqual(taker.inherited, []);
+  });
+});
+
+test('the successor dies while the incumbent gathers: what comes too late is closed', async () => {
+  await pair(1, async (giver, _, [fd, other]) => {
+    const peer = new TestPeer(other);
+    let gathered!: (values: { service: string; index: number; fd: number }[]) => void;
+    giver.values = new Promise((resolve) => {
+      gathered = resolve;
+    });
+    const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PEER_GONE', /died/);
+    peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', state: true });
+    await peer.hearUntil('LOCK');
+    peer.say({ type: 'ADOPTED', txid: 'tx', listeners: 1 });
+    peer.say({ type: 'READY', txid: 'tx', kept: 1, added: 0, removed: 0 });
+    await until(() => !giver.accepting, { what: 'the pause' });
+    peer.close();
+    await handing;
+    gathered([{ service: 'web', index: 0, fd: native.sealedFile(Buffer.from('late')) }]);
+  });
 });
 
 test('the listeners of the successor accept when the incumbent has closed its own', async () => {

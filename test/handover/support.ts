@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pidfile } from '#src/daemon/pidfile.js';
@@ -10,6 +10,7 @@ import { type Phase, type PhaseEvent, PhaseMachine } from '#src/handover/phases.
 import type { Claims, Offered, Taker } from '#src/handover/successor.js';
 import { Ledger, type Listener } from '#src/listeners/ledger.js';
 import { native } from '#src/native.js';
+import type { HandedOn } from '#src/workers/fleet.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds } from '../native/support.js';
 
@@ -65,6 +66,13 @@ export class TestGiver implements Giver {
     this.machine.step(event);
   }
 
+  /** What its programs hand on. */
+  values: readonly HandedOn[] | Promise<HandedOn[]> = [];
+
+  async gather(): Promise<HandedOn[]> {
+    return [...(await this.values)];
+  }
+
   async pause(): Promise<void> {
     await this.pausing;
     this.accepting = false;
@@ -107,6 +115,8 @@ export class TestTaker implements Taker {
   readonly machine = new PhaseMachine('waiting', (_, to) => this.phases.push(to));
   booting: Promise<void> = Promise.resolve();
   goingLive: Promise<void> = Promise.resolve();
+  /** What the programs got: service, index, content. */
+  readonly inherited: [string, number, Buffer][] = [];
   /** What came with COMMIT. */
   legacy: unknown = null;
   readonly breakDown: (error: Error) => void;
@@ -141,7 +151,9 @@ export class TestTaker implements Taker {
     this.legacy = legacy;
   }
 
-  async goLive(): Promise<void> {
+  async goLive(values: readonly HandedOn[]): Promise<void> {
+    for (const { service, index, fd } of values)
+      this.inherited.push([service, index, readFileSync(`/proc/self/fd/${fd}`)]);
     await this.goingLive;
     this.pidfile.publish();
   }

@@ -33,3 +33,28 @@ export function onDrain(callback: DrainCallback): () => void {
   state?.drainCallbacks.add(callback);
   return () => state?.drainCallbacks.delete(callback);
 }
+
+/**
+ * Hands the value that `give` returns, or resolves to, to the next generation. It is called when this worker has stopped to accept
+ * for an upgrade, and the next one waits to: within a second, please (GIVE_MS). The value is cloned (structured clone, as
+ * `v8.serialize` has it; 16 MiB at most). An error, a late or an unfit value rejects the upgrade. `undo` is called when this worker
+ * is about to accept again after all: the upgrade was rejected, or rolled back. Once per worker.
+ * @returns a function that takes it back.
+ */
+export function onHandover<T>(give: () => T | Promise<T>, undo?: () => void | Promise<void>): () => void {
+  return state?.onHandover(give, undo) ?? (() => {});
+}
+
+/**
+ * What the worker of the generation before with the same service and index has handed on; undefined in the first generation, after
+ * a crash, and under plain `node`. Resolves before this worker accepts its first connection, which is after `listen()`: a program
+ * must not wait for it before that.
+ */
+export async function inherited<T>(): Promise<T | undefined> {
+  return (await inheritedAll<T>())[0];
+}
+
+/** As {@link inherited}, with the values of workers that have no successor of their own: of `n` workers, each n-th. */
+export async function inheritedAll<T>(): Promise<T[]> {
+  return ((await state?.inherited()) ?? []) as T[];
+}

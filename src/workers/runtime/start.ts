@@ -13,6 +13,7 @@ import { hookListen } from './listen-hook.js';
 import { Ordinals } from './ordinals.js';
 import { OutputGuard } from './output-guard.js';
 import { offerProcessSend } from './process-send.js';
+import { ProgramState } from './program-state.js';
 import { Readiness } from './readiness.js';
 import { SupervisorLink } from './supervisor-link.js';
 import { watchTicketKeys } from './ticket-keys.js';
@@ -29,12 +30,15 @@ export function startRuntime(role: WorkerRole): void {
   const connections = new Connections();
   const readiness = new Readiness(role.ready, () => link.send({ type: 'READY' }));
   const ordinals = new Ordinals();
+  const programState = new ProgramState(link, role.held);
   const state: WorkerState = {
     service: role.service,
     workerIndex: role.index,
     generation: role.generation,
     ready: () => readiness.signal(),
     drainCallbacks: new Set(),
+    onHandover: (give, undo) => programState.onHandover(give, undo),
+    inherited: () => programState.inherited(),
   };
 
   setWorkerState(state);
@@ -48,7 +52,7 @@ export function startRuntime(role: WorkerRole): void {
   });
 
   const output = role.tagged ? new OutputGuard() : null;
-  const life = new WorkerLife(link, gate, connections, state);
+  const life = new WorkerLife(link, gate, connections, state, programState);
   channel.on('message', (message, fds) => {
     link.receive(message, fds);
     life.receive(message, fds);
@@ -66,6 +70,7 @@ class WorkerLife {
   readonly #gate: Gate;
   readonly #connections: Connections;
   readonly #state: WorkerState;
+  readonly #programState: ProgramState;
   readonly #loopDelay = new LoopDelay();
   readonly #answers = new AnswerCount();
   #drain: Drain | null = null;
@@ -74,25 +79,38 @@ class WorkerLife {
   #lease: NodeJS.Timeout | undefined;
   #orphan = false;
 
-  constructor(link: SupervisorLink, gate: Gate, connections: Connections, state: WorkerState) {
+  constructor(
+    link: SupervisorLink,
+    gate: Gate,
+    connections: Connections,
+    state: WorkerState,
+    programState: ProgramState,
+  ) {
     this.#link = link;
     this.#gate = gate;
     this.#connections = connections;
     this.#state = state;
+    this.#programState = programState;
   }
 
   receive(message: WorkerMessage, fds: FdBag): void {
     switch (message.type) {
       case 'PAUSE':
         clearTimeout(this.#lease);
-        if (message.lease !== undefined) this.#lease = setTimeout(() => this.#gate.accept(), message.lease).unref();
+        if (message.lease !== undefined) this.#lease = setTimeout(() => this.#accept(), message.lease).unref();
         this.#gate.pause(message.except);
         this.#link.send({ type: 'PAUSED' });
         break;
       case 'ACCEPT':
         clearTimeout(this.#lease);
-        this.#gate.accept();
+        this.#accept();
         this.#link.send({ type: 'ACCEPTING' });
+        break;
+      case 'GIVE':
+        void this.#programState.give();
+        break;
+      case 'INHERIT':
+        for (let index = 0; index < fds.length; index++) this.#inherit(fds.take(index));
         break;
       case 'DRAIN':
         this.#startDrain(message.timeout);
@@ -117,6 +135,21 @@ class WorkerLife {
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
     if (this.#drained) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
+  }
+
+  #accept(): void {
+    this.#programState.undo();
+    // Whoever awaits it goes on before the loop turns, and with that before the first connection.
+    this.#programState.accepts();
+    this.#gate.accept();
+  }
+
+  #inherit(fd: number): void {
+    try {
+      this.#programState.inherit(fd);
+    } finally {
+      native.close(fd);
+    }
   }
 
   #count(delay: boolean): void {

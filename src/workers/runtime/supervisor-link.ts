@@ -24,8 +24,8 @@ export class SupervisorLink {
     channel.unref();
   }
 
-  send(message: WorkerMessage): void {
-    this.#channel.send(message);
+  send(message: WorkerMessage, fds: readonly number[] = []): void {
+    this.#channel.send(message, fds);
   }
 
   /** Told to the log, not too often. `code` as accept(2) has it. */

@@ -5,6 +5,9 @@ export interface WorkerState {
   readonly generation: number;
   ready(): void;
   readonly drainCallbacks: Set<DrainCallback>;
+  /** @returns takes it back */
+  onHandover(give: () => unknown, undo?: () => unknown): () => void;
+  inherited(): Promise<unknown[]>;
 }
 
 export interface DrainInfo {
