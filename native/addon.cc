@@ -39,6 +39,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("reap", Reap);
   add("signalChild", SignalChild);
   add("openPidfd", OpenPidfd);
+  add("copyFd", CopyFd);
   add("signalPidfd", SignalPidfd);
   add("exitNow", ExitNow);
   add("lockFile", LockFile);

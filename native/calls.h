@@ -56,6 +56,7 @@ Napi::Value BecomeSubreaper(const Napi::CallbackInfo& info);
 Napi::Value Reap(const Napi::CallbackInfo& info);
 Napi::Value SignalChild(const Napi::CallbackInfo& info);
 Napi::Value OpenPidfd(const Napi::CallbackInfo& info);
+Napi::Value CopyFd(const Napi::CallbackInfo& info);
 Napi::Value SignalPidfd(const Napi::CallbackInfo& info);
 
 // memfd.cc

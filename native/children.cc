@@ -68,6 +68,17 @@ Napi::Value OpenPidfd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, fd);
 }
 
+Napi::Value CopyFd(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  int pidfd;
+  int target;
+  if (!ReadFd(info[0], &pidfd) || !ReadFd(info[1], &target)) return env.Undefined();
+  // The copy is CLOEXEC (pidfd_getfd(2)). glibc has no wrapper before 2.36.
+  const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, target, 0));
+  if (fd < 0) return ThrowErrno(env, "pidfd_getfd");
+  return Napi::Number::New(env, fd);
+}
+
 Napi::Value SignalPidfd(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   int fd;

@@ -200,6 +200,11 @@ export interface Native {
   signalChild(pid: number, signal: number): boolean;
   /** An fd that becomes readable when the process, anybody's, ends (pidfd_open(2)). */
   openPidfd(pid: number): number;
+  /**
+   * A duplicate of an fd of the process that the pidfd is of, made without its help (pidfd_getfd(2), Linux 5.6). EPERM: we have not
+   * the rights of its debugger.
+   */
+  copyFd(pidfd: number, target: number): number;
   /** As kill(2), for the very process that the pidfd was opened for (pidfd_send_signal(2)). */
   signalPidfd(fd: number, signal: number): void;
 

@@ -98,6 +98,29 @@ test('a pidfd tells of the end of any process, and signals it alone', async (t) 
   assert.equal(openFds(), before);
 });
 
+test('copyFd: a listener of another process, while that is stopped', async (t) => {
+  const child = runModule(
+    t,
+    `${IMPORT_NATIVE}
+     const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
+     console.log(JSON.stringify([fd, native.describe(fd)]));
+     setInterval(() => {}, 1_000_000);`,
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  assert.ok(child.stdout);
+  const [fd, socket] = JSON.parse(String((await once(child.stdout, 'data'))[0])) as [number, { inode: number }];
+  child.kill('SIGSTOP');
+  const before = openFds();
+  const pidfd = native.openPidfd(child.pid as number);
+  const copy = native.copyFd(pidfd, fd);
+  assert.deepEqual({ ...native.describe(copy) }, socket);
+  throwsSystemError(() => native.copyFd(pidfd, 9999), 'EBADF', 'pidfd_getfd');
+  throwsSystemError(() => native.copyFd(copy, fd), 'EBADF', 'pidfd_getfd');
+  native.close(copy);
+  native.close(pidfd);
+  assert.equal(openFds(), before);
+});
+
 test('wrong arguments', () => {
   keepsFds(() => {
     for (const pid of [0, -1, 1.5, '1', undefined]) {
@@ -106,6 +129,7 @@ test('wrong arguments', () => {
     }
     assert.throws(() => native.signalChild(1, 65), TypeError);
     assert.throws(() => native.signalPidfd(-1, 0), TypeError);
+    assert.throws(() => native.copyFd(0, -1), TypeError);
     throwsSystemError(() => native.signalPidfd(0, 0), 'EBADF', 'pidfd_send_signal');
   });
 });
