@@ -75,10 +75,11 @@ export class Instance {
   }
 
   /**
-   * As a first instance, with the sockets that the service manager has passed. Root ends here.
-   * @throws {StartError} another one runs; a declared listener cannot be bound.
+   * As a first instance, with the sockets that the service manager has passed.
+   * @returns whether there are any
+   * @throws {StartError} another one runs.
    */
-  found(): void {
+  found(): boolean {
     const { user } = this.settings;
     const activated = takeActivated(process.env, (text) => this.#warn(text));
     try {
@@ -88,8 +89,13 @@ export class Instance {
       throw error;
     }
     for (const one of activated) activate(one, this.ledger, this.manager, (text) => this.#warn(text));
+    return activated.length > 0;
+  }
+
+  /** After {@link found}: binds the listeners of the settings, unless they are here. Root ends here. @throws {StartError} */
+  declare(): void {
     declareListeners(this.settings, this.ledger);
-    this.#becomeUser();
+    this.becomeUser();
     this.acceptAdmin();
   }
 
@@ -100,10 +106,11 @@ export class Instance {
   reserve(keys: ReadonlySet<string>): void {
     if (!isToDrop(this.settings.user)) return;
     reserveListeners(this.settings, this.ledger, keys);
-    this.#becomeUser();
+    this.becomeUser();
   }
 
-  #becomeUser(): void {
+  /** The end of root, if the settings name a user. */
+  becomeUser(): void {
     const { user } = this.settings;
     if (!isToDrop(user)) return;
     dropPrivileges(user);

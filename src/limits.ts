@@ -104,6 +104,12 @@ export const UNWANTED_BYTES = 32 * 1024;
  */
 export const TICKET_KEYS_MS = 24 * 60 * 60 * 1000;
 
+/**
+ * ms from SIGTERM to SIGKILL for an incumbent that was replaced by force: it answered nothing for GREETING_MS, so most do not hear
+ * the signal either; one that does needs this long to begin to drain.
+ */
+export const WEDGED_GRACE_MS = 2_000;
+
 /** ms: the longest a Node timer can wait (2^31-1, 24.8 days); a longer one fires at once. No duration may be longer. */
 export const LONGEST_TIMER_MS = 2_147_483_647;
 /** Workers of one service: far beyond any machine's CPUs, so that a typing error does not start a million processes. */

@@ -42,6 +42,11 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
       ms: round(ms),
     });
   });
+  supervisor.on('adopted', ({ from, stop, kept, left }) => {
+    const rest = left.length === 0 ? '' : `; nobody here asks for ${namesOf(left)}`;
+    const text = `took over ${namesOf(kept)} from ${from}, which accepts on it still: end it with ${stop}${rest}`;
+    log.info(text, { event: 'adopted', from, kept, left });
+  });
   supervisor.on('removed', (listener) => {
     log.info(`${listener} is not used any more; it is closed`, { event: 'removed', listener });
   });

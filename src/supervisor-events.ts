@@ -27,6 +27,8 @@ export interface SupervisorEvents {
   rolledBack: [reason: HandoverError];
   /** This successor has passed its probation; `early`: it is over because it stops or is upgraded. */
   settled: [{ early: boolean }];
+  /** It has copies of another program's listeners: keys of those that it serves on, and of those that it has let go. */
+  adopted: [adoption: { from: string; stop: string; kept: readonly string[]; left: readonly string[] }];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
   /**

@@ -26,6 +26,7 @@ const command: Command<StartArguments> = {
     ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
     ['motya start server.js --supervise', 'stay as the parent of all its instances, as in a container'],
     ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running one to hand over'],
+    ['motya start server.js --adopt 1234', 'take over the listeners of another program, such as nginx'],
   ],
   exits: ['ok', 'failed', 'usage'],
   async run(flags) {

@@ -8,6 +8,7 @@ interface UpgradeArguments extends TargetArguments {
   readonly wait: boolean;
   readonly detach: boolean;
   readonly json: boolean;
+  readonly force: boolean;
 }
 
 const command: Command<UpgradeArguments> = {
@@ -21,6 +22,7 @@ const command: Command<UpgradeArguments> = {
   positionals: targetPositionals,
   flags: {
     ...targetFlags,
+    force: { type: 'boolean', default: false, description: 'Replace an instance that answers nothing, too' },
     'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
     wait: { type: 'boolean', default: false, description: 'Wait until the old instance has drained, too' },
     detach: {
@@ -35,11 +37,12 @@ const command: Command<UpgradeArguments> = {
     ['motya upgrade --wait', 'and watch the old connections go'],
     ['motya upgrade --detach', 'let it prove itself alone'],
     ['motya upgrade --dry-run', 'would the new version take over?'],
+    ['motya upgrade --force', 'also when the old one is stopped or spins: it is ended'],
   ],
   exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
-  async run({ dryRun, wait, detach, json, ...target }) {
+  async run({ dryRun, wait, detach, json, force, ...target }) {
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl, ensureAnswers } = await import('../control/client.js');
+    const { connectControl, ensureAnswers, WedgedError } = await import('../control/client.js');
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
     const { ROLLED_BACK } = await import('../control/messages.js');
@@ -47,7 +50,22 @@ const command: Command<UpgradeArguments> = {
     const path = controlSocketFor(target);
     const started = performance.now();
     // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
-    await ensureAnswers(path);
+    const wedged = await ensureAnswers(path).then(
+      () => null,
+      (error: unknown) => {
+        if (!force || dryRun || !(error instanceof WedgedError)) throw error;
+        return error.pid;
+      },
+    );
+    if (wedged !== null) {
+      const { replaceByForce } = await import('./force.js');
+      const result = await replaceByForce(wedged);
+      process.exitCode = result.ok ? EXIT.ok : EXIT.rejected;
+      const report = json ? jsonReport : new PeopleReport();
+      report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged, drain: null });
+      report.close();
+      return;
+    }
     const channel = connectControl(path);
     const old = channel.peer.pid;
     const instance = new OldInstance(channel);

@@ -6,7 +6,15 @@ import { sandboxOf } from '../drill/sandbox-env.js';
 import { SettingsError } from '../errors.js';
 import { suggestion } from '../suggestion.js';
 import { readDocument, type SettingsDocument } from './document.js';
-import { configOption, type SettingOption, settingOptions, unknownVariables, upgradeOption } from './options.js';
+import {
+  adoptOption,
+  configOption,
+  forceOption,
+  type SettingOption,
+  settingOptions,
+  unknownVariables,
+  upgradeOption,
+} from './options.js';
 import type { Locate } from './problems.js';
 import { absolutePath, resolveSettings } from './resolve.js';
 import type { SettingsInput } from './schema.js';
@@ -71,7 +79,7 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
     cwd,
     env,
     source: file?.path ?? null,
-    upgrade: booleanOf(upgradeOption, { flags, env, cwd }),
+    ...takingOver({ flags, env, cwd }),
     sandbox: sandboxOf(env),
     warnings: unknownVariables(env).map((name) => `${name}: unknown variable${suggestion(name, variables)}`),
     locate: locateIn(places, document),
@@ -79,7 +87,9 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
   });
 }
 
-const variables = [configOption, upgradeOption, ...settingOptions].map(({ variable }) => variable);
+const variables = [configOption, upgradeOption, forceOption, adoptOption, ...settingOptions].map(
+  ({ variable }) => variable,
+);
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -125,6 +135,18 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
     case 'text':
       return value;
   }
+}
+
+/** Whose place the instance takes, if anybody's. */
+function takingOver(from: LoadInput): { upgrade: boolean; force: boolean; adopt: number | null } {
+  const [upgrade, force] = [booleanOf(upgradeOption, from), booleanOf(forceOption, from)];
+  if (force && !upgrade) throw new SettingsError('--force: goes with --upgrade; there is nobody to replace otherwise');
+  const adopt = givenValue(adoptOption, from);
+  if (adopt === undefined) return { upgrade, force, adopt: null };
+  if (!Number.isSafeInteger(adopt.value) || (adopt.value as number) < 1) {
+    throw new SettingsError(`${adopt.name}: must be the pid of a process`);
+  }
+  return { upgrade, force, adopt: adopt.value as number };
 }
 
 function booleanOf(option: SettingOption, from: LoadInput): boolean {

@@ -101,7 +101,20 @@ export const upgradeOption = option(
   null,
 );
 
-const allOptions: readonly SettingOption[] = [configOption, upgradeOption, ...settingOptions];
+export const forceOption = option(
+  'force',
+  'boolean',
+  'With --upgrade: replace an instance that answers nothing, too',
+  null,
+);
+export const adoptOption = option(
+  'adopt',
+  'number',
+  'Pid of another program, such as nginx, whose listeners to take over',
+  null,
+);
+
+const allOptions: readonly SettingOption[] = [configOption, upgradeOption, forceOption, adoptOption, ...settingOptions];
 
 /** Variables that Motya's own processes set for each other and for programs: no settings, and no mistakes either. */
 const ownVariables = new Set([

@@ -25,6 +25,9 @@ export interface ResolveContext {
   readonly source: string | null;
   /** The instance is to take over from a running one. */
   readonly upgrade?: boolean;
+  /** See {@link Settings}. */
+  readonly force?: boolean;
+  readonly adopt?: number | null;
   /** Name of the instance when the settings give none; without it the name of the source or the script, and a hash. */
   readonly fallbackName?: string;
   readonly sandbox?: Sandbox | null;
@@ -84,6 +87,8 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     daemonize: valid.daemonize,
     supervise: valid.supervise,
     upgrade: context.upgrade ?? false,
+    force: context.force ?? false,
+    adopt: context.adopt ?? null,
     drainTimeout: valid.drainTimeout,
     probation: valid.probation,
     health: { path: valid.health.path ?? null, crashes: valid.health.crashes, errors: valid.health.errors ?? null },

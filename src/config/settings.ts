@@ -93,6 +93,10 @@ export interface Settings {
   readonly supervise: boolean | 'auto';
   /** This instance is a successor: it waits on the upgrade socket before it serves. */
   readonly upgrade: boolean;
+  /** An incumbent that answers nothing is replaced all the same. */
+  readonly force: boolean;
+  /** Pid of another program whose listeners a first instance takes over; null: none. */
+  readonly adopt: number | null;
   /** ms; services may have their own. */
   readonly drainTimeout: number;
   /** ms after a hand-over in which the incumbent keeps what it needs to serve again; 0: none. The successor's setting counts. */

@@ -18,6 +18,21 @@ export class NotRunningError extends MotyaError {
   }
 }
 
+/** Code of the error of a command to an instance that does not answer. */
+export const NO_ANSWER = 'MOTYA_NO_ANSWER';
+
+/** An instance that does not answer: it is stopped, or busy for good. */
+export class WedgedError extends MotyaError {
+  /** As the kernel knows it (SO_PEERCRED). */
+  readonly pid: number;
+
+  constructor(pid: number, path: string, code = 'MOTYA_WEDGED') {
+    const text = `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy? \`motya upgrade --force\` replaces it all the same`;
+    super(code, text);
+    this.pid = pid;
+  }
+}
+
 /** No instance answers, but a keeper is about to start one again. */
 export class RestartingError extends NotRunningError {}
 
@@ -110,19 +125,20 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
   const channel = connectControl(path);
   const { pid } = channel.peer;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => fail(`no answer within ${GREETING_MS} ms: is it stopped, or busy?`), GREETING_MS);
-    const fail = (why: string): void => {
+    const fail = (error: MotyaError): void => {
       clearTimeout(timer);
       channel.close();
-      reject(new MotyaError('MOTYA_NO_ANSWER', `pid ${pid} holds ${path} but does not answer: ${why}`));
+      reject(error);
     };
+    const timer = setTimeout(() => fail(new WedgedError(pid, path, NO_ANSWER)), GREETING_MS);
     const pieces: string[] = [];
     const done = (json: string | null): void => {
       clearTimeout(timer);
       channel.removeAllListeners('close').close();
       resolve({ pid, json });
     };
-    channel.on('close', () => fail('it hung up'));
+    const hungUp = `pid ${pid} holds ${path} but does not answer: it hung up`;
+    channel.on('close', () => fail(new MotyaError(NO_ANSWER, hungUp)));
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'SUMMARY') done(null);
       if (message.type !== 'REPORT') return;
@@ -155,12 +171,7 @@ export function watchIncumbent(path: string): Promise<Watched> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       channel.close();
-      reject(
-        new MotyaError(
-          'MOTYA_WEDGED',
-          `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy?`,
-        ),
-      );
+      reject(new WedgedError(pid, path));
     }, GREETING_MS);
     const paths: string[] = [];
     const keys = new Set<string>();

@@ -27,14 +27,14 @@ export interface Launched {
 }
 
 /**
- * `output`: the fd that becomes stdout and stderr, or 'inherit'. `passed`: sockets for it, as a service manager passes them
+ * `output`: the fd that becomes stdout and stderr, one for each, or 'inherit'. `passed`: sockets for it, as a service manager passes them
  * (sd_listen_fds(3)). @throws {StartError} when it cannot even be executed.
  */
 export function launch(
   invocation: Invocation,
   options: {
     env: NodeJS.ProcessEnv;
-    output: number | 'inherit';
+    output: number | readonly [number, number] | 'inherit';
     umask?: number;
     passed?: readonly Activated[];
   },
@@ -43,7 +43,8 @@ export function launch(
   const [reader, writer] = native.pipe();
   const stdin = openSync('/dev/null', 'r');
   try {
-    const [out, err] = options.output === 'inherit' ? [1, 2] : [options.output, options.output];
+    const { output } = options;
+    const [out, err] = output === 'inherit' ? [1, 2] : typeof output === 'number' ? [output, output] : output;
     const fds = [stdin, out, err, ...passed.map(({ fd }) => fd)];
     const env = { ...options.env, ...passedEnvironment(passed), [REPORT_ENV]: String(fds.length) };
     const pid = native.launch({

@@ -133,6 +133,12 @@ export class Pidfile {
     return readPid(this.path) === process.pid;
   }
 
+  /** The pid of another process that the pidfile names, though the lock is ours: it has taken over by force. Null: there is none. */
+  get otherOwner(): number | null {
+    const pid = readPid(this.path);
+    return pid === null || pid === process.pid || this.#lockFd === null ? null : pid;
+  }
+
   /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
   release(): void {
     if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);

@@ -1,4 +1,11 @@
-import { connectControl, NotRunningError, RestartingError, type Watched, watchIncumbent } from '../control/client.js';
+import {
+  connectControl,
+  NotRunningError,
+  RestartingError,
+  type Watched,
+  WedgedError,
+  watchIncumbent,
+} from '../control/client.js';
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
 import { HandoverError, StartError } from '../errors.js';
@@ -10,20 +17,29 @@ import { READY_MARGIN_MS } from '../limits.js';
 import { takeMainPid } from '../manager/activation.js';
 import { VERSION } from '../version.js';
 import type { Fleet } from '../workers/fleet.js';
+import { adopt, keepAdopted } from './adoption.js';
 import { LIVE } from './answers.js';
+import { startByForce } from './force.js';
 import type { Life } from './life.js';
 import { dropUnused, prove } from './probation.js';
 
 /** As the first instance. @throws {MotyaError} it could not start. */
 export async function startAsFirst(life: Life): Promise<void> {
-  const { instance, generation } = life;
+  const { instance, generation, settings } = life;
   refuseBesideKeeper(life);
   life.events.emit('generation', generation);
   const fleet = life.makeFleet({ accepting: true });
   instance.manager.starting(life.settings.readyTimeout + READY_MARGIN_MS);
-  instance.found();
+  const wasKept = instance.found();
+  // One that is started again after a crash has been there before: its listeners come from the service manager.
+  const adoption = settings.adopt === null || wasKept ? null : adopt(settings.adopt, instance);
+  instance.declare();
   fleet.start();
   await life.unlessStopped(fleet.ready());
+  if (adoption !== null) {
+    const { from, stop } = adoption;
+    life.events.emit('adopted', { from, stop, ...keepAdopted(adoption, instance) });
+  }
   instance.becomeMain();
   dropUnused(life);
   life.chronicle.founded(generation);
@@ -47,6 +63,13 @@ function refuseBesideKeeper({ settings }: Life): void {
 export async function startAsSuccessor(life: Life): Promise<void> {
   const { settings, instance } = life;
   const watched = await asUser(settings.user, () => findIncumbent(life));
+  if ('wedged' in watched) {
+    instance.becomeUser();
+    await startByForce(life, watched.wedged);
+    succeeded(life, null, 'answered nothing');
+    dropUnused(life);
+    return;
+  }
   life.generation = watched.generation + 1;
   life.events.emit('generation', life.generation);
   instance.gate.guardPaths(watched.paths);
@@ -130,16 +153,17 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
 }
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
-function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null): void {
+function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
   const code = predecessor === null ? 'MOTYA_ALONE' : LIVE;
-  const end = predecessor === null ? '; the generation before it died' : '';
+  const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });
   instance.acceptAdmin();
 }
 
-async function findIncumbent({ settings }: Life): Promise<Watched> {
-  const { pidfile, upgradeSocket, controlSocket, user } = settings;
+/** `wedged`: the pid of one that answers nothing and is to be replaced all the same. */
+async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: number }> {
+  const { pidfile, upgradeSocket, controlSocket, user, force } = settings;
   const meant = takeMainPid(process.env);
   try {
     const watched = await watchIncumbent(controlSocket);
@@ -151,6 +175,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched> {
     }
     return watched;
   } catch (error) {
+    if (error instanceof WedgedError && force) return { wedged: error.pid };
     if (!(error instanceof NotRunningError)) throw error;
     // Whatever is made for a moment must be the user's.
     const holder = asUser(user, () => holdsLock(pidfile));

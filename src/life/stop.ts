@@ -21,6 +21,8 @@ export function stop(life: Life, { now = false }: { now?: boolean } = {}): void 
 export async function stopServing(life: Life): Promise<void> {
   const { instance, machine } = life;
   machine.step('stop');
+  const heir = instance.pidfile.otherOwner;
+  if (heir !== null) return leaveTo(heir, life);
   life.events.emit('stopping');
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';
@@ -35,6 +37,20 @@ export async function stopServing(life: Life): Promise<void> {
   machine.step('drained');
   instance.close();
   await life.end({ reason: 'stopped', forced });
+}
+
+/** Somebody has taken over by force (./force.ts) while this process slept: what it listens on is shared, and not to be ended. */
+async function leaveTo(heir: number, life: Life): Promise<void> {
+  const { instance, machine } = life;
+  life.warn('replaced', `pid ${heir} has taken over by force; pid ${process.pid} drains`);
+  instance.manager.handedTo(heir);
+  instance.pauseAdmin([]);
+  await life.pauseWorkers();
+  instance.giveAway();
+  const forced = await life.drain.run(() => {});
+  life.stopped.resolve();
+  machine.step('drained');
+  await life.end({ reason: 'handed-over', forced });
 }
 
 /** Without its main process, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */

@@ -27,6 +27,9 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
     life.warn('busy', busy.message);
     throw busy;
   }
+  const heir = instance.pidfile.otherOwner;
+  if (heir !== null)
+    throw new HandoverError('MOTYA_REPLACED', `pid ${heir} has taken over from pid ${process.pid} by force`);
   machine.step('quit');
   chronicle.upgradeBegins();
   if (!dryRun) instance.manager.reloading();

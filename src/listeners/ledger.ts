@@ -21,8 +21,8 @@ export interface Listener {
   backlog: number;
   /** How a request for port 0 finds it again, for example `web tcp://127.0.0.1:0 #0`; null for a fixed port. */
   readonly alias: string | null;
-  /** The file at its unix path; null for all others. */
-  readonly path: PathIdentity | null;
+  /** The file at its unix path; null for all others, and for one that is another program's. */
+  path: PathIdentity | null;
   /** True: came from the incumbent, or from the service manager. */
   readonly inherited: boolean;
   /** What its TLS sessions are encrypted with, if it has any; null for datagrams. */
@@ -172,6 +172,12 @@ export class Ledger {
   unclaim(pid: number, key?: string): void {
     const of = key === undefined ? this.#listeners.values() : [this.#listeners.get(key)];
     for (const listener of of) listener?.claims.delete(pid);
+  }
+
+  /** The file of a unix listener that was another program's goes with the listener from here on. */
+  ownPath(listener: Listener): void {
+    const { path } = listener.socket;
+    if (path?.startsWith('/')) listener.path = identify(path);
   }
 
   /** True when `path` is a listener's own path: unlinking it would take it from all generations. */

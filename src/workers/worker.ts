@@ -102,6 +102,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
       env: {
         ...process.env,
         MOTYA_UPGRADE: undefined,
+        MOTYA_FORCE: undefined,
+        MOTYA_ADOPT: undefined,
         ...withoutManager,
         PWD: settings.cwd,
         ...(outlets?.form('stdout').coloured ? colours(settings) : {}),

@@ -132,6 +132,8 @@ services:
     daemonize: true,
     supervise: true,
     upgrade: false,
+    force: false,
+    adopt: null,
     drainTimeout: 120_000,
     upgradeWait: 500,
     readyTimeout: 3_600_000,
@@ -222,11 +224,11 @@ describe('precedence', () => {
       MOTYA_READY_FD: '3',
       MOTYA_GENERATION: '1',
       MOTYA_DRAIN_TIMOUT: '9',
-      MOTYA_FOO: '',
+      MOTYA_XYZ: '',
     };
     assert.deepEqual(load({}, env).warnings, [
       'MOTYA_DRAIN_TIMOUT: unknown variable; did you mean "MOTYA_DRAIN_TIMEOUT"?',
-      'MOTYA_FOO: unknown variable',
+      'MOTYA_XYZ: unknown variable',
     ]);
   });
 });

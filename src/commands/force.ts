@@ -1,0 +1,71 @@
+import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import type { Result } from '../control/messages.js';
+import type { Invocation } from '../daemon/invocation.js';
+import { launch, outcomeError } from '../daemon/launch.js';
+import { reasonOf } from '../errors.js';
+import { LIVE } from '../life/answers.js';
+import { OtherProcess } from '../listeners/copies.js';
+import { native } from '../native.js';
+
+/** What systemd has told the first process of a unit only. */
+const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAMES', 'WATCHDOG_PID', 'MAINPID'];
+
+/**
+ * Starts a successor in place of an instance that answers nothing, as that would have started it: the same program, arguments,
+ * environment and output. It takes what it needs by force. @throws {MotyaError} the instance is not ours to look into
+ */
+export async function replaceByForce(pid: number): Promise<Result> {
+  const incumbent = new OtherProcess(pid);
+  const output = [incumbent.copyStream(1), incumbent.copyStream(2)];
+  try {
+    const env = { ...environmentOf(pid), MOTYA_UPGRADE: 'true', MOTYA_FORCE: 'true' };
+    const [out, err] = output;
+    const launched = launch(invocationOf(pid), { env, output: [out ?? 1, err ?? 2] });
+    const outcome = await launched.outcome;
+    if (!outcome.ok) {
+      const { code, message } = outcomeError(outcome);
+      return { type: 'RESULT', ok: false, code, text: message };
+    }
+    const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ended`;
+    return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
+  } catch (error) {
+    return { type: 'RESULT', ok: false, code: 'MOTYA_FORCE', text: reasonOf(error) };
+  } finally {
+    for (const fd of output) if (fd !== null) native.close(fd);
+    incumbent.close();
+  }
+}
+
+/** As daemon/invocation.ts reads its own. */
+function invocationOf(pid: number): Invocation {
+  const [name = '', ...args] = linesOf(pid, 'cmdline');
+  const executable = readlinkSync(`/proc/${pid}/exe`);
+  // A Node that was replaced meanwhile has left no file.
+  const file = [name, executable].find((path) => isAbsolute(path) && isExecutable(path)) ?? process.execPath;
+  return { file, args, cwd: readlinkSync(`/proc/${pid}/cwd`) };
+}
+
+function environmentOf(pid: number): NodeJS.ProcessEnv {
+  const pairs = linesOf(pid, 'environ').map((line) => {
+    const end = line.indexOf('=');
+    return [line.slice(0, end), line.slice(end + 1)] as const;
+  });
+  return Object.fromEntries(pairs.filter(([name]) => !FIRST_ONLY.includes(name)));
+}
+
+/** What the kernel keeps of the start of a process, each text ended by NUL (proc(5)). */
+function linesOf(pid: number, file: 'cmdline' | 'environ'): string[] {
+  const texts = readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
+  texts.pop();
+  return texts;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

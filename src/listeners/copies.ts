@@ -1,0 +1,156 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { native, type SocketDescription } from '../native.js';
+import { listenerKey } from './key.js';
+import { DEFAULT_BACKLOG } from './ledger.js';
+
+/** A copy of a listener that another process has; whoever gets it owns `fd`. */
+export interface CopiedListener {
+  readonly key: string;
+  readonly fd: number;
+  readonly socket: SocketDescription;
+  readonly backlog: number;
+}
+
+/** Another process, whose files can be copied without its help (pidfd_getfd(2), Linux 5.6). */
+export class OtherProcess {
+  readonly pid: number;
+  /** As `ps` names it. */
+  readonly name: string;
+  readonly #pidfd: number;
+
+  /** @throws {MotyaError} `MOTYA_NO_PROCESS`, `MOTYA_DENIED` */
+  constructor(pid: number) {
+    this.pid = pid;
+    try {
+      // From here on the pid can be nobody else's: what is read of it below is checked against a living process in the end.
+      this.#pidfd = native.openPidfd(pid);
+    } catch (error) {
+      if (isSystemError(error) && (error.code === 'ESRCH' || error.code === 'EINVAL')) throw noProcess(pid);
+      throw error;
+    }
+    this.name = nameOf(pid);
+  }
+
+  /** Copies of all that it listens on: TCP and unix stream sockets, and UDP sockets that are bound. @throws {MotyaError} */
+  copyListeners(): CopiedListener[] {
+    const copies: CopiedListener[] = [];
+    const seen = new Set<number>();
+    try {
+      for (const fd of this.#fdsTo(/^socket:/)) {
+        const copied = this.#copy(fd);
+        if (copied === null) continue;
+        const listener = asListener(copied);
+        if (listener === null || seen.has(listener.socket.inode)) native.close(copied);
+        else copies.push(listener);
+        if (listener !== null) seen.add(listener.socket.inode);
+      }
+      return copies;
+    } catch (error) {
+      for (const { fd } of copies) native.close(fd);
+      throw error;
+    }
+  }
+
+  /** A copy of its fd that leads to this file, the same open file; null when it has none. @throws {MotyaError} */
+  copyFile(path: string): number | null {
+    const [fd] = this.#fdsTo((target) => target === path);
+    return fd === undefined ? null : this.#copy(fd);
+  }
+
+  /** A copy of one of its standard streams. @throws {MotyaError} */
+  copyStream(fd: 1 | 2): number | null {
+    return this.#copy(fd);
+  }
+
+  /** Throws nothing when it has ended. */
+  signal(signal: number): void {
+    try {
+      native.signalPidfd(this.#pidfd, signal);
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
+    }
+  }
+
+  close(): void {
+    native.close(this.#pidfd);
+  }
+
+  #fdsTo(wanted: RegExp | ((target: string) => boolean)): number[] {
+    const isWanted = typeof wanted === 'function' ? wanted : (target: string) => wanted.test(target);
+    let names: string[];
+    try {
+      names = readdirSync(`/proc/${this.pid}/fd`);
+    } catch (error) {
+      if (isSystemError(error) && error.code === 'ENOENT') throw noProcess(this.pid);
+      throw denied(this, reasonOf(error));
+    }
+    return names.map(Number).filter((fd) => {
+      try {
+        return isWanted(readlinkSync(`/proc/${this.pid}/fd/${fd}`));
+      } catch {
+        // Closed meanwhile.
+        return false;
+      }
+    });
+  }
+
+  /** Null: it has closed it meanwhile. */
+  #copy(fd: number): number | null {
+    try {
+      return native.copyFd(this.#pidfd, fd);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === 'EBADF') return null;
+      if (error.code === 'ESRCH') throw noProcess(this.pid);
+      throw denied(this, whyNot(error.code, error));
+    }
+  }
+}
+
+/** Null: it is no listener, or none that a program of ours could use. The fd stays the caller's then. */
+function asListener(fd: number): CopiedListener | null {
+  let socket: SocketDescription;
+  try {
+    socket = native.describe(fd);
+  } catch {
+    // Netlink, packet and the like.
+    return null;
+  }
+  const isDatagram = socket.type === 'dgram' && socket.family !== 'unix' && socket.port !== 0;
+  const isStream = socket.type === 'stream' && socket.listening;
+  if (!isDatagram && !isStream) return null;
+  const backlog = isStream && socket.family !== 'unix' ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
+  return { key: listenerKey(socket), fd, socket, backlog };
+}
+
+const noProcess = (pid: number): MotyaError => new MotyaError('MOTYA_NO_PROCESS', `there is no process ${pid}`);
+
+const denied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
+  new MotyaError('MOTYA_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
+
+/** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)). */
+function whyNot(code: string, error: Error): string {
+  if (code === 'ENOSYS') return 'the kernel has no pidfd_getfd (Linux 5.6)';
+  if (code !== 'EPERM') return reasonOf(error);
+  const scope = yamaScope();
+  const mend = 'run this command as root (CAP_SYS_PTRACE)';
+  if (scope === 0) return `it is another user's, or may not be debugged; ${mend}`;
+  return `kernel.yama.ptrace_scope is ${scope}, so only a debugger of its own may; ${mend}, or set it to 0 for this moment (sysctl)`;
+}
+
+function yamaScope(): number {
+  try {
+    return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    throw noProcess(pid);
+  }
+}
