@@ -11,14 +11,12 @@
 #include "arguments.h"
 #include "calls.h"
 #include "fd_message.h"
+#include "received.h"
 #include "unique_fd.h"
 #include "unix_address.h"
 
 namespace motya {
 namespace {
-
-/** Fds of one message (SCM_MAX_FD in the kernel's include/net/scm.h). */
-constexpr size_t kMaxFds = 253;
 
 Napi::Value FdPair(Napi::Env env, const int fds[2]) {
   Napi::Array pair = Napi::Array::New(env, 2);
@@ -34,42 +32,6 @@ Napi::Value Credentials(Napi::Env env, const ucred& of) {
   result.Set("gid", Napi::Number::New(env, of.gid));
   return result;
 }
-
-/** What came beside a message. The fds are closed unless somebody takes them. */
-class Received {
- public:
-  explicit Received(const msghdr& message) {
-    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
-         head = CMSG_NXTHDR(const_cast<msghdr*>(&message), head)) {
-      if (head->cmsg_level != SOL_SOCKET) continue;
-      if (head->cmsg_type == SCM_CREDENTIALS) {
-        memcpy(&sender_, CMSG_DATA(head), sizeof sender_);
-        has_sender_ = true;
-      }
-      if (head->cmsg_type != SCM_RIGHTS) continue;
-      const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (size_t i = 0; i < count; i++) {
-        int fd;
-        memcpy(&fd, CMSG_DATA(head) + i * sizeof(int), sizeof fd);
-        fds_.emplace_back(fd);
-      }
-    }
-  }
-
-  Napi::Array TakeFds(Napi::Env env) {
-    Napi::Array array = Napi::Array::New(env, fds_.size());
-    for (uint32_t i = 0; i < fds_.size(); i++) array.Set(i, Napi::Number::New(env, fds_[i].release()));
-    return array;
-  }
-
-  /** Undefined unless the socket has SO_PASSCRED. */
-  Napi::Value Sender(Napi::Env env) const { return has_sender_ ? Credentials(env, sender_) : env.Undefined(); }
-
- private:
-  std::vector<UniqueFd> fds_;
-  ucred sender_ = {};
-  bool has_sender_ = false;
-};
 
 int64_t NowMs() {
   timespec now;
@@ -146,35 +108,21 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
 
   const std::unique_ptr<char[]> data(new (std::nothrow) char[max_bytes]);
   if (data == nullptr) return ThrowSystemError(env, ENOMEM, "recvmsg");
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
-  iovec part = {data.get(), static_cast<size_t>(max_bytes)};
-  msghdr message = {};
-  const auto next = [&] {
-    message = {};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    return recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  };
-  ssize_t length = Retry(next);
-  // A peer that closed with our messages unread leaves ECONNRESET in front of what it had sent before. The kernel reports
-  // it once; its last words and the end of the connection come after it.
-  if (length < 0 && errno == ECONNRESET) length = Retry(next);
+  Received received;
+  const ssize_t length = ReceiveMessage(fd, data.get(), static_cast<size_t>(max_bytes), &received);
   if (length < 0) {
     if (errno == EAGAIN) return env.Null();
     return ThrowErrno(env, "recvmsg");
   }
-  Received received(message);
-  if ((message.msg_flags & MSG_TRUNC) != 0) return ThrowSystemError(env, EMSGSIZE, "recvmsg");
-  // The kernel drops silently what does not fit below RLIMIT_NOFILE.
-  if ((message.msg_flags & MSG_CTRUNC) != 0) return ThrowSystemError(env, ENOBUFS, "recvmsg");
 
   Napi::Object result = Napi::Object::New(env);
   result.Set("data", Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length)));
-  result.Set("fds", received.TakeFds(env));
-  const Napi::Value sender = received.Sender(env);
-  if (!sender.IsUndefined()) result.Set("sender", sender);
+  Napi::Array fds = Napi::Array::New(env, received.fds().size());
+  for (uint32_t i = 0; i < received.fds().size(); i++) {
+    fds.Set(i, Napi::Number::New(env, received.fds()[i].release()));
+  }
+  result.Set("fds", fds);
+  if (received.sender() != nullptr) result.Set("sender", Credentials(env, *received.sender()));
   return result;
 }
 

@@ -1,0 +1,86 @@
+// One message off a socket with what rides on it. Knows nothing of Node, so that fuzzers can do without it, too.
+#pragma once
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "unique_fd.h"
+
+namespace motya {
+
+/** Fds of one message (SCM_MAX_FD in the kernel's include/net/scm.h). */
+constexpr size_t kMaxFds = 253;
+
+/** What came beside a message. The fds are closed unless somebody takes them. */
+class Received {
+ public:
+  void Read(const msghdr& message) {
+    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
+         head = CMSG_NXTHDR(const_cast<msghdr*>(&message), head)) {
+      if (head->cmsg_level != SOL_SOCKET) continue;
+      if (head->cmsg_type == SCM_CREDENTIALS) {
+        memcpy(&sender_, CMSG_DATA(head), sizeof sender_);
+        has_sender_ = true;
+      }
+      if (head->cmsg_type != SCM_RIGHTS) continue;
+      const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(head) + i * sizeof(int), sizeof fd);
+        fds_.emplace_back(fd);
+      }
+    }
+  }
+
+  std::vector<UniqueFd>& fds() { return fds_; }
+  /** Null unless the socket has SO_PASSCRED. */
+  const ucred* sender() const { return has_sender_ ? &sender_ : nullptr; }
+
+ private:
+  std::vector<UniqueFd> fds_;
+  ucred sender_ = {};
+  bool has_sender_ = false;
+};
+
+/**
+ * recvmsg(2) without waiting.
+ * @returns bytes of the message, 0 when the peer has closed, or -1 with errno: EMSGSIZE for one longer than `size`, ENOBUFS when
+ * the kernel has dropped fds; what came with those is closed
+ */
+inline ssize_t ReceiveMessage(int fd, char* data, size_t size, Received* received) {
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
+  iovec part = {data, size};
+  msghdr message = {};
+  const auto next = [&] {
+    ssize_t length;
+    do {
+      message = {};
+      message.msg_iov = &part;
+      message.msg_iovlen = 1;
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (length < 0 && errno == EINTR);
+    return length;
+  };
+  ssize_t length = next();
+  // A peer that closed with our messages unread leaves ECONNRESET in front of what it had sent before. The kernel reports
+  // it once; its last words and the end of the connection come after it.
+  if (length < 0 && errno == ECONNRESET) length = next();
+  if (length < 0) return -1;
+  Received whole;
+  whole.Read(message);
+  const bool is_cut = (message.msg_flags & MSG_TRUNC) != 0;
+  // The kernel drops silently what does not fit below RLIMIT_NOFILE.
+  if (is_cut || (message.msg_flags & MSG_CTRUNC) != 0) {
+    errno = is_cut ? EMSGSIZE : ENOBUFS;
+    return -1;
+  }
+  *received = std::move(whole);
+  return length;
+}
+
+}  // namespace motya
