@@ -78,14 +78,19 @@ export class Dialogue {
   async #next(types: readonly string[], deadlineMs: number): Promise<{ message: HandoverMessage; fds: number[] }> {
     if (this.#inbox.length === 0 && this.#failure === null) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => {
+        const strike = (): void => {
+          if (this.#wake !== wake) return;
           this.#end(new HandoverError('MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
-        }, deadlineMs);
-        this.#wake = () => {
+        };
+        // After a time in which this process did not run, what has come meanwhile is read first: a COMMIT, or the peer's death,
+        // which leaves everything to us. Node polls between the two.
+        const timer = setTimeout(() => setImmediate(() => setImmediate(strike)), deadlineMs);
+        const wake = (): void => {
           clearTimeout(timer);
           this.#wake = null;
           resolve();
         };
+        this.#wake = wake;
       });
     }
     const next = this.#inbox.shift();

@@ -3,6 +3,7 @@ import { existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { receiveOffer, takeOver } from '#src/handover/successor.js';
+import { COMMIT_MS } from '#src/limits.js';
 import { listenerKey } from '#src/listeners/key.js';
 import { native } from '#src/native.js';
 import { leavesNothing, rejectsWith, TestPeer, TestTaker } from './support.js';
@@ -222,6 +223,20 @@ test('an incumbent that dies right after LOCK, while we boot, or after READY: th
     all.hangUp();
     assert.equal(await taking, 'alone');
     assert.deepEqual(all.taker.phases.slice(-2), ['alone', 'serving']);
+  });
+});
+
+test('an incumbent that dies while the successor sleeps beyond a deadline: it goes live alone when it wakes', async () => {
+  await scene(async (all) => {
+    const taking = take(all);
+    offerAll(all);
+    await all.peer.hearUntil('READY');
+    // In the check phase, after which timers come before the next poll: as after a SIGSTOP, the deadline for COMMIT is over, and
+    // the end has not been read.
+    await new Promise((resolve) => setImmediate(resolve));
+    all.hangUp();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, COMMIT_MS + 100);
+    assert.equal(await taking, 'alone');
   });
 });
 
