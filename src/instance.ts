@@ -295,20 +295,23 @@ export class Instance {
   }
 
   /** At a stop: clients are refused from here on, and no program may listen any more. Who looks is answered to the end. */
-  async closeListeners(cut: Promise<void>): Promise<void> {
+  async closeListeners(cut: Promise<void>, { unlink }: { unlink: boolean }): Promise<void> {
+    if (!unlink) this.gate.guardPaths(this.ledger.unixPaths());
+    this.gate.shut();
     const all = this.programListeners();
-    const kept = await this.manager.keeps(all);
+    // What another generation may serve on again is not to run dry.
+    const kept = unlink ? await this.manager.keeps(all) : new Set(all.filter(({ inherited }) => inherited));
     await this.retire(
       all.filter((listener) => !kept.has(listener)),
       cut,
     );
-    for (const listener of kept) this.ledger.remove(listener, { unlink: true });
+    for (const listener of kept) this.ledger.remove(listener, { unlink });
   }
 
   /** At the end of an instance without a successor, when its workers have ended. */
-  close(): void {
+  close(options: { unlink: boolean }): void {
     this.#admin?.pause();
-    this.ledger.removeAll({ unlink: true });
+    this.ledger.removeAll(options);
     this.pidfile.release();
     this.#control?.close();
   }

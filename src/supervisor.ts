@@ -8,7 +8,7 @@ import type { Phase } from './handover/phases.js';
 import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
-import { stop, stopServing } from './life/stop.js';
+import { stop, stopOnceDecided } from './life/stop.js';
 import { upgrade } from './life/succession.js';
 import { native } from './native.js';
 import type { Outlets } from './output/outlets.js';
@@ -83,7 +83,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const listeners = instance.programListeners().map((listener) => listener.key);
     this.emit('serving', { generation: life.generation, listeners, ms: life.age });
     // Told to stop while COMMIT and LIVE were on their way.
-    if (life.stopping.aborted) void stopServing(life);
+    if (life.stopping.aborted) void stopOnceDecided(life);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { Channel } from '../channel.js';
 import { HandoverError, reasonOf } from '../errors.js';
-import { STATS_SILENCE_MS } from '../limits.js';
+import { LONGEST_TIMER_MS, STATS_SILENCE_MS } from '../limits.js';
 import { native } from '../native.js';
 import type { Chronicle } from '../observe/chronicle.js';
 import type { DrainStatus } from '../observe/status.js';
@@ -57,12 +57,13 @@ export class Predecessors {
 
   /**
    * Listens to another generation that drains, or may still take the hand-over back, until its BYE or its end. `draining` is
-   * called when it has let go of everything; `counted`: what of its counters ours have already.
+   * called when it has let go of everything, and until then its silence is no end: it may serve again at any moment, so nobody
+   * must go on as if it had gone. `counted`: what of its counters ours have already.
    * @returns why it serves again, or null. The dialogue is open still when it has said REVOKED: it is our turn to speak.
    */
   follow(
     { dialogue, pid, generation }: { dialogue: Dialogue; pid: number; generation: number },
-    { draining = () => {}, counted = new Totals() }: { draining?: () => void; counted?: Totals } = {},
+    { draining = null, counted = new Totals() }: { draining?: (() => void) | null; counted?: Totals } = {},
   ): Promise<HandoverError | null> {
     return this.#follow(dialogue, { pid, generation }, counted, draining);
   }
@@ -94,18 +95,20 @@ export class Predecessors {
     dialogue: Dialogue,
     { pid, generation }: { pid: number; generation: number },
     counted: Totals,
-    draining: () => void,
+    draining: (() => void) | null,
   ): Promise<HandoverError | null> {
     const deadline = new Date().toISOString();
     const status = { pid, generation, connections: 0, protocols: null, left: 0, deadline };
     const followed: Followed = { dialogue, generation, status, counted, committed: counted };
     this.#followed.set(pid, followed);
     let isRevoked = false;
+    let silence = draining === null ? STATS_SILENCE_MS : LONGEST_TIMER_MS;
     try {
       for (;;) {
-        const { message, fds } = await dialogue.expect(HEARD, STATS_SILENCE_MS);
+        const { message, fds } = await dialogue.expect(HEARD, silence);
         if (message.type === 'DRAINING') {
-          draining();
+          silence = STATS_SILENCE_MS;
+          draining?.();
           continue;
         }
         if (message.type === 'REVOKED') {
@@ -162,6 +165,6 @@ export class Predecessors {
       this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
       return;
     }
-    void this.#follow(dialogue, message, Totals.from(message.counted), () => {});
+    void this.#follow(dialogue, message, Totals.from(message.counted), null);
   }
 }

@@ -43,6 +43,8 @@ export class Life {
   generation = 1;
   /** While this successor is on probation. */
   proof: Proof | null = null;
+  /** Resolves when the incumbent has let go, or serves again; null: this instance has none that could. */
+  undecided: Promise<void> | null = null;
   /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
   courted: number | null = null;
   readonly #loopDelay = new LoopDelay();

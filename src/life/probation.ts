@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { deferred } from '../deferred.js';
 import { type HandoverError, reasonOf } from '../errors.js';
 import type { Dialogue } from '../handover/dialogue.js';
 import type { HandedOver } from '../handover/incumbent.js';
@@ -39,8 +40,9 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
       await serveAgain(life, handed, verdict.reason, verdict.counted);
       return verdict.reason;
     }
-    dialogue.send({ type: 'DRAINING', txid });
   }
+  // In any case: until then the successor cannot know whether it is to give way.
+  dialogue.send({ type: 'DRAINING', txid });
   machine.step('settled');
   void drainAway(life, handed);
   return null;
@@ -120,9 +122,15 @@ async function drainTo(
  * drained. Gives everything back when it takes it back.
  */
 export async function prove(life: Life, offer: Offer): Promise<void> {
-  const { chronicle, settings, predecessors } = life;
+  const { instance, chronicle, settings, predecessors } = life;
   const { dialogue, incumbent: pid, generation } = offer;
   const isOnProbation = offer.probation && settings.probation > 0;
+  const decided = deferred<void>();
+  life.undecided = decided.promise;
+  const decide = (): void => {
+    life.undecided = null;
+    decided.resolve();
+  };
   let watch: HealthWatch | null = null;
   if (isOnProbation) {
     const proof = new Proof(offer, settings.probation, () => chronicle.afterLive);
@@ -130,6 +138,7 @@ export async function prove(life: Life, offer: Offer): Promise<void> {
     watch = new HealthWatch(life, (reason) => proof.fail(reason));
   }
   const settled = (): void => {
+    decide();
     watch?.close();
     const early = life.proof?.isEarly ?? false;
     life.proof?.close();
@@ -137,12 +146,21 @@ export async function prove(life: Life, offer: Offer): Promise<void> {
     dropUnused(life);
     if (isOnProbation) life.events.emit('settled', { early });
   };
-  if (!isOnProbation) settled();
   const revoked = await predecessors.follow({ dialogue, pid, generation }, { draining: settled });
   watch?.close();
   if (revoked !== null && life.machine.can('revoked')) {
-    await goBack(life, offer, revoked);
-  } else if (life.proof !== null) settled();
+    const gone = goBack(life, offer, revoked);
+    decide();
+    await gone;
+  } else if (life.undecided !== null) {
+    try {
+      // It may have died when it had just taken these back.
+      if (revoked === null) instance.reclaim();
+    } catch (error) {
+      life.warn('take-back', reasonOf(error));
+    }
+    settled();
+  }
 }
 
 /** The incumbent serves again. */

@@ -1,4 +1,4 @@
-import { OTHERS_END_MS, STATS_MS } from '../limits.js';
+import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../limits.js';
 import { processEnd } from '../process-end.js';
 import { within } from '../within.js';
 import type { Life } from './life.js';
@@ -10,11 +10,20 @@ export function stop(life: Life, { now = false }: { now?: boolean } = {}): void 
   if (now || again) drain.cut();
   if (again) return;
   life.tellToStop();
-  // Whoever stops this instance does not want the one before it.
-  void life.proof?.settle().catch(() => {});
   if (life.phase === 'draining') drain.shorten();
   // In other phases it is too late to take back what runs, or what runs has heard the signal.
-  else if (machine.can('stop')) void stopServing(life);
+  else if (machine.can('stop')) void stopOnceDecided(life);
+}
+
+/**
+ * Whoever stops this instance does not want the one before it. Which may be about to serve again all the same: then its
+ * listeners' paths must not go with us.
+ */
+export async function stopOnceDecided(life: Life): Promise<void> {
+  void life.proof?.settle().catch(() => {});
+  if (life.undecided !== null) await within(GREETING_MS, life.undecided);
+  if (life.phase === 'draining') life.drain.shorten();
+  else if (life.machine.can('stop')) await stopServing(life);
 }
 
 /** The graceful end without a successor: no new connections, drain, end. */
@@ -29,13 +38,15 @@ export async function stopServing(life: Life): Promise<void> {
   instance.control?.dismissWatchers(reason, { forGood: true });
   // A hand-over that was given up for this may have paused them: whoever waits is to be served.
   void instance.fleet.accept();
-  await instance.closeListeners(life.drain.isCut);
+  // An incumbent that does not answer may serve on them again when it wakes.
+  const unlink = life.undecided === null;
+  await instance.closeListeners(life.drain.isCut, { unlink });
   await life.pauseWorkers();
   const forced = await life.drain.run(({ connections }) => instance.manager.stillStopping(connections));
   await outlastOthers(life);
   life.stopped.resolve();
   machine.step('drained');
-  instance.close();
+  instance.close({ unlink });
   await life.end({ reason: 'stopped', forced });
 }
 

@@ -3,12 +3,12 @@ import { type Launched, launch } from '../daemon/launch.js';
 import { HandoverError, reasonOf } from '../errors.js';
 import { DRY_RUN, handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../handover/phases.js';
-import type { Proof } from '../handover/probation.js';
 import { ownReason, summon } from '../handover/summon.js';
-import { PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
+import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
 import { processEnd } from '../process-end.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
+import { within } from '../within.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
 import { stopServing } from './stop.js';
@@ -21,7 +21,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
   const { settings, instance, machine, chronicle, events } = life;
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (isAboutToServe(life.phase)) await life.served.promise;
-  if (life.proof !== null) await endProof(life.proof, dryRun);
+  if (life.undecided !== null) await endProof(life, dryRun);
   if (!machine.can('quit')) {
     const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
     life.warn('busy', busy.message);
@@ -111,7 +111,17 @@ async function serveOn(life: Life, failure: HandoverError, successor: number | n
 }
 
 /** Whoever wants the next generation wants this one: it is on probation no more. */
-async function endProof(proof: Proof, dryRun: boolean): Promise<void> {
+async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<void> {
+  if (proof === null) {
+    const isDecided =
+      undecided === null ||
+      (await within(
+        GREETING_MS,
+        undecided.then(() => true),
+      )) !== null;
+    if (isDecided) return;
+    throw new HandoverError('MOTYA_WEDGED', 'the incumbent does not say that it has let go: it may serve again');
+  }
   if (dryRun) {
     const left = Math.ceil(proof.left / 1000);
     throw new HandoverError('MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);

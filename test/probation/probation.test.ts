@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { STATS_SILENCE_MS } from '#src/limits.js';
 import { adminSocket, look, Scrape } from '../admin/support.js';
 import { childrenOf, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
 import { startLoadProcess } from '../e2e/load/index.js';
@@ -297,6 +299,37 @@ test('a wedged successor: the first one serves again, and the other gives way wh
   process.kill(second, 'SIGCONT');
   await until(() => !isAlive(second), { what: 'the end of the successor' });
   await servesAgain(stage, first.pid, listeners);
+});
+
+test('an incumbent that sleeps for long: the successor does not take it for gone, and one of them owns all in the end', async (t) => {
+  const stage = await stageOf(t);
+  const first = await stage.first([...LONG]);
+  assert.equal((await stage.upgrade('--detach')).code, 0);
+  const second = stage.mainPid as number;
+  process.kill(first.pid, 'SIGSTOP');
+  // Longer than a predecessor that drains may be silent. It is not settled by that: the next upgrade asks, and hears nothing.
+  await delay(STATS_SILENCE_MS + 1_500);
+  assert.equal((await stage.status()).probation?.incumbent, first.pid);
+  const { code, stderr } = await stage.upgrade('--detach');
+  assert.notEqual(code, 0);
+  assert.match(stderr, /does not answer at the end of the probation/);
+  process.kill(first.pid, 'SIGCONT');
+  // It reads that it is wanted no more.
+  assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  assert.equal(stage.mainPid, second);
+  assert.equal((await stage.status()).probation, null);
+});
+
+test('an incumbent that dies when it has just had the pidfile back: the successor repairs it', async (t) => {
+  const stage = await stageOf(t);
+  const first = await stage.first([...LONG]);
+  assert.equal((await stage.upgrade('--detach')).code, 0);
+  const second = stage.mainPid as number;
+  writeFileSync(stage.pidfile, `${first.pid}\n`);
+  first.kill('SIGKILL');
+  await first.waitForExit();
+  await until(() => stage.mainPid === second, { what: 'its own pidfile' });
+  assert.equal((await stage.upgrade('--detach')).code, 0);
 });
 
 test('an upgrade is taken back under a keeper: the keeper starts nothing', async (t) => {
