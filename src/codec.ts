@@ -67,6 +67,11 @@ export class Codec<S extends Shapes> {
     this.#shapes = shapes;
   }
 
+  /** The types of its messages. */
+  get types(): string[] {
+    return Object.keys(this.#shapes);
+  }
+
   /** @throws {ProtocolError} when the message is larger than {@link MESSAGE_BYTES}. */
   encode(message: MessageOf<S>): Buffer {
     const data = Buffer.from(JSON.stringify(message));
