@@ -1,7 +1,7 @@
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError, ProtocolError, reasonOf } from '../errors.js';
 import { native } from '../native.js';
-import type { HandoverMessage, HandoverShapes } from './messages.js';
+import { CARRIERS, type HandoverMessage, type HandoverShapes } from './messages.js';
 
 /** The peer has said ABORT, with its own code and reason. */
 export class PeerAbort extends HandoverError {}
@@ -104,7 +104,8 @@ export class Dialogue {
       return;
     }
     if (this.#failure !== null) return;
-    this.#inbox.push({ message, fds: Array.from({ length: fds.length }, (_, index) => fds.take(index)) });
+    const count = CARRIERS.has(message.type) ? fds.length : 0;
+    this.#inbox.push({ message, fds: Array.from({ length: count }, (_, index) => fds.take(index)) });
     this.#wake?.();
   }
 

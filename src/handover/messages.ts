@@ -98,6 +98,9 @@ const shapes = {
   ABORT: { txid: text, code: text, text },
 } as const;
 
+/** Those with fds. What rides on any other message is closed unread: the receiver would not look for it. */
+export const CARRIERS: ReadonlySet<keyof typeof shapes> = new Set(['FDS', 'LOCK', 'STATE', 'PREDECESSOR']);
+
 export const handoverCodec = new Codec(shapes);
 export type HandoverShapes = typeof shapes;
 export type HandoverMessage = MessageOf<HandoverShapes>;
