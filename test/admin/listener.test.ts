@@ -92,8 +92,9 @@ test('ready before LIVE, over an upgrade and while it stops', async (t) => {
   stage.space.motya(['stop', '--name', 'app']);
   await until(async () => (await ready()) === '503 stopping', { what: '503' });
   assert.equal((await look(at, '/healthz')).status, 200);
-  const [own] = (await statusOf(at)).draining;
-  assert.deepEqual([own?.generation, own?.connections], [2, 1]);
+  // First its listeners run dry.
+  const own = await until(async () => (await statusOf(at)).draining[0], { what: 'the drain' });
+  assert.deepEqual([own.generation, own.connections], [2, 1]);
   held.finish();
   await held.answer;
   await stage.space.nothingLeft();
