@@ -7,8 +7,9 @@ import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
 import { HandoverError, MotyaError, StartError } from './errors.js';
-import type { Claims, Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, UNWANTED_BYTES } from './limits.js';
+import { type Claims, claimsOn } from './handover/claims.js';
+import type { Offered } from './handover/successor.js';
+import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
 import { Ledger, type Listener } from './listeners/ledger.js';
@@ -21,8 +22,9 @@ import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
 import { checkPlace, clearAfter } from './private-socket.js';
 import { within } from './within.js';
-import { Fleet, type HandedOn } from './workers/fleet.js';
+import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
+import type { HandedOn } from './workers/handing-on.js';
 
 /**
  * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
@@ -155,11 +157,7 @@ export class Instance {
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
   claims(): Claims {
-    const all = this.programListeners();
-    const added = all.filter((listener) => !listener.inherited).length;
-    const unused = this.ledger.unused();
-    const removed = unused.length;
-    return { kept: all.length - added - removed, added, removed, unwanted: fitting(unused.map(({ key }) => key)) };
+    return claimsOn(this.programListeners(), this.ledger.unused());
   }
 
   /** A successor's programs accept, and it becomes the main process. */
@@ -340,13 +338,4 @@ export class Instance {
     this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled);
     return this.#control;
   }
-}
-
-/** As many as READY has room for; the rest is closed as it is. */
-function fitting(keys: readonly string[]): string[] {
-  let room = UNWANTED_BYTES;
-  return keys.filter((key) => {
-    room -= Buffer.byteLength(JSON.stringify(key)) + 1;
-    return room >= 0;
-  });
 }

@@ -2,7 +2,7 @@ import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
 import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
-import { closeValues, type HandedOn } from '../workers/fleet.js';
+import { closeValues, type HandedOn } from '../workers/handing-on.js';
 import { Dialogue } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';

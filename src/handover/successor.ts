@@ -4,7 +4,8 @@ import { HandoverError } from '../errors.js';
 import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
 import { listenerKey } from '../listeners/key.js';
 import { native } from '../native.js';
-import { closeValues, type HandedOn } from '../workers/fleet.js';
+import { closeValues, type HandedOn } from '../workers/handing-on.js';
+import type { Claims } from './claims.js';
 import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';
@@ -22,14 +23,6 @@ export interface Taker {
   inherit(legacy: unknown): void;
   /** Gives the programs what they inherit, accepts on everything and makes the pidfile its own. */
   goLive(values: readonly HandedOn[]): Promise<void>;
-}
-
-/** What becomes of the incumbent's listeners. `unwanted`: keys of those that are `removed`, as many as READY has room for. */
-export interface Claims {
-  readonly kept: number;
-  readonly added: number;
-  readonly removed: number;
-  readonly unwanted: string[];
 }
 
 /** What a successor says of itself in HELLO; durations in ms. */

@@ -1,18 +1,9 @@
 import type { ServiceSettings } from '../config/settings.js';
-import { native } from '../native.js';
 import type { ServiceStatus } from '../observe/status.js';
+import { allGiven, type HandedOn } from './handing-on.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { both, type Given, plus, Service, type ServiceContext } from './service.js';
+import { both, plus, Service, type ServiceContext } from './service.js';
 import { NO_CONNECTIONS, type Pause } from './worker.js';
-
-/** What a program hands on, and whose successor is to have it. */
-export interface HandedOn extends Given {
-  readonly service: string;
-}
-
-export function closeValues(values: readonly HandedOn[]): void {
-  for (const { fd } of values) native.close(fd);
-}
 
 /** All services of an instance, as one. */
 export class Fleet {
@@ -55,15 +46,10 @@ export class Fleet {
   }
 
   /** What the programs hand on, with the name of the service of each. @throws {HandoverError} */
-  async give(): Promise<HandedOn[]> {
-    const given = await Promise.allSettled(
-      this.services.map(async (service) => (await service.give()).map((one) => ({ ...one, service: service.name }))),
-    );
-    const values = given.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
-    const failed = given.find((one) => one.status === 'rejected');
-    if (failed === undefined) return values;
-    closeValues(values);
-    throw failed.reason;
+  give(): Promise<HandedOn[]> {
+    const of = async (service: Service): Promise<HandedOn[]> =>
+      (await service.give()).map((one) => ({ ...one, service: service.name }));
+    return allGiven(this.services.map(of));
   }
 
   /** Before {@link accept}. The values of services that are no more are let go. */

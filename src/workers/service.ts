@@ -1,16 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { HandoverError, StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS, GIVE_MS } from '../limits.js';
+import { StartError } from '../errors.js';
+import { COUNT_MS, FORCE_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
-import { native } from '../native.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
 import { within } from '../within.js';
 import type { ListenGate } from './gate.js';
+import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { type Drained, NO_CONNECTIONS, type Pause, Worker } from './worker.js';
 
@@ -32,12 +32,6 @@ export interface ServiceContext {
   readonly readyMs: number;
   /** Where the workers' lines go; without it they write to the supervisor's own stdout and stderr. */
   readonly outlets?: Outlets | null;
-}
-
-/** What the program of one worker hands on: a file with the value serialized, whose owner has it. */
-export interface Given {
-  readonly index: number;
-  readonly fd: number;
 }
 
 const DONE = 'exit status 0';
@@ -121,26 +115,14 @@ export class Service extends EventEmitter<ServiceEvents> {
     await Promise.all(this.#workers.map((worker) => worker.accept()));
   }
 
-  /**
-   * What the programs of its workers hand on.
-   * @throws {HandoverError} one has failed to, or is not done within {@link GIVE_MS}
-   */
-  async give(): Promise<Given[]> {
-    const givers = this.#workers.filter((worker) => worker.gives && !worker.hasExited);
-    const given = await Promise.allSettled(givers.map((worker) => this.#giveInTime(worker)));
-    const values = given.flatMap((one) => (one.status === 'fulfilled' && one.value !== null ? [one.value] : []));
-    const failed = given.find((one) => one.status === 'rejected');
-    if (failed === undefined) return values;
-    for (const { fd } of values) native.close(fd);
-    throw failed.reason;
+  /** What the programs of its workers hand on. @throws {HandoverError} */
+  give(): Promise<Given[]> {
+    return allGiven(this.#workers.map(giveInTime));
   }
 
-  /** Deals the values out: to the worker with the same index, or, where there are fewer workers than were, in turn. */
+  /** Before {@link accept}: what those of the generation before have. */
   inherit(values: readonly Given[]): void {
-    for (const [index, { worker }] of this.#slots.entries()) {
-      const own = values.filter((value) => value.index % this.#slots.length === index);
-      worker.inherit(own.sort((a, b) => a.index - b.index).map(({ fd }) => fd));
-    }
+    deal(values, this.#workers);
   }
 
   /** Open connections of all workers, idle ones included. */
@@ -289,15 +271,6 @@ export class Service extends EventEmitter<ServiceEvents> {
     const settled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
     if (listener === undefined || listener.declared || listener.claims.size > 0 || !settled) return;
     ledger.remove(listener, { unlink: true });
-  }
-
-  async #giveInTime(worker: Worker): Promise<Given | null> {
-    const { index } = worker;
-    const giving = worker.give().then((fd) => ({ fd }));
-    const given = await within(GIVE_MS, giving);
-    if (given !== null) return given.fd === null ? null : { index, fd: given.fd };
-    void giving.then(({ fd }) => fd !== null && native.close(fd)).catch(() => {});
-    throw new HandoverError('MOTYA_STATE', `${worker.name}: onHandover() is not done within ${GIVE_MS} ms`);
   }
 
   async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {

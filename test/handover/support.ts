@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pidfile } from '#src/daemon/pidfile.js';
 import { HandoverError } from '#src/errors.js';
+import type { Claims } from '#src/handover/claims.js';
 import type { Giver } from '#src/handover/incumbent.js';
 import { type HandoverMessage, handoverCodec } from '#src/handover/messages.js';
 import { type Phase, type PhaseEvent, PhaseMachine } from '#src/handover/phases.js';
-import type { Claims, Offered, Taker } from '#src/handover/successor.js';
+import type { Offered, Taker } from '#src/handover/successor.js';
 import { Ledger, type Listener } from '#src/listeners/ledger.js';
 import { native } from '#src/native.js';
-import type { HandedOn } from '#src/workers/fleet.js';
+import type { HandedOn } from '#src/workers/handing-on.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds } from '../native/support.js';
 
