@@ -16,6 +16,8 @@ const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
 const FLOOD = Number(process.env.FLOOD ?? 20_000);
 /** KiB by which memory may grow: what a garbage collector may not have got round to. */
 const SLACK_KIB = 24 * 1024;
+/** Connections that drip: most of those that an instance takes at once (CONTROL_PEERS); commands need some. */
+const DRIPS = 48;
 const LOAD = { keepAlive: 2, fresh: 2, thinkMs: 5 } as const;
 const control = (stage: Scene): string => stage.upgradeSocket.replace(/\.sock$/, '.control.sock');
 
@@ -65,6 +67,46 @@ describe('hostile peers', () => {
       report = await load.stop();
     }
     assert.equal(report.failures, 0, JSON.stringify(report.details));
+  });
+
+  it('a slow drip on many connections: commands are answered, an upgrade works', async (t) => {
+    const stage = await scene(t);
+    const first = await stage.first();
+    const before = fdList(first.pid).length;
+    const load = await chain.traffic({ ...LOAD, port: stage.port });
+    let report: LoadReport;
+    const drips: (number | null)[] = Array(DRIPS).fill(null);
+    // Garbage costs a connection, a half conversation goes on for ever.
+    const drop = [Buffer.from('{'), controlCodec.encode({ type: 'WATCH', pid: 1 })];
+    let turn = 0;
+    const dripping = setInterval(() => {
+      const index = turn++ % DRIPS;
+      try {
+        drips[index] ??= native.connectPath(control(stage));
+        native.send(drips[index], drop[turn % 3 === 0 ? 0 : 1] as Buffer, []);
+      } catch {
+        close(index);
+      }
+    }, 2);
+    const close = (index: number): void => {
+      const fd = drips[index] ?? null;
+      if (fd !== null) native.close(fd);
+      drips[index] = null;
+    };
+    try {
+      await until(() => turn > 5 * DRIPS, { what: 'some turns' });
+      assert.equal((await stage.status()).generation, 1);
+      const { code, stderr } = await stage.upgrade();
+      assert.equal(code, 0, stderr);
+      await first.waitForExit();
+    } finally {
+      clearInterval(dripping);
+      for (const index of drips.keys()) close(index);
+      report = await load.stop();
+    }
+    assert.equal(report.failures, 0, JSON.stringify(report.details));
+    const second = (await stage.status()).pid;
+    await until(() => fdList(second).length <= before, { what: 'fds as before', instead: () => fdList(second) });
   });
 
   it(`a flood of ${FLOOD} messages: clients are answered, memory stays, an upgrade works`, async (t) => {
