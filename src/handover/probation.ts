@@ -17,7 +17,11 @@ export interface Verdict {
   readonly reason: HandoverError | null;
   /** What it has counted since LIVE, as told last. */
   readonly counted: Totals;
+  /** The conversation has ended without a word: it died, or the connection broke. */
+  readonly hungUp: boolean;
 }
+
+const SILENT = 'MOTYA_SILENT';
 
 /** The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. */
 export async function observe({ dialogue, probationMs }: HandedOver): Promise<Verdict> {
@@ -28,20 +32,23 @@ export async function observe({ dialogue, probationMs }: HandedOver): Promise<Ve
     setImmediate(() => setImmediate(() => silent.reject(silence())));
   }, probationMs + PROBATION_MARGIN_MS);
   const silence = (): HandoverError =>
-    new HandoverError('MOTYA_SILENT', `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`);
+    new HandoverError(SILENT, `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`);
   try {
     for (;;) {
       const heard = dialogue.expect(['PROVING', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
       const { message } = await Promise.race([heard, silent.promise]);
-      if (message.type === 'ROLLBACK') return { reason: new HandoverError(message.code, message.text), counted };
+      if (message.type === 'ROLLBACK') {
+        return { reason: new HandoverError(message.code, message.text), counted, hungUp: false };
+      }
       if (message.type === 'PROVING') {
         counted = Totals.from(message.counters);
         continue;
       }
-      return { reason: null, counted };
+      return { reason: null, counted, hungUp: false };
     }
   } catch (error) {
-    return { reason: HandoverError.from(error), counted };
+    const reason = HandoverError.from(error);
+    return { reason, counted, hungUp: reason.code !== SILENT };
   } finally {
     clearTimeout(timer);
   }

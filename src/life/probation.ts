@@ -5,9 +5,11 @@ import type { Dialogue } from '../handover/dialogue.js';
 import type { HandedOver } from '../handover/incumbent.js';
 import { observe, Proof } from '../handover/probation.js';
 import type { Offer } from '../handover/successor.js';
-import { REASON_LENGTH, STATS_MS } from '../limits.js';
+import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import type { Totals } from '../observe/totals.js';
+import { processEnd } from '../process-end.js';
 import type { Ended } from '../supervisor-events.js';
+import { within } from '../within.js';
 import { total } from '../workers/service.js';
 import { HealthWatch } from './health.js';
 import type { Life } from './life.js';
@@ -36,6 +38,7 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
     const timer = setInterval(() => void tell(), STATS_MS);
     const verdict = await Promise.race([observe(handed), stopped(life)]);
     clearInterval(timer);
+    if (verdict?.hungUp && !(await hasEnded(successor))) return drainAnyway(life, handed, verdict.reason);
     if (verdict !== null && verdict.reason !== null) {
       await serveAgain(life, handed, verdict.reason, verdict.counted);
       return verdict.reason;
@@ -46,6 +49,19 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
   machine.step('settled');
   void drainAway(life, handed);
   return null;
+}
+
+/**
+ * Whether a successor that has hung up has died: the kernel closes a dying process's files a moment before it tells of its end
+ * (do_exit). One that lives has taken our hang-up, or a failure of its own, for our end, and serves: both must not.
+ */
+async function hasEnded(successor: number): Promise<boolean> {
+  return (
+    (await within(
+      GREETING_MS,
+      processEnd(successor).then(() => true),
+    )) !== null
+  );
 }
 
 /** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */

@@ -346,3 +346,28 @@ test('an upgrade is taken back under a keeper: the keeper starts nothing', async
   await crash(stage, keeper);
   assert.equal(keeper.logs.filter(({ event }) => event === 'instance-exit').length >= 1, true);
 });
+
+test('a conversation that breaks while both live: the successor serves, alone', async (t) => {
+  const stage = await stageOf(t);
+  const preload = stage.space.write(
+    'break.mjs',
+    `import { existsSync } from 'node:fs';
+     if (process.env.MOTYA_WORKER === undefined && process.env.MOTYA_UPGRADE === undefined) {
+       const { Dialogue } = await import(${JSON.stringify(import.meta.resolve('#src/handover/dialogue.js'))});
+       const { expect } = Dialogue.prototype;
+       Dialogue.prototype.expect = function (types, ms) {
+         if (types.includes('PROVING') && existsSync(process.env.BREAK)) this.close();
+         return expect.call(this, types, ms);
+       };
+     }`,
+  );
+  Object.assign(stage.space.env, { NODE_OPTIONS: `--import ${preload}`, BREAK: stage.space.path('break') });
+  const first = await stage.first([...LONG]);
+  assert.equal((await stage.upgrade('--detach')).code, 0);
+  const second = stage.mainPid as number;
+  stage.space.write('break', '');
+  assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  assert.equal(stage.mainPid, second);
+  const { generation, phase, probation } = await stage.status();
+  assert.deepEqual([generation, phase, probation], [2, 'serving', null]);
+});
