@@ -185,6 +185,8 @@ describe('SIGHUP', () => {
     const log = stage.space.path('motya.log');
     const first = stage.start(['--log-file', log]);
     await until(() => readLogFile(log).find(({ event }) => event === 'serving'), { what: 'serving in the log file' });
+    // Its program's own lines come by another way.
+    await until(() => readFileSync(log, 'utf8').includes('listening'), { what: 'the line of its program' });
     renameSync(log, `${log}.1`);
     first.kill('SIGHUP');
     await until(() => existsSync(log), { what: 'a new log file' });
@@ -192,7 +194,6 @@ describe('SIGHUP', () => {
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.ok(readLogFile(log).some(({ event }) => event === 'ended'));
     assert.ok(!readLogFile(`${log}.1`).some(({ event }) => event === 'ended'));
-    assert.match(readFileSync(`${log}.1`, 'utf8'), /listening/);
     assert.equal(first.stdout, '');
   });
 
