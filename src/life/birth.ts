@@ -64,7 +64,6 @@ export async function startAsSuccessor(life: Life): Promise<void> {
   const { settings, instance } = life;
   const watched = await asUser(settings.user, () => findIncumbent(life));
   if ('wedged' in watched) {
-    instance.becomeUser();
     await startByForce(life, watched.wedged);
     succeeded(life, null, 'answered nothing');
     dropUnused(life);

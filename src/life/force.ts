@@ -23,15 +23,17 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     life.events.emit('generation', life.generation);
     life.warn('force', `pid ${pid} answers nothing: its listeners are taken by force`, { incumbent: pid });
     refuseBelowManager(pid);
-    const fleet = life.makeFleet({ accepting: false });
-    fleet.start();
-    machine.step('incumbentGone');
     const lockFd = incumbent.copyFile(`${settings.pidfile}.lock`);
     if (lockFd === null) {
       const text = `pid ${pid} does not hold the lock of ${settings.pidfile}: give --pidfile as it was given to that instance`;
       throw new HandoverError('MOTYA_LOCK', text);
     }
     const copies = copiesOf(incumbent, lockFd);
+    // Not before: into a process that was root once only root may look (PR_SET_DUMPABLE, prctl(2)).
+    instance.becomeUser();
+    const fleet = life.makeFleet({ accepting: false });
+    fleet.start();
+    machine.step('incumbentGone');
     instance.adopt(
       copies.map(({ fd, key, backlog, socket }) => {
         const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
