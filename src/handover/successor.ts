@@ -154,7 +154,7 @@ async function awaitCommit(
   values: HandedOn[],
 ): Promise<Extract<HandoverMessage, { type: 'COMMIT' }>> {
   for (;;) {
-    const { message, fds } = await dialogue.expect(['STATE', 'COMMIT'], COMMIT_MS);
+    const { message, fds } = await dialogue.expect(['COMMIT', 'STATE'], COMMIT_MS);
     if (message.type === 'COMMIT') return message;
     const { service, index } = message;
     values.push({ service, index, fd: one(fds, 'a value') });
