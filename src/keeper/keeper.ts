@@ -202,12 +202,14 @@ export class Keeper {
 
   #instanceEnded(pid: number, status: number, how: string): void {
     const before = this.#succession.main;
+    // One that was told to stop before it had served, and whatever it has ended with, has been stopped.
+    const isStopped = this.#stops > 0 && (status === STOPPED || !this.#succession.isReady(pid));
     const verdict = this.#succession.ended(pid, status === 0);
     const { main } = this.#succession;
     if (main !== null && main !== before) this.#mainIs(main);
     if (verdict === 'nothing') this.#settle();
     else if (!this.#hasServed) void this.#firstEnded(status, how);
-    else if (verdict === 'end' || this.#stops > 0) this.#finish(this.#stops > 0 && status === STOPPED ? 0 : status);
+    else if (verdict === 'end' || this.#stops > 0) this.#finish(isStopped ? 0 : status);
     else this.#startAgain(`pid ${pid} ended: ${how}`);
   }
 

@@ -55,7 +55,7 @@ mtype:phase = {
 
 mtype:message = {
   HELLO, ADOPTED, READY, LIVE, PROVING, SETTLED, ROLLBACK,
-  OFFER, FDS, LOCK, COMMIT, STATS, DRAINING, REVOKED, PREDECESSOR, BYE,
+  OFFER, FDS, LOCK, STATE, COMMIT, STATS, DRAINING, REVOKED, PREDECESSOR, BYE,
   ABORT
 };
 
@@ -373,8 +373,9 @@ adopt:
     :: atomic { FAULT; sayUp(ABORT); STEP(booting, failed, ended); goto buried }
     od;
     /* for COMMIT */
-    if
-    :: atomic { down[me]?COMMIT -> accepts[me] = true; STEP(ready, commit, taking) }
+    do
+    :: atomic { down[me]?STATE -> skip }
+    :: atomic { down[me]?COMMIT -> accepts[me] = true; STEP(ready, commit, taking); break }
     :: atomic { down[me]?ABORT -> STEP(ready, failed, ended); goto buried }
     :: atomic { DOWN_ENDED(me) -> accepts[me] = true; STEP(ready, incumbentGone, alone); goto liveAlone }
 #ifdef MUTANT_DEADLINE_FIRST
@@ -384,7 +385,7 @@ adopt:
 #endif
     :: atomic { told[me] -> sayUp(ABORT); STEP(ready, failed, ended); goto buried }
     :: atomic { FAULT; sayUp(ABORT); STEP(ready, failed, ended); goto buried }
-    fi;
+    od;
     /* goLive, while the incumbent may give up; nobody listens to it just now. */
     if
     :: atomic { FAULT; sayUp(ABORT); STEP(taking, failed, ended); goto buried }
@@ -517,6 +518,11 @@ summon:
     :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); STEP(awaiting, failed, serving); goto serveOn }
     :: atomic { successorEnd[heir] -> abortDown(heir); STEP(awaiting, failed, serving); goto serveOn }
     :: atomic { told[me] -> abortDown(heir); STEP(awaiting, stop, stopping); goto stopServing }
+    fi;
+    /* What programs hand on, or one that fails to. */
+    if
+    :: atomic { true -> sayDown(heir, STATE) }
+    :: atomic { FAULT; abortDown(heir); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
     fi;
     if
     :: atomic { told[me] -> abortDown(heir); STEP(pausing, stop, stopping); goto stopServing }
