@@ -1,5 +1,6 @@
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError, ProtocolError, reasonOf } from '../errors.js';
+import { CHANNEL_QUEUE } from '../limits.js';
 import { native } from '../native.js';
 import { CARRIERS, type HandoverMessage, type HandoverShapes } from './messages.js';
 
@@ -104,6 +105,12 @@ export class Dialogue {
       return;
     }
     if (this.#failure !== null) return;
+    if (this.#inbox.length >= CHANNEL_QUEUE) {
+      this.#end(
+        new HandoverError('MOTYA_PROTOCOL', `the peer has said ${CHANNEL_QUEUE} things that nobody has asked for`),
+      );
+      return;
+    }
     const count = CARRIERS.has(message.type) ? fds.length : 0;
     this.#inbox.push({ message, fds: Array.from({ length: count }, (_, index) => fds.take(index)) });
     this.#wake?.();
