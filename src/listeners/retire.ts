@@ -52,8 +52,8 @@ const isServed = ({ socket, claims, service }: Listener): boolean =>
 
 async function anyWaits(tcp: readonly Listener[], unix: readonly Listener[]): Promise<boolean> {
   return (
-    tcp.some(({ fd }) => native.queueLength(fd).waiting > 0) ||
-    unix.some(({ fd }) => native.waitReadable(fd, 0)) ||
+    tcp.some(({ fd }) => holds(() => native.queueLength(fd).waiting > 0)) ||
+    unix.some(({ fd }) => holds(() => native.waitReadable(fd, 0))) ||
     (await anyShakesHands(new Set(tcp.map(({ socket }) => socket.port))))
   );
 }
@@ -76,9 +76,16 @@ async function anyShakesHands(ports: ReadonlySet<number | null>): Promise<boolea
 
 /** False: the kernel does not let us (a filter that the program has locked, SO_LOCK_FILTER); then it is closed as it is. */
 function succeeds(call: () => void): boolean {
-  try {
+  return holds(() => {
     call();
     return true;
+  });
+}
+
+/** Not of a listener that its program has closed meanwhile. */
+function holds(question: () => boolean): boolean {
+  try {
+    return question();
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return false;
