@@ -30,10 +30,13 @@ export class Predecessors {
   readonly #waiting: (() => void)[] = [];
   readonly #chronicle: Chronicle;
   readonly #warn: (text: string) => void;
+  readonly #changed: () => void;
 
-  constructor(chronicle: Chronicle, warn: (text: string) => void) {
+  /** `changed` is called when one has told for the first time what it drains, and when one has ended. */
+  constructor(chronicle: Chronicle, warn: (text: string) => void, changed: () => void = () => {}) {
     this.#chronicle = chronicle;
     this.#warn = warn;
+    this.#changed = changed;
   }
 
   /** The oldest first. */
@@ -102,6 +105,7 @@ export class Predecessors {
     const followed: Followed = { dialogue, generation, status, counted, committed: counted };
     this.#followed.set(pid, followed);
     let isRevoked = false;
+    let isHeard = false;
     let silence = draining === null ? STATS_SILENCE_MS : LONGEST_TIMER_MS;
     try {
       for (;;) {
@@ -127,6 +131,8 @@ export class Predecessors {
         const { connections, left, protocols = null, gap } = message;
         const until = new Date(Date.now() + left).toISOString();
         followed.status = { pid, generation, connections, protocols, left, deadline: until };
+        if (!isHeard) this.#changed();
+        isHeard = true;
         if (gap !== undefined) this.#chronicle.gap(generation + 1, gap / 1000);
       }
     } catch (error) {
@@ -140,6 +146,7 @@ export class Predecessors {
       this.#followed.delete(pid);
       for (const wake of this.#waiting.splice(0)) wake();
       if (!isRevoked) dialogue.close();
+      this.#changed();
     }
   }
 

@@ -31,7 +31,11 @@ export class Life {
   readonly instance: Instance;
   readonly machine: PhaseMachine;
   readonly chronicle = new Chronicle();
-  readonly predecessors = new Predecessors(this.chronicle, (text) => this.warn('peer', text));
+  readonly predecessors = new Predecessors(
+    this.chronicle,
+    (text) => this.warn('peer', text),
+    () => this.instance.manager.tell(),
+  );
   readonly drain = new Drain(this);
   /** Settled when it serves, or never will. */
   readonly served: Deferred<void> = deferred();

@@ -92,9 +92,9 @@ export class ServiceManager {
     if (this.#watchdogUsec !== null) this.#watch(this.#watchdogUsec / 1000);
   }
 
-  /** Renews the status line. */
+  /** Renews the status line of the main process. */
   tell(): void {
-    if (!this.#socket.exists) return;
+    if (!this.#socket.exists || !this.#isMain) return;
     void this.#reported.status().then((line) => {
       if (this.#isMain) this.#socket.send([`STATUS=${line}`]);
     });

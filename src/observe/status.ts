@@ -100,7 +100,9 @@ export interface Overview {
 }
 
 export function statusLine({ generation, phase, connections, draining }: Overview): string {
-  const drains = draining.map(
+  // One that is on its way out, or has not told anything yet (on probation it may serve again), is nothing to wait for.
+  const open = draining.filter((one) => one.connections > 0);
+  const drains = open.map(
     (one) => `; generation ${one.generation} drains ${one.connections}, ${Math.ceil(one.left / 1000)} s left`,
   );
   return `generation ${generation}: ${phase}, ${connections} open connections${drains.join('')}`;
