@@ -3,7 +3,7 @@ import { until } from '../e2e/harness/until.js';
 import type { LoadReport } from '../e2e/load/tally.js';
 import type { System } from './harness.js';
 import { MOVE_MS, RECIPES, type Recipe, TROUBLE } from './recipes.js';
-import { type Shop, UNIT } from './shop.js';
+import { LOOK_MS, type Shop, UNIT } from './shop.js';
 import { onSystem } from './suite.js';
 
 const RECOMMENDED = RECIPES[0] as Recipe;
@@ -107,7 +107,7 @@ async function portInUse(shop: Shop): Promise<void> {
   const squatter = "require('node:net').createServer((socket) => socket.destroy()).listen(9090)";
   await sandbox.run('systemd-run', '--quiet', '--unit', 'squatter', 'node', '-e', squatter);
   try {
-    await until(async () => (await sandbox.get(9090)) !== 'ECONNREFUSED', { what: 'the squatter' });
+    await until(async () => (await sandbox.get(9090)) !== 'ECONNREFUSED', { what: 'the squatter', every: LOOK_MS });
     shop.release('bad', { ports: [9090] });
     const { code } = await shop.reload();
     assert.equal(code, 1);
@@ -173,7 +173,7 @@ async function unhealthy(shop: Shop): Promise<void> {
     const { WatchdogTimestampMonotonic: last = '' } = await shop.sandbox.show(UNIT, 'WatchdogTimestampMonotonic');
     return pings.add(last).size > 2;
   };
-  await until(pinged, { what: 'pings of the watchdog' });
+  await until(pinged, { what: 'pings of the watchdog', every: LOOK_MS });
   // The main process is what systemd takes for it.
   await shop.sandbox.manage('stop', UNIT);
   await assertStopped(shop);
@@ -186,7 +186,7 @@ async function killedOnProbation(shop: Shop): Promise<void> {
   const report = await underLoad(shop, RECOMMENDED, async () => {
     const reloading = shop.reload();
     await shop.said(/"event":"probation"/);
-    await until(async () => (await shop.main()).pid !== pid, { what: 'the new main process' });
+    await until(async () => (await shop.main()).pid !== pid, { what: 'the new main process', every: LOOK_MS });
     await shop.sandbox.manage('kill', '-s', 'KILL', '--kill-whom=main', UNIT);
     await reloading;
     // Whichever systemd hears of first: of the end, then it stops the old one too and starts the unit anew, with the stored
@@ -195,7 +195,7 @@ async function killedOnProbation(shop: Shop): Promise<void> {
       const { NRestarts, MainPID, ActiveState } = await shop.sandbox.show(UNIT, 'NRestarts', 'MainPID', 'ActiveState');
       return ActiveState === 'active' && (NRestarts === '1' || MainPID === pid);
     };
-    await until(settled, { what: 'a main process' });
+    await until(settled, { what: 'a main process', every: LOOK_MS });
   });
   assert.equal(report.failuresByKind.refused ?? 0, 0, JSON.stringify(report.details));
 }

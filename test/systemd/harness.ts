@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,6 +6,8 @@ import { createInterface } from 'node:readline';
 import { ROOT } from '../e2e/harness/index.js';
 import type { LoadOptions, MarkedLoad } from '../e2e/load/load.js';
 import { startLoadProcess } from '../e2e/load/process.js';
+import type { Ran } from './agent.js';
+import { Inside } from './inside.js';
 
 const SCRIPT = `${ROOT}scripts/systemd-sandbox.sh`;
 /** Where the repository's compiled parts are in a sandbox, as an installed package would be. */
@@ -21,15 +23,6 @@ const TREE = join(
   process.env.SYSTEMD_SANDBOX_CACHE ?? join(process.env.XDG_CACHE_HOME ?? '/var/cache', 'motya-tests'),
   'debian-13',
 );
-
-/** s that a command inside may take: a reload that never ends must end the test. */
-const COMMAND_S = 60;
-
-export interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** What is missing to boot `system` here, or null. Builds the tree (30 s) when it is not there yet. */
 export function missing(system: System): string | null {
@@ -48,7 +41,9 @@ export function missing(system: System): string | null {
 /** A booted systemd in namespaces of its own, with a network of its own. */
 export class Sandbox {
   readonly #process: ChildProcess;
+  /** What to put before a command that is to run inside. */
   readonly #enter: readonly string[];
+  readonly #inside: Inside;
   /** Path of its `/` for us. */
   readonly #root: string;
   /** systemd's version, such as 252. */
@@ -56,7 +51,8 @@ export class Sandbox {
 
   private constructor(process_: ChildProcess, pid: string, cgroup: string) {
     this.#process = process_;
-    this.#enter = ['enter', pid, cgroup];
+    this.#enter = [SCRIPT, 'enter', pid, cgroup];
+    this.#inside = new Inside([...this.#enter, 'node', `${INSTALLED}/dist-test/systemd/agent.js`]);
     this.#root = `/proc/${pid}/root`;
   }
 
@@ -84,6 +80,7 @@ export class Sandbox {
   }
 
   async close(): Promise<void> {
+    await this.#inside.close();
     const exited = once(this.#process, 'exit');
     this.#process.ref();
     this.#process.stdin?.end();
@@ -92,12 +89,7 @@ export class Sandbox {
 
   /** Runs a command inside, as root and in no unit. Never rejects because of its exit status; 124: it took too long. */
   run(...command: readonly string[]): Promise<Ran> {
-    return new Promise((resolve) => {
-      const args = [...this.#enter, 'timeout', '-k', '1', String(COMMAND_S), ...command];
-      execFile(SCRIPT, args, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
-      });
-    });
+    return this.#inside.ask({ command });
   }
 
   systemctl(...args: readonly string[]): Promise<Ran> {
@@ -130,6 +122,11 @@ export class Sandbox {
   /** What the journal has, PID 1's own lines too, after a mark. */
   async journal(after?: string): Promise<string> {
     await this.run('journalctl', '--sync');
+    return this.lines(after);
+  }
+
+  /** As {@link journal}, without what is on its way to it: for who asks again and again. */
+  async lines(after?: string): Promise<string> {
     const since = after === undefined ? ['-n', '60'] : ['--after-cursor', after];
     return (await this.run('journalctl', '-o', 'short-monotonic', '--no-pager', ...since)).stdout;
   }
@@ -159,16 +156,11 @@ export class Sandbox {
   /** The load driver, as a process inside: only there are the ports. */
   load(options: LoadOptions): MarkedLoad {
     const driver = ['node', `${INSTALLED}/dist-test/e2e/load/cli.js`];
-    return startLoadProcess(options, process.env, [SCRIPT, ...this.#enter, ...driver]);
+    return startLoadProcess(options, process.env, [...this.#enter, ...driver]);
   }
 
   /** A GET on a connection of its own: the body, or the error's code. Once the answer has begun there is the file `begun`. */
   async get(port: number, path = '/', begun = '/dev/null'): Promise<string> {
-    const source = `require('node:http').get({ port: ${port}, host: '127.0.0.1', path: ${JSON.stringify(path)}, agent: false },
-      (answer) => {
-        require('node:fs').writeFileSync(${JSON.stringify(begun)}, '');
-        answer.on('error', (error) => console.log(error.code)).pipe(process.stdout);
-      }).on('error', (error) => console.log(error.code))`;
-    return (await this.run('node', '-e', source)).stdout.trim();
+    return (await this.#inside.ask({ port, path, begun })).stdout.trim();
   }
 }

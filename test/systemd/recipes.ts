@@ -3,7 +3,7 @@ import { until } from '../e2e/harness/until.js';
 import type { MarkedLoad } from '../e2e/load/load.js';
 import type { LoadReport } from '../e2e/load/tally.js';
 import type { System } from './harness.js';
-import { type Shop, UNIT } from './shop.js';
+import { LOOK_MS, type Shop, UNIT } from './shop.js';
 import { onSystem } from './suite.js';
 
 /** A way to run Motya under systemd: its files in examples/systemd. */
@@ -146,5 +146,5 @@ function answers(load: MarkedLoad, version: string): Promise<unknown> {
     report = await load.report();
     return report.servers.some((server) => server.version === version);
   };
-  return until(look, { what: `an answer of version ${version}`, instead: () => report?.details });
+  return until(look, { what: `an answer of version ${version}`, every: LOOK_MS, instead: () => report?.details });
 }

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ROOT } from '../e2e/harness/index.js';
 import { until } from '../e2e/harness/until.js';
-import type { Ran, Sandbox } from './harness.js';
+import type { Ran } from './agent.js';
+import type { Sandbox } from './harness.js';
 
 export const UNIT = 'motya.service';
 const SCRIPT = '/srv/shop/server.js';
@@ -11,6 +12,8 @@ const DROP_IN = `${UNITS}/${UNIT}.d/test.conf`;
 const RUNTIME = '/run/shop';
 /** What is tested is a reload, not the patience of who waits ten seconds for it. */
 const BRIEF = 'Environment=MOTYA_PROBATION=1';
+/** ms between two looks at a unit: each is some processes. */
+export const LOOK_MS = 50;
 
 export interface Main {
   readonly pid: string;
@@ -94,7 +97,7 @@ for (const port of [process.env.PORT, process.env.TLS_PORT, ...${JSON.stringify(
       return isRight(last) ? last : null;
     };
     const instead = (): unknown => ({ ...last, old, pidfile: this.pidfile });
-    return await until(look, { what: 'systemd to have the new main process', deadline, instead });
+    return await until(look, { what: 'systemd to have the new main process', deadline, instead, every: LOOK_MS });
   }
 
   /** Waits until the unit is as `wanted` says. */
@@ -105,7 +108,17 @@ for (const port of [process.env.PORT, process.env.TLS_PORT, ...${JSON.stringify(
       return Object.entries(wanted).every(([name, value]) => last[name] === value);
     };
     const what = `the unit to be ${JSON.stringify(wanted)}`;
-    await until(look, { what, instead: () => last, ...(deadline === undefined ? {} : { deadline }) });
+    await until(look, { what, every: LOOK_MS, instead: () => last, ...(deadline === undefined ? {} : { deadline }) });
+  }
+
+  /** Waits for a status line (`systemctl status`) of the unit. */
+  async says(line: RegExp, deadline: number): Promise<void> {
+    let last = '';
+    const look = async (): Promise<boolean> => {
+      last = (await this.sandbox.show(UNIT, 'StatusText')).StatusText;
+      return line.test(last);
+    };
+    await until(look, { what: `${line} as the status line`, deadline, every: LOOK_MS, instead: () => last });
   }
 
   /** A request that the program has, and holds until `finish()`. */
@@ -121,10 +134,10 @@ for (const port of [process.env.PORT, process.env.TLS_PORT, ...${JSON.stringify(
   said(pattern: RegExp): Promise<RegExpExecArray> {
     let journal = '';
     const look = async (): Promise<RegExpExecArray | null> => {
-      journal = await this.journal();
+      journal = await this.sandbox.lines(this.#since);
       return pattern.exec(journal);
     };
-    return until(look, { what: `${pattern} in the journal`, instead: () => journal.slice(-4000) });
+    return until(look, { what: `${pattern} in the journal`, every: LOOK_MS, instead: () => journal.slice(-4000) });
   }
 
   /** `systemctl reload`, which need not succeed. */

@@ -11,12 +11,14 @@ export interface UntilOptions {
   readonly what: string;
   /** Told in the message of the failure: what there is instead. */
   readonly instead?: () => unknown;
+  /** ms between two questions; default {@link EVERY_MS}. More, where a question costs processes. */
+  readonly every?: number;
 }
 
 /** Asks `condition` every few ms until it gives something truthy, and returns that. What it throws ends the waiting. */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { deadline = DEADLINE_MS, what, instead }: UntilOptions,
+  { deadline = DEADLINE_MS, every = EVERY_MS, what, instead }: UntilOptions,
 ): Promise<NonNullable<Exclude<T, false | '' | 0>>> {
   const end = performance.now() + deadline;
   for (;;) {
@@ -28,6 +30,6 @@ export async function until<T>(
         found === undefined ? '' : `; instead: ${typeof found === 'string' ? found : JSON.stringify(found)}`;
       throw new Error(`waited ${deadline} ms in vain for ${what}${detail}`);
     }
-    await wait(EVERY_MS);
+    await wait(every);
   }
 }
