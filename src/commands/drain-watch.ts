@@ -77,7 +77,7 @@ export async function forcedOf(path: string, pid: number): Promise<number | null
   return null;
 }
 
-/** Before its first own count it knows only what its workers say. */
+/** One that has not begun to drain knows only what its workers say. */
 function ownDrain({ pid, generation, draining, services }: Status): DrainStatus {
   const connections = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
   const own = draining.find((one) => one.pid === pid);

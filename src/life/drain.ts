@@ -10,15 +10,19 @@ export class Drain {
   readonly #life: Life;
   readonly #cut = deferred<void>();
   #deadline = Number.POSITIVE_INFINITY;
-  #own: DrainStatus | null = null;
+  #hasBegun = false;
 
   constructor(life: Life) {
     this.#life = life;
   }
 
-  /** As told last; null before it. */
-  get own(): DrainStatus | null {
-    return this.#own;
+  /** Of connections that were counted just now; null before it has begun. */
+  status(protocols: ConnectionCounts): (DrainStatus & { protocols: ConnectionCounts }) | null {
+    if (!this.#hasBegun) return null;
+    const { left } = this;
+    const deadline = new Date(Date.now() + left).toISOString();
+    const { generation } = this.#life;
+    return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline };
   }
 
   /** ms until what is open is closed by force. */
@@ -42,21 +46,24 @@ export class Drain {
     setTimeout(() => this.cut(), STOP_WHILE_DRAINING_MS).unref();
   }
 
+  /** From here on it is known that it drains, and until when. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    const longest = Math.max(...this.#life.settings.services.map((service) => service.drainTimeout));
+    this.#deadline = Math.min(this.#deadline, performance.now() + longest);
+  }
+
   /** `progress` is told at once and then each second. @returns how many connections were closed by force. */
   async run(progress: (drain: DrainStatus & { protocols: ConnectionCounts }) => void): Promise<number> {
-    const { instance, settings, events, generation } = this.#life;
+    const { instance, events } = this.#life;
     const started = performance.now();
-    const longest = Math.max(...settings.services.map((service) => service.drainTimeout));
-    this.#deadline = Math.min(this.#deadline, started + longest);
+    this.begin();
     const tell = async (): Promise<void> => {
-      const protocols = await instance.fleet.connections();
-      const connections = total(protocols);
-      const { left } = this;
-      const deadline = new Date(Date.now() + left).toISOString();
-      const drain = { pid: process.pid, generation, connections, protocols, left, deadline };
-      this.#own = drain;
+      const drain = this.status(await instance.fleet.connections());
+      if (drain === null) return;
       progress(drain);
-      events.emit('draining', { connections, leftMs: left });
+      events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);

@@ -147,8 +147,6 @@ export class Life {
   }
 
   #lifeStatus(): LifeStatus {
-    const { own } = this.drain;
-    const draining = [...this.predecessors.all(), ...(own === null ? [] : [own])];
     const { phase, age } = this.machine;
     const { proof } = this;
     const until = (ms: number): string => new Date(Date.now() + ms).toISOString();
@@ -159,7 +157,10 @@ export class Life {
       phase,
       phaseMs: Math.round(age),
       uptime: Math.round(this.age),
-      draining,
+      draining: (protocols) => {
+        const own = this.drain.status(protocols);
+        return [...this.predecessors.all(), ...(own === null ? [] : [own])];
+      },
     };
   }
 
@@ -183,7 +184,11 @@ export class Life {
         return life.generation;
       },
       status: () => this.status(),
-      overview: async () => ({ ...this.#lifeStatus(), connections: total(await this.instance.fleet.connections()) }),
+      overview: async () => {
+        const protocols = await this.instance.fleet.connections();
+        const { phase, generation, draining } = this.#lifeStatus();
+        return { phase, generation, connections: total(protocols), draining: draining(protocols) };
+      },
       unixPaths: () => this.instance.ledger.unixPaths(),
       listenerKeys: () => this.instance.ledger.all().map(({ key }) => key),
       warn: (text, fields) => this.warn('peer', text, fields),

@@ -104,6 +104,7 @@ async function drainAway(life: Life, handed: HandedOver): Promise<void> {
   const text = `pid ${process.pid} has handed over to pid ${handed.successor}`;
   instance.control?.dismissWatchers(text, { forGood: true });
   if (life.stopping.aborted) drain.shorten();
+  drain.begin();
   const retired = instance.ledger.all().filter(({ key }) => handed.unwanted.includes(key));
   await instance.retire(retired, drain.isCut);
   instance.giveAway();

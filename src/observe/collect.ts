@@ -4,6 +4,9 @@ import { keeperOf } from '../keeper/whether.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 import { VERSION } from '../version.js';
+import type { ConnectionCounts } from '../workers/messages.js';
+import { plus } from '../workers/service.js';
+import { NO_CONNECTIONS } from '../workers/worker.js';
 import type { Chronicle } from './chronicle.js';
 import type { LoopDelay } from './loop-delay.js';
 import type { DrainStatus, ListenerStatus, Status } from './status.js';
@@ -16,7 +19,8 @@ export interface LifeStatus {
   readonly phaseMs: number;
   /** ms */
   readonly uptime: number;
-  readonly draining: readonly DrainStatus[];
+  /** With the connections of this instance as they are now. */
+  readonly draining: (protocols: ConnectionCounts) => readonly DrainStatus[];
   readonly probation: Status['probation'];
 }
 
@@ -29,6 +33,7 @@ export async function collectStatus(
 ): Promise<Status> {
   const { settings, fleet, control } = instance;
   const services = await fleet.status();
+  const protocols = services.flatMap(({ workers }) => workers).map((worker) => worker.protocols);
   return {
     name: settings.name,
     pid: process.pid,
@@ -37,6 +42,7 @@ export async function collectStatus(
     node: process.version,
     startedAt: chronicle.startedAt.toISOString(),
     ...life,
+    draining: life.draining(protocols.reduce(plus, NO_CONNECTIONS)),
     phases: chronicle.phases,
     supervisor: { memory: process.memoryUsage.rss(), eventLoopDelay: loopDelay.read() },
     services,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { childrenOf, isAlive, type LogLine, parentOf, until, workspace } from '../e2e/harness/index.js';
+import { childrenOf, environmentOf, isAlive, type LogLine, parentOf, until, workspace } from '../e2e/harness/index.js';
 import { failureOf, isRefused, program, scene, servesAs } from '../e2e/scene.js';
 import * as chain from '../e2e/traffic.js';
 import { crash, holds, kept } from './support.js';
@@ -113,7 +113,9 @@ describe('a keeper', () => {
   it('says so when the first instance is killed before it serves', async (test) => {
     const stage = await scene(test, 'never-listens.mjs');
     const keeper = stage.start(['--supervise']);
-    const instance = await until(() => childrenOf(keeper.pid)[0], { what: 'the instance' });
+    // The child that forks it, which is there for a moment, has the keeper's own environment.
+    const isInstance = (pid: number): boolean => environmentOf(pid).has('NOTIFY_SOCKET');
+    const instance = await until(() => childrenOf(keeper.pid).find(isInstance), { what: 'the instance' });
     process.kill(instance, 'SIGKILL');
     assert.deepEqual(await keeper.waitForExit(), { code: 137, signal: null });
     assert.match(failureOf(keeper).message, /signal SIGKILL/);
