@@ -27,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("keepQueue", KeepQueue);
   add("queueLength", QueueLength);
   add("dropSyns", DropSyns);
+  add("leaveInterfaces", LeaveInterfaces);
   add("shutdownReceive", ShutdownReceive);
   add("dup", Dup);
   add("close", Close);

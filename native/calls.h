@@ -29,6 +29,7 @@ Napi::Value QueueLength(const Napi::CallbackInfo& info);
 
 // retire.cc
 Napi::Value DropSyns(const Napi::CallbackInfo& info);
+Napi::Value LeaveInterfaces(const Napi::CallbackInfo& info);
 Napi::Value ShutdownReceive(const Napi::CallbackInfo& info);
 
 // queue.cc

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -27,6 +28,18 @@ Napi::Value DropSyns(const Napi::CallbackInfo& info) {
   };
   const sock_fprog filter = {sizeof program / sizeof *program, program};
   if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0) {
+    return ThrowErrno(info.Env(), "setsockopt");
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value LeaveInterfaces(const Napi::CallbackInfo& info) {
+  int fd;
+  if (!ReadFd(info[0], &fd)) return info.Env().Undefined();
+  // No interface has this index (INT_MAX), and the kernel does not ask for one (sock_bindtoindex_locked): a SYN finds no listener
+  // (compute_score), while a handshake that has begun has been noted with the interface of before.
+  const int nowhere = INT_MAX;
+  if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) < 0) {
     return ThrowErrno(info.Env(), "setsockopt");
   }
   return info.Env().Undefined();

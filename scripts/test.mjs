@@ -11,8 +11,8 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const SOURCES = join(ROOT, 'test');
 const COMPILED = join(ROOT, 'dist-test');
 const MARKER = 'SUPERVISED_TEST_ID';
-/** ms for one test file: the longest is some upgrades under load; more than this is a hang. */
-const FILE_TIMEOUT = 15 * 60_000;
+/** ms for one test file: the longest is some upgrades under load; more than this is a hang, unless somebody asked for a long run. */
+const FILE_TIMEOUT = Number(process.env.TEST_FILE_MINUTES ?? 15) * 60_000;
 /** ms in which processes that are about to end may do so. */
 const LEFTOVER_TIMEOUT = 5_000;
 

@@ -276,7 +276,11 @@ export class Instance {
   /** Lets listeners run dry that nobody wants any more, and closes them: no client is reset. Programs cannot listen any more. */
   async retire(listeners: readonly Listener[], cut: Promise<void>): Promise<void> {
     this.gate.shut();
-    await retire(listeners, { roundTrip: () => this.fleet.answers(RETIRE_MS), cut });
+    await retire(listeners, {
+      roundTrip: () => this.fleet.answers(RETIRE_MS),
+      cut,
+      warn: (text) => this.#controlled.warn(text, { event: 'retire' }),
+    });
     if (listeners.some(({ service }) => service === ADMIN)) this.#admin?.pause();
     for (const listener of listeners) this.ledger.remove(listener, { unlink: true });
   }

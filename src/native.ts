@@ -163,6 +163,12 @@ export interface Native {
    * socket(7)); handshakes that have begun end as they would.
    */
   dropSyns(fd: number): void;
+  /**
+   * The TCP listener, in every process that has it, hears of no interface any more (SO_BINDTOIFINDEX): who begins to connect from
+   * here on is refused at once. Handshakes that have begun end as they would, but for SYN cookies. For everybody since Linux 5.7;
+   * EPERM without CAP_NET_RAW where it is bound to an interface already.
+   */
+  leaveInterfaces(fd: number): void;
   /** shutdown(2), SHUT_RD: a unix listener, in every process that has it, refuses who comes; who is in its queue can be accepted. */
   shutdownReceive(fd: number): void;
 

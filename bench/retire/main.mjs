@@ -28,6 +28,10 @@ const WAYS = {
     start: (stage) => stage.start(),
     end: terminate,
   },
+  'the last stop, without CAP_NET_ADMIN': {
+    start: (stage) => stage.start([], process.getuid() === 0 ? ['setpriv', '--bounding-set=-net_admin,-net_raw'] : []),
+    end: terminate,
+  },
   'plain node, SIGTERM': {
     start: (stage) => stage.startPlain(),
     end: terminate,

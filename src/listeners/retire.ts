@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isSystemError } from '../errors.js';
+import { isSystemError, reasonOf } from '../errors.js';
 import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../limits.js';
 import { native } from '../native.js';
 import { within } from '../within.js';
@@ -14,6 +14,8 @@ export interface Acceptors {
   roundTrip(): Promise<unknown>;
   /** Resolves when nobody is to be waited for any more. */
   readonly cut: Promise<void>;
+  /** Told of a listener whose clients may be reset. */
+  warn(text: string): void;
 }
 
 /**
@@ -21,11 +23,13 @@ export interface Acceptors {
  * queue or in the middle of a handshake. First nobody new gets in, which holds for every process that has the listener; then those
  * who are in are accepted, by workers that go on accepting. The caller closes them.
  */
-export async function retire(listeners: readonly Listener[], { roundTrip, cut }: Acceptors): Promise<void> {
+export async function retire(listeners: readonly Listener[], { roundTrip, cut, warn }: Acceptors): Promise<void> {
   const used = listeners.filter(isServed);
   if (used.length === 0) return;
   const unix = used.filter(({ socket }) => socket.family === 'unix');
-  const tcp = used.filter(({ fd, socket }) => socket.family !== 'unix' && succeeds(() => native.dropSyns(fd)));
+  const tcp = used
+    .filter(({ socket }) => socket.family !== 'unix')
+    .filter((listener) => refusesNewcomers(listener, warn));
   for (const { path, socket } of unix) if (path !== null && socket.path !== null) unlinkIfSame(socket.path, path);
 
   const deadline = performance.now() + RETIRE_MS;
@@ -40,7 +44,12 @@ export async function retire(listeners: readonly Listener[], { roundTrip, cut }:
 
   // Not before they are empty: afterwards poll(2) says of them, empty or not, that they are readable (unix_poll). Abstract ones
   // have no path that could go, so somebody may have come in between: each worker accepts once more.
-  const shut = unix.filter(({ fd }) => succeeds(() => native.shutdownReceive(fd)));
+  const shut = unix.filter(({ fd }) =>
+    holds(() => {
+      native.shutdownReceive(fd);
+      return true;
+    }),
+  );
   for (let looks = 0; looks < RETIRE_LOOKS && shut.length > 0 && !isCut; looks++) {
     await within(RETIRE_MS, Promise.race([roundTrip(), cut]));
   }
@@ -74,12 +83,23 @@ async function anyShakesHands(ports: ReadonlySet<number | null>): Promise<boolea
   );
 }
 
-/** False: the kernel does not let us (a filter that the program has locked, SO_LOCK_FILTER); then it is closed as it is. */
-function succeeds(call: () => void): boolean {
-  return holds(() => {
-    call();
-    return true;
-  });
+/** Dropped SYNs first: that spares clients whose handshake is a SYN cookie, too. Some kernels want CAP_NET_ADMIN for it. */
+const WAYS = ['dropSyns', 'leaveInterfaces'] as const;
+
+/** False: the kernel lets us do neither; then it is closed as it is. */
+function refusesNewcomers({ fd, key }: Listener, warn: (text: string) => void): boolean {
+  let reason = '';
+  for (const way of WAYS) {
+    try {
+      native[way](fd);
+      return true;
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      reason = reasonOf(error);
+    }
+  }
+  warn(`${key} ends, and who connects to it now may be reset: ${reason}`);
+  return false;
 }
 
 /** Not of a listener that its program has closed meanwhile. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -13,6 +13,11 @@ async function connected(options: { host: string; port: number } | { path: strin
   return socket;
 }
 
+const TCP = [
+  ['inet', '127.0.0.1'],
+  ['inet6', '::1'],
+] as const;
+
 /** Takes who waits, as a worker would. */
 function acceptAll(listener: number): number {
   let count = 0;
@@ -23,10 +28,7 @@ function acceptAll(listener: number): number {
   return count;
 }
 
-for (const [family, address] of [
-  ['inet', '127.0.0.1'],
-  ['inet6', '::1'],
-] as const) {
+for (const [family, address] of TCP) {
   test(`dropSyns (${family}): who waits can be accepted; who comes hears nothing, and is refused once it is closed`, async () => {
     const listener = native.createListener({ family, type: 'stream', address, port: 0 });
     const { port } = native.describe(listener);
@@ -42,6 +44,23 @@ for (const [family, address] of [
     // Its SYN is sent again after a second (tcp(7), tcp_syn_retries).
     assert.equal((await refused)[0].code, 'ECONNREFUSED');
     waiting.destroy();
+  });
+}
+
+for (const [family, address] of TCP) {
+  test(`leaveInterfaces (${family}): who waits can be accepted, who comes is refused at once`, async () => {
+    const listener = native.createListener({ family, type: 'stream', address, port: 0 });
+    const target = { host: address, port: native.describe(listener).port as number };
+    const waiting = await connected(target);
+    native.leaveInterfaces(listener);
+    const [error] = (await once(connect(target), 'error')) as [NodeJS.ErrnoException];
+    assert.equal(error.code, 'ECONNREFUSED');
+    const accepted = native.accept(listener) as number;
+    const server = new Socket({ fd: accepted });
+    server.end('served');
+    assert.equal(String((await once(waiting, 'data'))[0]), 'served');
+    waiting.destroy();
+    native.close(listener);
   });
 }
 
@@ -72,6 +91,7 @@ test('shutdownReceive: who waits can be accepted, who comes is refused at once; 
 test('what is no listener', () => {
   const [one, other] = native.pipe();
   throwsSystemError(() => native.dropSyns(one), 'ENOTSOCK', 'setsockopt');
+  throwsSystemError(() => native.leaveInterfaces(one), 'ENOTSOCK', 'setsockopt');
   throwsSystemError(() => native.shutdownReceive(other), 'ENOTSOCK', 'shutdown');
   native.close(one);
   native.close(other);

@@ -1,5 +1,5 @@
 import type { Child, Workspace } from '../e2e/harness/index.js';
-import { freePorts } from '../e2e/harness/index.js';
+import { CLI, freePorts } from '../e2e/harness/index.js';
 import { Hammer, type Target } from './hammer.js';
 
 /** As `server.listen()` takes them. */
@@ -29,11 +29,13 @@ export class Stage {
     this.going = going;
   }
 
-  async start(args: readonly string[] = []): Promise<Child> {
-    const child = this.space.motya(
-      ['start', this.space.write('program.cjs', PROGRAM), '--name', 'app', '--workers', '2', ...args],
-      { env: { LISTEN: this.listen([this.kept, ...Object.values(this.going)]) } },
-    );
+  /** @param under a command that starts the rest of its arguments */
+  async start(args: readonly string[] = [], under: readonly string[] = []): Promise<Child> {
+    const program = this.space.write('program.cjs', PROGRAM);
+    const command = [...under, process.execPath, CLI, 'start', program, '--name', 'app', '--workers', '2', ...args];
+    const child = this.space.start(command[0] as string, command.slice(1), {
+      env: { LISTEN: this.listen([this.kept, ...Object.values(this.going)]) },
+    });
     await child.waitFor('serving');
     return child;
   }

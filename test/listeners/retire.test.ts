@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Listener } from '#src/listeners/ledger.js';
+import { retire } from '#src/listeners/retire.js';
+import { native } from '#src/native.js';
+
+test('a TCP listener that goes on hearing newcomers, whatever is tried, is told of by name and given up', async () => {
+  const [end, other] = native.pipe();
+  const socket = { family: 'inet', type: 'stream', port: 1 };
+  const listener = { fd: end, key: 'tcp://127.0.0.1:1', socket, claims: new Set([1]) } as unknown as Listener;
+  const told: string[] = [];
+  const cut = new Promise<void>(() => {});
+  await retire([listener], { roundTrip: async () => {}, cut, warn: (text) => told.push(text) });
+  assert.equal(told.length, 1);
+  assert.match(
+    told[0] as string,
+    /^tcp:\/\/127\.0\.0\.1:1 ends, and who connects to it now may be reset: setsockopt ENOTSOCK/,
+  );
+  native.close(end);
+  native.close(other);
+});
