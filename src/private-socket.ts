@@ -1,9 +1,10 @@
-import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, type Stats } from 'node:fs';
+import { closeSync, constants, existsSync, lstatSync, openSync, renameSync, rmSync, type Stats } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { MotyaError, reasonOf } from './errors.js';
+import { isSystemError, MotyaError, reasonOf } from './errors.js';
 import { ACCEPT_RETRY_MS } from './limits.js';
 import { identify, type PathIdentity, unlinkIfSame } from './listeners/path-identity.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
+import { adviceOnFolder } from './path-advice.js';
 
 /** Connections that may wait to be accepted: a handful of commands at once. */
 const BACKLOG = 16;
@@ -104,9 +105,12 @@ export function checkPlace(path: string): void {
   try {
     there = lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+    throw notMade(path, error);
   }
-  if (there === undefined) return;
+  if (there === undefined) {
+    if (existsSync(dirname(path))) return;
+    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnFolder('ENOENT', path)}`);
+  }
   if (!there.isSocket()) {
     throw new MotyaError('MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
   }
@@ -125,8 +129,16 @@ function bind(path: string, temporary: string): number {
     const short = `/proc/self/fd/${folder}/${basename(temporary)}`;
     return native.createListener({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
   } catch (error) {
-    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}`, { cause: error });
+    throw notMade(path, error);
   } finally {
     if (folder !== null) closeSync(folder);
   }
+}
+
+function notMade(path: string, error: unknown): MotyaError {
+  const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
+  const more = advice === null ? '' : `; ${advice}`;
+  return new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}${more}`, {
+    cause: error,
+  });
 }

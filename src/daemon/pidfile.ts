@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { native } from '../native.js';
+import { adviceOnFolder } from '../path-advice.js';
 
 /** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
 export function readPid(path: string): number | null {
@@ -155,9 +156,12 @@ export class Pidfile {
   }
 
   #failure(what: string, error: unknown): StartError {
-    const isDenied = isSystemError(error) && error.code === 'EACCES';
-    const advice = isDenied ? `; uid ${process.geteuid?.()} must be able to write to its folder and to replace it` : '';
-    const text = `the pidfile ${this.path} cannot be ${what}: ${reasonOf(error)}${advice}`;
+    const code = isSystemError(error) ? error.code : null;
+    const advice =
+      code === 'EACCES'
+        ? `uid ${process.geteuid?.()} must be able to write to its folder and to replace it`
+        : adviceOnFolder(code, this.path);
+    const text = `the pidfile ${this.path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
     return new StartError('MOTYA_PIDFILE', text, { cause: error });
   }
 

@@ -2,7 +2,8 @@ import { constants, fchownSync, fstatSync, openSync } from 'node:fs';
 import type { Account } from '../config/settings.js';
 import { entrust } from '../daemon/entrust.js';
 import { isToDrop } from '../daemon/privileges.js';
-import { reasonOf, StartError } from '../errors.js';
+import { isSystemError, reasonOf, StartError } from '../errors.js';
+import { adviceOnFolder } from '../path-advice.js';
 
 const LOG_MODE = 0o640;
 
@@ -17,7 +18,9 @@ export function openLog(path: string, user: Account | null = null): number {
     );
   } catch (error) {
     const by = isToDrop(user) ? ` by user ${user.name}` : '';
-    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened${by}: ${reasonOf(error)}`, {
+    const advice = isSystemError(error) && error.code !== 'EACCES' ? adviceOnFolder(error.code, path) : null;
+    const more = advice === null ? '' : `; ${advice}`;
+    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened${by}: ${reasonOf(error)}${more}`, {
       cause: error,
     });
   }

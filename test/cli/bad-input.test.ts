@@ -29,29 +29,41 @@ const everything = (space: Workspace): string[] =>
 
 describe('paths that cannot be, relative as they are typed: one line, and nothing is left', () => {
   const cases: [args: string[], status: number, message: RegExp][] = [
-    [['--pidfile', 'no/such.pid'], 1, /^the pidfile \/\S+\/no\/such\.pid cannot be used: .*no such file or directory/],
+    [
+      ['--pidfile', 'no/such.pid'],
+      1,
+      /^the pidfile \/\S+\/no\/such\.pid cannot be used: .*; there is no folder \/\S+\/no: make it, or name another path$/,
+    ],
     [['--pidfile', 'folder'], 1, /^the pidfile \/\S+\/folder cannot be used: it is a folder; name another path$/],
     [
       ['--pidfile', '/dev/null'],
       1,
       /^the pidfile \/dev\/null cannot be used: it is no regular file; name another path$/,
     ],
-    [['--pidfile', 'file/x.pid'], 1, /^the pidfile \/\S+\/file\/x\.pid cannot be used: .*not a directory/],
-    [
-      ['--upgrade-socket', 'no/such.sock', '--admin', 'off'],
-      1,
-      /^the socket \/\S+\/no\/such\.control\.sock cannot be made: .*no such file/,
-    ],
+    [['--pidfile', 'file/x.pid'], 1, /^the pidfile \/\S+\/file\/x\.pid cannot be used: .*; \/\S+\/file is no folder$/],
     [
       ['--upgrade-socket', 'no/such.sock'],
       1,
-      /such\.admin\.sock \(there is no folder \/\S+\/no: make it, or name another path\)$/,
+      /^the socket \/\S+\/no\/such\.sock cannot be made: there is no folder \/\S+\/no: make it, or name another path$/,
     ],
     [['--upgrade-socket', 'folder'], 1, /^\/\S+\/folder exists and is no socket; it is left alone: name another path$/],
     [['--upgrade-socket', 'file'], 1, /^\/\S+\/file exists and is no socket; it is left alone: name another path$/],
-    [['--upgrade-socket', 'file/x.sock'], 1, /^the socket \/\S+\/file\/x\.sock cannot be made: .*not a directory/],
-    [['--log-file', 'no/such.log'], 1, /^motya: the log file \/\S+\/no\/such\.log cannot be opened: .*no such file/],
+    [
+      ['--upgrade-socket', 'file/x.sock'],
+      1,
+      /^the socket \/\S+\/file\/x\.sock cannot be made: .*; \/\S+\/file is no folder$/,
+    ],
+    [
+      ['--log-file', 'no/such.log'],
+      1,
+      /^motya: the log file \/\S+\/no\/such\.log cannot be opened: .*; there is no folder \/\S+\/no: make it, or name another path$/,
+    ],
     [['--log-file', 'folder', '--daemonize'], 1, /^motya: the log file \/\S+\/folder cannot be opened: .*directory/],
+    [
+      ['--admin', 'unix:no/such.sock'],
+      1,
+      /such\.sock \(there is no folder \/\S+\/no: make it, or name another path\)$/,
+    ],
     [
       ['--admin', 'unix:file'],
       1,
