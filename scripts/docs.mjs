@@ -58,7 +58,10 @@ function section(command, parents = []) {
   const { summary, details = [], positionals = {}, examples, exits, subcommands = [] } = command;
   const words = [...parents, usageOf(command)].join(' ');
   const rest = command.takesProgramArguments ? ' [-- arguments of the program]' : '';
-  const statuses = exits.map((name) => EXIT_STATUSES[name][0]).join(', ');
+  const statuses = exits
+    .map((name) => EXIT_STATUSES[name][0])
+    .sort((a, b) => a - b)
+    .join(', ');
   const blocks = [
     `## motya ${[...parents, command.name].join(' ')}`,
     `\`\`\`\nmotya ${words} [flags]${rest}\n\`\`\``,

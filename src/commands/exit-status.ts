@@ -4,9 +4,9 @@ export const EXIT_STATUSES = {
   failed: [1, 'it could not be done: the instance did not start or take over, the file could not be written'],
   usage: [2, 'the command line or the settings are wrong; nothing was done'],
   rejected: [3, '`upgrade`: rejected; the old instance serves on'],
-  rolledBack: [6, '`upgrade`: the new version served, failed its probation, and the old one serves again'],
   notRunning: [4, 'no instance runs; for `status --watch`: it has ended'],
   noAnswer: [5, 'the instance runs but does not answer (it is stopped, or busy); nothing was changed'],
+  rolledBack: [6, '`upgrade`: the new version served, failed its probation, and the old one serves again'],
 } as const satisfies Record<string, readonly [number, string]>;
 
 export type ExitName = keyof typeof EXIT_STATUSES;
