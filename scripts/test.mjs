@@ -16,6 +16,9 @@ const FILE_TIMEOUT = Number(process.env.TEST_FILE_MINUTES ?? 15) * 60_000;
 /** ms in which processes that are about to end may do so. */
 const LEFTOVER_TIMEOUT = 5_000;
 
+/** Files whose time is told at the end. */
+const SLOWEST = Number(process.env.TEST_SLOWEST ?? 10);
+
 const filesBelow = (dir) =>
   readdirSync(dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -34,11 +37,14 @@ function removeStale() {
 /** Runs the files; returns the number of failures and of tests that ran (were not skipped) for each suite. */
 async function runTests(files) {
   const ran = new Map(files.map((file) => [suiteOf(file), 0]));
+  const took = new Map();
   let failures = 0;
   const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: 2, timeout: FILE_TIMEOUT });
   const count = (data) => {
     // The file that defines the test, which several test files may share.
-    const suite = suiteOf(relative(COMPILED, data.file ?? ''));
+    const file = relative(COMPILED, data.file ?? '');
+    const suite = suiteOf(file);
+    if (data.nesting === 0) took.set(file, (took.get(file) ?? 0) + data.details.duration_ms);
     // A file without a single test is itself reported as a test.
     const isFile = data.name === data.file || basename(data.name) === basename(data.file ?? '');
     const skipped = data.skip !== undefined || data.todo !== undefined;
@@ -50,6 +56,9 @@ async function runTests(files) {
     if (data.todo === undefined && data.details?.type !== 'suite') failures += 1;
   });
   for await (const text of events.compose(new spec())) process.stdout.write(text);
+  for (const [file, ms] of [...took].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)) {
+    console.log(`ℹ ${(ms / 1000).toFixed(0).padStart(4)} s in ${file}`);
+  }
   return { failures, ran };
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
-import { type Child, fdList, until } from './harness/index.js';
+import { type Child, fdKinds, until } from './harness/index.js';
 import type { LoadReport } from './load/index.js';
 import { type Scene, scene } from './scene.js';
 import * as chain from './traffic.js';
@@ -60,7 +60,7 @@ async function measure(stage: Scene) {
   let fds: Readonly<Record<string, string[]>> = {};
   const settled = () => {
     const before = JSON.stringify(fds);
-    fds = { supervisor: fdsOf(pid), worker: fdsOf(worker) };
+    fds = { supervisor: fdKinds(pid), worker: fdKinds(worker) };
     return JSON.stringify(fds) === before;
   };
   await until(settled, { what: 'the connections of clients and commands to be gone' });
@@ -72,11 +72,4 @@ async function measure(stage: Scene) {
 function memoryOf(pid: number): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
   return Number(/^Anonymous:\s+(\d+) kB/m.exec(text)?.[1]);
-}
-
-/** What the fds of a process are, without the numbers that differ in each process. */
-function fdsOf(pid: number): string[] {
-  return fdList(pid)
-    .map(({ target }) => target.replace(/\[\d+\]$/, ''))
-    .sort();
 }

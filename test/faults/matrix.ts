@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { app, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
+import { app, fdKinds, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
 import { ask, type Scene, scene } from '../e2e/scene.js';
 import { type Action, FAULT, type Fault } from './inject.js';
 
@@ -85,6 +85,7 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
   const stage = await stageWith(test, one);
   const first = await stage.first();
   const listeners = listenersOf(first.pid);
+  const fds = fdKinds(first.pid);
   stage.space.write('armed', '');
   const upgrading = upgrade(stage);
   const victim = await until(() => fired(stage) ?? (first.exit === undefined ? null : 0), {
@@ -108,6 +109,11 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
     instead: () => census(stage),
   });
   assert.deepEqual(listenersOf(main), listeners, 'its listeners');
+  // A command's connection may be there for a moment.
+  await until(() => beyond(fds, fdKinds(main)).length === 0, {
+    what: 'no fd to be left over',
+    instead: () => beyond(fds, fdKinds(main)),
+  });
   assert.deepEqual(leftovers(stage, main), []);
   const next = await stage.space.run(['upgrade', '--name', 'app', '--detach'], { env: CLEAN });
   assert.equal(next.code, 0, `the next upgrade: ${next.stderr}`);
@@ -193,6 +199,16 @@ function census(stage: Scene): string[] {
 /** What it listens on for programs, by inode's kind: the control socket is made anew, the rest keeps its inode. */
 function listenersOf(pid: number): string[] {
   return [...listeningInodes(pid).values()].map((what) => what.replace(/fd\/\d+\/\.\d+/, 'fd')).sort();
+}
+
+/** What `now` has more of than `before`. */
+function beyond(before: readonly string[], now: readonly string[]): string[] {
+  const rest = [...before];
+  return now.filter((kind) => {
+    const at = rest.indexOf(kind);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
 }
 
 /** Files of processes that have ended, in the folder of the sockets. */

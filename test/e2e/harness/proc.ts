@@ -72,6 +72,13 @@ export function fdList(pid: number): OpenFile[] {
   });
 }
 
+/** What the fds of a process are, without the numbers that differ in each process. */
+export function fdKinds(pid: number): string[] {
+  return fdList(pid)
+    .map(({ target }) => target.replace(/\[\d+\]$/, ''))
+    .sort();
+}
+
 export const fdCount = (pid: number): number => fdList(pid).length;
 
 /** CPU time in ms that the process has used so far. */
