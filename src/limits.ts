@@ -120,6 +120,10 @@ export const COUNT_MS = 500;
 export const WATCH_LEAST_MS = 100;
 /** ms for an instance that has just handed over to tell what it drains: COUNT_MS for a worker that is busy, and as much again. */
 export const FIRST_DRAIN_MS = 2 * COUNT_MS;
+/** ms for somebody to serve in the place of an incumbent that has died in an upgrade: most programs have booted by then. */
+export const HEIR_MS = 10_000;
+/** ms between two looks for it: a status costs an instance about one. */
+export const HEIR_LOOK_MS = 100;
 /** The largest uid or gid; the number above it means "no change" to the kernel (setresuid(2)). */
 export const LARGEST_ID = 4_294_967_294;
 /** ms for which a log line waits for a reader that does not keep up; then it is dropped. More would delay the supervisor. */

@@ -1,7 +1,10 @@
 /** Exit statuses of the `motya` command and what they mean; docs/cli.md is written from this table. */
 export const EXIT_STATUSES = {
   ok: [0, 'done; for `upgrade`: the successor serves (or, with `--dry-run`, could)'],
-  failed: [1, 'it could not be done: the instance did not start or take over, the file could not be written'],
+  failed: [
+    1,
+    'it could not be done: the instance did not start or take over, it died or was stopped in an upgrade, the file could not be written',
+  ],
   usage: [2, 'the command line or the settings are wrong; nothing was done'],
   rejected: [3, '`upgrade`: rejected; the old instance serves on'],
   notRunning: [4, 'no instance runs; for `status --watch`: it has ended'],

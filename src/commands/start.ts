@@ -1,5 +1,6 @@
 import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
+import { STOPPING } from '../control/outcomes.js';
 import type { InstanceLog } from '../observe/log.js';
 import type { Supervisor } from '../supervisor.js';
 import type { Command } from './command.js';
@@ -137,7 +138,7 @@ async function live(supervisor: Supervisor, log: InstanceLog): Promise<number> {
   } catch (error) {
     const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
     // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
-    if (code === DRY_RUN || (code === 'MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
+    if (code === DRY_RUN || (code === STOPPING && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });
       return EXIT.ok;
     }

@@ -1,4 +1,4 @@
-import { ROLLED_BACK_BY_HAND } from '../control/messages.js';
+import { ROLLED_BACK_BY_HAND } from '../control/outcomes.js';
 import type { UpgradeRecord } from '../observe/chronicle.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import type { DrainStatus, Status } from '../observe/status.js';

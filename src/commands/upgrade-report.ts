@@ -1,4 +1,5 @@
-import { type Live, type Result, ROLLED_BACK } from '../control/messages.js';
+import type { Live, Result } from '../control/messages.js';
+import { INCUMBENT_GONE, ROLLED_BACK, STOPPING } from '../control/outcomes.js';
 import type { DrainStatus } from '../observe/status.js';
 import { LiveLine } from '../terminal/screen.js';
 import { count, duration, visible } from '../terminal/units.js';
@@ -87,8 +88,8 @@ export class PeopleReport implements UpgradeReport {
       return;
     }
     if (!ok) {
-      const serves = code === 'MOTYA_PEER_GONE' || code === 'MOTYA_STOPPING' ? '' : `; pid ${old} serves on`;
-      console.error(`motya: the upgrade was rejected: ${text}${serves}`);
+      if (code === INCUMBENT_GONE || code === STOPPING) console.error(`motya: the upgrade failed: ${text}`);
+      else console.error(`motya: the upgrade was rejected: ${text}; pid ${old} serves on`);
       return;
     }
     if (this.#trial !== null) this.#print(`generation ${this.#trial.generation} has passed its probation`);

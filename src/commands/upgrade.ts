@@ -1,4 +1,6 @@
 import type { ControlMessage, Result } from '../control/messages.js';
+import { INCUMBENT_GONE, ROLLED_BACK, STOPPING } from '../control/outcomes.js';
+import { HEIR_MS } from '../limits.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
@@ -45,7 +47,6 @@ const command: Command<UpgradeArguments> = {
     const { connectControl, ensureAnswers, WedgedError } = await import('../control/client.js');
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
-    const { ROLLED_BACK } = await import('../control/messages.js');
     const { printable } = await import('../printable.js');
     const path = controlSocketFor(target);
     const started = performance.now();
@@ -75,8 +76,8 @@ const command: Command<UpgradeArguments> = {
       console.error('motya: what has begun goes on without this command; motya status tells more');
       process.exit(EXIT_INTERRUPTED);
     });
-    const result = await new Promise<Result>((resolve) => {
-      channel.on('close', () => resolve(lost(old)));
+    const decided = await new Promise<Result | null>((resolve) => {
+      channel.on('close', () => resolve(null));
       channel.on('message', (message: ControlMessage) => {
         if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
         if (message.type === 'LIVE') report.live(message, Math.round(performance.now() - started));
@@ -86,8 +87,9 @@ const command: Command<UpgradeArguments> = {
       channel.open();
       channel.send({ type: 'UPGRADE', dryRun, settled: !detach });
     });
+    const result = decided ?? (await lost(path, old));
     const ms = Math.round(performance.now() - started);
-    process.exitCode = result.ok ? EXIT.ok : result.code === ROLLED_BACK ? EXIT.rolledBack : EXIT.rejected;
+    process.exitCode = result.ok ? EXIT.ok : (STATUSES[result.code ?? ''] ?? EXIT.rejected);
     const isDraining = result.ok && !dryRun;
     report.outcome(result, { ms, old, drain: isDraining ? await instance.drain() : null });
     if (isDraining && wait) {
@@ -105,7 +107,21 @@ export default command;
 /** 128 + SIGINT, as shells say it. */
 const EXIT_INTERRUPTED = 130;
 
-function lost(pid: number): Result {
-  const text = `pid ${pid} ended before the upgrade was decided`;
-  return { type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text };
+/** How the command ends when it is not so that the old instance serves on. */
+const STATUSES: Readonly<Record<string, number>> = {
+  [ROLLED_BACK]: EXIT.rolledBack,
+  [INCUMBENT_GONE]: EXIT.failed,
+  [STOPPING]: EXIT.failed,
+};
+
+/** The incumbent has died, and with it whoever would have told how it went. */
+async function lost(path: string, pid: number): Promise<Result> {
+  const { heirOf } = await import('./heir.js');
+  const heir = await heirOf(path, pid);
+  const now =
+    heir === null
+      ? `nobody serves in its place after ${HEIR_MS / 1000} s; motya status tells more`
+      : `generation ${heir.generation} (pid ${heir.pid}) serves in its place`;
+  const text = `pid ${pid} ended before it was decided; ${now}`;
+  return { type: 'RESULT', ok: false, code: INCUMBENT_GONE, text };
 }

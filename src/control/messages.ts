@@ -35,9 +35,5 @@ const shapes = {
 export const controlCodec = new Codec(shapes);
 export type ControlShapes = typeof shapes;
 export type ControlMessage = MessageOf<ControlShapes>;
-/** Code of the RESULT of an upgrade that was taken back. */
-export const ROLLED_BACK = 'MOTYA_ROLLED_BACK';
-/** Code of the reason when `motya rollback` has asked for that. */
-export const ROLLED_BACK_BY_HAND = 'MOTYA_ROLLBACK';
 export type Live = Omit<Extract<ControlMessage, { type: 'LIVE' }>, 'type'>;
 export type Result = Extract<ControlMessage, { type: 'RESULT' }>;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Settings } from '../config/settings.js';
 import { NotRunningError, requestStatus, type Status } from '../control/client.js';
-import { ROLLED_BACK } from '../control/messages.js';
+import { ROLLED_BACK } from '../control/outcomes.js';
 import { checkPrivileges } from '../daemon/privileges.js';
 import { MotyaError } from '../errors.js';
 import {

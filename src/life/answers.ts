@@ -1,4 +1,5 @@
-import { type Result, ROLLED_BACK, ROLLED_BACK_BY_HAND } from '../control/messages.js';
+import type { Result } from '../control/messages.js';
+import { ROLLED_BACK, ROLLED_BACK_BY_HAND } from '../control/outcomes.js';
 import { rejection, type UpgradeTold } from '../control/server.js';
 import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';

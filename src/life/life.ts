@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Observed } from '../admin/routes.js';
 import type { Settings } from '../config/settings.js';
+import { STOPPING } from '../control/outcomes.js';
 import type { Controlled } from '../control/server.js';
 import { type Deferred, deferred } from '../deferred.js';
 import { HandoverError } from '../errors.js';
@@ -81,7 +82,7 @@ export class Life {
   }
 
   tellToStop(): void {
-    this.#stopping.abort(new HandoverError('MOTYA_STOPPING', `pid ${process.pid} was told to stop`));
+    this.#stopping.abort(new HandoverError(STOPPING, `pid ${process.pid} was told to stop`));
   }
 
   /** The promise's outcome, or the reason of a stop that comes first. */

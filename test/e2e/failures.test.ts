@@ -120,6 +120,26 @@ describe('the incumbent dies', () => {
     assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
     assert.equal((await get(stage.port)).status, 200);
   });
+
+  for (const [end, why] of [
+    ['SIGKILL', 'ended before it was decided; generation 2 \\(pid \\d+\\) serves in its place'],
+    ['SIGTERM', 'was told to stop'],
+  ] as const) {
+    it(`${end} in the middle of \`motya upgrade\`: that ends with 1 and does not say that the old one serves on`, async (test) => {
+      const stage = await scene(test, 'ready-later.mjs');
+      const ready = stage.space.path('ready');
+      stage.space.write('ready', '');
+      const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
+      rmSync(ready);
+      const command = stage.space.motya(['upgrade', '--name', 'app']);
+      await first.waitFor(({ to }) => to === 'awaiting');
+      first.kill(end);
+      await first.waitForExit();
+      stage.space.write('ready', '');
+      assert.deepEqual(await command.waitForExit(), { code: 1, signal: null });
+      assert.match(command.stderr, new RegExp(`^motya: the upgrade failed: pid ${first.pid} ${why}$`, 'm'));
+    });
+  }
 });
 
 describe('the incumbent is wedged', () => {

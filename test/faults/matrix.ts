@@ -122,7 +122,9 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
 }
 
 function outcomeOf(code: number | null): string {
-  return { 0: 'upgraded', 3: 'rejected', 6: 'rolled back' }[code ?? -1] ?? `exit status ${code}`;
+  return (
+    { 0: 'upgraded', 1: 'the successor is left', 3: 'rejected', 6: 'rolled back' }[code ?? -1] ?? `exit status ${code}`
+  );
 }
 
 function fired(stage: Scene): number | null {
