@@ -55,12 +55,18 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   #ending = false;
   #endTimer: NodeJS.Timeout | undefined;
 
+  /** Closes the fd when it throws. */
   constructor(fd: number, codec: Codec<S>) {
     super();
-    this.peer = native.peerCredentials(fd);
     this.#fd = fd;
     this.#codec = codec;
-    this.#poll = native.createPoll(fd, (events) => this.#ready(events));
+    try {
+      this.peer = native.peerCredentials(fd);
+      this.#poll = native.createPoll(fd, (events) => this.#ready(events));
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
   }
 
   get closed(): boolean {

@@ -10,12 +10,12 @@ import { adviceOnFolder } from './path-advice.js';
 const BACKLOG = 16;
 
 export interface PrivateSocketHandlers {
-  /** The fd is the handler's. */
+  /** The fd is the handler's, also when this throws. */
   connection(fd: number, peer: PeerCredentials): void;
   /** Somebody of another user has connected and has been hung up on. */
   refused(peer: PeerCredentials): void;
-  /** Nobody can be accepted for a moment: no fds are left, for example. */
-  exhausted?(error: unknown): void;
+  /** Somebody could not be heard: no fds are left, or no memory, for example. */
+  failed?(error: unknown): void;
 }
 
 /** Only this user and root may speak to us, whatever the path's permissions say (SO_PEERCRED, unix(7)). */
@@ -70,7 +70,7 @@ export class PrivateSocket {
     try {
       return native.accept(this.#fd);
     } catch (error) {
-      handlers.exhausted?.(error);
+      handlers.failed?.(error);
       this.#poll.watch(0);
       this.#retry = setTimeout(() => this.#poll.watch(1), ACCEPT_RETRY_MS);
       return null;
@@ -81,14 +81,34 @@ export class PrivateSocket {
     for (;;) {
       const fd = this.#next(handlers);
       if (fd === null) return;
-      const peer = native.peerCredentials(fd);
-      if (isTrusted(peer)) {
-        handlers.connection(fd, peer);
-      } else {
-        native.close(fd);
-        handlers.refused(peer);
+      // What ails one connection is no reason to end: the instance serves.
+      try {
+        this.#admit(fd, handlers);
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        handlers.failed?.(error);
       }
     }
+  }
+
+  #admit(fd: number, handlers: PrivateSocketHandlers): void {
+    const peer = peerOf(fd);
+    if (isTrusted(peer)) {
+      handlers.connection(fd, peer);
+    } else {
+      native.close(fd);
+      handlers.refused(peer);
+    }
+  }
+}
+
+/** Closes the connection when nothing can be known of its peer. */
+function peerOf(fd: number): PeerCredentials {
+  try {
+    return native.peerCredentials(fd);
+  } catch (error) {
+    native.close(fd);
+    throw error;
   }
 }
 

@@ -114,14 +114,14 @@ const STATUSES: Readonly<Record<string, number>> = {
   [STOPPING]: EXIT.failed,
 };
 
-/** The incumbent has died, and with it whoever would have told how it went. */
+/** Whoever would have told how it went has died, or hung up. */
 async function lost(path: string, pid: number): Promise<Result> {
   const { heirOf } = await import('./heir.js');
-  const heir = await heirOf(path, pid);
+  const heir = await heirOf(path);
   const now =
     heir === null
-      ? `nobody serves in its place after ${HEIR_MS / 1000} s; motya status tells more`
-      : `generation ${heir.generation} (pid ${heir.pid}) serves in its place`;
-  const text = `pid ${pid} ended before it was decided; ${now}`;
+      ? `after ${HEIR_MS / 1000} s nobody serves; motya status tells more`
+      : `generation ${heir.generation} (pid ${heir.pid}) serves`;
+  const text = `pid ${pid} ${heir?.pid === pid ? 'hung up' : 'ended'} before it was decided; ${now}`;
   return { type: 'RESULT', ok: false, code: INCUMBENT_GONE, text };
 }

@@ -54,7 +54,7 @@ export class ControlServer {
       refused: (peer: PeerCredentials) => {
         instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
       },
-      exhausted: (error) => instance.warn(`the control socket accepts nobody for a moment: ${reasonOf(error)}`, {}),
+      failed: (error) => instance.warn(`somebody could not be heard on the control socket: ${reasonOf(error)}`, {}),
     });
   }
 

@@ -168,7 +168,6 @@ export class Predecessors {
     try {
       dialogue = new Dialogue(new Channel(fd, handoverCodec));
     } catch (error) {
-      native.close(fd);
       this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
       return;
     }

@@ -1,4 +1,5 @@
 import { readSync } from 'node:fs';
+import { isSystemError } from '../errors.js';
 import { OUTPUT_PAUSE_MS, OUTPUT_PIPE_BYTES, OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../limits.js';
 import { type NativePoll, native } from '../native.js';
 import type { Destination } from './destination.js';
@@ -36,7 +37,7 @@ class OutputPipe {
 
   /** All that is in the pipe now, whether or not there is room for it; a child of the program's may go on writing. */
   readRest(): void {
-    for (let left = OUTPUT_TAIL_BYTES; !this.#closed && left > 0 && native.waitReadable(this.#fd, 0); ) {
+    for (let left = OUTPUT_TAIL_BYTES; !this.#closed && left > 0 && this.#waits(); ) {
       left -= this.#read();
     }
     this.#lines.end();
@@ -70,8 +71,18 @@ class OutputPipe {
 
   /** After a pause. */
   #look(): void {
-    if (native.waitReadable(this.#fd, 0)) this.#readable();
+    if (this.#waits()) this.#readable();
     else this.#watch();
+  }
+
+  /** False, too, when the kernel has no memory for the question: output is no reason to end. */
+  #waits(): boolean {
+    try {
+      return native.waitReadable(this.#fd, 0);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      return false;
+    }
   }
 
   #watch(): void {

@@ -123,7 +123,7 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
 
 function outcomeOf(code: number | null): string {
   return (
-    { 0: 'upgraded', 1: 'the successor is left', 3: 'rejected', 6: 'rolled back' }[code ?? -1] ?? `exit status ${code}`
+    { 0: 'upgraded', 1: 'the command is cut off', 3: 'rejected', 6: 'rolled back' }[code ?? -1] ?? `exit status ${code}`
   );
 }
 
@@ -149,7 +149,7 @@ async function accepting(stage: Scene): Promise<void> {
  * service manager with FileDescriptorStoreMax= has copies). Then a start by hand must find nothing in its way.
  */
 async function serves(stage: Scene, { side, action }: Case): Promise<boolean> {
-  const isOutage = side === 'incumbent' && action !== 'stop' && action !== 'delay';
+  const isOutage = side === 'incumbent' && action === 'kill';
   const look = async (): Promise<boolean> => (await settled(stage)) !== null;
   const nobody = (): boolean => isOutage && supervisors(stage).length === 0;
   await until(async () => nobody() || (await look()), {
