@@ -100,7 +100,8 @@ test('a worker that has ended is not answered, and holds nothing', async () => {
   });
 });
 
-test('after the incumbent’s death an address in use is waited for; PENDING is said once', async () => {
+test('after the incumbent’s death an address in use is waited for; PENDING is said once', async (t) => {
+  const tries = t.mock.method(native, 'createListener');
   await withGate(false, async (gate, _, heard, [one, two]) => {
     const { port, free } = taken();
     gate.ask(one, 1, tcp('127.0.0.1', port));
@@ -108,8 +109,8 @@ test('after the incumbent’s death an address in use is waited for; PENDING is 
     gate.ask(two, 1, tcp('127.0.0.1', port));
     gate.ask(two, 2, tcp('::1'));
     assert.deepEqual(heard.splice(0), ['1#1 wait', '2#1 wait', '2#2 tcp://[::1]']);
-    // Time for some tries, all of them in vain.
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    const before = tries.mock.callCount();
+    await until(() => tries.mock.callCount() > before + 3, { what: 'some tries, all of them in vain' });
     assert.deepEqual(heard, []);
     free();
     await until(() => heard.length === 2, { what: 'both answers' });
