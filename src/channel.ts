@@ -102,7 +102,15 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       this.#close(new ProtocolError(`the peer has left ${CHANNEL_QUEUE} messages unread`));
       return;
     }
-    this.#outgoing.push({ data, fds: fds.map((fd) => native.dup(fd)) });
+    const copies: number[] = [];
+    try {
+      for (const fd of fds) copies.push(native.dup(fd));
+    } catch (error) {
+      for (const fd of copies) native.close(fd);
+      this.#close(error as Error);
+      return;
+    }
+    this.#outgoing.push({ data, fds: copies });
     this.#watch();
   }
 

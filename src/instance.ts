@@ -12,6 +12,7 @@ import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
+import { holds } from './listeners/holder.js';
 import { Ledger, type Listener } from './listeners/ledger.js';
 import { retire } from './listeners/retire.js';
 import { activate } from './manager/activate.js';
@@ -228,8 +229,10 @@ export class Instance {
    * @throws {MotyaError} the pidfile or the control socket cannot be had back; it accepts all the same.
    */
   async takeBack(): Promise<void> {
+    // Clients first.
+    const accepting = this.fleet.accept();
     this.acceptAdmin();
-    await within(ACCEPT_MS, this.fleet.accept());
+    await within(ACCEPT_MS, accepting);
     this.reclaim();
   }
 
@@ -276,13 +279,17 @@ export class Instance {
   /** Lets listeners run dry that nobody wants any more, and closes them: no client is reset. Programs cannot listen any more. */
   async retire(listeners: readonly Listener[], cut: Promise<void>): Promise<void> {
     this.gate.shut();
-    await retire(listeners, {
+    // It is deaf for every process that has it: not what another program, which was not ended, goes on with.
+    const isOurs = ({ adoptedFrom, socket }: Listener): boolean =>
+      adoptedFrom === null || !holds(adoptedFrom, socket.inode);
+    const ours = listeners.filter(isOurs);
+    await retire(ours, {
       roundTrip: () => this.fleet.answers(RETIRE_MS),
       cut,
       warn: (text) => this.#controlled.warn(text, { event: 'retire' }),
     });
     if (listeners.some(({ service }) => service === ADMIN)) this.#admin?.pause();
-    for (const listener of listeners) this.ledger.remove(listener, { unlink: true });
+    for (const listener of listeners) this.ledger.remove(listener, { unlink: ours.includes(listener) });
   }
 
   /** After a hand-over: all but the open connections is the successor's. */

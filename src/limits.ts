@@ -120,6 +120,10 @@ export const COUNT_MS = 500;
 export const WATCH_LEAST_MS = 100;
 /** ms for an instance that has just handed over to tell what it drains: COUNT_MS for a worker that is busy, and as much again. */
 export const FIRST_DRAIN_MS = 2 * COUNT_MS;
+/** ms between two tries to have back the pidfile and the control socket, for which there was no room. */
+export const RECLAIM_MS = 1_000;
+/** ms between two looks whether a process has ended that cannot be watched. */
+export const PROCESS_LOOK_MS = 50;
 /** ms for somebody to serve in the place of an incumbent that has died in an upgrade: most programs have booted by then. */
 export const HEIR_MS = 10_000;
 /** ms between two looks for it: a status costs an instance about one. */

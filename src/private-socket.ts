@@ -15,7 +15,7 @@ export interface PrivateSocketHandlers {
   /** Somebody of another user has connected and has been hung up on. */
   refused(peer: PeerCredentials): void;
   /** Somebody could not be heard: no fds are left, or no memory, for example. */
-  failed?(error: unknown): void;
+  failed(error: unknown): void;
 }
 
 /** Only this user and root may speak to us, whatever the path's permissions say (SO_PEERCRED, unix(7)). */
@@ -70,7 +70,7 @@ export class PrivateSocket {
     try {
       return native.accept(this.#fd);
     } catch (error) {
-      handlers.failed?.(error);
+      handlers.failed(error);
       this.#poll.watch(0);
       this.#retry = setTimeout(() => this.#poll.watch(1), ACCEPT_RETRY_MS);
       return null;
@@ -86,7 +86,7 @@ export class PrivateSocket {
         this.#admit(fd, handlers);
       } catch (error) {
         if (!isSystemError(error)) throw error;
-        handlers.failed?.(error);
+        handlers.failed(error);
       }
     }
   }

@@ -1,21 +1,39 @@
 import { isSystemError } from './errors.js';
+import { PROCESS_LOOK_MS } from './limits.js';
 import { native } from './native.js';
 
-/** Resolves when the process, anybody's, has ended; at once when it is gone already or cannot be watched. */
+/** Resolves when the process, anybody's, has ended; at once when it is gone already. */
 export function processEnd(pid: number): Promise<void> {
-  let fd: number;
-  try {
-    fd = native.openPidfd(pid);
-  } catch (error) {
-    if (isSystemError(error)) return Promise.resolve();
-    throw error;
-  }
   return new Promise((resolve) => {
-    const poll = native.createPoll(fd, () => {
-      poll.close();
-      native.close(fd);
-      resolve();
-    });
-    poll.watch(1);
+    let fd: number | null = null;
+    try {
+      const opened = native.openPidfd(pid);
+      fd = opened;
+      const poll = native.createPoll(opened, () => {
+        poll.close();
+        native.close(opened);
+        resolve();
+      });
+      poll.watch(1);
+    } catch (error) {
+      if (fd !== null) native.close(fd);
+      if (!isSystemError(error)) throw error;
+      if (error.code === 'ESRCH') resolve();
+      // Out of fds or memory: one that cannot be watched has not ended.
+      else lookFor(pid, resolve);
+    }
   });
+}
+
+function lookFor(pid: number, ended: () => void): void {
+  const timer = setInterval(() => {
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      // EPERM: it lives, as somebody else's.
+      if (!isSystemError(error) || error.code !== 'ESRCH') return;
+      clearInterval(timer);
+      ended();
+    }
+  }, PROCESS_LOOK_MS);
 }

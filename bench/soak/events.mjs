@@ -98,7 +98,8 @@ export function pick(random) {
   return 'upgrade';
 }
 
-const outcomeOf = ({ code }) => ({ 0: 'upgraded', 3: 'rejected', 6: 'rolled back' })[code] ?? `exit status ${code}`;
+const outcomeOf = ({ code }) =>
+  ({ 0: 'upgraded', 1: 'the incumbent ended', 3: 'rejected', 6: 'rolled back' })[code] ?? `exit status ${code}`;
 
 async function amid(service, random, role) {
   const { pid } = await service.settled();

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
+import { isSystemError } from '../errors.js';
 import { ADMIN_CONNECTION_MS, ADMIN_HEADER_BYTES, ADMIN_PEERS, LONGEST_TIMER_MS } from '../limits.js';
 import { native } from '../native.js';
 import { type Answer, type Observed, Routes } from './routes.js';
@@ -48,7 +49,14 @@ export class AdminServer {
     });
     // No fds left, for example: without a listener it would end the instance.
     server.on('error', this.#warn);
-    server.listen({ fd: native.dup(fd) }, backlog);
+    try {
+      server.listen({ fd: native.dup(fd) }, backlog);
+    } catch (error) {
+      // No fds left: whoever looks waits, and what is looked at goes on.
+      if (!isSystemError(error)) throw error;
+      this.#warn(error);
+      return;
+    }
     this.#server = server;
   }
 

@@ -6,7 +6,7 @@ export const EXIT_STATUSES = {
     'it could not be done: the instance did not start or take over, it died or was stopped in an upgrade, the file could not be written',
   ],
   usage: [2, 'the command line or the settings are wrong; nothing was done'],
-  rejected: [3, '`upgrade`: rejected; the old instance serves on'],
+  rejected: [3, '`upgrade`: rejected; the old instance serves on. `rollback`: there is nothing to go back to'],
   notRunning: [4, 'no instance runs; for `status --watch`: it has ended'],
   noAnswer: [5, 'the instance runs but does not answer (it is stopped, or busy); nothing was changed'],
   rolledBack: [6, '`upgrade`: the new version served, failed its probation, and the old one serves again'],

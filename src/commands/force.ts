@@ -1,6 +1,7 @@
 import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import type { Result } from '../control/messages.js';
+import { NOT_FORCED } from '../control/outcomes.js';
 import type { Invocation } from '../daemon/invocation.js';
 import { launch, outcomeError } from '../daemon/launch.js';
 import { reasonOf } from '../errors.js';
@@ -24,13 +25,12 @@ export async function replaceByForce(pid: number): Promise<Result> {
     const launched = launch(invocationOf(pid), { env, output: [out ?? 1, err ?? 2] });
     const outcome = await launched.outcome;
     if (!outcome.ok) {
-      const { code, message } = outcomeError(outcome);
-      return { type: 'RESULT', ok: false, code, text: message };
+      return { type: 'RESULT', ok: false, code: NOT_FORCED, text: outcomeError(outcome).message };
     }
     const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ended`;
     return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {
-    return { type: 'RESULT', ok: false, code: 'MOTYA_FORCE', text: reasonOf(error) };
+    return { type: 'RESULT', ok: false, code: NOT_FORCED, text: reasonOf(error) };
   } finally {
     for (const fd of output) if (fd !== null) native.close(fd);
     incumbent.close();

@@ -1,4 +1,5 @@
 import type { ControlMessage, Result } from '../control/messages.js';
+import { GONE } from '../control/outcomes.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
@@ -23,7 +24,7 @@ const command: Command<TargetArguments> = {
     const { pid } = channel.peer;
     const result = await new Promise<Result>((resolve) => {
       const text = `pid ${pid} ended before it was decided`;
-      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text }));
+      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text }));
       channel.on('message', (message: ControlMessage) => {
         if (message.type === 'RESULT') resolve(message);
       });
@@ -33,7 +34,7 @@ const command: Command<TargetArguments> = {
     channel.close();
     if (result.ok) console.log(printable(result.text));
     else console.error(`motya: not rolled back: ${printable(result.text)}`);
-    process.exitCode = result.ok ? EXIT.ok : EXIT.rejected;
+    process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;
   },
 };
 export default command;

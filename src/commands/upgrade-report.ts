@@ -1,5 +1,5 @@
 import type { Live, Result } from '../control/messages.js';
-import { INCUMBENT_GONE, ROLLED_BACK, STOPPING } from '../control/outcomes.js';
+import { ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
 import type { DrainStatus } from '../observe/status.js';
 import { LiveLine } from '../terminal/screen.js';
 import { count, duration, visible } from '../terminal/units.js';
@@ -88,7 +88,7 @@ export class PeopleReport implements UpgradeReport {
       return;
     }
     if (!ok) {
-      if (code === INCUMBENT_GONE || code === STOPPING) console.error(`motya: the upgrade failed: ${text}`);
+      if (UNKNOWN_ENDS.includes(code)) console.error(`motya: the upgrade failed: ${text}`);
       else console.error(`motya: the upgrade was rejected: ${text}; pid ${old} serves on`);
       return;
     }

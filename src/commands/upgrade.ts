@@ -1,5 +1,5 @@
 import type { ControlMessage, Result } from '../control/messages.js';
-import { INCUMBENT_GONE, ROLLED_BACK, STOPPING } from '../control/outcomes.js';
+import { GONE, ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
 import { HEIR_MS } from '../limits.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
@@ -61,7 +61,7 @@ const command: Command<UpgradeArguments> = {
     if (wedged !== null) {
       const { replaceByForce } = await import('./force.js');
       const result = await replaceByForce(wedged);
-      process.exitCode = result.ok ? EXIT.ok : EXIT.rejected;
+      process.exitCode = exitOf(result);
       const report = json ? jsonReport : new PeopleReport();
       report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged, drain: null });
       report.close();
@@ -89,7 +89,7 @@ const command: Command<UpgradeArguments> = {
     });
     const result = decided ?? (await lost(path, old));
     const ms = Math.round(performance.now() - started);
-    process.exitCode = result.ok ? EXIT.ok : (STATUSES[result.code ?? ''] ?? EXIT.rejected);
+    process.exitCode = exitOf(result);
     const isDraining = result.ok && !dryRun;
     report.outcome(result, { ms, old, drain: isDraining ? await instance.drain() : null });
     if (isDraining && wait) {
@@ -107,21 +107,21 @@ export default command;
 /** 128 + SIGINT, as shells say it. */
 const EXIT_INTERRUPTED = 130;
 
-/** How the command ends when it is not so that the old instance serves on. */
-const STATUSES: Readonly<Record<string, number>> = {
-  [ROLLED_BACK]: EXIT.rolledBack,
-  [INCUMBENT_GONE]: EXIT.failed,
-  [STOPPING]: EXIT.failed,
-};
+function exitOf({ ok, code }: Result): number {
+  if (ok) return EXIT.ok;
+  if (code === ROLLED_BACK) return EXIT.rolledBack;
+  return UNKNOWN_ENDS.includes(code) ? EXIT.failed : EXIT.rejected;
+}
 
 /** Whoever would have told how it went has died, or hung up. */
 async function lost(path: string, pid: number): Promise<Result> {
   const { heirOf } = await import('./heir.js');
-  const heir = await heirOf(path);
-  const now =
+  const heir = await heirOf(path, pid);
+  const text =
     heir === null
-      ? `after ${HEIR_MS / 1000} s nobody serves; motya status tells more`
-      : `generation ${heir.generation} (pid ${heir.pid}) serves`;
-  const text = `pid ${pid} ${heir?.pid === pid ? 'hung up' : 'ended'} before it was decided; ${now}`;
-  return { type: 'RESULT', ok: false, code: INCUMBENT_GONE, text };
+      ? `pid ${pid} ended before it was decided; nobody has answered for ${HEIR_MS / 1000} s: motya status tells more`
+      : heir.pid === pid
+        ? `pid ${pid} hung up before it was decided, and answers: motya status tells more`
+        : `pid ${pid} ended before it was decided; generation ${heir.generation} (pid ${heir.pid}) serves`;
+  return { type: 'RESULT', ok: false, code: GONE, text };
 }

@@ -47,9 +47,10 @@ export function connectControl(path: string): Channel<ControlShapes> {
       cause: error,
     });
   }
-  const peer = native.peerCredentials(fd);
-  if (isTrusted(peer) || isOwnFolder(path, peer)) return new Channel(fd, controlCodec);
-  native.close(fd);
+  const channel = new Channel(fd, controlCodec);
+  const { peer } = channel;
+  if (isTrusted(peer) || isOwnFolder(path, peer)) return channel;
+  channel.close();
   throw new MotyaError(
     'MOTYA_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`,
@@ -73,9 +74,9 @@ function isOwnFolder(path: string, peer: PeerCredentials): boolean {
 export function connectKeeper(path: string): Channel<ControlShapes> | null {
   try {
     const fd = native.connectPath(keeperSocketOf(path));
-    const peer = native.peerCredentials(fd);
-    if (isTrusted(peer) || isOwnFolder(path, peer)) return new Channel(fd, controlCodec);
-    native.close(fd);
+    const channel = new Channel(fd, controlCodec);
+    if (isTrusted(channel.peer) || isOwnFolder(path, channel.peer)) return channel;
+    channel.close();
     return null;
   } catch {
     return null;

@@ -1,10 +1,17 @@
-/** Codes of the RESULT of an upgrade after which it is not so that the old instance serves on, and of their reasons. */
+/** Codes of the RESULT of what a command has asked for. */
 
-/** Code of the RESULT of an upgrade that was taken back. */
+/** The upgrade was taken back. */
 export const ROLLED_BACK = 'MOTYA_ROLLED_BACK';
-/** Code of the reason when `motya rollback` has asked for that. */
+/** Why: `motya rollback` has asked for it. */
 export const ROLLED_BACK_BY_HAND = 'MOTYA_ROLLBACK';
 /** The instance that was to hand over was told to stop. */
 export const STOPPING = 'MOTYA_STOPPING';
-/** It has died, and nobody is left who would tell how it went: the command says it itself. */
-export const INCUMBENT_GONE = 'MOTYA_INCUMBENT_GONE';
+/** The successor was told to stop; the old instance serves on. */
+export const SUCCESSOR_STOPPED = 'MOTYA_SUCCESSOR_STOPPED';
+/** The instance that was asked has died, or hung up: the command says so itself. */
+export const GONE = 'MOTYA_GONE';
+/** An instance that answers nothing could not be replaced: it is as it was. */
+export const NOT_FORCED = 'MOTYA_FORCE';
+
+/** After an upgrade that ended so nobody can say that the old instance serves on. */
+export const UNKNOWN_ENDS: readonly string[] = [STOPPING, GONE, NOT_FORCED];

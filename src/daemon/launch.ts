@@ -40,8 +40,15 @@ export function launch(
   },
 ): Launched {
   const passed = options.passed ?? [];
-  const [reader, writer] = native.pipe();
   const stdin = openSync('/dev/null', 'r');
+  let pipe: readonly [number, number];
+  try {
+    pipe = native.pipe();
+  } catch (error) {
+    native.close(stdin);
+    throw error;
+  }
+  const [reader, writer] = pipe;
   try {
     const { output } = options;
     const [out, err] = output === 'inherit' ? [1, 2] : typeof output === 'number' ? [output, output] : output;

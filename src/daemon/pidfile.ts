@@ -142,7 +142,12 @@ export class Pidfile {
 
   /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
   release(): void {
-    if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);
+    try {
+      if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);
+    } catch (error) {
+      // A folder that has become read-only is no reason to fail an end; nobody's lock stands behind the file.
+      if (!isSystemError(error)) throw error;
+    }
     this.letGo();
   }
 
@@ -150,9 +155,14 @@ export class Pidfile {
   letGo(): void {
     // Without the lock there is nothing of ours, and perhaps not even the folder.
     if (this.#lockFd === null) return;
-    rmSync(this.#temporary(), { force: true });
-    native.close(this.#lockFd);
+    const fd = this.#lockFd;
     this.#lockFd = null;
+    native.close(fd);
+    try {
+      rmSync(this.#temporary(), { force: true });
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
   }
 
   #failure(what: string, error: unknown): StartError {

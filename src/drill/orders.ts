@@ -1,5 +1,6 @@
 import { connectControl } from '../control/client.js';
 import type { ControlMessage, Live, Result } from '../control/messages.js';
+import { GONE } from '../control/outcomes.js';
 import { processEnd } from '../process-end.js';
 
 /** What a drill tells the instance that serves to do, over its control socket. */
@@ -18,7 +19,7 @@ export function orderUpgrade(path: string, told: Told = {}): Promise<Result> {
   const { pid } = channel.peer;
   const result = new Promise<Result>((resolve) => {
     const text = `pid ${pid}, which served, ended before it was decided`;
-    channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: 'MOTYA_PEER_GONE', text }));
+    channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text }));
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'PROGRESS' && message.phase === 'awaiting') told.ready?.();
       if (message.type === 'LIVE') told.live?.(message);

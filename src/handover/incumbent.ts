@@ -148,8 +148,9 @@ async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<Hande
   }
 }
 
-function entryOf({ key, alias, backlog, path, heldAs, tickets }: Listener): ManifestEntry {
+function entryOf({ key, alias, backlog, path, heldAs, adoptedFrom, tickets }: Listener): ManifestEntry {
   const held = heldAs === null ? {} : { heldAs };
+  const adopted = adoptedFrom === null ? {} : { adoptedFrom };
   const secrets = tickets === null ? {} : { tickets };
-  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held, ...secrets };
+  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held, ...adopted, ...secrets };
 }

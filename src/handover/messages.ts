@@ -12,6 +12,8 @@ const entry = record({
   path: nullable(record({ dev: int, ino: int })),
   /** Name under which the service manager holds a copy. */
   heldAs: optional(text),
+  /** Pid of another program that may still have it. */
+  adoptedFrom: optional(int),
   /** listeners/ticket-keys.ts */
   tickets: optional(record({ keys: text, since: int })),
 });

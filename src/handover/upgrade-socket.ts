@@ -38,6 +38,7 @@ export class UpgradeSocket {
       socket = new PrivateSocket(path, {
         connection: (fd, peer) => void this.#greet(fd, peer),
         refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
+        failed: (error) => taker.warn(`somebody could not be heard on the upgrade socket: ${reasonOf(error)}`, {}),
       });
       socket.publish();
       this.#socket = socket;

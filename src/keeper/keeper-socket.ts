@@ -40,6 +40,8 @@ export class KeeperSocket {
         const socket = new PrivateSocket(this.#path, {
           connection: (fd) => this.#welcome(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),
+          failed: (error) =>
+            this.#keeper.warn(`somebody could not be heard on the keeper's socket: ${reasonOf(error)}`),
         });
         socket.publish();
         return socket;

@@ -34,7 +34,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   }
   const listeners = copies.listeners.map(({ fd, backlog }) => {
     // Its file is another program's, until ours serves on it: see keepAdopted.
-    return instance.ledger.inherit(fd, { alias: null, backlog, path: null });
+    return instance.ledger.inherit(fd, { alias: null, backlog, path: null, adoptedFrom: pid });
   });
   return { from, stop: `kill -${copies.name.startsWith('nginx') ? 'QUIT' : 'TERM'} ${pid}`, listeners };
 }

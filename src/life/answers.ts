@@ -1,5 +1,5 @@
 import type { Result } from '../control/messages.js';
-import { ROLLED_BACK, ROLLED_BACK_BY_HAND } from '../control/outcomes.js';
+import { ROLLED_BACK, ROLLED_BACK_BY_HAND, STOPPING, SUCCESSOR_STOPPED } from '../control/outcomes.js';
 import { rejection, type UpgradeTold } from '../control/server.js';
 import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';
@@ -42,7 +42,10 @@ export async function upgradeForCommand(
   } catch (error) {
     // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
     if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopped.promise;
-    return rejection(error);
+    const told = rejection(error);
+    // Each instance says it of itself.
+    const isOurs = life.stopping.aborted;
+    return told.code === STOPPING && !isOurs ? { ...told, code: SUCCESSOR_STOPPED } : told;
   } finally {
     life.events.off('phase', tell);
   }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { HandoverError } from '../errors.js';
+import { HandoverError, reasonOf } from '../errors.js';
 import { preflight } from '../handover/preflight.js';
 import { WEDGED_GRACE_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
@@ -49,7 +49,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     incumbent.close();
     throw error;
   }
-  void end(life, incumbent);
+  void end(life, incumbent).catch((error: unknown) => life.warn('force', reasonOf(error), { incumbent: pid }));
 }
 
 /** Who follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */

@@ -14,6 +14,7 @@ import { total } from '../workers/service.js';
 import { HealthWatch } from './health.js';
 import type { Life } from './life.js';
 import { stopServing } from './stop.js';
+import { takeBack } from './take-back.js';
 
 /**
  * The incumbent's part after LIVE: waits how the probation goes, then drains or serves again.
@@ -82,7 +83,7 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   const { instance, machine, chronicle } = life;
   const { dialogue, txid, successor: pid } = handed;
   // Clients wait: nothing comes before this.
-  const accepting = instance.takeBack().catch((error: unknown) => life.warn('take-back', reasonOf(error)));
+  const accepting = takeBack(life);
   machine.step('failed');
   instance.thaw();
   await accepting;

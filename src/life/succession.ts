@@ -1,3 +1,4 @@
+import { STOPPING } from '../control/outcomes.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { type Launched, launch } from '../daemon/launch.js';
 import { HandoverError, reasonOf } from '../errors.js';
@@ -12,6 +13,7 @@ import { within } from '../within.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
 import { stopServing } from './stop.js';
+import { MAIN, takeBack } from './take-back.js';
 
 /**
  * The incumbent's part: finds or starts a successor, hands over, and drains in the background; ./birth.ts is the successor's.
@@ -23,7 +25,8 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
   if (isAboutToServe(life.phase)) await life.served.promise;
   if (life.undecided !== null) await endProof(life, dryRun);
   if (!machine.can('quit')) {
-    const busy = new HandoverError('MOTYA_BUSY', `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
+    const code = life.stopping.aborted ? STOPPING : 'MOTYA_BUSY';
+    const busy = new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
     life.warn('busy', busy.message);
     throw busy;
   }
@@ -44,8 +47,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       cancelled: life.stopping,
     });
     launched = summoned.launched;
-    const { pid } = native.peerCredentials(summoned.fd);
-    machine.step('connected');
+    const pid = connected(life, summoned.fd);
     life.courted = pid;
     instance.freeze();
     const handed = await handOver(summoned.fd, {
@@ -92,6 +94,18 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
   }
 }
 
+/** @returns the pid of who is there; the connection is closed when this throws. */
+function connected({ machine }: Life, fd: number): number {
+  try {
+    const { pid } = native.peerCredentials(fd);
+    machine.step('connected');
+    return pid;
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
+}
+
 /** After a hand-over that did not happen. `successor`: its pid, if it came that far. */
 async function serveOn(life: Life, failure: HandoverError, successor: number | null): Promise<void> {
   const { instance, machine } = life;
@@ -99,8 +113,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: number | n
   machine.step('failed');
   instance.thaw();
   if (life.phase === 'resuming') {
-    // It accepts in any case; a pidfile that cannot be written is no reason to be deaf from here on.
-    await instance.takeBack().catch((error: unknown) => life.warn('take-back', reasonOf(error)));
+    await takeBack(life);
     machine.step('resumed');
   }
   if (successor !== null) void reclaimAfter(life, successor);
@@ -134,17 +147,14 @@ async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<vo
  * when it was told that it is not may have taken the pidfile and the control socket's path a moment after we had them back.
  */
 async function reclaimAfter(life: Life, successor: number): Promise<void> {
-  await processEnd(successor);
   try {
+    await processEnd(successor);
     life.instance.clearAfter(successor);
     if (MAIN.includes(life.phase)) life.instance.reclaim();
   } catch (error) {
     life.warn('take-back', reasonOf(error));
   }
 }
-
-/** Phases in which nobody else can be the main process. */
-const MAIN: readonly Phase[] = ['serving', 'summoning', 'offering', 'awaiting', 'pausing'];
 
 function launchSuccessor({ events }: Life): Launched {
   const launched = launch(typedInvocation(), { env: { ...process.env, MOTYA_UPGRADE: 'true' }, output: 'inherit' });

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { DeclaredListener } from '../config/settings.js';
+import { isSystemError } from '../errors.js';
 import type { ListenerSpec } from '../native.js';
 import type { ListenRequest } from './request.js';
 
@@ -12,6 +13,25 @@ export function holderOf(wanted: DeclaredListener | ListenRequest): string | nul
   try {
     const inodes = new Set('path' in wanted ? unixInodes(wanted.path) : inetInodes(wanted.port, isUdp(wanted)));
     return inodes.size === 0 ? null : processWith(inodes);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process has a socket of this inode. True, too, of one that lives and may not be looked into. */
+export function holds(pid: number, inode: number): boolean {
+  try {
+    const links = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+    return links.includes(`socket:[${inode}]`);
+  } catch (error) {
+    return !isSystemError(error) || error.code !== 'ENOENT';
+  }
+}
+
+/** Null: closed meanwhile. */
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path);
   } catch {
     return null;
   }

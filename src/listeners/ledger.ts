@@ -29,6 +29,8 @@ export interface Listener {
   readonly tickets: TicketKeys | null;
   /** Name under which the service manager holds a copy (manager/fd-store.ts); null when it holds none. */
   heldAs: string | null;
+  /** The process, another program's, that it was copied from and may have to be left with (`--adopt`); null for all others. */
+  readonly adoptedFrom: number | null;
   /** True: named in the settings or by a .socket unit, so it stays when no worker uses it. */
   declared: boolean;
   /** The service whose workers use it; null until one asks for it. */
@@ -47,6 +49,7 @@ export interface Refusal {
 /** What is told of a listener along with its fd. */
 export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
   readonly heldAs?: string | undefined;
+  readonly adoptedFrom?: number | undefined;
   readonly tickets?: TicketKeys | undefined;
 };
 
@@ -103,6 +106,7 @@ export class Ledger {
       return this.#enter({
         ...entry,
         heldAs: entry.heldAs ?? null,
+        adoptedFrom: entry.adoptedFrom ?? null,
         fd,
         socket,
         key: listenerKey(socket),
@@ -262,6 +266,7 @@ export class Ledger {
         alias,
         path,
         heldAs: null,
+        adoptedFrom: null,
         inherited: false,
       });
     } catch (error) {

@@ -56,25 +56,35 @@ export class NotifySocket {
    */
   async barrier(): Promise<void> {
     if (this.#path === null || this.#unreachable) return;
-    const [reader, writer] = native.pipe();
     try {
-      // Alone in its message, by the protocol; the manager closes the fd when it comes to it.
-      if (!this.send(['BARRIER=1'], [writer])) return;
-    } finally {
-      native.close(writer);
-    }
-    await new Promise<void>((resolve) => {
-      const poll = native.createPoll(reader, () => done());
-      const timer = setTimeout(() => done(), BARRIER_MS);
-      const done = (): void => {
-        clearTimeout(timer);
-        poll.close();
+      const [reader, writer] = native.pipe();
+      try {
+        // Alone in its message, by the protocol; the manager closes the fd when it comes to it.
+        const isSent = this.send(['BARRIER=1'], [writer]);
+        native.close(writer);
+        if (isSent) await closed(reader);
+      } finally {
         native.close(reader);
-        resolve();
-      };
-      poll.watch(1);
-    });
+      }
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#warn(`nobody knows whether the service manager has heard everything: ${reasonOf(error)}`);
+    }
   }
+}
+
+/** The other end has been closed everywhere, or {@link BARRIER_MS} have passed. */
+function closed(reader: number): Promise<void> {
+  return new Promise((resolve) => {
+    const poll = native.createPoll(reader, () => done());
+    const timer = setTimeout(() => done(), BARRIER_MS);
+    const done = (): void => {
+      clearTimeout(timer);
+      poll.close();
+      resolve();
+    };
+    poll.watch(1);
+  });
 }
 
 function addressOf(given: string | undefined): string | null {

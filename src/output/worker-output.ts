@@ -23,7 +23,7 @@ class OutputPipe {
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Owns `fd`. */
+  /** Owns `fd`, and closes it when it throws. */
   constructor(fd: number, tagger: Tagger, destination: Destination, heard: (chunk: Buffer) => void) {
     this.#fd = fd;
     this.#destination = destination;
@@ -31,7 +31,12 @@ class OutputPipe {
     this.#lines = new Lines((lines, partial) => {
       this.#hasRoom = destination.write(tagger(lines, partial));
     });
-    this.#poll = native.createPoll(fd, () => this.#readable());
+    try {
+      this.#poll = native.createPoll(fd, () => this.#readable());
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
     this.#watch();
   }
 
@@ -109,17 +114,26 @@ export class WorkerOutput {
   readonly #pipes: readonly [OutputPipe, OutputPipe];
   readonly #lastWords = new LastWords();
 
+  /** Leaves nothing open when it throws. */
   constructor(tag: Tag, outlets: Outlets) {
-    const [outReader, outWriter] = native.pipe();
-    const [errReader, errWriter] = native.pipe();
-    this.fds = [outWriter, errWriter];
-    for (const fd of this.fds) native.widenPipe(fd, OUTPUT_PIPE_BYTES);
-    const out = taggerFor(tag, 'stdout', outlets.form('stdout'));
-    const err = taggerFor(tag, 'stderr', outlets.form('stderr'));
-    this.#pipes = [
-      new OutputPipe(outReader, out, outlets.stdout, () => {}),
-      new OutputPipe(errReader, err, outlets.stderr, (bytes) => this.#lastWords.push(bytes)),
-    ];
+    const undo: (() => void)[] = [];
+    const open = (stream: 'stdout' | 'stderr', heard: (chunk: Buffer) => void): [number, OutputPipe] => {
+      const [reader, writer] = native.pipe();
+      undo.push(() => native.close(writer));
+      const pipe = new OutputPipe(reader, taggerFor(tag, stream, outlets.form(stream)), outlets[stream], heard);
+      undo.push(() => pipe.close());
+      native.widenPipe(writer, OUTPUT_PIPE_BYTES);
+      return [writer, pipe];
+    };
+    try {
+      const [outWriter, out] = open('stdout', () => {});
+      const [errWriter, err] = open('stderr', (bytes) => this.#lastWords.push(bytes));
+      this.fds = [outWriter, errWriter];
+      this.#pipes = [out, err];
+    } catch (error) {
+      for (const step of undo) step();
+      throw error;
+    }
   }
 
   /** The worker has them now. */

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { StartError } from '../errors.js';
+import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { COUNT_MS, FORCE_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
@@ -240,12 +240,24 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#fail(this.#failureOf(worker, reason));
       return;
     }
-    const inMs = slot.backoff.next(performance.now() - worker.startedAt);
+    this.#restart(slot, worker, reason, performance.now() - worker.startedAt);
+  }
+
+  /** `lived`: ms. */
+  #restart(slot: Slot, worker: Worker, reason: string, lived: number): void {
+    const inMs = slot.backoff.next(lived);
     this.emit('crash', worker, reason, inMs);
     slot.timer = setTimeout(() => {
       slot.timer = null;
+      try {
+        slot.worker = this.#spawn(worker.index);
+      } catch (error) {
+        // Out of fds or memory, for now: no reason to end what serves.
+        if (!isSystemError(error)) throw error;
+        this.#restart(slot, worker, `it cannot be started again: ${reasonOf(error)}`, 0);
+        return;
+      }
       slot.restarts += 1;
-      slot.worker = this.#spawn(worker.index);
       this.emit('restart', slot.worker);
     }, inMs);
   }

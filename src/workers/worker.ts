@@ -95,31 +95,42 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     this.#killGrace = settings.killGrace;
     const { service, index: worker, generation } = role;
     this.#output = outlets === null ? null : new WorkerOutput({ service, worker, generation }, outlets);
-    const [ours, theirs] = native.socketpair();
+    const undo = [() => this.#output?.handedOver(), () => this.#output?.close()];
     const args = [...settings.nodeArgs, '--require', PRELOAD, settings.script, ...settings.args];
-    this.#child = spawn(process.execPath, args, {
-      cwd: settings.cwd,
-      env: {
-        ...process.env,
-        MOTYA_UPGRADE: undefined,
-        MOTYA_FORCE: undefined,
-        MOTYA_ADOPT: undefined,
-        ...withoutManager,
-        PWD: settings.cwd,
-        ...(outlets?.form('stdout').coloured ? colours(settings) : {}),
-        ...settings.env,
-        MOTYA_SERVICE: role.service,
-        MOTYA_WORKER_INDEX: String(role.index),
-        MOTYA_GENERATION: String(role.generation),
-        [WORKER_ENV]: JSON.stringify(role),
-      },
-      // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
-      detached: true,
-      stdio: ['ignore', ...(this.#output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
-    });
+    let theirs: number;
+    try {
+      const [ours, other] = native.socketpair();
+      theirs = other;
+      undo.push(() => native.close(theirs));
+      this.#channel = new Channel(ours, workerCodec);
+      undo.push(() => this.#channel.close());
+      this.#child = spawn(process.execPath, args, {
+        cwd: settings.cwd,
+        env: {
+          ...process.env,
+          MOTYA_UPGRADE: undefined,
+          MOTYA_FORCE: undefined,
+          MOTYA_ADOPT: undefined,
+          ...withoutManager,
+          PWD: settings.cwd,
+          ...(outlets?.form('stdout').coloured ? colours(settings) : {}),
+          ...settings.env,
+          MOTYA_SERVICE: role.service,
+          MOTYA_WORKER_INDEX: String(role.index),
+          MOTYA_GENERATION: String(role.generation),
+          [WORKER_ENV]: JSON.stringify(role),
+        },
+        // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
+        detached: true,
+        stdio: ['ignore', ...(this.#output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
+      });
+    } catch (error) {
+      // Out of fds or memory.
+      for (const step of undo) step();
+      throw error;
+    }
     native.close(theirs);
     this.#output?.handedOver();
-    this.#channel = new Channel(ours, workerCodec);
     this.#channel.on('message', (message, fds) => this.#hear(message, fds));
     this.#channel.on('close', (error) => this.#cutOff(error));
     this.#channel.open();

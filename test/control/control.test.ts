@@ -167,6 +167,7 @@ test('an instance of the first version answers in another way, and that is said'
       native.close(fd);
     },
     refused: () => {},
+    failed: () => {},
   });
   socket.publish();
   try {

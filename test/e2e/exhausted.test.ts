@@ -14,6 +14,40 @@ const limit = (pid: number, fds: number): void => {
   execFileSync('prlimit', ['--pid', String(pid), `--nofile=${fds}:`]);
 };
 
+/** No room for more fds than are open now, and none for fewer. */
+function exhaust(pid: number): void {
+  const open = readdirSync(`/proc/${pid}/fd`).map(Number);
+  let free = 0;
+  while (open.includes(free)) free += 1;
+  limit(pid, free);
+}
+
+test('a supervisor without fds whose worker crashes: it tries again until it has some', async (t) => {
+  const stage = await scene(t);
+  const first = await stage.first();
+  exhaust(first.pid);
+  process.kill((await stage.who()).pid, 'SIGKILL');
+  const { message } = await first.waitFor(({ reason }) => String(reason).startsWith('it cannot be started again'));
+  assert.match(message, /: it cannot be started again: pipe2 EMFILE.*; it starts again in \d+ ms$/);
+  limit(first.pid, 1000);
+  await first.waitFor('worker-restart');
+  assert.equal((await stage.who()).generation, '1');
+  assert.equal((await stage.upgrade()).code, 0);
+  await first.waitForExit();
+});
+
+test('an incumbent on probation without fds is the one that serves after a rollback', async (t) => {
+  const stage = await scene(t);
+  const first = await stage.first(['--probation', '10m']);
+  assert.equal((await stage.upgrade('--detach')).code, 0);
+  exhaust(first.pid);
+  const rolledBack = await stage.space.run(['rollback', '--name', 'app']);
+  assert.equal(rolledBack.code, 0, rolledBack.stderr);
+  assert.equal((await stage.who()).generation, '1');
+  limit(first.pid, 1000);
+  await until(async () => (await stage.upgrade('--detach').catch(() => null))?.code === 0, { what: 'an upgrade' });
+});
+
 test('a worker without fds: whoever waits is answered when it has some, nobody is hung up on', async (t) => {
   const stage = await scene(t);
   const first = await stage.first();

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { type Child, childrenOf, isAlive, listeningInodes, until } from './harness/index.js';
 import { failureOf, get, isRefused, type Scene, scene, servesAs, who } from './scene.js';
@@ -82,6 +84,21 @@ describe('the successor dies', () => {
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });
 
+  it('told to stop under `motya upgrade`: that ends with 3, the first serves on', async (test) => {
+    const stage = await scene(test, 'ready-later.mjs');
+    const ready = stage.space.path('ready');
+    stage.space.write('ready', '');
+    const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
+    rmSync(ready);
+    const command = stage.space.motya(['upgrade', '--name', 'app']);
+    const { successor } = await first.waitFor('successor');
+    await first.waitFor(({ to }) => to === 'awaiting');
+    process.kill(Number(successor), 'SIGTERM');
+    assert.deepEqual(await command.waitForExit(), { code: 3, signal: null });
+    const why = `pid ${successor} was told to stop; pid ${first.pid} serves on`;
+    assert.match(command.stderr, new RegExp(`^motya: the upgrade was rejected: ${why}$`, 'm'));
+  });
+
   it('told to stop while it boots: it ends with 0, the first serves on', async (test) => {
     const { stage, first, second, release } = await betweenAdoptedAndReady(test);
     second.kill('SIGTERM');
@@ -119,6 +136,27 @@ describe('the incumbent dies', () => {
     assert.match(alone?.message ?? '', new RegExp(`^the incumbent \\(pid ${first.pid}\\) died during the hand-over`));
     assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
     assert.equal((await get(stage.port)).status, 200);
+  });
+
+  it('is stopped: an upgrade that is asked for while it drains ends with 1', async (test) => {
+    const stage = await scene(test);
+    const first = await stage.first();
+    const client = connect(stage.port, '127.0.0.1');
+    await once(client, 'connect');
+    client.write('GET / HTTP/1.1\r\n');
+    await until(async () => (await stage.status()).services[0]?.workers[0]?.connections === 1, {
+      what: 'a connection',
+    });
+    first.kill('SIGTERM');
+    await first.waitFor('stopping');
+    const { code, stderr } = await stage.upgrade();
+    assert.equal(code, 1, stderr);
+    assert.match(
+      stderr,
+      new RegExp(`^motya: the upgrade failed: pid ${first.pid} cannot hand over: it is being stopped$`, 'm'),
+    );
+    client.destroy();
+    await first.waitForExit();
   });
 
   for (const [end, why] of [

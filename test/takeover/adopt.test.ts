@@ -141,6 +141,30 @@ http.createServer((_, response) => response.end('plain')).listen(${other}, '127.
     assert.equal(existsSync(path), false);
   });
 
+  it('is stopped again, by its next generation, while the other program lives: that one serves on', async (t) => {
+    const space = workspace(t);
+    const [port, path] = [await freePort(), space.path('other.sock')];
+    const source = `const { createServer } = require('node:http');
+const answer = (_, response) => response.end(process.env.MOTYA_GENERATION ?? 'plain');
+let left = 2;
+for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createServer(answer).listen(...where, () => --left || console.log('listening'));
+`;
+    const script = space.write('server.cjs', source);
+    const plain = space.node([script]);
+    await plain.waitForSaid(/listening/);
+    const child = space.motya(['start', script, '--name', 'app', '--adopt', String(plain.pid)]);
+    await child.waitFor('serving');
+    const upgraded = await space.run(['upgrade', '--name', 'app', '--detach']);
+    assert.equal(upgraded.code, 0, upgraded.stderr);
+    assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);
+    await child.waitForExit();
+    for (const where of [{ port, host: '127.0.0.1' }, { socketPath: path }]) {
+      for (let time = 0; time < 3; time++) assert.equal((await ask(where)).body, 'plain');
+    }
+    plain.kill('SIGTERM');
+    await plain.waitForExit();
+  });
+
   it('declared listeners, in the background, below a keeper that starts it again', async (t) => {
     const space = workspace(t);
     const port = await freePort();

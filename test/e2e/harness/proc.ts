@@ -75,7 +75,7 @@ export function fdList(pid: number): OpenFile[] {
 /** What the fds of a process are, without the numbers that differ in each process. */
 export function fdKinds(pid: number): string[] {
   return fdList(pid)
-    .map(({ target }) => target.replace(/\[\d+\]$/, ''))
+    .map(({ target }) => target.replace(/\[\d+\]$/, '').replace(/\/process-\d+\./, '/process.'))
     .sort();
 }
 

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { native } from '#src/native.js';
+import { processEnd } from '#src/process-end.js';
+import { until } from '../e2e/harness/until.js';
+
+for (const call of ['openPidfd', 'createPoll'] as const) {
+  test(`a process that cannot be watched (${call}) has not ended before it has`, async (t) => {
+    const child = spawn('sleep', ['1000']);
+    await once(child, 'spawn');
+    const failing = t.mock.method(native, call, () => {
+      throw Object.assign(new Error('EMFILE'), { code: 'EMFILE', errno: -24, syscall: call });
+    });
+    let hasEnded = false;
+    const end = processEnd(child.pid as number).then(() => {
+      hasEnded = true;
+    });
+    assert.equal(failing.mock.callCount(), 1);
+    const looks = t.mock.method(process, 'kill');
+    await until(() => looks.mock.callCount() > 3, { what: 'some looks' });
+    assert.equal(hasEnded, false);
+    child.kill('SIGKILL');
+    await end;
+  });
+}
