@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { describe, test } from 'node:test';
-import { CLI } from '../e2e/harness/index.js';
+import { CLI, until } from '../e2e/harness/index.js';
 import { scene } from '../e2e/scene.js';
 import { Terminal } from './terminal.js';
 
@@ -24,6 +26,35 @@ describe('motya upgrade and the old instance', () => {
     // Nothing is left to say about one that has nothing to drain.
     await first.waitForExit();
     assert.match(lastLines((await stage.upgrade()).stdout, 1)[0] ?? '', /^generation 3 \(pid \d+\) serves \(/);
+  });
+
+  test('knows until when it drains before its workers can tell how much', async (test) => {
+    // A body's first part makes its worker spin until there is a file.
+    const stage = await scene(
+      test,
+      '',
+      `const { existsSync } = require('node:fs');
+require('node:http').createServer((request, response) => {
+  request.once('data', () => { while (!existsSync(process.env.FREE)); });
+  request.resume().on('end', () => response.end());
+}).listen(process.env.PORT, '127.0.0.1');`,
+    );
+    const free = stage.space.path('free');
+    const first = await stage.first([], { FREE: free });
+    const busy = request({ port: stage.port, method: 'POST', agent: false });
+    const answer = once(busy, 'response') as Promise<[IncomingMessage]>;
+    busy.flushHeaders();
+    await until(async () => (await stage.status()).services[0]?.workers[0]?.connections === 1, { what: 'its request' });
+    const command = stage.space.motya(['upgrade', '--name', 'app', '--detach']);
+    await first.waitFor(({ to }) => to === 'committed');
+    busy.write('spin');
+    assert.deepEqual(await command.waitForExit(), { code: 0, signal: null });
+    stage.space.write('free', '');
+    busy.end();
+    assert.equal((await answer)[0].statusCode, 200);
+    answer.then(([response]) => response.resume());
+    await first.waitForExit();
+    assert.match(command.stdout, / still drains 1 connection, for at most (29|30) s$/m);
   });
 
   test('--wait: until it has ended, with what had to be closed by force', async (test) => {
