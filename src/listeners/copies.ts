@@ -135,9 +135,15 @@ function whyNot(code: string, error: Error): string {
   if (code !== 'EPERM') return reasonOf(error);
   const scope = yamaScope();
   const mend = 'run this command as root (CAP_SYS_PTRACE)';
-  if (scope === 0) return `it is another user's, or may not be debugged; ${mend}`;
+  if (scope === 0) {
+    const filter = inUnit() ? ', or its unit needs SystemCallFilter=@system-service pidfd_getfd' : '';
+    return `it is another user's, or may not be debugged${filter}; ${mend}`;
+  }
   return `kernel.yama.ptrace_scope is ${scope}, so only a debugger of its own may; ${mend}, or set it to 0 for this moment (sysctl)`;
 }
+
+/** systemd sets it for whatever it starts (systemd.exec(5)). */
+const inUnit = (): boolean => process.env.INVOCATION_ID !== undefined;
 
 function yamaScope(): number {
   try {

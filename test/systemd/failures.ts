@@ -27,6 +27,7 @@ export async function failures(system: System): Promise<void> {
     test('the new main process is killed while the old one drains', killedAfterLive);
     test('the new main process is unhealthy on probation', unhealthy);
     test('the new main process is killed on probation', killedOnProbation);
+    test('a main process that answers nothing: ExecReload=motya upgrade --force', forced);
     test('stop while a successor boots', stopInReload);
     test('stop while the old one drains', stopInDrain);
   });
@@ -198,6 +199,28 @@ async function killedOnProbation(shop: Shop): Promise<void> {
     await until(settled, { what: 'a main process', every: LOOK_MS });
   });
   assert.equal(report.failuresByKind.refused ?? 0, 0, JSON.stringify(report.details));
+}
+
+async function forced(shop: Shop): Promise<void> {
+  await shop.install(RECOMMENDED.files, [
+    'ExecReload=',
+    'ExecReload=motya upgrade --force',
+    'SystemCallFilter=pidfd_getfd',
+  ]);
+  await shop.sandbox.manage('start', UNIT);
+  const { pid } = await shop.main();
+  const report = await underLoad(shop, RECOMMENDED, async () => {
+    await shop.sandbox.run('kill', '-STOP', pid);
+    shop.release('2');
+    const { code, stderr } = await shop.reload();
+    assert.equal(code, 0, stderr);
+    const next = await shop.moved(pid, MOVE_MS);
+    await shop.said(/"event":"force"[\s\S]*is killed/);
+    // What does not need force has none.
+    await assertServesOn(shop, RECOMMENDED, next.pid);
+  });
+  assert.equal(report.failures, 0, JSON.stringify(report.details));
+  await shop.is({ NRestarts: '0', ActiveState: 'active' });
 }
 
 async function stopInReload(shop: Shop): Promise<void> {
