@@ -16,6 +16,8 @@ const FILE_TIMEOUT = Number(process.env.TEST_FILE_MINUTES ?? 15) * 60_000;
 /** ms in which processes that are about to end may do so. */
 const LEFTOVER_TIMEOUT = 5_000;
 
+/** Files at a time: more than this machine has cores, as most of a test's time is that of somebody who waits. */
+const AT_ONCE = Number(process.env.TEST_AT_ONCE ?? 2);
 /** Files whose time is told at the end. */
 const SLOWEST = Number(process.env.TEST_SLOWEST ?? 10);
 
@@ -39,7 +41,7 @@ async function runTests(files) {
   const ran = new Map(files.map((file) => [suiteOf(file), 0]));
   const took = new Map();
   let failures = 0;
-  const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: 2, timeout: FILE_TIMEOUT });
+  const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: AT_ONCE, timeout: FILE_TIMEOUT });
   const count = (data) => {
     // The file that defines the test, which several test files may share.
     const file = relative(COMPILED, data.file ?? '');

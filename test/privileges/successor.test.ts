@@ -77,6 +77,21 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.equal((await get(scene.port)).body, '2');
   });
 
+  it('by force, in place of one that answers nothing: a port of root stays, and the user is the user', async (test) => {
+    const scene = await privilegedScene(test);
+    const first = await scene.first();
+    first.kill('SIGSTOP');
+    const { code, stderr } = await scene.run('upgrade', '--force');
+    assert.equal(code, 0, stderr);
+    assert.equal((await first.waitForExit()).signal, 'SIGKILL');
+    assert.equal((await scene.who()).generation, '2');
+    const main = await until(() => scene.processes(), { what: 'its processes' });
+    for (const pid of main) assert.deepEqual(idsOf(pid), DROPPED);
+    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.who()).generation, '3');
+    assert.equal((await scene.run('stop')).code, 0);
+  });
+
   it('that cannot bind what is new, or is refused, leaves nothing', async (test) => {
     const scene = await privilegedScene(test);
     await scene.first();
