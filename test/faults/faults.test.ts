@@ -63,6 +63,11 @@ After each of them somebody accepts on every listener within the deadlines, one 
 file or process is left over, and the next upgrade works. An incumbent that dies before its listeners are elsewhere has nobody to go
 on (a [keeper](containers.md) or systemd has copies of them): such a case says that it was started again by hand.
 
+A number in brackets is the passage through a point that is passed often. *Upgraded*, *rejected* (the old version serves on) and
+*rolled back* are what \`motya upgrade\` says (exit status 0, 3, 6); *the command is cut off* is its 1: the incumbent died under it, or
+its connection broke, and it says who serves. With 5 the instance did not answer it. Whoever is killed takes what is in that process
+with it.
+
 Written by \`npm run test:faults\`, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}.
 
 ${table}

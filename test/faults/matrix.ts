@@ -35,7 +35,7 @@ const ACCEPT_MS = 30_000;
 const ANSWER_MS = 2_000;
 
 export const nameOf = ({ side, point, nth, action }: Case): string =>
-  `${side}: ${action} at ${point}${nth === 1 ? '' : `, the ${nth}th`}`;
+  `${side}: ${action} at ${point}${nth === 1 ? '' : ` (${nth})`}`;
 
 /** Every point that an upgrade passes, on both sides, with every action that makes sense there. */
 export async function allCases(test: TestContext): Promise<Case[]> {

@@ -5,7 +5,7 @@ import type { Case } from './matrix.js';
 export function tableOf(outcomes: ReadonlyMap<Case, string>): string {
   const rows = new Map<string, Map<Action, string>>();
   for (const [{ side, point, nth, action }, outcome] of outcomes) {
-    const name = `${side}: ${point}${nth === 1 ? '' : `, the ${nth}th`}`;
+    const name = `${side}: ${point}${nth === 1 ? '' : ` (${nth})`}`;
     const row = rows.get(name) ?? new Map<Action, string>();
     rows.set(name, row.set(action, outcome));
   }
