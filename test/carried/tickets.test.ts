@@ -113,7 +113,7 @@ describe('TLS sessions', () => {
     const first = await meet(stage.port, 'TLSv1.3');
     const second = stage.space.motya(['start', stage.release('two'), '--name', 'app', '--upgrade']);
     await second.waitFor('waiting');
-    process.kill((await stage.space.status(['--name', 'app'])).pid, 'SIGQUIT');
+    process.kill((await stage.space.ask('app')).pid, 'SIGQUIT');
     await second.waitFor('serving');
     const met = await meet(stage.port, 'TLSv1.3', first.session);
     assert.deepEqual([met.generation, met.isReused], ['2', true]);

@@ -35,7 +35,7 @@ test('a good program loses nothing, and the same one in production is left alone
   const production = space.motya(['start', script, '--name', 'app'], { env: { PORT: String(port), COUNT: count } });
   await production.waitFor('serving');
   const { body } = await get(port);
-  const before = await space.status(['--name', 'app']);
+  const before = await space.ask('app');
   // As whoever is in the folder of production would call it, name and all.
   const flags = ['--name', 'app', '--upgrades', '1', '--json'];
   const { code, stdout, stderr } = await space.run(['drill', script, ...flags], {
@@ -59,7 +59,7 @@ test('a good program loses nothing, and the same one in production is left alone
   assert.deepEqual(left(), []);
   assert.deepEqual(space.processes().sort(), [production.pid, Number(body)].sort());
   assert.equal((await get(port)).body, body);
-  const after = await space.status(['--name', 'app']);
+  const after = await space.ask('app');
   assert.deepEqual([after.pid, after.generation, after.listeners], [before.pid, 1, before.listeners]);
   // Two requests, both ours.
   assert.equal(space.processes().length, 2);

@@ -5,8 +5,9 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, statSync } from 'node:fs';
 import { type AddressInfo, connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import type { Status } from '#src/observe/status.js';
 import { app, fdList, freePorts, isAlive, listeningInodes, until, type Workspace, workspace } from './harness/index.js';
-import { type FullStatus, get, scene } from './scene.js';
+import { get, scene } from './scene.js';
 import * as chain from './traffic.js';
 
 /** As test/fixtures/apps/listeners.mjs takes them. */
@@ -62,8 +63,8 @@ class Listeners {
     });
   }
 
-  status(): Promise<FullStatus> {
-    return this.space.status<FullStatus>(['--name', 'app']);
+  status(): Promise<Status> {
+    return this.space.ask('app');
   }
 }
 

@@ -127,8 +127,8 @@ export class Scene {
     return this.space.run(['upgrade', '--name', 'app', ...args]);
   }
 
-  status(): Promise<FullStatus> {
-    return this.space.status<FullStatus>(['--name', 'app']);
+  status(): Promise<Status> {
+    return this.space.ask('app');
   }
 
   who(): Promise<Who> {

@@ -166,14 +166,9 @@ async function serves(stage: Scene, { side, action }: Case): Promise<boolean> {
 async function settled(stage: Scene): Promise<number | null> {
   const [only, ...others] = supervisors(stage);
   if (only === undefined || others.length > 0 || stage.mainPid !== only) return null;
-  const { code, stdout } = await stage.space.run(['status', '--json', '--name', 'app'], { env: CLEAN });
-  if (code !== 0) return null;
-  const { pid, phase, probation, draining } = JSON.parse(stdout) as {
-    pid: number;
-    phase: string;
-    probation: unknown;
-    draining: unknown[];
-  };
+  const status = await stage.space.ask('app').catch(() => null);
+  if (status === null) return null;
+  const { pid, phase, probation, draining } = status;
   return pid === only && phase === 'serving' && probation === null && draining.length === 0 ? pid : null;
 }
 

@@ -7,7 +7,7 @@ import { STATS_SILENCE_MS } from '#src/limits.js';
 import { adminSocket, look, Scrape } from '../admin/support.js';
 import { childrenOf, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
 import { startLoadProcess } from '../e2e/load/index.js';
-import { type FullStatus, program, type Scene, scene, who } from '../e2e/scene.js';
+import { program, type Scene, scene, who } from '../e2e/scene.js';
 import { crash, holds } from '../keeper/support.js';
 
 /** Longer than any test: what ends is ended by something else. */
@@ -141,7 +141,7 @@ test('workers that crash: rolled back by the successor itself, whose open reques
   // The successor drains, and the first one follows that.
   const { draining } = await until(
     async () => {
-      const status: FullStatus = await stage.status();
+      const status = await stage.status();
       return status.draining.length === 1 ? status : null;
     },
     { what: 'the drain of the successor' },

@@ -13,7 +13,7 @@ const RUNTIME = '/run/shop';
 /** What is tested is a reload, not the patience of who waits ten seconds for it. */
 const BRIEF = 'Environment=MOTYA_PROBATION=1';
 /** ms between two looks at a unit: each is some processes. */
-export const LOOK_MS = 50;
+export const LOOK_MS = 100;
 
 export interface Main {
   readonly pid: string;

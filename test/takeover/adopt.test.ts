@@ -176,9 +176,9 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
     assert.equal((await child.waitForExit()).code, 0, child.stderr);
     plain.kill('SIGTERM');
     await plain.waitForExit();
-    const { pid } = await space.status(['--name', 'app']);
+    const { pid } = await space.ask('app');
     process.kill(pid, 'SIGKILL');
-    const again = async (): Promise<boolean> => (await space.status(['--name', 'app']).catch(() => null))?.pid !== pid;
+    const again = async (): Promise<boolean> => (await space.ask('app').catch(() => null))?.pid !== pid;
     await until(again, { what: 'another instance' });
     assert.equal((await who(port)).version, 'motya');
     assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { requestStatus } from '#src/control/client.js';
+import type { Status } from '#src/observe/status.js';
 import { Child, type Exit, type LogLine, parseLogs } from './child.js';
 import { MARKER, markedProcesses, STOP_MS, stopMarked } from './marked.js';
 import { CLI } from './paths.js';
@@ -112,6 +114,11 @@ export class Workspace {
     const { code, stdout, stderr } = await this.run(['status', '--json', ...args], options);
     if (code !== 0) throw new Error(`motya status ended with ${code}: ${stderr}${stdout}`);
     return JSON.parse(stdout) as T;
+  }
+
+  /** What `motya status --json --name NAME` writes, without a process for the question: for who asks again and again. */
+  ask(name: string): Promise<Status> {
+    return requestStatus(`${this.runtimeDir}/motya/${name}.control.sock`);
   }
 
   /** Pids of all processes that were started in this workspace, by whomever, and still run. */
