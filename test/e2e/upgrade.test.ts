@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { app, freePort, isAlive, listeningInodes, type Result, until } from './harness/index.js';
-import { get, isRefused, program, type Scene, scene, servesAs } from './scene.js';
+import { get, isRefused, program, type Scene, scene } from './scene.js';
 
 interface JsonLine {
   readonly phase?: string;
@@ -97,15 +97,6 @@ describe('motya upgrade', () => {
     stage.space.write('ready', '');
     assert.deepEqual(await begun.waitForExit(), { code: 0, signal: null });
     assert.equal((await stage.who()).generation, '2');
-  });
-
-  it('ends with 3 when the incumbent dies meanwhile', async (test) => {
-    const { stage, first, begun } = await heldBetweenAdoptedAndReady(test);
-    first.kill('SIGKILL');
-    assert.equal((await begun.waitForExit()).code, 3);
-    assert.match(begun.stderr, new RegExp(`^motya: .*pid ${first.pid} ended before the upgrade was decided\\n$`));
-    stage.space.write('ready', '');
-    await servesAs(first, 2);
   });
 });
 

@@ -1,5 +1,5 @@
 import { CLI } from './paths.js';
-import { commandLineOf, environmentOf, isAlive, parentOf, pids, startTimeOf } from './proc.js';
+import { commandLineOf, environmentTextOf, isAlive, parentOf, pids, startTimeOf } from './proc.js';
 import { until } from './until.js';
 
 /** Environment variable that every process of a test inherits, however it was forked. */
@@ -10,9 +10,12 @@ export const STOP_MS = 5_000;
 
 /** Living processes that bear the marker `id`, or one below it (`id.…`). */
 export function markedProcesses(id: string): number[] {
+  const entry = `${MARKER}=${id}`;
   return pids().filter((pid) => {
-    const marker = pid === process.pid ? undefined : environmentOf(pid).get(MARKER);
-    return (marker === id || marker?.startsWith(`${id}.`)) && isAlive(pid);
+    // Asked for each process of the machine: not as a map.
+    const text = pid === process.pid ? '' : environmentTextOf(pid);
+    const next = text[text.indexOf(entry) + entry.length];
+    return text.includes(entry) && (next === '\0' || next === '.') && isAlive(pid);
   });
 }
 

@@ -51,10 +51,14 @@ export function commandLineOf(pid: number): string[] {
   return text.split('\0').slice(0, -1);
 }
 
-/** The environment that the process was started with. */
+/** The environment that the process was started with, each entry ended by NUL. */
+export const environmentTextOf = (pid: number): string =>
+  ifThere(() => readFileSync(`/proc/${pid}/environ`, 'utf8')) ?? '';
+
 export function environmentOf(pid: number): Map<string, string> {
-  const text = ifThere(() => readFileSync(`/proc/${pid}/environ`, 'utf8')) ?? '';
-  const entries = text.split('\0').filter((entry) => entry.includes('='));
+  const entries = environmentTextOf(pid)
+    .split('\0')
+    .filter((entry) => entry.includes('='));
   return new Map(entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
 }
 
