@@ -1,10 +1,49 @@
-// What `tsc` does not do: the command is executable, the status page is copied, and the JSON Schema for editors is written
-// from the compiled schema.
-import { chmodSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { settingsJsonSchema } from '../dist/config/schema.js';
+// What `tsc` does not do: the command is executable, the status page is copied, each package of src/vendor/ becomes one file, and the
+// JSON Schema for editors is written from the compiled schema.
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const at = (path) => new URL(`../${path}`, import.meta.url);
 if (existsSync(at('dist/cli.js'))) chmodSync(at('dist/cli.js'), 0o755);
+await bundle();
 cpSync(at('src/admin/page'), at('dist/admin/page'), { recursive: true });
+const { settingsJsonSchema } = await import('../dist/config/schema.js');
 mkdirSync(at('schema'), { recursive: true });
 writeFileSync(at('schema/motya.schema.json'), `${JSON.stringify(settingsJsonSchema(), null, 2)}\n`);
+
+/**
+ * Node takes about a millisecond for each file that it loads, and these packages have some 250: half of the time in which a command
+ * starts. What is in the bundles keeps its licence beside them.
+ */
+async function bundle() {
+  const vendor = fileURLToPath(at('dist/vendor'));
+  const names = readdirSync(vendor).filter((name) => name.endsWith('.js'));
+  const { metafile } = await build({
+    entryPoints: names.map((name) => join(vendor, name)),
+    outdir: vendor,
+    allowOverwrite: true,
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    // What is CommonJS in them asks for Node's own modules.
+    banner: {
+      js: "import { createRequire as requireIn } from 'node:module'; const require = requireIn(import.meta.url);",
+    },
+    metafile: true,
+    logLevel: 'warning',
+  });
+  for (const name of names) rmSync(join(vendor, `${name}.map`), { force: true });
+  const folders = Object.keys(metafile.inputs).flatMap(
+    (path) => /^.*node_modules\/(@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? [],
+  );
+  const licences = [...new Set(folders)].sort().map((folder) => {
+    const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+    return `${name} ${version}\n\n${file === undefined ? 'see its package.json' : readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  });
+  writeFileSync(join(vendor, 'LICENSES.txt'), licences.join('\n---\n\n'));
+}

@@ -1,12 +1,11 @@
 #!/usr/bin/env node
 import './frugal-heap.js';
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
 import { commands } from './commands/catalog.js';
 import { yargsModule } from './commands/command.js';
 import { EXIT } from './commands/exit-status.js';
 import { checkWords, explained, split } from './commands/words.js';
 import { MotyaError, SettingsError } from './errors.js';
+import { hideBin, yargs } from './vendor/yargs.js';
 import { VERSION } from './version.js';
 
 declare module 'yargs' {

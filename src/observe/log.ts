@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
-import { createLogger as createWinston, format, transports } from 'winston';
 import type { Account, LogLevel, LogSettings } from '../config/settings.js';
 import { reasonOf } from '../errors.js';
 import { OUTPUT_FLUSH_MS } from '../limits.js';
 import { Outlets } from '../output/outlets.js';
 import type { Form } from '../output/tagger.js';
+import { createLogger as createWinston, format, transports } from '../vendor/winston.js';
 
 /** Lifecycle lines: what the supervisor has to say, never anything that happens per request. */
 export interface Logger {

@@ -66,6 +66,7 @@ describe('the package', () => {
     const allowed = [
       /^package\/(package\.json|README\.md|LICENSE|binding\.gyp)$/,
       /^package\/dist\/([a-z0-9-]+\/)*[a-z0-9-]+(\.d)?\.c?[jt]s$/,
+      /^package\/dist\/vendor\/LICENSES\.txt$/,
       /^package\/dist\/admin\/page\/[a-z]+\.(html|css|svg)$/,
       /^package\/native\/[a-z_]+\.(cc|h)$/,
       /^package\/schema\/motya\.schema\.json$/,

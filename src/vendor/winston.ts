@@ -1,0 +1,1 @@
+export { createLogger, format, transports } from 'winston';
