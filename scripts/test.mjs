@@ -16,8 +16,8 @@ const FILE_TIMEOUT = Number(process.env.TEST_FILE_MINUTES ?? 15) * 60_000;
 /** ms in which processes that are about to end may do so. */
 const LEFTOVER_TIMEOUT = 5_000;
 
-/** Files at a time: more than this machine has cores, as most of a test's time is that of somebody who waits. */
-const AT_ONCE = Number(process.env.TEST_AT_ONCE ?? 2);
+/** Files at a time, for two cores: much of a test's time is that of somebody who waits. */
+const AT_ONCE = Number(process.env.TEST_AT_ONCE ?? 3);
 /** Files whose time is told at the end. */
 const SLOWEST = Number(process.env.TEST_SLOWEST ?? 10);
 
