@@ -56,6 +56,8 @@ describe('hostile peers', () => {
       await fc.assert(once, { numRuns: RUNS });
       for (const [index, child] of [first, second].entries()) {
         await calm(child, before[index] ?? 0);
+        // One of many conversations may tell it, as somebody whom it trusts, that there will be no offer.
+        if (child === second && child.exit !== undefined) continue;
         const grown = memoryOf(child.pid) - (warm[index] ?? 0);
         assert.ok(grown < SLACK_KIB, `${grown} KiB more`);
         t.diagnostic(`${RUNS} conversations: ${grown} KiB more in ${index === 0 ? 'the incumbent' : 'the successor'}`);
