@@ -12,7 +12,7 @@ import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
-import { holds } from './listeners/holder.js';
+import { hasSocket } from './listeners/holder.js';
 import { Ledger, type Listener } from './listeners/ledger.js';
 import { retire } from './listeners/retire.js';
 import { activate } from './manager/activate.js';
@@ -281,7 +281,7 @@ export class Instance {
     this.gate.shut();
     // It is deaf for every process that has it: not what another program, which was not ended, goes on with.
     const isOurs = ({ adoptedFrom, socket }: Listener): boolean =>
-      adoptedFrom === null || !holds(adoptedFrom, socket.inode);
+      adoptedFrom === null || !hasSocket(adoptedFrom, socket.inode);
     const ours = listeners.filter(isOurs);
     await retire(ours, {
       roundTrip: () => this.fleet.answers(RETIRE_MS),

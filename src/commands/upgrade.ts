@@ -1,6 +1,5 @@
 import type { ControlMessage, Result } from '../control/messages.js';
-import { GONE, ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
-import { HEIR_MS } from '../limits.js';
+import { ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
@@ -87,7 +86,7 @@ const command: Command<UpgradeArguments> = {
       channel.open();
       channel.send({ type: 'UPGRADE', dryRun, settled: !detach });
     });
-    const result = decided ?? (await lost(path, old));
+    const result = decided ?? (await (await import('./heir.js')).lost(path, old));
     const ms = Math.round(performance.now() - started);
     process.exitCode = exitOf(result);
     const isDraining = result.ok && !dryRun;
@@ -111,17 +110,4 @@ function exitOf({ ok, code }: Result): number {
   if (ok) return EXIT.ok;
   if (code === ROLLED_BACK) return EXIT.rolledBack;
   return UNKNOWN_ENDS.includes(code) ? EXIT.failed : EXIT.rejected;
-}
-
-/** Whoever would have told how it went has died, or hung up. */
-async function lost(path: string, pid: number): Promise<Result> {
-  const { heirOf } = await import('./heir.js');
-  const heir = await heirOf(path, pid);
-  const text =
-    heir === null
-      ? `pid ${pid} ended before it was decided; nobody has answered for ${HEIR_MS / 1000} s: motya status tells more`
-      : heir.pid === pid
-        ? `pid ${pid} hung up before it was decided, and answers: motya status tells more`
-        : `pid ${pid} ended before it was decided; generation ${heir.generation} (pid ${heir.pid}) serves`;
-  return { type: 'RESULT', ok: false, code: GONE, text };
 }

@@ -19,22 +19,24 @@ export function holderOf(wanted: DeclaredListener | ListenRequest): string | nul
 }
 
 /** Whether the process has a socket of this inode. True, too, of one that lives and may not be looked into. */
-export function holds(pid: number, inode: number): boolean {
+export function hasSocket(pid: number, inode: number): boolean {
   try {
-    const links = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
-    return links.includes(`socket:[${inode}]`);
+    return socketsOf(pid).includes(String(inode));
   } catch (error) {
     return !isSystemError(error) || error.code !== 'ENOENT';
   }
 }
 
-/** Null: closed meanwhile. */
-function linkOf(path: string): string | null {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return null;
-  }
+/** Inodes. @throws {SystemError} it has ended, or is another user's. */
+function socketsOf(pid: number | string): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
+    } catch {
+      // Closed meanwhile.
+      return [];
+    }
+  });
 }
 
 function isUdp(wanted: ListenerSpec | Exclude<ListenRequest, { kind: 'systemd' }>): boolean {
@@ -68,11 +70,8 @@ function lines(file: string): string[] {
 function processWith(inodes: ReadonlySet<string>): string | null {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
-        if (inode === undefined || !inodes.has(inode)) continue;
-        return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
-      }
+      if (!socketsOf(pid).some((inode) => inodes.has(inode))) continue;
+      return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
     } catch {
       // It has ended meanwhile, or it is another user's.
     }

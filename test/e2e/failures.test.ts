@@ -6,6 +6,26 @@ import { describe, it, type TestContext } from 'node:test';
 import { type Child, childrenOf, isAlive, listeningInodes, until } from './harness/index.js';
 import { failureOf, get, isRefused, type Scene, scene, servesAs, who } from './scene.js';
 
+/** A first instance, whose successors are ready when `release` is called. */
+async function readyOnce(test: TestContext) {
+  const stage = await scene(test, 'ready-later.mjs');
+  const ready = stage.space.path('ready');
+  const release = () => void stage.space.write('ready', '');
+  release();
+  const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
+  rmSync(ready);
+  return { stage, first, ready, release };
+}
+
+/** As {@link betweenAdoptedAndReady}, of a successor that `motya upgrade` has asked for. */
+async function inTheMiddle(test: TestContext) {
+  const { stage, first, release } = await readyOnce(test);
+  const command = stage.space.motya(['upgrade', '--name', 'app']);
+  const { successor } = await first.waitFor('successor');
+  await first.waitFor(({ to }) => to === 'awaiting');
+  return { first, successor: Number(successor), command, release };
+}
+
 /**
  * A first instance, and an upgrade to a successor started by hand that has adopted everything and is ready when `release` is
  * called.
@@ -13,12 +33,7 @@ import { failureOf, get, isRefused, type Scene, scene, servesAs, who } from './s
 async function betweenAdoptedAndReady(
   test: TestContext,
 ): Promise<{ stage: Scene; first: Child; second: Child; release: () => void }> {
-  const stage = await scene(test, 'ready-later.mjs');
-  const ready = stage.space.path('ready');
-  const release = () => void stage.space.write('ready', '');
-  release();
-  const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
-  rmSync(ready);
+  const { stage, first, ready, release } = await readyOnce(test);
   const second = await stage.waiting(['--ready', 'signal'], { READY_FILE: ready });
   first.kill('SIGQUIT');
   await second.waitFor(({ to }) => to === 'booting');
@@ -85,15 +100,8 @@ describe('the successor dies', () => {
   });
 
   it('told to stop under `motya upgrade`: that ends with 3, the first serves on', async (test) => {
-    const stage = await scene(test, 'ready-later.mjs');
-    const ready = stage.space.path('ready');
-    stage.space.write('ready', '');
-    const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
-    rmSync(ready);
-    const command = stage.space.motya(['upgrade', '--name', 'app']);
-    const { successor } = await first.waitFor('successor');
-    await first.waitFor(({ to }) => to === 'awaiting');
-    process.kill(Number(successor), 'SIGTERM');
+    const { first, successor, command } = await inTheMiddle(test);
+    process.kill(successor, 'SIGTERM');
     assert.deepEqual(await command.waitForExit(), { code: 3, signal: null });
     const why = `pid ${successor} was told to stop; pid ${first.pid} serves on`;
     assert.match(command.stderr, new RegExp(`^motya: the upgrade was rejected: ${why}$`, 'm'));
@@ -164,16 +172,10 @@ describe('the incumbent dies', () => {
     ['SIGTERM', 'was told to stop'],
   ] as const) {
     it(`${end} in the middle of \`motya upgrade\`: that ends with 1 and does not say that the old one serves on`, async (test) => {
-      const stage = await scene(test, 'ready-later.mjs');
-      const ready = stage.space.path('ready');
-      stage.space.write('ready', '');
-      const first = await stage.first(['--ready', 'signal'], { READY_FILE: ready });
-      rmSync(ready);
-      const command = stage.space.motya(['upgrade', '--name', 'app']);
-      await first.waitFor(({ to }) => to === 'awaiting');
+      const { first, command, release } = await inTheMiddle(test);
       first.kill(end);
       await first.waitForExit();
-      stage.space.write('ready', '');
+      release();
       assert.deepEqual(await command.waitForExit(), { code: 1, signal: null });
       assert.match(command.stderr, new RegExp(`^motya: the upgrade failed: pid ${first.pid} ${why}$`, 'm'));
     });

@@ -98,8 +98,10 @@ export class TestWorker {
     this.exited.then(() => this.#wake());
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
+      this.#wake();
     });
     if (this.child.stdout === null) throw new Error('no stdout');
+    this.child.stdout.once('close', () => this.#wake());
     createInterface(this.child.stdout).on('line', (line) => {
       if (line.startsWith('{')) this.lines.push(JSON.parse(line));
       this.#wake();
@@ -132,7 +134,7 @@ export class TestWorker {
     return (await this.line('listening')).address as { address: string; family: string; port: number };
   }
 
-  /** Waits until `look` finds something; every message and line of the worker is a reason to look again. */
+  /** Waits until `look` finds something; every message and line of the worker, and its end, is a reason to look again. */
   async until<T>(what: string, look: () => T | undefined | false): Promise<T> {
     const deadline = Date.now() + PATIENCE;
     for (;;) {
@@ -141,7 +143,7 @@ export class TestWorker {
       const gone = this.child.exitCode !== null || this.child.signalCode !== null;
       assert.ok(Date.now() < deadline && !(gone && this.child.stdout?.readableEnded), `no ${what}; ${this.#story()}`);
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(wake, 200);
+        const timer = setTimeout(wake, deadline - Date.now());
         const waiting = this.#waiting;
         function wake(): void {
           clearTimeout(timer);
