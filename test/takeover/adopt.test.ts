@@ -159,7 +159,11 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
     assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);
     await child.waitForExit();
     for (const where of [{ port, host: '127.0.0.1' }, { socketPath: path }]) {
-      for (let time = 0; time < 3; time++) assert.equal((await ask(where)).body, 'plain');
+      for (let time = 0; time < 3; time++) {
+        // A deaf listener would let it wait for ever.
+        const signal = AbortSignal.timeout(5_000);
+        assert.equal((await ask({ ...where, signal })).body, 'plain');
+      }
     }
     plain.kill('SIGTERM');
     await plain.waitForExit();
