@@ -382,7 +382,9 @@ describe('the parser of responses', () => {
 describe('the harness', () => {
   it('finds and kills what a process leaves behind', async () => {
     const space = new Workspace();
-    const orphan = `require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'], { detached: true, stdio: 'ignore' }).unref()`;
+    // Much memory: its end takes a while, in which it has no marker and still is there.
+    const code = 'globalThis.memory = Buffer.alloc(1e9, 1); setInterval(() => {}, 1e6)';
+    const orphan = `require('node:child_process').spawn(process.execPath, ['-e', '${code}'], { detached: true, stdio: 'ignore' }).unref()`;
     assert.deepEqual(await space.node(['-e', orphan]).waitForExit(), { code: 0, signal: null });
     const [left] = space.processes();
     assert.ok(left !== undefined && parentOf(left) !== process.pid);

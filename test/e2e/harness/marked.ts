@@ -34,19 +34,29 @@ export async function stopMarked(id: string, own: ReadonlySet<number>, stopMs: n
       const isRoot = !marked.includes(parentOf(pid) ?? 0);
       if (own.has(pid) || (isRoot && isInstance(pid))) signal(pid, 'SIGTERM');
     }
-    await gone(id, stopMs);
+    await allGone(id, stopMs, marked).catch(() => {});
   }
-  const left: string[] = [];
-  for (const pid of markedProcesses(id)) {
-    left.push(`${pid} (parent ${parentOf(pid)}, started ${startTimeOf(pid)}): ${commandLineOf(pid).join(' ')}`);
-    signal(pid, 'SIGKILL');
-  }
-  await gone(id, STOP_MS);
+  const deaf = markedProcesses(id);
+  const left = deaf.map(
+    (pid) => `${pid} (parent ${parentOf(pid)}, started ${startTimeOf(pid)}): ${commandLineOf(pid).join(' ')}`,
+  );
+  for (const pid of deaf) signal(pid, 'SIGKILL');
+  await allGone(id, STOP_MS, deaf).catch(() => {});
   return left;
 }
 
-async function gone(id: string, deadline: number): Promise<void> {
-  await until(() => markedProcesses(id).length === 0, { deadline, what: '' }).catch(() => {});
+/**
+ * Waits until no process bears the marker `id`, and those that did, and `before`, have ended: one that exits loses its memory,
+ * the marker with it, before its files and sockets (do_exit, Linux 6.18).
+ */
+export async function allGone(id: string, deadline: number, before: readonly number[] = []): Promise<void> {
+  const seen = new Set(before);
+  const left = () => {
+    for (const pid of markedProcesses(id)) seen.add(pid);
+    return [...seen].filter(isAlive);
+  };
+  const instead = () => left().map((pid) => `${pid} ${commandLineOf(pid).join(' ')}`);
+  await until(() => left().length === 0, { what: 'the end of all processes', deadline, instead });
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

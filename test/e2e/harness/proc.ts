@@ -16,6 +16,7 @@ interface Stat {
   readonly state: string;
   readonly ppid: number;
   readonly session: number;
+  readonly threads: number;
   /** Clock ticks after boot; with the pid it names a process for good. */
   readonly startTime: number;
 }
@@ -25,17 +26,24 @@ function statOf(pid: number): Stat | undefined {
   if (text === undefined) return undefined;
   // The name (field 2) may hold spaces and brackets: the fields after it are counted from its last bracket (proc(5)).
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? '', ppid: Number(fields[1]), session: Number(fields[3]), startTime: Number(fields[19]) };
+  const [state = ''] = fields;
+  const [ppid, session, threads, startTime] = [1, 3, 17, 19].map((index) => Number(fields[index])) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  return { state, ppid, session, threads, startTime };
 }
 
 export function pids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
-/** Alive, and not a zombie. */
+/** Alive, and not a zombie: the first thread is one before the others have ended, which may still hold files and sockets. */
 export function isAlive(pid: number): boolean {
-  const state = statOf(pid)?.state;
-  return state !== undefined && state !== 'Z' && state !== 'X';
+  const stat = statOf(pid);
+  return stat !== undefined && stat.state !== 'X' && (stat.state !== 'Z' || stat.threads > 1);
 }
 
 export const parentOf = (pid: number): number | undefined => statOf(pid)?.ppid;

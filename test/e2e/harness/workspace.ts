@@ -6,10 +6,9 @@ import type { TestContext } from 'node:test';
 import { requestStatus } from '#src/control/client.js';
 import type { Status } from '#src/observe/status.js';
 import { Child, type Exit, type LogLine, parseLogs } from './child.js';
-import { MARKER, markedProcesses, STOP_MS, stopMarked } from './marked.js';
+import { allGone, MARKER, markedProcesses, STOP_MS, stopMarked } from './marked.js';
 import { CLI } from './paths.js';
-import { commandLineOf } from './proc.js';
-import { DEADLINE_MS, until } from './until.js';
+import { DEADLINE_MS } from './until.js';
 
 export interface StartOptions {
   /** Default: the folder of the workspace. */
@@ -128,8 +127,7 @@ export class Workspace {
 
   /** Waits until no process of this workspace runs any more. */
   async nothingLeft(deadline = DEADLINE_MS): Promise<void> {
-    const instead = () => this.processes().map((pid) => `${pid} ${commandLineOf(pid).join(' ')}`);
-    await until(() => this.processes().length === 0, { what: 'the end of all processes', deadline, instead });
+    await allGone(this.id, deadline);
   }
 
   /**
