@@ -18,7 +18,7 @@ const command: Command<TargetArguments> = {
     const { controlSocketFor } = await import('./target.js');
     const { connectControl, ensureAnswers } = await import('../control/client.js');
     const { printable } = await import('../printable.js');
-    const path = controlSocketFor(target);
+    const path = await controlSocketFor(target);
     await ensureAnswers(path);
     const channel = connectControl(path);
     const { pid } = channel.peer;

@@ -26,7 +26,7 @@ const command: Command<StopArguments> = {
     const { answersAt, connectControl, connectKeeper, requestStatus, RestartingError } = await import(
       '../control/client.js'
     );
-    const path = controlSocketFor(target);
+    const path = await controlSocketFor(target);
     // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
     const asked = await requestStatus(path).catch((error: unknown) => {
       if (error instanceof RestartingError) return null;

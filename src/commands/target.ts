@@ -1,6 +1,5 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { loadSettings } from '../config/load.js';
 import type { Settings } from '../config/settings.js';
 import { connectControl, NotRunningError, RestartingError } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
@@ -17,7 +16,7 @@ const KEEPER_ENDING = '.keeper.sock';
  * and for root those of users for whom it has started instances.
  * @throws {MotyaError} none runs, or several do.
  */
-export function controlSocketFor(flags: TargetArguments): string {
+export async function controlSocketFor(flags: TargetArguments): Promise<string> {
   const { cwd } = typedInvocation();
   const folder = runtimeFolder(process.env);
   if (flags.name !== undefined) {
@@ -26,7 +25,7 @@ export function controlSocketFor(flags: TargetArguments): string {
     if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
-  const settings = settingsFor(flags, cwd);
+  const settings = await settingsFor(flags, cwd);
   if (isRunning(settings.controlSocket)) return settings.controlSocket;
   // A settings file in this folder says which one is meant, whether it runs or not: another's must not be stopped in its place.
   if (named || settings.source !== null) {
@@ -37,7 +36,9 @@ export function controlSocketFor(flags: TargetArguments): string {
 }
 
 /** @throws {SettingsError} which says how to do without the settings: they may be broken while what runs is not. */
-function settingsFor(flags: TargetArguments, cwd: string): Settings {
+async function settingsFor(flags: TargetArguments, cwd: string): Promise<Settings> {
+  // Here and not at the top: who names a running instance needs no schema.
+  const { loadSettings } = await import('../config/load.js');
   try {
     return loadSettings({ flags: { ...flags }, env: process.env, cwd });
   } catch (error) {

@@ -47,7 +47,7 @@ const command: Command<UpgradeArguments> = {
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
     const { printable } = await import('../printable.js');
-    const path = controlSocketFor(target);
+    const path = await controlSocketFor(target);
     const started = performance.now();
     // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
     const wedged = await ensureAnswers(path).then(

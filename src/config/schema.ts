@@ -1,5 +1,5 @@
 import { LARGEST_ID, MOST_WORKERS } from '../limits.js';
-import { z } from '../vendor/zod.js';
+import * as z from '../vendor/zod.js';
 import { adminForm, checkAdmin, parseAdminListener } from './admin.js';
 import { optionAt } from './options.js';
 import {
