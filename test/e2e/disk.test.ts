@@ -11,10 +11,11 @@ const skip = process.getuid?.() === 0 ? false : 'needs root, to mount a small fi
 const TALKS = program('one', "setImmediate(() => server.on('request', () => console.log('asked')));");
 
 for (const [what, fill] of [
-  ['at the pidfile refuses the upgrade, and nothing else', fillAndUpgrade],
-  ['at the log loses lines, says so once, and hinders nothing else', fillTheLog],
+  ['a full disk at the pidfile refuses the upgrade, and nothing else', fillAndUpgrade],
+  ['a read-only pidfile refuses the upgrade, and nothing else, not even the end', readOnly],
+  ['a full disk at the log loses lines, says so once, and hinders nothing else', fillTheLog],
 ] as const) {
-  test(`a full disk ${what}`, { skip }, async (context) => {
+  test(what, { skip }, async (context) => {
     const stage = await scene(context, '', TALKS);
     const disk = stage.space.path('disk');
     mkdirSync(disk);
@@ -23,7 +24,7 @@ for (const [what, fill] of [
       await fill(stage, disk);
     } finally {
       // Before the workspace goes, whose processes may still have files open there.
-      execFileSync('umount', ['--lazy', disk]);
+      execFileSync('umount', ['--all-targets', '--lazy', disk]);
     }
   });
 }
@@ -50,6 +51,30 @@ async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   assert.equal((await stage.who()).generation, '2');
   assert.notEqual(readPidfile(pidfile), first.pid);
   assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+}
+
+async function readOnly(stage: Scene, disk: string): Promise<void> {
+  const pidfile = `${disk}/app.pid`;
+  const first = await stage.first(['--pidfile', pidfile]);
+  // Over the mount that has the lock open for writing, and so cannot become read-only itself.
+  execFileSync('mount', ['--bind', disk, disk]);
+  execFileSync('mount', ['-o', 'remount,bind,ro', disk]);
+  const refused = await stage.upgrade();
+  assert.equal(refused.code, 3);
+  assert.match(
+    refused.stderr,
+    /^motya: the upgrade was rejected: the pidfile .*app\.pid cannot be written: EROFS: .*; pid \d+ serves on\n$/,
+  );
+  assert.equal((await stage.who()).generation, '1');
+
+  first.kill('SIGTERM');
+  assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+  // It could not be removed. What says that it is true is the lock, which has ended with its process.
+  assert.equal(readPidfile(pidfile), first.pid);
+  execFileSync('umount', [disk]);
+  const next = await stage.first(['--pidfile', pidfile]);
+  assert.equal(readPidfile(pidfile), next.pid);
+  assert.equal((await stage.upgrade()).code, 0);
 }
 
 async function fillTheLog(stage: Scene, disk: string): Promise<void> {
