@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Listener } from './ledger.js';
 
 /** Names under which the service manager holds listeners: ours (FDNAME=, sd_notify(3)) and those of .socket units. */
 
@@ -11,10 +12,11 @@ export const isStoreName = (name: string | null): name is string => name?.starts
 
 /**
  * The name under which a listener is stored: any printable ASCII but the colon, which separates the names in `$LISTEN_FDNAMES`
- * (fdname_is_valid in systemd).
+ * (fdname_is_valid in systemd). It carries what an instance that is started again must know of the listener.
  */
-export function storeName(key: string, alias: string | null): string {
-  const text = (alias ?? key).replace(/[^ -~]|[%:]/gu, (one) =>
+export function storeName({ key, alias, adoptedFrom }: Pick<Listener, 'key' | 'alias' | 'adoptedFrom'>): string {
+  const known = alias ?? (adoptedFrom === null ? key : `${key} @${adoptedFrom}`);
+  const text = known.replace(/[^ -~]|[%:]/gu, (one) =>
     one === ':' || one === '%' ? `%${one.charCodeAt(0).toString(16)}` : encodeURIComponent(one),
   );
   const name = `${PREFIX}${text}`;
@@ -29,4 +31,10 @@ export function aliasIn(name: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** The process that may have the listener as well ({@link Listener.adoptedFrom}), when the stored name has it. */
+export function adoptedIn(name: string): number | undefined {
+  const pid = isStoreName(name) ? / @(\d+)$/.exec(name)?.[1] : undefined;
+  return pid === undefined ? undefined : Number(pid);
 }

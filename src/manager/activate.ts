@@ -1,5 +1,5 @@
 import { MotyaError, reasonOf } from '../errors.js';
-import { aliasIn, isStoreName } from '../listeners/held-name.js';
+import { adoptedIn, aliasIn, isStoreName } from '../listeners/held-name.js';
 import { DEFAULT_BACKLOG, type Ledger } from '../listeners/ledger.js';
 import { identify } from '../listeners/path-identity.js';
 import { native } from '../native.js';
@@ -26,7 +26,8 @@ export function activate(
     if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
     const isTcp = socket.family !== 'unix' && socket.type === 'stream';
     const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
-    ledger.inherit(native.dup(fd), { alias: aliasIn(name), backlog, path, heldAs: name });
+    const known = { alias: aliasIn(name), adoptedFrom: adoptedIn(name) };
+    ledger.inherit(native.dup(fd), { ...known, backlog, path, heldAs: name });
   } catch (error) {
     warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
     manager.drop(name);

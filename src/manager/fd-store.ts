@@ -16,7 +16,7 @@ export class FdStore {
   /** Does nothing for a listener that the manager holds already. */
   add(listener: Listener): void {
     if (listener.heldAs !== null) return;
-    const name = storeName(listener.key, listener.alias);
+    const name = storeName(listener);
     // FDPOLL=0: else the manager would drop it at the first EPOLLHUP or EPOLLERR.
     if (this.#socket.send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], [listener.fd])) listener.heldAs = name;
   }

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
-import { aliasIn, isStoreName } from '#src/listeners/held-name.js';
+import { adoptedIn, aliasIn, isStoreName } from '#src/listeners/held-name.js';
 import type { Listener } from '#src/listeners/ledger.js';
 import { FdStore } from '#src/manager/fd-store.js';
 import type { NotifySocket } from '#src/manager/notify-socket.js';
 import { defectsOf } from '#src/manager/unit.js';
 
 /** The name under which a listener is stored, by the message that stores it. */
-function nameOf(key: string, alias: string | null): string {
+function nameOf(key: string, alias: string | null, adoptedFrom: number | null = null): string {
   const sent: (readonly string[])[] = [];
   const socket = { send: (lines: readonly string[]) => sent.push(lines) > 0 } as unknown as NotifySocket;
-  const listener = { key, alias, fd: 0, heldAs: null } as unknown as Listener;
+  const listener = { key, alias, adoptedFrom, fd: 0, heldAs: null } as unknown as Listener;
   new FdStore(socket).add(listener);
   const name = sent[0]?.find((line) => line.startsWith('FDNAME='))?.slice('FDNAME='.length) ?? '';
   assert.equal(listener.heldAs, name);
@@ -34,9 +34,11 @@ describe('the name of a stored listener', () => {
     });
   }
 
-  it('brings the alias of a port 0 back', () => {
+  it('brings the alias of a port 0 back, and the process that it was adopted from', () => {
     const alias = 'web tcp://127.0.0.1:0 #1';
-    assert.equal(aliasIn(nameOf('tcp://127.0.0.1:4711', alias)), alias);
+    const names = [nameOf('tcp://127.0.0.1:4711', alias), nameOf('tcp://127.0.0.1:80', null, 4711)];
+    assert.deepEqual(names.map(aliasIn), [alias, null]);
+    assert.deepEqual(names.map(adoptedIn), [undefined, 4711]);
   });
 
   it('is not longer than systemd allows', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import type { RequestOptions } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { app, type Child, freePort, isAlive, until, type Workspace, workspace } from '../e2e/harness/index.js';
 import { type LoadOptions, type LoadReport, startLoadProcess } from '../e2e/load/index.js';
@@ -35,6 +36,14 @@ async function answers(port: number): Promise<void> {
       ),
     { what: 'an answer' },
   );
+}
+
+async function servesOn(where: RequestOptions, answer: RegExp): Promise<void> {
+  for (let time = 0; time < 3; time++) {
+    // A deaf listener would let it wait for ever.
+    const signal = AbortSignal.timeout(5_000);
+    assert.match((await ask({ ...where, signal })).body, answer);
+  }
 }
 
 function start(space: Workspace, port: number, pid: number, args: readonly string[] = []): Child {
@@ -158,36 +167,40 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
     assert.equal(upgraded.code, 0, upgraded.stderr);
     assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);
     await child.waitForExit();
-    for (const where of [{ port, host: '127.0.0.1' }, { socketPath: path }]) {
-      for (let time = 0; time < 3; time++) {
-        // A deaf listener would let it wait for ever.
-        const signal = AbortSignal.timeout(5_000);
-        assert.equal((await ask({ ...where, signal })).body, 'plain');
-      }
-    }
+    for (const where of [{ port, host: '127.0.0.1' }, { socketPath: path }]) await servesOn(where, /^plain$/);
     plain.kill('SIGTERM');
     await plain.waitForExit();
   });
 
-  it('declared listeners, in the background, below a keeper that starts it again', async (t) => {
-    const space = workspace(t);
-    const port = await freePort();
-    const plain = space.node([app('http.cjs')], { env: { PORT: String(port) } });
-    await answers(port);
-    const file = space.path('log');
-    const args = ['--daemonize', '--supervise', '--log-file', file];
-    const child = start(space, port, plain.pid, args);
-    assert.equal((await child.waitForExit()).code, 0, child.stderr);
-    plain.kill('SIGTERM');
-    await plain.waitForExit();
-    const { pid } = await space.ask('app');
-    process.kill(pid, 'SIGKILL');
-    const again = async (): Promise<boolean> => (await space.ask('app').catch(() => null))?.pid !== pid;
-    await until(again, { what: 'another instance' });
-    assert.equal((await who(port)).version, 'motya');
-    assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);
-    await space.nothingLeft();
-  });
+  for (const ends of [true, false]) {
+    it(`below a keeper that starts it again, with the other program ${ends ? 'ended' : 'alive, which serves on in the end'}`, async (t) => {
+      const space = workspace(t);
+      const port = await freePort();
+      const plain = space.node([app('http.cjs')], { env: { PORT: String(port), APP_VERSION: 'plain' } });
+      await answers(port);
+      const file = space.path('log');
+      const child = start(space, port, plain.pid, ['--daemonize', '--supervise', '--log-file', file]);
+      assert.equal((await child.waitForExit()).code, 0, child.stderr);
+      if (ends) {
+        plain.kill('SIGTERM');
+        await plain.waitForExit();
+      }
+      const { pid } = await space.ask('app');
+      process.kill(pid, 'SIGKILL');
+      const serves = async (): Promise<boolean> => {
+        const now = await space.ask('app').catch(() => null);
+        return now !== null && now.pid !== pid && now.phase === 'serving';
+      };
+      await until(serves, { what: 'another instance' });
+      if (ends) assert.equal((await who(port)).version, 'motya');
+      assert.equal((await space.run(['stop', '--name', 'app'])).code, 0);
+      if (!ends) {
+        await servesOn({ port, host: '127.0.0.1' }, /"version":"plain"/);
+        plain.kill('SIGTERM');
+      }
+      await space.nothingLeft();
+    });
+  }
 
   it('what cannot be: one line, and nothing has changed', async (t) => {
     await refused(t, async () => 4_000_000, /^--adopt: there is no process 4000000$/);
