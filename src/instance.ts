@@ -50,7 +50,7 @@ export class Instance {
     this.#controlled = controlled;
     const reported = {
       status: async () => statusLine(await controlled.overview()),
-      answers: (ms: number) => this.fleet.answers(ms),
+      isWell: (ms: number) => this.fleet.isWell(ms),
     };
     const { admin } = settings;
     const warn = (error: Error): void => controlled.warn(`the admin listener: ${error.message}`, {});
@@ -222,6 +222,7 @@ export class Instance {
   /** After a hand-over that did not happen. */
   thaw(): void {
     this.gate.open();
+    this.fleet.thawed();
   }
 
   /**

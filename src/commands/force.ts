@@ -4,10 +4,10 @@ import type { Result } from '../control/messages.js';
 import { NOT_FORCED } from '../control/outcomes.js';
 import type { Invocation } from '../daemon/invocation.js';
 import { launch, outcomeError } from '../daemon/launch.js';
-import { reasonOf } from '../errors.js';
+import { MotyaError, reasonOf } from '../errors.js';
 import { LIVE } from '../life/answers.js';
 import { OtherProcess } from '../listeners/copies.js';
-import { native } from '../native.js';
+import { native, type PeerCredentials } from '../native.js';
 
 /** What systemd has told the first process of a unit only. */
 const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAMES', 'WATCHDOG_PID', 'MAINPID'];
@@ -16,7 +16,8 @@ const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAME
  * Starts a successor in place of an instance that answers nothing, as that would have started it: the same program, arguments,
  * environment and output. It takes what it needs by force. @throws {MotyaError} the instance is not ours to look into
  */
-export async function replaceByForce(pid: number): Promise<Result> {
+export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Result> {
+  if (process.geteuid?.() === 0 && uid !== 0) throw foreign(pid, uid);
   const incumbent = new OtherProcess(pid);
   const output = [incumbent.copyStream(1), incumbent.copyStream(2)];
   try {
@@ -35,6 +36,12 @@ export async function replaceByForce(pid: number): Promise<Result> {
     for (const fd of output) if (fd !== null) native.close(fd);
     incumbent.close();
   }
+}
+
+/** Its arguments and its environment are in its own memory, where it may have written whatever it wants root to run. */
+function foreign(pid: number, uid: number): MotyaError {
+  const text = `pid ${pid} is user ${uid}, whose command root does not repeat: start the next one as you have started this one, with --upgrade --force (motya start … --upgrade --force)`;
+  return new MotyaError('MOTYA_FOREIGN', text);
 }
 
 /** As daemon/invocation.ts reads its own. */

@@ -54,7 +54,7 @@ const command: Command<UpgradeArguments> = {
       () => null,
       (error: unknown) => {
         if (!force || dryRun || !(error instanceof WedgedError)) throw error;
-        return error.pid;
+        return error.peer;
       },
     );
     if (wedged !== null) {
@@ -62,7 +62,7 @@ const command: Command<UpgradeArguments> = {
       const result = await replaceByForce(wedged);
       process.exitCode = exitOf(result);
       const report = json ? jsonReport : new PeopleReport();
-      report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged, drain: null });
+      report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged.pid, drain: null });
       report.close();
       return;
     }

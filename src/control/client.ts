@@ -24,12 +24,13 @@ export const NO_ANSWER = 'MOTYA_NO_ANSWER';
 /** An instance that does not answer: it is stopped, or busy for good. */
 export class WedgedError extends MotyaError {
   /** As the kernel knows it (SO_PEERCRED). */
-  readonly pid: number;
+  readonly peer: PeerCredentials;
 
-  constructor(pid: number, path: string, code = 'MOTYA_WEDGED') {
+  constructor(peer: PeerCredentials, path: string, code = 'MOTYA_WEDGED') {
+    const { pid } = peer;
     const text = `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy? \`motya upgrade --force\` replaces it all the same`;
     super(code, text);
-    this.pid = pid;
+    this.peer = peer;
   }
 }
 
@@ -124,14 +125,15 @@ export async function ensureAnswers(path: string): Promise<void> {
 /** Null: what the first version answers. */
 function askStatus(path: string): Promise<{ pid: number; json: string | null }> {
   const channel = connectControl(path);
-  const { pid } = channel.peer;
+  const { peer } = channel;
+  const { pid } = peer;
   return new Promise((resolve, reject) => {
     const fail = (error: MotyaError): void => {
       clearTimeout(timer);
       channel.close();
       reject(error);
     };
-    const timer = setTimeout(() => fail(new WedgedError(pid, path, NO_ANSWER)), GREETING_MS);
+    const timer = setTimeout(() => fail(new WedgedError(peer, path, NO_ANSWER)), GREETING_MS);
     const pieces: string[] = [];
     const done = (json: string | null): void => {
       clearTimeout(timer);
@@ -168,11 +170,11 @@ export interface Watched {
 export function watchIncumbent(path: string): Promise<Watched> {
   const channel = connectControl(path);
   // Asked now: a closed channel cannot tell.
-  const { pid } = channel.peer;
+  const { peer } = channel;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       channel.close();
-      reject(new WedgedError(pid, path));
+      reject(new WedgedError(peer, path));
     }, GREETING_MS);
     const paths: string[] = [];
     const keys = new Set<string>();

@@ -134,10 +134,13 @@ export class Pidfile {
     return readPid(this.path) === process.pid;
   }
 
-  /** The pid of another process that the pidfile names, though the lock is ours: it has taken over by force. Null: there is none. */
+  /**
+   * The pid of another process that the pidfile names, though the lock is ours: it has taken over by force. Null: there is none;
+   * a dead one is a successor that has failed, while the disk was too full to write ours.
+   */
   get otherOwner(): number | null {
     const pid = readPid(this.path);
-    return pid === null || pid === process.pid || this.#lockFd === null ? null : pid;
+    return pid === null || pid === process.pid || this.#lockFd === null || !lives(pid) ? null : pid;
   }
 
   /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
@@ -182,5 +185,14 @@ export class Pidfile {
 
   #temporary(pid = process.pid): string {
     return `${this.path}.${pid}`;
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return isSystemError(error) && error.code === 'EPERM';
   }
 }

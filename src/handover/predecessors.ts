@@ -10,6 +10,8 @@ import type { HandedOver } from './incumbent.js';
 import { type HandoverMessage, handoverCodec } from './messages.js';
 
 const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE'] as const;
+/** What a generation that was rolled back has said before it heard of that. */
+const LATE = ['PROVING', 'SETTLED', 'ROLLBACK'] as const;
 
 /** A generation that drains, and how it is heard of. */
 interface Followed {
@@ -109,7 +111,8 @@ export class Predecessors {
     let silence = draining === null ? STATS_SILENCE_MS : LONGEST_TIMER_MS;
     try {
       for (;;) {
-        const { message, fds } = await dialogue.expect(HEARD, silence);
+        const { message, fds } = await dialogue.expect([...HEARD, ...LATE], silence);
+        if (message.type === 'PROVING' || message.type === 'SETTLED' || message.type === 'ROLLBACK') continue;
         if (message.type === 'DRAINING') {
           silence = STATS_SILENCE_MS;
           draining?.();

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { ftruncateSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HandoverError, isSystemError, reasonOf, SUCCESSOR_EXISTS } from '../errors.js';
 import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
@@ -108,8 +108,15 @@ function lock(path: string): number {
     const pid = readFileSync(file, 'utf8').trim();
     throw new HandoverError(SUCCESSOR_EXISTS, `another successor (pid ${pid}) waits on ${path} already`);
   }
-  writeFileSync(file, `${process.pid}\n`);
-  return fd;
+  try {
+    // Through what is locked: the path may be another file by now.
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`, 0);
+    return fd;
+  } catch (error) {
+    native.close(fd);
+    throw error;
+  }
 }
 
 /**

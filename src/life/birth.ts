@@ -92,16 +92,22 @@ export async function startAsSuccessor(life: Life): Promise<void> {
     });
     const never = broken.then(() => new Promise<never>(() => {}));
     offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+    // Its last words may be an offer that is read after its end, with the lock that we are about to take.
+    if (offer === null) declineLater(socket, new HandoverError('MOTYA_ALONE', 'the incumbent died'));
     await (offer === null ? replaceDead(life, watched, fleet) : takeOverFrom(life, offer, fleet));
   } catch (error) {
     reason = HandoverError.from(error);
     // One that has come in the very moment in which we fail is told why, too.
-    if (offer === undefined) void socket.offer.then((late) => decline(late, HandoverError.from(error))).catch(() => {});
+    if (offer === undefined) declineLater(socket, reason);
     throw error;
   } finally {
     watched.close();
     socket.close(reason);
   }
+}
+
+function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
+  void socket.offer.then((late) => decline(late, reason)).catch(() => {});
 }
 
 async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
@@ -174,7 +180,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
     }
     return watched;
   } catch (error) {
-    if (error instanceof WedgedError && force) return { wedged: error.pid };
+    if (error instanceof WedgedError && force) return { wedged: error.peer.pid };
     if (!(error instanceof NotRunningError)) throw error;
     // Whatever is made for a moment must be the user's.
     const holder = asUser(user, () => holdsLock(pidfile));

@@ -157,7 +157,12 @@ async function reclaimAfter(life: Life, successor: number): Promise<void> {
 }
 
 function launchSuccessor({ events }: Life): Launched {
-  const launched = launch(typedInvocation(), { env: { ...process.env, MOTYA_UPGRADE: 'true' }, output: 'inherit' });
+  const { args, ...invocation } = typedInvocation();
+  const end = args.indexOf('--');
+  // By force was how this instance came, not how the next one does: it would end us as soon as we are late with an answer.
+  const own = args.filter((word, at) => word !== '--force' || (end >= 0 && at > end));
+  const env = { ...process.env, MOTYA_UPGRADE: 'true', MOTYA_FORCE: undefined };
+  const launched = launch({ ...invocation, args: own }, { env, output: 'inherit' });
   events.emit('successor', launched.pid);
   return launched;
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { native, type SocketDescription } from '../native.js';
 import { listenerKey } from './key.js';
@@ -37,7 +37,7 @@ export class OtherProcess {
     const copies: CopiedListener[] = [];
     const seen = new Set<number>();
     try {
-      for (const fd of this.#fdsTo(/^socket:/)) {
+      for (const fd of this.#fds((link) => readlinkSync(link).startsWith('socket:'))) {
         const copied = this.#copy(fd);
         if (copied === null) continue;
         const listener = asListener(copied);
@@ -54,7 +54,12 @@ export class OtherProcess {
 
   /** A copy of its fd that leads to this file, the same open file; null when it has none. @throws {MotyaError} */
   copyFile(path: string): number | null {
-    const [fd] = this.#fdsTo((target) => target === path);
+    // Not by its name, which may have led through a symlink.
+    const wanted = statSync(path, { bigint: true, throwIfNoEntry: false });
+    const [fd] = this.#fds((link) => {
+      const { dev, ino } = statSync(link, { bigint: true });
+      return dev === wanted?.dev && ino === wanted.ino;
+    });
     return fd === undefined ? null : this.#copy(fd);
   }
 
@@ -76,8 +81,7 @@ export class OtherProcess {
     native.close(this.#pidfd);
   }
 
-  #fdsTo(wanted: RegExp | ((target: string) => boolean)): number[] {
-    const isWanted = typeof wanted === 'function' ? wanted : (target: string) => wanted.test(target);
+  #fds(isWanted: (link: string) => boolean): number[] {
     let names: string[];
     try {
       names = readdirSync(`/proc/${this.pid}/fd`);
@@ -87,7 +91,7 @@ export class OtherProcess {
     }
     return names.map(Number).filter((fd) => {
       try {
-        return isWanted(readlinkSync(`/proc/${this.pid}/fd/${fd}`));
+        return isWanted(`/proc/${this.pid}/fd/${fd}`);
       } catch {
         // Closed meanwhile.
         return false;

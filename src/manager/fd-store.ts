@@ -13,12 +13,14 @@ export class FdStore {
     this.#socket = socket;
   }
 
-  /** Does nothing for a listener that the manager holds already. */
-  add(listener: Listener): void {
-    if (listener.heldAs !== null) return;
+  /** Does nothing for a listener that the manager holds already. @returns false: the manager cannot be told. */
+  add(listener: Listener): boolean {
+    if (listener.heldAs !== null) return true;
     const name = storeName(listener);
     // FDPOLL=0: else the manager would drop it at the first EPOLLHUP or EPOLLERR.
-    if (this.#socket.send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], [listener.fd])) listener.heldAs = name;
+    const isStored = this.#socket.send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], [listener.fd]);
+    if (isStored) listener.heldAs = name;
+    return isStored;
   }
 
   /** A listener that nobody accepts on any more would leave clients hanging instead of being refused. */

@@ -10,8 +10,8 @@ import { defectsOf, isStoppedForGood, ownUnit } from './unit.js';
 export interface Reported {
   /** One line for people (`systemctl status`). */
   status(): Promise<string>;
-  /** Whether every worker answers within `ms`. */
-  answers(ms: number): Promise<boolean>;
+  /** Whether every worker that should answers within `ms`. */
+  isWell(ms: number): Promise<boolean>;
 }
 
 /**
@@ -85,7 +85,8 @@ export class ServiceManager {
   /** From here on the manager is kept up to date: its copies of the listeners, its watchdog, its status line. */
   follow(ledger: Ledger): void {
     if (!this.#socket.exists) return;
-    for (const listener of ledger.all()) this.#store.add(listener);
+    // A manager that does not read would cost its whole patience for each.
+    ledger.all().every((listener) => this.#store.add(listener));
     if (this.#socket.isSystemd) void this.#inspect(ledger.all().filter(({ heldAs }) => isStoreName(heldAs)).length);
     this.tell();
     this.#status ??= setInterval(() => this.tell(), STATUS_MS).unref();
@@ -167,7 +168,7 @@ export class ServiceManager {
   #watch(periodMs: number): void {
     const interval = periodMs / 3;
     const ping = async (): Promise<void> => {
-      if ((await this.#reported.answers(interval)) && this.#isMain) this.#socket.send(['WATCHDOG=1']);
+      if ((await this.#reported.isWell(interval)) && this.#isMain) this.#socket.send(['WATCHDOG=1']);
     };
     void ping();
     this.#watchdog ??= setInterval(() => void ping(), interval).unref();

@@ -73,6 +73,15 @@ export class Fleet {
     return answers.every((all) => all);
   }
 
+  /** Whether every worker that should by now answers within `ms`. */
+  async isWell(ms: number): Promise<boolean> {
+    return (await Promise.all(this.services.map((service) => service.isWell(ms)))).every((well) => well);
+  }
+
+  thawed(): void {
+    for (const service of this.services) service.thawed();
+  }
+
   /** @returns how many connections were closed by force. */
   async drain(cut: Promise<void>): Promise<number> {
     return sum(await Promise.all(this.services.map((service) => service.drain(cut))));

@@ -37,6 +37,7 @@ export class ListenGate {
   readonly #othersPaths = new Set<string>();
   readonly #sandbox: Sandbox | null;
   #open: boolean;
+  #held = false;
   #shut = false;
   #retryUntil = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -51,19 +52,21 @@ export class ListenGate {
   ask(asker: Asker, id: number, wanted: ListenRequest): void {
     const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
     const asked = { asker, id, request };
-    if (this.#open && this.#answer(asked)) return;
+    // A worker that is started again while listeners change hands must not wait for what is here: clients would.
+    const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
+    if (mayAnswer && this.#answer(asked)) return;
     this.#waiting.push(asked);
     asker.wait(id);
-    if (this.#open) this.#tryAgain();
+    if (this.isOpen) this.#tryAgain();
   }
 
   get isOpen(): boolean {
-    return this.#open;
+    return this.#open && !this.#held;
   }
 
-  /** From here on what is asked for waits. */
+  /** From here on what is to be bound waits. */
   hold(): void {
-    this.#open = false;
+    this.#held = true;
   }
 
   /** The listeners are given up: whoever asks from here on is refused. */
@@ -75,6 +78,7 @@ export class ListenGate {
   /** Answers what has waited, and from here on everything at once. */
   open(): void {
     this.#open = true;
+    this.#held = false;
     const unanswered = this.#waiting.splice(0).filter((asked) => !this.#answer(asked));
     this.#waiting.push(...unanswered);
     if (unanswered.length > 0) this.#tryAgain();
@@ -110,7 +114,7 @@ export class ListenGate {
   #tryAgain(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      this.open();
+      if (this.isOpen) this.open();
     }, RECONNECT_MS);
   }
 

@@ -17,7 +17,7 @@ import { type Drained, NO_CONNECTIONS, type Pause, Worker } from './worker.js';
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
   crash: [worker: Worker, reason: string, inMs: number | null];
-  /** A worker may not listen where it wants to (EACCES); `what` says where, and what to do about it. */
+  /** `what` says where, and what to do about it; see {@link Worker}. */
   trouble: [kind: 'denied' | 'exhausted', worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
@@ -52,6 +52,10 @@ export class Service extends EventEmitter<ServiceEvents> {
   readonly #context: ServiceContext;
   readonly #slots: Slot[] = [];
   #accepting: boolean;
+  /** Keys of listeners on which workers accept all the same. */
+  #except: readonly string[] = [];
+  /** Keys of listeners that a program has closed while it could not be told whether another worker is about to ask for them. */
+  readonly #closed = new Set<string>();
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
@@ -105,13 +109,18 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#keepAlive = true;
   }
 
+  /** Resolves when no worker accepts that could: one that boots has no listener to stop, and may be busy for long. */
   async pause(how?: Pause): Promise<void> {
     this.#accepting = false;
-    await Promise.all(this.#workers.map((worker) => worker.pause(how)));
+    this.#except = how?.except ?? [];
+    const holders = new Set(this.#context.ledger.all().flatMap(({ claims }) => [...claims]));
+    const paused = this.#workers.map((worker) => [worker, worker.pause(how)] as const);
+    await Promise.all(paused.map(([{ pid }, done]) => (holders.has(pid) ? done : undefined)));
   }
 
   async accept(): Promise<void> {
     this.#accepting = true;
+    this.#except = [];
     await Promise.all(this.#workers.map((worker) => worker.accept()));
   }
 
@@ -141,9 +150,20 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   /** Whether every worker that runs answers within `ms`. */
-  async answers(ms: number): Promise<boolean> {
-    const answers = await Promise.all(this.#workers.map((worker) => within(ms, worker.count())));
-    return answers.every((counts) => counts !== null);
+  answers(ms: number): Promise<boolean> {
+    return answerAll(this.#workers, ms);
+  }
+
+  /** Whether every worker that should by now answers within `ms`: one that boots may load its program for longer. */
+  isWell(ms: number): Promise<boolean> {
+    const isDue = ({ isReady, startedAt }: Worker): boolean =>
+      isReady || performance.now() - startedAt > this.#context.readyMs;
+    return answerAll(this.#workers.filter(isDue), ms);
+  }
+
+  /** After {@link ListenGate.hold}: what programs have closed meanwhile. */
+  thawed(): void {
+    this.#removeReleased();
   }
 
   /**
@@ -209,6 +229,9 @@ export class Service extends EventEmitter<ServiceEvents> {
     worker.once('exit', (reason) => this.#ended(worker, reason));
     worker.on('release', (key) => this.#released(worker, key));
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
+    // Once it has asked for all that it listens on in the same turn.
+    worker.once('ready', () => void worker.count().then(() => this.#removeReleased()));
+    if (this.#except.length > 0) void worker.pause({ except: this.#except });
     return worker;
   }
 
@@ -277,12 +300,22 @@ export class Service extends EventEmitter<ServiceEvents> {
    * again: a listener that nobody accepts on would leave clients hanging.
    */
   #released(worker: Worker, key: string): void {
+    this.#context.ledger.unclaim(worker.pid, key);
+    this.#closed.add(key);
+    this.#removeReleased();
+  }
+
+  #removeReleased(): void {
     const { ledger, gate } = this.#context;
-    ledger.unclaim(worker.pid, key);
-    const listener = ledger.get(key);
-    const settled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
-    if (listener === undefined || listener.declared || listener.claims.size > 0 || !settled) return;
-    ledger.remove(listener, { unlink: true });
+    const isSettled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
+    if (!isSettled) return;
+    for (const key of this.#closed) {
+      const listener = ledger.get(key);
+      if (listener !== undefined && !listener.declared && listener.claims.size === 0) {
+        ledger.remove(listener, { unlink: true });
+      }
+    }
+    this.#closed.clear();
   }
 
   async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {
@@ -305,6 +338,11 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.emit('drained', drained);
     return total(drained.forced);
   }
+}
+
+async function answerAll(workers: readonly Worker[], ms: number): Promise<boolean> {
+  const answers = await Promise.all(workers.map((worker) => within(ms, worker.count())));
+  return answers.every((counts) => counts !== null);
 }
 
 export function total(counts: ConnectionCounts): number {

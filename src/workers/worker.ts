@@ -68,6 +68,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   #counting: Promise<ConnectionCounts> | null = null;
   #delay: EventLoopDelay | null = null;
   #cutOffBy: Error | null = null;
+  #giving: Promise<unknown> = Promise.resolve();
   /** The file of the last GIVEN, until {@link give} has it. */
   #given: number | null = null;
   readonly #killGrace: number;
@@ -188,7 +189,14 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
    * What its program hands on: a file with the value serialized, the caller's; null when it has ended.
    * @throws {HandoverError} the program has failed to
    */
-  async give(): Promise<number | null> {
+  give(): Promise<number | null> {
+    // One at a time: the answer to one that was given up must not be taken for that of the next.
+    const giving = this.#giving.then(() => this.#give());
+    this.#giving = giving.catch(() => {});
+    return giving;
+  }
+
+  async #give(): Promise<number | null> {
     const answer = await this.#ask({ type: 'GIVE' }, 'GIVEN');
     const fd = this.#given;
     this.#given = null;

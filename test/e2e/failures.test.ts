@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { type Child, childrenOf, isAlive, listeningInodes, until } from './harness/index.js';
-import { failureOf, get, isRefused, type Scene, scene, servesAs, who } from './scene.js';
+import { ask, failureOf, get, isRefused, program, type Scene, scene, servesAs, who } from './scene.js';
+
+/** On the port of the program, too: says its generation, and goes on sending, as it may have something to say still. */
+const UDP = `
+const udp = require('node:dgram').createSocket('udp4');
+udp.on('message', (_, peer) => udp.send(process.env.MOTYA_GENERATION, peer.port, peer.address));
+udp.bind(Number(process.env.PORT), () => setInterval(() => udp.send('x', 9, '127.0.0.1'), 50));
+`;
 
 /** A first instance, whose successors are ready when `release` is called. */
 async function readyOnce(test: TestContext) {
@@ -75,6 +83,16 @@ describe('the successor dies', () => {
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });
 
+  it('a worker of the first one dies while it boots: it is started again and answers', async (test) => {
+    const { stage, first, second, release } = await betweenAdoptedAndReady(test);
+    for (const worker of childrenOf(first.pid)) process.kill(worker, 'SIGKILL');
+    const signal = AbortSignal.timeout(10_000);
+    const { body } = await ask({ port: stage.port, host: '127.0.0.1', signal });
+    assert.equal(JSON.parse(body).generation, '1');
+    release();
+    await servesAs(second, 2);
+  });
+
   it('its program dies while it waits: it gives up and says so', async (test) => {
     const stage = await scene(test);
     const first = await stage.first();
@@ -129,6 +147,22 @@ describe('the incumbent dies', () => {
     assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
     assert.equal((await stage.upgrade()).code, 0);
     assert.equal((await stage.who()).generation, '3');
+  });
+
+  it('while the successor waits, and its workers finish what they have: UDP ports are free for that one all the same', async (test) => {
+    const stage = await scene(test, '', `${program('one')}${UDP}`);
+    const first = await stage.first();
+    const held = await stage.hold();
+    const second = await stage.waiting();
+    first.kill('SIGKILL');
+    await servesAs(second, 2);
+    const client = createSocket('udp4').unref();
+    const answer = once(client, 'message');
+    client.send('who', stage.port, '127.0.0.1');
+    assert.equal(String((await answer)[0]), '2');
+    client.close();
+    held.finish();
+    assert.equal(JSON.parse((await held.answer).body).generation, '1');
   });
 
   it('after ADOPTED: the successor goes live alone, and no client is refused', async (test) => {

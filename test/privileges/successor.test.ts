@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { app, until } from '../e2e/harness/index.js';
+import { app, isAlive, until } from '../e2e/harness/index.js';
 import { failureOf, get, isRefused, who } from '../e2e/scene.js';
 import { DROPPED, idsOf, lowPort, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
 
@@ -81,8 +81,12 @@ describe('a successor that root starts by hand', needsRoot, () => {
     const scene = await privilegedScene(test);
     const first = await scene.first();
     first.kill('SIGSTOP');
+    // Its memory says what its command is, and is its own: root would run whatever it has written there.
     const { code, stderr } = await scene.run('upgrade', '--force');
-    assert.equal(code, 0, stderr);
+    assert.equal(code, 1);
+    assert.match(stderr, /^motya: pid \d+ is user \d+, whose command root does not repeat: .*--upgrade --force\)$/m);
+    assert.ok(isAlive(first.pid));
+    await scene.start(['--upgrade', '--force']).waitFor('serving');
     assert.equal((await first.waitForExit()).signal, 'SIGKILL');
     assert.equal((await scene.who()).generation, '2');
     const main = await until(() => scene.processes(), { what: 'its processes' });

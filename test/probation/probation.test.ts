@@ -293,10 +293,17 @@ test('a wedged successor: the first one serves again, and the other gives way wh
   deploy(stage, 'two');
   assert.equal((await stage.upgrade('--detach')).code, 0);
   const second = stage.mainPid as number;
+  const held = await stage.hold();
   process.kill(second, 'SIGSTOP');
   const { code } = await first.waitFor('rolled-back');
   assert.equal(code, 'MOTYA_SILENT');
   process.kill(second, 'SIGCONT');
+  // What it had to say before it hears that it is not wanted does not make the first one deaf for it.
+  const drains = async () =>
+    (await stage.status()).draining.some(({ pid, connections }) => pid === second && connections > 0);
+  await until(drains, { what: 'what it drains' });
+  held.finish();
+  assert.equal(JSON.parse((await held.answer).body).version, 'two');
   await until(() => !isAlive(second), { what: 'the end of the successor' });
   await servesAgain(stage, first.pid, listeners);
 });

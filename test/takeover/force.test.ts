@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { app, type Child, isAlive, parentOf, until } from '../e2e/harness/index.js';
 import type { LoadReport } from '../e2e/load/index.js';
@@ -40,6 +40,8 @@ async function serves(stage: Scene, old: number): Promise<void> {
   }
   const next = await stage.space.run(['upgrade', '--name', 'app']);
   assert.equal(next.code, 0, next.stderr);
+  const words = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${stage.mainPid}/${file}`, 'utf8')).join('');
+  assert.doesNotMatch(words, /--force|MOTYA_FORCE=true/, 'it has not come by force');
   assert.ok(existsSync(socketPath));
   assert.equal(JSON.parse((await ask({ socketPath })).body).generation, '3');
 }
@@ -90,8 +92,11 @@ describe('an incumbent that answers nothing is replaced by force', () => {
     await serves(stage, first.pid);
   });
 
-  it('by hand: motya start --upgrade --force', async (t) => {
-    const { stage, first } = await stageFor(t);
+  it('by hand, and its pidfile lies behind a symlink: motya start --upgrade --force', async (t) => {
+    const { stage, first } = await stageFor(t, ({ space }) => {
+      symlinkSync(space.runtimeDir, space.path('link'));
+      Object.assign(space.env, { XDG_RUNTIME_DIR: space.path('link') });
+    });
     first.kill('SIGSTOP');
     const second = stage.start(['--upgrade', '--force']);
     await second.waitFor('serving');

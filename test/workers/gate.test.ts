@@ -71,6 +71,21 @@ test('open: every question is answered at once', async () => {
   });
 });
 
+test('held: what is here is had at once, what is to be bound waits', async () => {
+  await withGate(true, (gate, _, heard, [one, two]) => {
+    const { port, free } = taken();
+    free();
+    gate.ask(one, 1, tcp('127.0.0.1', port));
+    gate.hold();
+    assert.equal(gate.isOpen, false);
+    gate.ask(two, 1, tcp('127.0.0.1', port));
+    gate.ask(two, 2, tcp('127.0.0.1'));
+    assert.deepEqual(heard, ['1#1 tcp://127.0.0.1', '2#1 tcp://127.0.0.1', '2#2 wait']);
+    gate.open();
+    assert.deepEqual(heard.slice(3), ['2#2 tcp://127.0.0.1']);
+  });
+});
+
 test('shut: all wait, and are answered in the order in which they came', async () => {
   await withGate(false, (gate, _, heard, [one, two]) => {
     gate.ask(two, 7, tcp('::1'));

@@ -309,6 +309,45 @@ test('RELEASE: a listener goes when the last worker has closed it', async (t) =>
   });
 });
 
+test('RELEASE while listeners change hands: the listener goes when that has not happened', async (t) => {
+  const path = join(scratch(t), 'other.sock');
+  const scene = setting(t, closing(path));
+  await running(scene, async (service) => {
+    await service.ready();
+    service.keepAlive();
+    const other = await until(() => scene.ledger.get(`unix:${path}`), { what: 'the other listener' });
+    await until(() => other.claims.size === 1, { what: 'the program to listen' });
+    scene.gate.hold();
+    await tell(scene.ledger, '0');
+    await until(() => other.claims.size === 0, { what: 'the program to close it' });
+    assert.equal(scene.ledger.get(other.key), other, 'a successor may get it');
+    scene.gate.open();
+    service.thawed();
+    assert.equal(scene.ledger.get(other.key), undefined);
+    assert.equal(existsSync(path), false);
+  });
+});
+
+test('a worker that boots: nobody waits for it at a pause, and no watchdog bites it', async (t) => {
+  const folder = scratch(t);
+  const program = `
+    const { existsSync, writeFileSync } = require('node:fs');
+    if (existsSync(${JSON.stringify(join(folder, 'again'))})) { for (;;); }
+    writeFileSync(${JSON.stringify(join(folder, 'again'))}, '');
+    require('node:net').createServer(() => process.exit(1)).listen(0, '127.0.0.1');`;
+  const scene = setting(t, program, { killGrace: 1 });
+  await running(scene, async (service) => {
+    await service.ready();
+    service.keepAlive();
+    const again = once(service, 'restart');
+    connect(scene.ledger.all()[0]?.socket.port as number, '127.0.0.1').on('error', () => {});
+    await again;
+    assert.equal(await service.isWell(1), true);
+    assert.equal(await service.answers(1), false);
+    await service.pause();
+  });
+});
+
 test('RELEASE of a declared listener: it stays', async (t) => {
   const path = join(scratch(t), 'other.sock');
   const scene = setting(t, closing(path));

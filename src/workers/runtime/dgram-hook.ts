@@ -92,7 +92,7 @@ function finishBind(
   goOn: () => void,
   { link, gate }: Runtime,
 ): void {
-  const listener = 'granted' in answer ? new UdpListener(handle, answer.granted, link, gate) : null;
+  const listener = 'granted' in answer ? new UdpListener(state, handle, answer.granted, link, gate) : null;
   if (state.handle !== handle) {
     listener?.abandoned();
     return;
@@ -106,6 +106,7 @@ function finishBind(
 /** The listener of one UDP socket. Its fd belongs to Node's handle, which receives from ACCEPT until DRAIN. */
 class UdpListener implements GatedListener {
   readonly takesFds = false;
+  readonly #state: UdpState;
   readonly #handle: UdpHandle;
   readonly #grant: Grant;
   readonly #link: SupervisorLink;
@@ -116,7 +117,8 @@ class UdpListener implements GatedListener {
   #wanted = false;
   #holding = false;
 
-  constructor(handle: UdpHandle, grant: Grant, link: SupervisorLink, gate: Gate) {
+  constructor(state: UdpState, handle: UdpHandle, grant: Grant, link: SupervisorLink, gate: Gate) {
+    this.#state = state;
     this.#handle = handle;
     this.#grant = grant;
     this.#link = link;
@@ -167,6 +169,16 @@ class UdpListener implements GatedListener {
   giveUp(): void {
     this.#admitted = false;
     this.#follow();
+  }
+
+  /** What the program still sends goes out from another port: better than an error in a program that finishes what it has. */
+  vacate(): void {
+    if (this.#state.handle !== this.#handle) return;
+    const spare = udpState(dgram.createSocket(this.#grant.family === 'inet6' ? 'udp6' : 'udp4'));
+    if (spare === null) return;
+    this.#state.handle = spare.handle;
+    spare.handle = null;
+    this.#handle.close();
   }
 
   #follow(): number {

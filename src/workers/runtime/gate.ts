@@ -8,6 +8,8 @@ export interface GatedListener {
   park(): void;
   /** After {@link park}: the socket is not ours any more. */
   giveUp(): void;
+  /** After {@link giveUp}: its address must become free, whatever still needs it here. */
+  vacate?(): void;
 }
 
 /** Whether the worker's listeners accept. Closed for good once the listeners have been given up. */
@@ -72,5 +74,11 @@ export class Gate {
     this.pause();
     this.#givenUp = true;
     for (const listener of this.#listeners) listener.giveUp();
+  }
+
+  /** The supervisor is gone, and with it perhaps the last other copy of each listener: the next instance may have to bind anew. */
+  vacate(): void {
+    this.giveUp();
+    for (const listener of this.#listeners) listener.vacate?.();
   }
 }

@@ -132,6 +132,7 @@ class WorkerLife {
   orphaned(): void {
     this.#orphan = true;
     this.#link.lost();
+    this.#gate.vacate();
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
     if (this.#drained) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
