@@ -3,6 +3,7 @@ import type { HandoverError } from './errors.js';
 import { keeperOf } from './keeper/whether.js';
 import type { InstanceLog } from './observe/log.js';
 import type { Supervisor } from './supervisor.js';
+import { count } from './terminal/units.js';
 
 const ENDS = {
   stopped: 'stopped',
@@ -54,7 +55,7 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.info(`started a successor (pid ${successor})`, { event: 'successor', successor });
   });
   supervisor.on('handedOver', ({ successor, gapMs, kept, added, removed }) => {
-    const what = `${kept} listeners kept, ${added} added, ${removed} removed`;
+    const what = `${count(kept, 'listener')} kept, ${added} added, ${removed} removed`;
     log.info(`pid ${successor} serves, ${gapMs.toFixed(1)} ms from COMMIT to LIVE; ${what}`, {
       event: 'handover',
       successor,

@@ -6,8 +6,11 @@ import type { Invocation } from '../daemon/invocation.js';
 import { launch, outcomeError } from '../daemon/launch.js';
 import { MotyaError, reasonOf } from '../errors.js';
 import { LIVE } from '../life/answers.js';
+import { WEDGED_END_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { native, type PeerCredentials } from '../native.js';
+import { processEnd } from '../process-end.js';
+import { within } from '../within.js';
 
 /** What systemd has told the first process of a unit only. */
 const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAMES', 'WATCHDOG_PID', 'MAINPID'];
@@ -28,6 +31,8 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     if (!outcome.ok) {
       return { type: 'RESULT', ok: false, code: NOT_FORCED, text: outcomeError(outcome).message };
     }
+    // Its workers accept as well until then.
+    await within(WEDGED_END_MS, processEnd(pid));
     const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ended`;
     return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {

@@ -15,8 +15,10 @@ const PHASES_SHOWN = 6;
 export function statusLines(status: Status): string[] {
   const { name, generation, pid, phase, phaseMs, uptime, version, node } = status;
   const draining = drainingOf(status);
+  // It serves in the phases of an upgrade too: each rejected one would look like an outage.
+  const lasting = phase === 'serving' ? '' : ` for ${duration(phaseMs)}`;
   return [
-    `${name}: generation ${generation}, pid ${pid}, ${phase} for ${duration(phaseMs)}, up ${duration(uptime)}`,
+    `${name}: generation ${generation}, pid ${pid}, ${phase}${lasting}, up ${duration(uptime)}`,
     `motya ${version}, node ${node}; phases before: ${phases(status)}`,
     '',
     ...table(WORKER_COLUMNS, workerRows(status)),
@@ -56,7 +58,9 @@ function workerRows({ pid, keeper, uptime, supervisor, services }: Status): stri
     workers.map(({ index, pid, state, uptime, memory, answers, connections, protocols, restarts, eventLoopDelay }) => [
       `${name} ${index}`,
       pid === null ? '-' : String(pid),
-      [state, ...(restarts === 0 ? [] : [`restarted ${restarts}×`]), ...(answers ? [] : ['busy'])].join(', '),
+      [state, ...(restarts === 0 ? [] : [`restarted ${restarts}×`]), ...(answers || pid === null ? [] : ['busy'])].join(
+        ', ',
+      ),
       uptime === null ? '-' : duration(uptime),
       shownSize(memory),
       delay(eventLoopDelay),

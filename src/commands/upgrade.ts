@@ -42,6 +42,8 @@ const command: Command<UpgradeArguments> = {
   ],
   exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
   async run({ dryRun, wait, detach, json, force, ...target }) {
+    const { SettingsError } = await import('../errors.js');
+    if (wait && detach) throw new SettingsError('--wait: does not go with --detach, which waits for nothing');
     const { controlSocketFor } = await import('./target.js');
     const { connectControl, ensureAnswers, WedgedError } = await import('../control/client.js');
     const { OldInstance, forcedOf } = await import('./drain-watch.js');

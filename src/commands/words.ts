@@ -42,6 +42,14 @@ export function checkWords({ ours, programs }: Words): void {
   if (found !== undefined && programs.length > 0 && found.command.takesProgramArguments !== true) {
     throw new SettingsError(`motya ${found.name} takes no arguments after --`);
   }
+  for (const word of ours) {
+    const [, flag = '', value = ''] = /^--(?:no-)?([^=]+)=(.*)$/s.exec(word) ?? [];
+    const isSwitch = found?.command.flags?.[flag]?.type === 'boolean';
+    // yargs takes whatever is not `true` for no: `--dry-run=1` would be no dry run.
+    if (isSwitch && value !== 'true' && value !== 'false') {
+      throw new SettingsError(`${word}: is a switch; type --${flag}, or --no-${flag}`);
+    }
+  }
 }
 
 /** yargs' message about a command line, with what may have been meant. */

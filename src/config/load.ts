@@ -141,6 +141,13 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
 function takingOver(from: LoadInput): { upgrade: boolean; force: boolean; adopt: number | null } {
   const [upgrade, force] = [booleanOf(upgradeOption, from), booleanOf(forceOption, from)];
   if (force && !upgrade) throw new SettingsError('--force: goes with --upgrade; there is nobody to replace otherwise');
+  const { flags } = from;
+  // A successor that an instance starts itself has the flags of that one.
+  if (flags[upgradeOption.flag] === true && flags[adoptOption.flag] !== undefined) {
+    throw new SettingsError(
+      '--adopt: does not go with --upgrade, which takes over the listeners of the running instance',
+    );
+  }
   const adopt = givenValue(adoptOption, from);
   if (adopt === undefined) return { upgrade, force, adopt: null };
   if (!Number.isSafeInteger(adopt.value) || (adopt.value as number) < 1) {

@@ -28,7 +28,13 @@ export class WedgedError extends MotyaError {
 
   constructor(peer: PeerCredentials, path: string, code = 'MOTYA_WEDGED') {
     const { pid } = peer;
-    const text = `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy? \`motya upgrade --force\` replaces it all the same`;
+    const keeper = connectKeeper(path);
+    keeper?.close();
+    const next =
+      keeper === null
+        ? `\`motya upgrade --force\` replaces it all the same, kill -KILL ${pid} ends it`
+        : `kill -KILL ${pid} ends it, and its keeper starts the next one with its listeners`;
+    const text = `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy? ${next}`;
     super(code, text);
     this.peer = peer;
   }

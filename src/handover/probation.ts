@@ -67,14 +67,18 @@ export class Proof {
   /** Why it has failed. */
   #failure: HandoverError | null = null;
 
-  /** `counted`: what the counters have grown by since LIVE. */
-  constructor(offer: Offer, ms: number, counted: () => Totals) {
+  /** `counted`: what the counters have grown by since LIVE. `fault`: what is wrong at the end, or null. */
+  constructor(offer: Offer, ms: number, counted: () => Totals, fault: () => HandoverError | null = () => null) {
     this.#offer = offer;
     this.#end = performance.now() + ms;
     const { dialogue, txid } = offer;
     const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: counted() });
     this.#beat = setInterval(beat, STATS_MS);
-    this.#timer = setTimeout(() => void this.#settle().catch(() => {}), ms);
+    this.#timer = setTimeout(() => {
+      const found = fault();
+      if (found === null) void this.#settle().catch(() => {});
+      else this.fail(found);
+    }, ms);
   }
 
   get incumbent(): number {

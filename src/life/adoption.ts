@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { MotyaError, StartError } from '../errors.js';
 import type { Instance } from '../instance.js';
-import { type CopiedListener, OtherProcess } from '../listeners/copies.js';
+import { type CopiedListener, nameOf, OtherProcess } from '../listeners/copies.js';
+import { hasSocket } from '../listeners/holder.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 
@@ -20,12 +21,18 @@ export interface Adoption {
  */
 export function adopt(pid: number, instance: Instance): Adoption {
   const copies = copiesOf(pid);
+  const primary = parentOf(pid);
+  // The master of an nginx starts another worker for each that ends.
+  if (nameOf(primary) === copies.name && copies.listeners.some(({ socket }) => hasSocket(primary, socket.inode))) {
+    for (const { fd } of copies.listeners) native.close(fd);
+    const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
+    throw new StartError('MOTYA_ADOPT', text);
+  }
   const from = `pid ${pid} (${copies.name})`;
   const keys = copies.listeners.map(({ key }) => key);
   const [twice] = keys.filter((key, index) => keys.indexOf(key) !== index);
   if (copies.listeners.length === 0 || twice !== undefined) {
     for (const { fd } of copies.listeners) native.close(fd);
-    const primary = parentOf(pid);
     const why =
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`

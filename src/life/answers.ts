@@ -18,19 +18,21 @@ export async function upgradeForCommand(
   { dryRun }: { dryRun: boolean },
   { progress, live }: UpgradeTold,
 ): Promise<Omit<Result, 'type'>> {
+  /** The last phase of a dry run: whether it was done with or given up, the outcome tells. */
+  let awaited: number | null = null;
   const tell = ({ from, to, ms }: { from: Phase; to: Phase; ms: number }): void => {
+    if (to === 'serving' && from === 'awaiting') awaited = ms;
     // A step back is told by the result, and so is a probation.
-    const forward =
-      from !== 'probation' &&
-      to !== 'resuming' &&
-      to !== 'stopping' &&
-      (to !== 'serving' || (dryRun && from === 'awaiting'));
+    const forward = from !== 'probation' && to !== 'resuming' && to !== 'stopping' && to !== 'serving';
     if (forward) progress(from, ms);
   };
   life.events.on('phase', tell);
   try {
     const { pid, generation, gapMs, probationMs, settled } = await upgrade(life, { dryRun, mode: 'now' });
-    if (gapMs === null) return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
+    if (gapMs === null) {
+      if (awaited !== null) progress('awaiting', awaited);
+      return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
+    }
     const text = `generation ${generation} (pid ${pid}) serves`;
     const gapMicros = Math.round(gapMs * 1000);
     if (live !== null && probationMs > 0) {
@@ -54,7 +56,7 @@ export async function upgradeForCommand(
 /** A command wants the incumbent back. */
 export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 'type'>> {
   if (proof === null) {
-    const text = `pid ${process.pid} is not on probation: there is nothing to go back to`;
+    const text = `pid ${process.pid} is not on probation: there is nothing to go back to; upgrade to the old version instead`;
     return rejection(new HandoverError('MOTYA_SETTLED', text));
   }
   const { incumbent } = proof;

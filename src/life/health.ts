@@ -32,6 +32,16 @@ export class HealthWatch {
     this.#life.events.off('workerExit', this.#onExit);
   }
 
+  /** At the end: a worker that has crashed and is not back is one that the old version had. */
+  lastLook(): HandoverError | null {
+    if (this.#crashes === 0 || this.#life.instance.fleet.isWhole) return null;
+    const times = this.#crashes === 1 ? 'one has' : `${this.#crashes} have`;
+    return new HandoverError(
+      'MOTYA_CRASHES',
+      `a worker is down at the end of the probation, in which ${times} crashed`,
+    );
+  }
+
   #crashed({ service, index, reason }: WorkerExit): void {
     this.#crashes += 1;
     const { crashes } = this.#life.settings.health;

@@ -151,7 +151,12 @@ export async function prove(life: Life, offer: Offer): Promise<void> {
   };
   let watch: HealthWatch | null = null;
   if (isOnProbation) {
-    const proof = new Proof(offer, settings.probation, () => chronicle.afterLive);
+    const proof = new Proof(
+      offer,
+      settings.probation,
+      () => chronicle.afterLive,
+      () => watch?.lastLook() ?? null,
+    );
     life.proof = proof;
     watch = new HealthWatch(life, (reason) => proof.fail(reason));
   }

@@ -157,7 +157,8 @@ function yamaScope(): number {
   }
 }
 
-function nameOf(pid: number): string {
+/** As `ps` names it. @throws {MotyaError} `MOTYA_NO_PROCESS` */
+export function nameOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
   } catch {

@@ -78,6 +78,11 @@ export class Fleet {
     return (await Promise.all(this.services.map((service) => service.isWell(ms)))).every((well) => well);
   }
 
+  /** Every worker is ready. */
+  get isWhole(): boolean {
+    return this.services.every(({ isWhole }) => isWhole);
+  }
+
   thawed(): void {
     for (const service of this.services) service.thawed();
   }

@@ -161,6 +161,11 @@ export class Service extends EventEmitter<ServiceEvents> {
     return answerAll(this.#workers.filter(isDue), ms);
   }
 
+  /** Every worker is ready. */
+  get isWhole(): boolean {
+    return this.#workers.every(({ isReady, hasExited }) => isReady && !hasExited);
+  }
+
   /** After {@link ListenGate.hold}: what programs have closed meanwhile. */
   thawed(): void {
     this.#removeReleased();
@@ -307,8 +312,7 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   #removeReleased(): void {
     const { ledger, gate } = this.#context;
-    const isSettled = this.#keepAlive && gate.isOpen && this.#workers.every((one) => one.isReady && !one.hasExited);
-    if (!isSettled) return;
+    if (!this.#keepAlive || !gate.isOpen || !this.isWhole) return;
     for (const key of this.#closed) {
       const listener = ledger.get(key);
       if (listener !== undefined && !listener.declared && listener.claims.size === 0) {

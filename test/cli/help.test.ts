@@ -72,6 +72,13 @@ describe('help', () => {
       [['frobnicate'], 'Unknown command: frobnicate; see motya --help\n'],
       [['start', '--log-levl', 'debug'], 'Unknown argument: log-levl; did you mean "--log-level"?\n'],
       [['start', 'a.js', 'b.js'], 'Unknown argument: b.js; arguments of the program follow --\n'],
+      [['upgrade', '--dry-run=1'], '--dry-run=1: is a switch; type --dry-run, or --no-dry-run\n'],
+      [['start', '--no-daemonize=yes'], '--no-daemonize=yes: is a switch; type --daemonize, or --no-daemonize\n'],
+      [['upgrade', '--wait', '--detach'], '--wait: does not go with --detach, which waits for nothing\n'],
+      [
+        ['start', '--upgrade', '--adopt', '1'],
+        '--adopt: does not go with --upgrade, which takes over the listeners of the running instance\n',
+      ],
       [['status', '--', 'x'], 'motya status takes no arguments after --\n'],
       [['init', 'systemd', '--usr', 'me'], 'Unknown argument: usr; did you mean "--user"?\n'],
     ] as const) {

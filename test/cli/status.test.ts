@@ -70,14 +70,14 @@ const status: Status = {
 describe('the status for people', () => {
   test('has its columns aligned: processes, listeners', () => {
     assert.deepEqual(statusLines(status), [
-      'shop: generation 3, pid 999, serving for 1 min 1 s, up 1 h 2 min',
+      'shop: generation 3, pid 999, serving, up 1 h 2 min',
       'motya 1.2.3, node v20.20.2; phases before: waiting 1 s, taking 8 ms',
       '',
-      'PROCESS      PID  STATE                                  UP   MEMORY   DELAY  CONNECTIONS',
-      'supervisor   999                                  1 h 2 min  1.5 GiB       -',
-      'web 0       1000  ready                           1 min 1 s   64 MiB  1.3 ms  12: 3 http1, 9 idle',
-      'web 1       1001  ready                           1 min 1 s   64 MiB  1.3 ms  0',
-      'api 2          -  restarting, restarted 4×, busy          -        -       -  0',
+      'PROCESS      PID  STATE                            UP   MEMORY   DELAY  CONNECTIONS',
+      'supervisor   999                            1 h 2 min  1.5 GiB       -',
+      'web 0       1000  ready                     1 min 1 s   64 MiB  1.3 ms  12: 3 http1, 9 idle',
+      'web 1       1001  ready                     1 min 1 s   64 MiB  1.3 ms  0',
+      'api 2          -  restarting, restarted 4×          -        -       -  0',
       '',
       '1 LISTENER        SERVICE  WAITING',
       'tcp://0.0.0.0:80  web      2 of 511',

@@ -139,7 +139,8 @@ describe('motya upgrade --dry-run', () => {
     const stage = await scene(test, '', program('one'));
     await stage.first();
     stage.space.write('server.cjs', 'oops(');
-    const { code, stderr } = await stage.upgrade('--dry-run');
+    const { code, stdout, stderr } = await stage.upgrade('--dry-run');
+    assert.doesNotMatch(stdout, /booted and ready/);
     assert.equal(code, 3);
     assert.match(stderr, /^motya: the upgrade was rejected: .*server\.cjs ended \(exit status 1\) before it was ready/);
     assert.equal((await stage.who()).version, 'one');

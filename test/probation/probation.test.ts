@@ -153,6 +153,26 @@ test('workers that crash: rolled back by the successor itself, whose open reques
   await servesAgain(stage, first.pid, listeners);
 });
 
+test('a worker that has crashed and is not back when the probation ends: rolled back', async (t) => {
+  const stage = await stageOf(t);
+  const first = await stage.first(['--probation', '2s', '--health-crashes', '100']);
+  const listeners = listeningInodes(first.pid);
+  const crashed = JSON.stringify(stage.space.path('crashed'));
+  const stalls = `if (require('node:fs').existsSync(${crashed})) { setInterval(() => {}, 1e6); return; }
+    process.on('SIGUSR2', () => { require('node:fs').writeFileSync(${crashed}, ''); process.exit(9); });`;
+  deploy(stage, 'two', stalls);
+  const upgrading = stage.upgrade();
+  await first.waitFor('probation');
+  process.kill((await stage.status()).services[0]?.workers[0]?.pid as number, 'SIGUSR2');
+  const { code, stderr } = await upgrading;
+  assert.equal(code, 6, stderr);
+  assert.match(
+    stderr,
+    /a worker is down at the end of the probation, in which one has crashed; pid \d+ serves again\n$/,
+  );
+  await servesAgain(stage, first.pid, listeners);
+});
+
 test('an HTTP path that must answer 2xx; a share of 5xx', async (t) => {
   const stage = await stageOf(t);
   const first = await stage.first([...LONG, '--health-path', '/']);

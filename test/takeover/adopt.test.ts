@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { RequestOptions } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
-import { app, type Child, freePort, isAlive, until, type Workspace, workspace } from '../e2e/harness/index.js';
+import {
+  app,
+  type Child,
+  childrenOf,
+  freePort,
+  isAlive,
+  until,
+  type Workspace,
+  workspace,
+} from '../e2e/harness/index.js';
 import { type LoadOptions, type LoadReport, startLoadProcess } from '../e2e/load/index.js';
 import { ask, failureOf, program, who } from '../e2e/scene.js';
 
@@ -223,6 +232,17 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       /\(node\) listens on nothing; if it is the worker of a cluster, name its parent, pid \d+$/,
     );
     let server: Child | undefined;
+    const worker = async (space: Workspace, port: number): Promise<number> => {
+      server = nginx(space, [`127.0.0.1:${port}`]);
+      await answers(port);
+      return childrenOf(server.pid)[0] ?? 0;
+    };
+    try {
+      await refused(t, worker, /\(nginx\) is a worker of pid \d+, which has its listeners too: name that one$/);
+    } finally {
+      server?.kill('SIGTERM');
+      await server?.waitForExit();
+    }
     const shared = async (space: Workspace, port: number): Promise<number> => {
       server = nginx(space, [`127.0.0.1:${port} reuseport`]);
       await answers(port);
