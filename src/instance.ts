@@ -22,7 +22,7 @@ import { native } from './native.js';
 import { statusLine } from './observe/status.js';
 import type { Outlets } from './output/outlets.js';
 import { checkPlace, clearAfter } from './private-socket.js';
-import { within } from './within.js';
+import { isDone, within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 import type { HandedOn } from './workers/handing-on.js';
@@ -164,8 +164,7 @@ export class Instance {
   /** A successor's programs accept, and it becomes the main process. */
   async goLive(inherited: readonly HandedOn[] = []): Promise<void> {
     this.fleet.inherit(inherited);
-    const accepting = Promise.race([this.fleet.accept(), this.fleet.failed]).then(() => true);
-    if ((await within(ACCEPT_MS, accepting)) === null) {
+    if (!(await isDone(ACCEPT_MS, Promise.race([this.fleet.accept(), this.fleet.failed])))) {
       throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
     }
     this.becomeMain();

@@ -10,3 +10,13 @@ export async function within<T>(ms: number, promise: Promise<T>): Promise<T | nu
     clearTimeout(timer);
   }
 }
+
+/** Whether the promise resolves within `ms`. */
+export async function isDone(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  return (
+    (await within(
+      ms,
+      promise.then(() => true),
+    )) !== null
+  );
+}

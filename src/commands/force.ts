@@ -10,7 +10,7 @@ import { WEDGED_END_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { native, type PeerCredentials } from '../native.js';
 import { processEnd } from '../process-end.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 
 /** What systemd has told the first process of a unit only. */
 const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAMES', 'WATCHDOG_PID', 'MAINPID'];
@@ -31,9 +31,9 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     if (!outcome.ok) {
       return { type: 'RESULT', ok: false, code: NOT_FORCED, text: outcomeError(outcome).message };
     }
-    // Its workers accept as well until then.
-    await within(WEDGED_END_MS, processEnd(pid));
-    const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ended`;
+    // Until then its workers accept as well.
+    const end = (await isDone(WEDGED_END_MS, processEnd(pid))) ? 'ended' : 'killed';
+    const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ${end}`;
     return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {
     return { type: 'RESULT', ok: false, code: NOT_FORCED, text: reasonOf(error) };

@@ -2,7 +2,7 @@ import { deferred } from '../deferred.js';
 import { HandoverError } from '../errors.js';
 import { GREETING_MS, LONGEST_TIMER_MS, PROBATION_MARGIN_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import { Totals } from '../observe/totals.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 import type { HandedOver } from './incumbent.js';
 import type { Offer } from './successor.js';
 
@@ -118,13 +118,7 @@ export class Proof {
     const { dialogue, txid, incumbent } = this.#offer;
     if (this.#failure !== null) throw this.#failure;
     if (!this.#isOver) dialogue.send({ type: 'SETTLED', txid });
-    if (
-      (await within(
-        GREETING_MS,
-        this.over.then(() => true),
-      )) !== null
-    )
-      return;
+    if (await isDone(GREETING_MS, this.over)) return;
     throw new HandoverError(
       'MOTYA_WEDGED',
       `the incumbent (pid ${incumbent}) does not answer at the end of the probation`,

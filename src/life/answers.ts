@@ -5,7 +5,7 @@ import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';
 import type { Phase } from '../handover/phases.js';
 import { LIVE_MS } from '../limits.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 import type { Life } from './life.js';
 import { upgrade } from './succession.js';
 
@@ -61,12 +61,7 @@ export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 
   }
   const { incumbent } = proof;
   proof.fail(new HandoverError(ROLLED_BACK_BY_HAND, 'motya rollback has asked for it'));
-  if (
-    (await within(
-      LIVE_MS,
-      proof.over.then(() => true),
-    )) === null
-  ) {
+  if (!(await isDone(LIVE_MS, proof.over))) {
     return rejection(new HandoverError('MOTYA_WEDGED', `the incumbent (pid ${incumbent}) does not answer`));
   }
   return { ok: true, code: ROLLED_BACK, text: `pid ${incumbent} serves again`, pid: incumbent };

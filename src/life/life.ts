@@ -16,7 +16,7 @@ import { LoopDelay } from '../observe/loop-delay.js';
 import type { Status } from '../observe/status.js';
 import { Outlets } from '../output/outlets.js';
 import type { Ended, SupervisorEvents } from '../supervisor-events.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 import type { Fleet } from '../workers/fleet.js';
 import { total } from '../workers/service.js';
 import type { Pause } from '../workers/worker.js';
@@ -100,8 +100,8 @@ export class Life {
 
   /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
   async pauseWorkers(how?: Pause): Promise<void> {
-    const paused = this.instance.fleet.pause(how).then(() => true);
-    if ((await within(PAUSE_MS, paused)) === null) this.warn('busy', 'a worker has not stopped accepting: it is busy');
+    const isPaused = await isDone(PAUSE_MS, this.instance.fleet.pause(how));
+    if (!isPaused) this.warn('busy', 'a worker has not stopped accepting: it is busy');
   }
 
   warn(event: string, text: string, fields: object = {}): void {

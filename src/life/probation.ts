@@ -9,7 +9,7 @@ import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import type { Totals } from '../observe/totals.js';
 import { processEnd } from '../process-end.js';
 import type { Ended } from '../supervisor-events.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 import { total } from '../workers/service.js';
 import { HealthWatch } from './health.js';
 import type { Life } from './life.js';
@@ -57,12 +57,7 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
  * (do_exit). One that lives has taken our hang-up, or a failure of its own, for our end, and serves: both must not.
  */
 async function hasEnded(successor: number): Promise<boolean> {
-  return (
-    (await within(
-      GREETING_MS,
-      processEnd(successor).then(() => true),
-    )) !== null
-  );
+  return isDone(GREETING_MS, processEnd(successor));
 }
 
 /** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */

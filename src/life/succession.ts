@@ -9,7 +9,7 @@ import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
 import { processEnd } from '../process-end.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
-import { within } from '../within.js';
+import { isDone } from '../within.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
 import { stopServing } from './stop.js';
@@ -126,13 +126,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: number | n
 /** Whoever wants the next generation wants this one: it is on probation no more. */
 async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<void> {
   if (proof === null) {
-    const isDecided =
-      undecided === null ||
-      (await within(
-        GREETING_MS,
-        undecided.then(() => true),
-      )) !== null;
-    if (isDecided) return;
+    if (undecided === null || (await isDone(GREETING_MS, undecided))) return;
     throw new HandoverError('MOTYA_WEDGED', 'the incumbent does not say that it has let go: it may serve again');
   }
   if (dryRun) {

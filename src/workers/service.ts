@@ -8,7 +8,7 @@ import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
-import { within } from '../within.js';
+import { isDone, within } from '../within.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
@@ -241,8 +241,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   async #inTime(stages: Promise<void>[]): Promise<void> {
-    const done = Promise.all(stages).then(() => true);
-    if ((await within(this.#context.readyMs, Promise.race([this.failed, done]))) !== null) return;
+    if (await isDone(this.#context.readyMs, Promise.race([this.failed, Promise.all(stages)]))) return;
     const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
     const how = waits
       ? 'waits for inherited(), which comes when it has called listen(): call that first; it still'
