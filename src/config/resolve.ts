@@ -56,7 +56,7 @@ export function resolveSettings(input: SettingsInput, context: ResolveContext): 
   const { account, problems: unknown } = result.success ? accountOf(result.data) : { account: null, problems: [] };
   problems.push(...unknown);
   const settings = result.success && problems.length === 0 ? fillIn(result.data, account, base, context) : null;
-  if (settings !== null) problems.push(...pathProblems(settings));
+  if (settings !== null) problems.push(...pathProblems(settings), ...sharedListeners(settings));
   if (settings !== null && problems.length === 0) return settings;
   throw new SettingsError(linesOf(problems, context.locate ?? (() => ({ text: '', names: false }))));
 }
@@ -171,6 +171,29 @@ export function whyNotRunnable(script: string): string | null {
   } catch {
     return isFolder ? 'is a folder without a main file' : 'no such file';
   }
+}
+
+/** Services do not share clients unasked. */
+function sharedListeners({ services }: Settings): Problem[] {
+  const owners = new Map<string, string>();
+  return services.flatMap(({ name, listeners }) =>
+    listeners.flatMap((listener, index): Problem[] => {
+      const key = addressOf(listener);
+      const owner = key === null ? name : (owners.get(key) ?? name);
+      if (key !== null) owners.set(key, owner);
+      if (owner === name) return [];
+      const path = ['services', name, 'listeners', index];
+      return [{ path, part: 'value', text: `service ${owner} has it already; name another address` }];
+    }),
+  );
+}
+
+/** Null: each is another one. */
+function addressOf(listener: DeclaredListener): string | null {
+  if (listener.family === 'systemd') return `systemd:${listener.name}`;
+  if (listener.family === 'unix') return listener.path;
+  const { type, address, port } = listener;
+  return port === 0 ? null : `${type} ${address} ${port}`;
 }
 
 function pathProblems(settings: Settings): Problem[] {
