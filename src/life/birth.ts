@@ -12,7 +12,7 @@ import { HandoverError, StartError } from '../errors.js';
 import { preflight } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
-import { isKept } from '../keeper/whether.js';
+import { isKept, keeperOf } from '../keeper/whether.js';
 import { READY_MARGIN_MS } from '../limits.js';
 import { takeMainPid } from '../manager/activation.js';
 import { VERSION } from '../version.js';
@@ -147,6 +147,11 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
 
 /** The incumbent died before its listeners were here. Clients are refused until they are bound anew. */
 async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<void> {
+  if (keeperOf(process.env) !== null) {
+    // It holds them all: bound anew they are in use, and as long as we tried the next instance would find the lock taken.
+    const text = `the incumbent (pid ${watched.pid}) died; the keeper starts the next instance, with its listeners`;
+    throw new HandoverError('MOTYA_KEPT', text);
+  }
   life.machine.step('incumbentGone');
   life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
   await life.instance.replaceDead();

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { childrenOf, environmentOf, isAlive, type LogLine, parentOf, until, workspace } from '../e2e/harness/index.js';
 import { failureOf, isRefused, program, scene, servesAs } from '../e2e/scene.js';
 import * as chain from '../e2e/traffic.js';
+import { FAULT, type Fault } from '../faults/inject.js';
 import { crash, holds, kept } from './support.js';
 
 describe('a keeper', () => {
@@ -24,6 +25,22 @@ describe('a keeper', () => {
     assert.deepEqual(waits, [100, 200, 400]);
     keeper.kill();
     assert.deepEqual(await keeper.waitForExit(), { code: 0, signal: null });
+  });
+
+  it('starts the next one when the main one dies before it has handed over: its successor is in nobody’s way', async (test) => {
+    const stage = await scene(test);
+    const [armed, record] = [stage.space.path('armed'), stage.space.path('record')];
+    const fault: Fault = { side: 'incumbent', point: 'send OFFER', action: 'kill', armed, record };
+    const inject = `--import ${import.meta.resolve('../faults/inject.js')}`;
+    Object.assign(stage.space.env, { NODE_OPTIONS: inject, [FAULT]: JSON.stringify(fault) });
+    const keeper = await stage.first(['--supervise']);
+    await holds(keeper.pid, 1);
+    stage.space.write('armed', '');
+    assert.equal((await stage.upgrade()).code, 1);
+    assert.equal((await stage.who()).generation, '1');
+    await until(() => stage.mainPid !== undefined && isAlive(stage.mainPid), { what: 'the next main process' });
+    const failures = keeper.logs.filter(({ level }) => level === 'error').map(({ event, code }) => code ?? event);
+    assert.deepEqual(failures.sort(), ['MOTYA_KEPT', 'instance-exit'], 'it was started once');
   });
 
   it('is the way to five upgrades by SIGQUIT under load, and the parent of each generation', async (test) => {
