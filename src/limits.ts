@@ -109,8 +109,8 @@ export const TICKET_KEYS_MS = 24 * 60 * 60 * 1000;
  * the signal either; one that does needs this long to begin to drain.
  */
 export const WEDGED_GRACE_MS = 2_000;
-/** ms in which one that was killed has ended, after its grace. */
-export const WEDGED_END_MS = WEDGED_GRACE_MS + 1_000;
+/** ms in which one that was killed has ended, after its grace: unless it waits for a disk that does not answer. */
+export const WEDGED_END_MS = WEDGED_GRACE_MS + 8_000;
 
 /** ms: the longest a Node timer can wait (2^31-1, 24.8 days); a longer one fires at once. No duration may be longer. */
 export const LONGEST_TIMER_MS = 2_147_483_647;

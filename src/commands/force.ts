@@ -32,8 +32,11 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
       return { type: 'RESULT', ok: false, code: NOT_FORCED, text: outcomeError(outcome).message };
     }
     // Until then its workers accept as well.
-    const end = (await isDone(WEDGED_END_MS, processEnd(pid))) ? 'ended' : 'killed';
-    const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and is ${end}`;
+    const enough = new AbortController();
+    const isEnded = await isDone(WEDGED_END_MS, processEnd(pid, enough.signal));
+    enough.abort();
+    const end = isEnded ? 'is ended' : 'was killed, but the kernel has not ended it yet';
+    const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and ${end}`;
     return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {
     return { type: 'RESULT', ok: false, code: NOT_FORCED, text: reasonOf(error) };

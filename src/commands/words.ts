@@ -44,7 +44,10 @@ export function checkWords({ ours, programs }: Words): void {
   }
   for (const word of ours) {
     const [, flag = '', value = ''] = /^--(?:no-)?([^=]+)=(.*)$/s.exec(word) ?? [];
-    const isSwitch = found?.command.flags?.[flag]?.type === 'boolean';
+    const flags = Object.entries(found?.command.flags ?? {});
+    const isSwitch = flags.some(
+      ([name, { type }]) => type === 'boolean' && (name === flag || camelCased(name) === flag),
+    );
     // yargs takes whatever is not `true` for no: `--dry-run=1` would be no dry run.
     if (isSwitch && value !== 'true' && value !== 'false') {
       throw new SettingsError(`${word}: is a switch; type --${flag}, or --no-${flag}`);

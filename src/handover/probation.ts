@@ -75,6 +75,7 @@ export class Proof {
     const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: counted() });
     this.#beat = setInterval(beat, STATS_MS);
     this.#timer = setTimeout(() => {
+      if (this.#isEarly) return;
       const found = fault();
       if (found === null) void this.#settle().catch(() => {});
       else this.fail(found);

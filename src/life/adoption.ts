@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { MotyaError, StartError } from '../errors.js';
 import type { Instance } from '../instance.js';
 import { type CopiedListener, nameOf, OtherProcess } from '../listeners/copies.js';
-import { hasSocket } from '../listeners/holder.js';
+import { socketsOf } from '../listeners/holder.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 
@@ -22,8 +22,7 @@ export interface Adoption {
 export function adopt(pid: number, instance: Instance): Adoption {
   const copies = copiesOf(pid);
   const primary = parentOf(pid);
-  // The master of an nginx starts another worker for each that ends.
-  if (nameOf(primary) === copies.name && copies.listeners.some(({ socket }) => hasSocket(primary, socket.inode))) {
+  if (isWorker(copies, primary)) {
     for (const { fd } of copies.listeners) native.close(fd);
     const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
     throw new StartError('MOTYA_ADOPT', text);
@@ -63,6 +62,16 @@ export function keepAdopted({ from, listeners }: Adoption, { ledger }: Instance)
   for (const listener of left) ledger.remove(listener, { unlink: false });
   for (const listener of kept) ledger.ownPath(listener);
   return { kept: keys(kept), left: keys(left) };
+}
+
+/** The master of an nginx starts another worker for each that ends. False where it cannot be told: it is no more than advice. */
+function isWorker({ name, listeners }: ReturnType<typeof copiesOf>, parent: number): boolean {
+  try {
+    const shared = new Set(socketsOf(parent));
+    return nameOf(parent) === name && listeners.some(({ socket }) => shared.has(String(socket.inode)));
+  } catch {
+    return false;
+  }
 }
 
 function copiesOf(pid: number): { name: string; listeners: CopiedListener[] } {

@@ -73,6 +73,6 @@ async function outlastOthers({ instance: { manager }, predecessors, courted, dra
   const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
   await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
   // What is left of them is their own end.
-  await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map(processEnd)), drain.isCut]));
+  await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map((pid) => processEnd(pid))), drain.isCut]));
   clearInterval(timer);
 }

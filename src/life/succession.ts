@@ -154,7 +154,7 @@ function launchSuccessor({ events }: Life): Launched {
   const { args, ...invocation } = typedInvocation();
   const end = args.indexOf('--');
   // By force was how this instance came, not how the next one does: it would end us as soon as we are late with an answer.
-  const own = args.filter((word, at) => word !== '--force' || (end >= 0 && at > end));
+  const own = args.filter((word, at) => !/^--force(=|$)/.test(word) || (end >= 0 && at > end));
   const env = { ...process.env, MOTYA_UPGRADE: 'true', MOTYA_FORCE: undefined };
   const launched = launch({ ...invocation, args: own }, { env, output: 'inherit' });
   events.emit('successor', launched.pid);

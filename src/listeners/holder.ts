@@ -28,7 +28,7 @@ export function hasSocket(pid: number, inode: number): boolean {
 }
 
 /** Inodes. @throws {SystemError} it has ended, or is another user's. */
-function socketsOf(pid: number | string): string[] {
+export function socketsOf(pid: number | string): string[] {
   return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
       return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];

@@ -85,11 +85,15 @@ export class ServiceManager {
   /** From here on the manager is kept up to date: its copies of the listeners, its watchdog, its status line. */
   follow(ledger: Ledger): void {
     if (!this.#socket.exists) return;
-    // A manager that does not read would cost its whole patience for each.
-    ledger.all().every((listener) => this.#store.add(listener));
+    // A manager that does not read would cost its whole patience for each: the rest is tried again later.
+    const store = (): boolean => ledger.all().every((listener) => this.#store.add(listener));
+    store();
     if (this.#socket.isSystemd) void this.#inspect(ledger.all().filter(({ heldAs }) => isStoreName(heldAs)).length);
     this.tell();
-    this.#status ??= setInterval(() => this.tell(), STATUS_MS).unref();
+    this.#status ??= setInterval(() => {
+      store();
+      this.tell();
+    }, STATUS_MS).unref();
     if (this.#watchdogUsec !== null) this.#watch(this.#watchdogUsec / 1000);
   }
 

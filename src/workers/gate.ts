@@ -64,6 +64,10 @@ export class ListenGate {
     return this.#open && !this.#held;
   }
 
+  get isShut(): boolean {
+    return this.#shut;
+  }
+
   /** From here on what is to be bound waits. */
   hold(): void {
     this.#held = true;

@@ -311,7 +311,8 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   #removeReleased(): void {
     const { ledger, gate } = this.#context;
-    if (!this.#keepAlive || !gate.isOpen || !this.isWhole) return;
+    // What has been given up is another generation's, files and all.
+    if (!this.#keepAlive || gate.isShut || !gate.isOpen || !this.isWhole) return;
     for (const key of this.#closed) {
       const listener = ledger.get(key);
       if (listener !== undefined && !listener.declared && listener.claims.size === 0) {

@@ -73,6 +73,7 @@ describe('help', () => {
       [['start', '--log-levl', 'debug'], 'Unknown argument: log-levl; did you mean "--log-level"?\n'],
       [['start', 'a.js', 'b.js'], 'Unknown argument: b.js; arguments of the program follow --\n'],
       [['upgrade', '--dry-run=1'], '--dry-run=1: is a switch; type --dry-run, or --no-dry-run\n'],
+      [['upgrade', '--dryRun=1'], '--dryRun=1: is a switch; type --dryRun, or --no-dryRun\n'],
       [['start', '--no-daemonize=yes'], '--no-daemonize=yes: is a switch; type --daemonize, or --no-daemonize\n'],
       [['upgrade', '--wait', '--detach'], '--wait: does not go with --detach, which waits for nothing\n'],
       [

@@ -229,7 +229,7 @@ describe('status, stop and which instance they mean', () => {
     );
     const text = await stage.space.run(['status', '--name', 'app']);
     assert.equal(text.code, 0);
-    assert.match(text.stdout, new RegExp(`^app: generation 1, pid ${first.pid}, serving, up \\d+ s\\n`));
+    assert.match(text.stdout, new RegExp(`^app: generation 1, pid ${first.pid}, serving, up \\d+ m?s\\n`));
     assert.match(text.stdout, /^http 0 {5}\s*\d+ {2}ready .* MiB .* 0\nhttp 1 /m);
     assert.match(text.stdout, new RegExp(`^tcp://127.0.0.1:${stage.port} {2}http {5}0 of 511$`, 'm'));
   });

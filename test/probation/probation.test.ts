@@ -155,7 +155,7 @@ test('workers that crash: rolled back by the successor itself, whose open reques
 
 test('a worker that has crashed and is not back when the probation ends: rolled back', async (t) => {
   const stage = await stageOf(t);
-  const first = await stage.first(['--probation', '2s', '--health-crashes', '100']);
+  const first = await stage.first(['--probation', '5s', '--health-crashes', '100']);
   const listeners = listeningInodes(first.pid);
   const crashed = JSON.stringify(stage.space.path('crashed'));
   const stalls = `if (require('node:fs').existsSync(${crashed})) { setInterval(() => {}, 1e6); return; }

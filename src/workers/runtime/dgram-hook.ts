@@ -171,11 +171,18 @@ class UdpListener implements GatedListener {
     this.#follow();
   }
 
-  /** What the program still sends goes out from another port: better than an error in a program that finishes what it has. */
+  /**
+   * What the program still sends goes out from another port, without the options that it has set: better than an error in a program
+   * that finishes what it has.
+   */
   vacate(): void {
     if (this.#state.handle !== this.#handle) return;
-    const spare = udpState(dgram.createSocket(this.#grant.family === 'inet6' ? 'udp6' : 'udp4'));
-    if (spare === null) return;
+    const isIPv6 = this.#grant.family === 'inet6';
+    const spare = udpState(dgram.createSocket(isIPv6 ? 'udp6' : 'udp4'));
+    if (spare?.handle == null) return;
+    spare.handle.bind(isIPv6 ? '::' : '0.0.0.0', 0, 0);
+    const peer: { address?: string; port?: number } = {};
+    if (this.#handle.getpeername(peer) === 0) spare.handle.connect(peer.address ?? '', peer.port ?? 0);
     this.#state.handle = spare.handle;
     spare.handle = null;
     this.#handle.close();

@@ -64,6 +64,9 @@ export interface UdpHandle {
   /** Negated errno, or 0. */
   open(fd: number): number;
   bind(address: string, port: number, flags: number): number;
+  connect(address: string, port: number): number;
+  /** Negated errno (ENOTCONN), or 0. */
+  getpeername(out: { address?: string; port?: number }): number;
   close(): void;
   lookup(address: string, callback: (error: Error | null, ip: string) => void): void;
   recvStart(): number;

@@ -50,10 +50,11 @@ export async function stopMarked(id: string, own: ReadonlySet<number>, stopMs: n
  * the marker with it, before its files and sockets (do_exit, Linux 6.18).
  */
 export async function allGone(id: string, deadline: number, before: readonly number[] = []): Promise<void> {
-  const seen = new Set(before);
+  /** With the start of each: its pid may be another's soon. */
+  const seen = new Map(before.map((pid) => [pid, startTimeOf(pid)]));
   const left = () => {
-    for (const pid of markedProcesses(id)) seen.add(pid);
-    return [...seen].filter(isAlive);
+    for (const pid of markedProcesses(id)) seen.set(pid, startTimeOf(pid));
+    return [...seen].flatMap(([pid, start]) => (startTimeOf(pid) === start && isAlive(pid) ? [pid] : []));
   };
   const instead = () => left().map((pid) => `${pid} ${commandLineOf(pid).join(' ')}`);
   await until(() => left().length === 0, { what: 'the end of all processes', deadline, instead });
