@@ -9,9 +9,8 @@ import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.
 import type { HandedOver } from './incumbent.js';
 import { type HandoverMessage, handoverCodec } from './messages.js';
 
-const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE'] as const;
-/** What a generation that was rolled back has said before it heard of that. */
-const LATE = ['PROVING', 'SETTLED', 'ROLLBACK'] as const;
+/** The last three: what a generation that was rolled back has said before it heard of that. */
+const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', 'PROVING', 'SETTLED', 'ROLLBACK'] as const;
 
 /** A generation that drains, and how it is heard of. */
 interface Followed {
@@ -111,7 +110,7 @@ export class Predecessors {
     let silence = draining === null ? STATS_SILENCE_MS : LONGEST_TIMER_MS;
     try {
       for (;;) {
-        const { message, fds } = await dialogue.expect([...HEARD, ...LATE], silence);
+        const { message, fds } = await dialogue.expect(HEARD, silence);
         if (message.type === 'PROVING' || message.type === 'SETTLED' || message.type === 'ROLLBACK') continue;
         if (message.type === 'DRAINING') {
           silence = STATS_SILENCE_MS;
