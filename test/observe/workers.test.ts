@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { COUNT_MS } from '#src/limits.js';
 import { LoopDelay } from '#src/observe/loop-delay.js';
 import { app, until } from '../e2e/harness/index.js';
 import { program, scene } from '../e2e/scene.js';
+
+/** ms: what is held up until a question has been in vain (COUNT_MS) is late by that, less a tick of the measurement. */
+const LONG_MS = COUNT_MS / 2;
 
 test('memory, uptime and open connections by what is spoken on them', async (t) => {
   const source = `
@@ -63,10 +67,12 @@ test('HTTP/2', async (t) => {
 });
 
 test('a worker whose event loop is blocked: it does not answer, then its delay is told', async (t) => {
-  // It is held up for as long as the file is there: a `motya status` may take seconds to start on a loaded machine.
-  const block = `const { existsSync, watch } = require('node:fs');
+  // It is held up for as long as the file is there: whoever asks may be slow on a loaded machine.
+  const block = `const { existsSync, watch, writeFileSync } = require('node:fs');
 watch(__dirname, (_, name) => {
-  if (name === 'block') while (existsSync(__dirname + '/block'));
+  if (name !== 'block' || !existsSync(__dirname + '/block')) return;
+  writeFileSync(__dirname + '/blocked', '');
+  while (existsSync(__dirname + '/block'));
 });`;
   const stage = await scene(t, '', program('one', block));
   await stage.first();
@@ -74,13 +80,15 @@ watch(__dirname, (_, name) => {
   assert.equal((await worker())?.eventLoopDelay, null, 'nobody has asked before');
   await until(async () => (await worker())?.eventLoopDelay !== null, { what: 'a first measurement' });
   stage.space.write('block', '');
+  // Before, nobody but the machine would be slow, and there were no delay to tell.
+  await until(() => existsSync(stage.space.path('blocked')), { what: 'it to be held up' });
   await until(async () => (await worker())?.answers === false, { what: 'it to be busy' });
   rmSync(stage.space.path('block'));
   // However often it is asked meanwhile, its answer comes once and as soon as it can.
   const back = await until(
     async () => {
       const now = await worker();
-      return now?.answers === true && (now.eventLoopDelay?.max ?? 0) > 500 ? now : null;
+      return now?.answers === true && (now.eventLoopDelay?.max ?? 0) > LONG_MS ? now : null;
     },
     { what: 'its delay' },
   );
