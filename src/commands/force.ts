@@ -9,7 +9,7 @@ import { LIVE } from '../life/answers.js';
 import { WEDGED_END_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { native, type PeerCredentials } from '../native.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 import { isDone } from '../within.js';
 
 /** What systemd has told the first process of a unit only. */

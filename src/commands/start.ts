@@ -112,7 +112,7 @@ async function run(settings: Settings): Promise<number> {
   };
   handleSignals(supervisor, { reopenLogs });
   if (settings.sandbox !== null) {
-    const { processEnd } = await import('../process-end.js');
+    const { processEnd } = await import('../processes.js');
     void processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
   }
   supervisor.on('serving', () => {

@@ -14,6 +14,7 @@ import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { native } from '../native.js';
 import { adviceOnFolder } from '../path-advice.js';
+import { exists } from '../processes.js';
 
 /** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
 export function readPid(path: string): number | null {
@@ -140,7 +141,7 @@ export class Pidfile {
    */
   get otherOwner(): number | null {
     const pid = readPid(this.path);
-    return pid === null || pid === process.pid || this.#lockFd === null || !lives(pid) ? null : pid;
+    return pid === null || pid === process.pid || this.#lockFd === null || !exists(pid) ? null : pid;
   }
 
   /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
@@ -185,14 +186,5 @@ export class Pidfile {
 
   #temporary(pid = process.pid): string {
     return `${this.path}.${pid}`;
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return isSystemError(error) && error.code === 'EPERM';
   }
 }

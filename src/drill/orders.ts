@@ -1,7 +1,7 @@
 import { connectControl } from '../control/client.js';
 import type { ControlMessage, Live, Result } from '../control/messages.js';
 import { GONE } from '../control/outcomes.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 
 /** What a drill tells the instance that serves to do, over its control socket. */
 

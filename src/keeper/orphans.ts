@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { ORPHANS_MS } from '../limits.js';
 import { native } from '../native.js';
+import { parentOf } from '../processes.js';
 
 const { SIGKILL, SIGTERM } = constants.signals;
 
@@ -56,14 +57,4 @@ export class Orphans {
 function children(): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.map(Number).filter((pid) => parentOf(pid) === process.pid);
-}
-
-function parentOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name may hold spaces and brackets: the state and the parent come after its last bracket (proc(5)).
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return null;
-  }
 }

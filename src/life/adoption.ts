@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { MotyaError, StartError } from '../errors.js';
 import type { Instance } from '../instance.js';
 import { type CopiedListener, nameOf, OtherProcess } from '../listeners/copies.js';
 import { socketsOf } from '../listeners/holder.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
+import { parentOf } from '../processes.js';
 
 /** What an instance has of another program's listeners, until it serves (`motya start --adopt PID`). */
 export interface Adoption {
@@ -65,7 +65,8 @@ export function keepAdopted({ from, listeners }: Adoption, { ledger }: Instance)
 }
 
 /** The master of an nginx starts another worker for each that ends. False where it cannot be told: it is no more than advice. */
-function isWorker({ name, listeners }: ReturnType<typeof copiesOf>, parent: number): boolean {
+function isWorker({ name, listeners }: ReturnType<typeof copiesOf>, parent: number | null): boolean {
+  if (parent === null) return false;
   try {
     const shared = new Set(socketsOf(parent));
     return nameOf(parent) === name && listeners.some(({ socket }) => shared.has(String(socket.inode)));
@@ -86,10 +87,4 @@ function copiesOf(pid: number): { name: string; listeners: CopiedListener[] } {
     if (!(error instanceof MotyaError)) throw error;
     throw new StartError(error.code, `--adopt: ${error.message}`, { cause: error });
   }
-}
-
-/** The fourth field of /proc/PID/stat, after the name, which may have spaces and parentheses in it (proc(5)). */
-function parentOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }

@@ -6,7 +6,7 @@ import { WEDGED_GRACE_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { identify } from '../listeners/path-identity.js';
 import { native } from '../native.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 import { within } from '../within.js';
 import type { Life } from './life.js';
 

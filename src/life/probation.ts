@@ -7,7 +7,7 @@ import { observe, Proof } from '../handover/probation.js';
 import type { Offer } from '../handover/successor.js';
 import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import type { Totals } from '../observe/totals.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 import type { Ended } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import { total } from '../workers/service.js';

@@ -1,5 +1,5 @@
 import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../limits.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 import { within } from '../within.js';
 import type { Life } from './life.js';
 

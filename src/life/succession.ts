@@ -7,7 +7,7 @@ import { obstacleIn, type Phase } from '../handover/phases.js';
 import { ownReason, summon } from '../handover/summon.js';
 import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
-import { processEnd } from '../process-end.js';
+import { processEnd } from '../processes.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import type { Life } from './life.js';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { native } from '#src/native.js';
-import { processEnd } from '#src/process-end.js';
+import { processEnd } from '#src/processes.js';
 import { until } from '../e2e/harness/until.js';
 
 for (const call of ['openPidfd', 'createPoll'] as const) {

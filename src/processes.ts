@@ -1,6 +1,29 @@
+import { readFileSync } from 'node:fs';
 import { isSystemError } from './errors.js';
 import { PROCESS_LOOK_MS } from './limits.js';
 import { native } from './native.js';
+
+/** Whether a process has the pid; anybody's, and one that has ended and was not reaped counts. */
+export function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it is somebody else's.
+    return isSystemError(error) && error.code === 'EPERM';
+  }
+}
+
+/** Null: it has ended. */
+export function parentOf(pid: number): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name may hold spaces and brackets: the state and the parent come after its last bracket (proc(5)).
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return null;
+  }
+}
 
 /** Resolves when the process, anybody's, has ended; at once when it is gone already. Never after `signal` is aborted. */
 export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
@@ -32,14 +55,9 @@ export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
 
 function lookFor(pid: number, ended: () => void, signal?: AbortSignal): void {
   const timer = setInterval(() => {
-    try {
-      process.kill(pid, 0);
-    } catch (error) {
-      // EPERM: it lives, as somebody else's.
-      if (!isSystemError(error) || error.code !== 'ESRCH') return;
-      clearInterval(timer);
-      ended();
-    }
+    if (exists(pid)) return;
+    clearInterval(timer);
+    ended();
   }, PROCESS_LOOK_MS);
   signal?.addEventListener('abort', () => clearInterval(timer));
 }
