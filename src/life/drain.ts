@@ -1,8 +1,8 @@
 import { deferred } from '../deferred.js';
 import { STATS_MS, STOP_WHILE_DRAINING_MS } from '../limits.js';
 import type { DrainStatus } from '../observe/status.js';
+import { total } from '../workers/counts.js';
 import type { ConnectionCounts } from '../workers/messages.js';
-import { total } from '../workers/service.js';
 import type { Life } from './life.js';
 
 /** The graceful end of the connections that an instance has, and its deadline. */

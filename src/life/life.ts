@@ -17,8 +17,8 @@ import type { Status } from '../observe/status.js';
 import { Outlets } from '../output/outlets.js';
 import type { Ended, SupervisorEvents } from '../supervisor-events.js';
 import { isDone } from '../within.js';
+import { total } from '../workers/counts.js';
 import type { Fleet } from '../workers/fleet.js';
-import { total } from '../workers/service.js';
 import type { Pause } from '../workers/worker.js';
 import { Drain } from './drain.js';
 

@@ -10,7 +10,7 @@ import type { Totals } from '../observe/totals.js';
 import { processEnd } from '../processes.js';
 import type { Ended } from '../supervisor-events.js';
 import { isDone } from '../within.js';
-import { total } from '../workers/service.js';
+import { total } from '../workers/counts.js';
 import { HealthWatch } from './health.js';
 import type { Life } from './life.js';
 import { stopServing } from './stop.js';

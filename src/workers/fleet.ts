@@ -1,9 +1,10 @@
 import type { ServiceSettings } from '../config/settings.js';
 import type { ServiceStatus } from '../observe/status.js';
+import { both, NO_CONNECTIONS, plus } from './counts.js';
 import { allGiven, type HandedOn } from './handing-on.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { both, plus, Service, type ServiceContext } from './service.js';
-import { NO_CONNECTIONS, type Pause } from './worker.js';
+import { Service, type ServiceContext } from './service.js';
+import type { Pause } from './worker.js';
 
 /** All services of an instance, as one. */
 export class Fleet {

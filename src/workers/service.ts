@@ -9,10 +9,12 @@ import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
 import { isDone, within } from '../within.js';
+import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { type Drained, NO_CONNECTIONS, type Pause, Worker } from './worker.js';
+import { ReleasedListeners } from './released.js';
+import { type Drained, type Pause, Worker } from './worker.js';
 
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
@@ -54,8 +56,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   #accepting: boolean;
   /** Keys of listeners on which workers accept all the same. */
   #except: readonly string[] = [];
-  /** Keys of listeners that a program has closed while it could not be told whether another worker is about to ask for them. */
-  readonly #closed = new Set<string>();
+  readonly #released: ReleasedListeners;
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
@@ -68,6 +69,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     super();
     this.settings = settings;
     this.#context = context;
+    this.#released = new ReleasedListeners(context);
     this.#accepting = accepting;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
@@ -146,7 +148,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** HTTP answers of all workers that run, since they were asked for first. */
   async answered(): Promise<AnswerCounts> {
     await Promise.all(this.#workers.map((worker) => within(COUNT_MS, worker.count({ answers: true }))));
-    return this.#workers.map(({ lastAnswers }) => lastAnswers).reduce(both, { answers: 0, failed: 0 });
+    return this.#workers.map(({ lastAnswers }) => lastAnswers).reduce(both, NO_ANSWERS);
   }
 
   /** Whether every worker that runs answers within `ms`. */
@@ -232,7 +234,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     const role = { service, index, generation, held: !this.#accepting, ready, tagged: outlets !== null };
     const worker = new Worker(this.settings, role, gate, outlets);
     worker.once('exit', (reason) => this.#ended(worker, reason));
-    worker.on('release', (key) => this.#released(worker, key));
+    worker.on('release', (key) => {
+      this.#released.add(key, worker.pid);
+      this.#removeReleased();
+    });
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
     // Once it has asked for all that it listens on in the same turn.
     worker.once('ready', () => void worker.count().then(() => this.#removeReleased()));
@@ -299,27 +304,8 @@ export class Service extends EventEmitter<ServiceEvents> {
     return new StartError('MOTYA_PROGRAM', text, { stderr });
   }
 
-  /**
-   * A program has closed a server for good. Its listener goes when no worker uses it any more, and none is about to ask for it
-   * again: a listener that nobody accepts on would leave clients hanging.
-   */
-  #released(worker: Worker, key: string): void {
-    this.#context.ledger.unclaim(worker.pid, key);
-    this.#closed.add(key);
-    this.#removeReleased();
-  }
-
   #removeReleased(): void {
-    const { ledger, gate } = this.#context;
-    // What has been given up is another generation's, files and all.
-    if (!this.#keepAlive || gate.isShut || !gate.isOpen || !this.isWhole) return;
-    for (const key of this.#closed) {
-      const listener = ledger.get(key);
-      if (listener !== undefined && !listener.declared && listener.claims.size === 0) {
-        ledger.remove(listener, { unlink: true });
-      }
-    }
-    this.#closed.clear();
+    if (this.#keepAlive && this.isWhole) this.#released.remove();
   }
 
   async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {
@@ -347,22 +333,4 @@ export class Service extends EventEmitter<ServiceEvents> {
 async function answerAll(workers: readonly Worker[], ms: number): Promise<boolean> {
   const answers = await Promise.all(workers.map((worker) => within(ms, worker.count())));
   return answers.every((counts) => counts !== null);
-}
-
-export function total(counts: ConnectionCounts): number {
-  return counts.http1 + counts.idle + counts.http2 + counts.upgraded + counts.other;
-}
-
-export function plus(counts: ConnectionCounts, more: ConnectionCounts): ConnectionCounts {
-  return {
-    http1: counts.http1 + more.http1,
-    idle: counts.idle + more.idle,
-    http2: counts.http2 + more.http2,
-    upgraded: counts.upgraded + more.upgraded,
-    other: counts.other + more.other,
-  };
-}
-
-export function both(one: AnswerCounts, other: AnswerCounts): AnswerCounts {
-  return { answers: one.answers + other.answers, failed: one.failed + other.failed };
 }

@@ -7,28 +7,23 @@ import { HandoverError } from '../errors.js';
 import { MESSAGE_FDS } from '../limits.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
-import { MANAGER_VARIABLES } from '../manager/activation.js';
 import { native } from '../native.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import type { Outlets } from '../output/outlets.js';
 import { WorkerOutput } from '../output/worker-output.js';
+import { NO_ANSWERS, NO_CONNECTIONS } from './counts.js';
+import { workerEnvironment } from './environment.js';
 import type { Asker, ListenGate } from './gate.js';
 import {
   type AnswerCounts,
   type ConnectionCounts,
-  WORKER_ENV,
   type WorkerMessage,
   type WorkerRole,
   type WorkerShapes,
   workerCodec,
 } from './messages.js';
 
-/** A program that spoke to the service manager would speak as if it were the instance. */
-const withoutManager = Object.fromEntries(MANAGER_VARIABLES.map((name) => [name, undefined]));
-
 const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
-
-export const NO_CONNECTIONS: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
 
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
 export interface Drained {
@@ -77,7 +72,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   /** As it counted them last. */
   lastCounts = NO_CONNECTIONS;
   /** Since they were asked for first. */
-  lastAnswers: AnswerCounts = { answers: 0, failed: 0 };
+  lastAnswers: AnswerCounts = NO_ANSWERS;
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
@@ -107,20 +102,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
       undo.push(() => this.#channel.close());
       this.#child = spawn(process.execPath, args, {
         cwd: settings.cwd,
-        env: {
-          ...process.env,
-          MOTYA_UPGRADE: undefined,
-          MOTYA_FORCE: undefined,
-          MOTYA_ADOPT: undefined,
-          ...withoutManager,
-          PWD: settings.cwd,
-          ...(outlets?.form('stdout').coloured ? colours(settings) : {}),
-          ...settings.env,
-          MOTYA_SERVICE: role.service,
-          MOTYA_WORKER_INDEX: String(role.index),
-          MOTYA_GENERATION: String(role.generation),
-          [WORKER_ENV]: JSON.stringify(role),
-        },
+        env: workerEnvironment(settings, role, outlets?.form('stdout').coloured ?? false),
         // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
         detached: true,
         stdio: ['ignore', ...(this.#output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
@@ -348,10 +330,4 @@ function worse(before: EventLoopDelay | null, { p50, p99, max }: EventLoopDelay)
     p99: Math.max(before.p99, later.p99),
     max: Math.max(before.max, later.max),
   };
-}
-
-/** For programs that ask whether stdout is a terminal: behind the pipe there is one (https://force-color.org). */
-function colours({ env }: ServiceSettings): { FORCE_COLOR?: string } {
-  const said = [process.env, env].some(({ NO_COLOR, FORCE_COLOR }) => (NO_COLOR ?? FORCE_COLOR) !== undefined);
-  return said ? {} : { FORCE_COLOR: '1' };
 }

@@ -9,9 +9,10 @@ import { StartError } from '#src/errors.js';
 import { RESTART_MS } from '#src/limits.js';
 import { Ledger } from '#src/listeners/ledger.js';
 import { within } from '#src/within.js';
+import { total } from '#src/workers/counts.js';
 import { Fleet } from '#src/workers/fleet.js';
 import { ListenGate } from '#src/workers/gate.js';
-import { Service, type ServiceContext, total } from '#src/workers/service.js';
+import { Service, type ServiceContext } from '#src/workers/service.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds, scratch } from '../native/support.js';
 

@@ -1,0 +1,29 @@
+import type { ServiceSettings } from '../config/settings.js';
+import { MANAGER_VARIABLES } from '../manager/activation.js';
+import { WORKER_ENV, type WorkerRole } from './messages.js';
+
+/** How its supervisor was started is no business of a program: what it starts itself is no successor. */
+const STARTING = ['MOTYA_UPGRADE', 'MOTYA_FORCE', 'MOTYA_ADOPT'];
+/** A program that spoke to the service manager would speak as if it were the instance. */
+const withoutTheirs = Object.fromEntries([...STARTING, ...MANAGER_VARIABLES].map((name) => [name, undefined]));
+
+/** What a worker's program finds in its environment. `onTerminal`: what it writes to its pipe comes to a terminal in the end. */
+export function workerEnvironment(settings: ServiceSettings, role: WorkerRole, onTerminal: boolean): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    ...withoutTheirs,
+    PWD: settings.cwd,
+    ...(onTerminal ? colours(settings) : {}),
+    ...settings.env,
+    MOTYA_SERVICE: role.service,
+    MOTYA_WORKER_INDEX: String(role.index),
+    MOTYA_GENERATION: String(role.generation),
+    [WORKER_ENV]: JSON.stringify(role),
+  };
+}
+
+/** For programs that ask whether stdout is a terminal (https://force-color.org). */
+function colours({ env }: ServiceSettings): { FORCE_COLOR?: string } {
+  const said = [process.env, env].some(({ NO_COLOR, FORCE_COLOR }) => (NO_COLOR ?? FORCE_COLOR) !== undefined);
+  return said ? {} : { FORCE_COLOR: '1' };
+}
