@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -57,6 +58,22 @@ test('acquire, publish, release: the lock’s file alone stays', (t) => {
     pidfile.release();
     assert.deepEqual(readdirSync(folder), ['pid.lock']);
   });
+});
+
+test('another owner is one that lives: a successor that has failed has not taken over by force', async (t) => {
+  const path = join(scratch(t), 'pid');
+  const pidfile = new Pidfile(path);
+  pidfile.acquire();
+  pidfile.publish();
+  assert.equal(pidfile.otherOwner, null);
+  const other = spawn('sleep', ['1000']);
+  await once(other, 'spawn');
+  writeFileSync(path, `${other.pid}\n`);
+  assert.equal(pidfile.otherOwner, other.pid);
+  other.kill('SIGKILL');
+  await once(other, 'exit');
+  assert.equal(pidfile.otherOwner, null);
+  pidfile.letGo();
 });
 
 test('a second instance is told who runs; a stale pidfile is no obstacle', (t) => {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { deserialize } from 'node:v8';
 import type { ServiceSettings } from '#src/config/settings.js';
 import { StartError } from '#src/errors.js';
 import { RESTART_MS } from '#src/limits.js';
@@ -12,6 +14,7 @@ import { within } from '#src/within.js';
 import { total } from '#src/workers/counts.js';
 import { Fleet } from '#src/workers/fleet.js';
 import { ListenGate } from '#src/workers/gate.js';
+import { closeValues } from '#src/workers/handing-on.js';
 import { Service, type ServiceContext } from '#src/workers/service.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds, scratch } from '../native/support.js';
@@ -326,6 +329,55 @@ test('RELEASE while listeners change hands: the listener goes when that has not 
     service.thawed();
     assert.equal(scene.ledger.get(other.key), undefined);
     assert.equal(existsSync(path), false);
+  });
+});
+
+test('a program that closes a listener which this generation has given up ends it for nobody', async (t) => {
+  const path = join(scratch(t), 'other.sock');
+  const scene = setting(t, closing(path));
+  await running(scene, async (service) => {
+    await service.ready();
+    service.keepAlive();
+    const other = await until(() => scene.ledger.get(`unix:${path}`), { what: 'the other listener' });
+    await until(() => other.claims.size === 1, { what: 'the program to listen' });
+    scene.gate.shut();
+    await tell(scene.ledger, '0');
+    await until(() => other.claims.size === 0, { what: 'the program to close it' });
+    assert.equal(scene.ledger.get(other.key), other);
+    assert.ok(existsSync(path), 'it is the successor’s');
+  });
+});
+
+test('a worker that is told to pause while it waits in its own listen() does not accept', async (t) => {
+  const scene = setting(t, pidServer, {}, false);
+  await running(scene, async (service) => {
+    await service.booted();
+    await service.pause();
+    scene.gate.open();
+    await service.ready();
+    const answer = ask(scene.ledger);
+    assert.equal(await within(150, answer), null, 'paused');
+    await service.accept();
+    assert.match(await answer, /^\d+ 0 3$/);
+  });
+});
+
+test('a value that comes late is not taken for the next one', async (t) => {
+  const program = `
+    const { onHandover } = require(${JSON.stringify(fileURLToPath(import.meta.resolve('motya/worker')))});
+    let asked = 0;
+    onHandover(() => {
+      asked += 1;
+      return asked === 1 ? new Promise((resolve) => setTimeout(resolve, 100, 'late')) : 'next';
+    });
+    ${pidServer}`;
+  const scene = setting(t, program);
+  await running(scene, async (service) => {
+    await service.ready();
+    const given = await Promise.all([service.give(), service.give()]);
+    const values = given.flat().map(({ fd }) => deserialize(readFileSync(`/proc/self/fd/${fd}`)));
+    closeValues(given.flat());
+    assert.deepEqual(values, ['late', 'next']);
   });
 });
 
