@@ -120,8 +120,8 @@ export const MOST_WORKERS = 1024;
 export const COUNT_MS = 500;
 /** ms: the shortest interval of `status --watch`. Each look asks every worker; ten a second is more than an eye needs. */
 export const WATCH_LEAST_MS = 100;
-/** ms for an instance that has just handed over to tell what it drains: COUNT_MS for a worker that is busy, and as much again. */
-export const FIRST_DRAIN_MS = 2 * COUNT_MS;
+/** ms for an instance that has just handed over to tell what it drains: COUNT_MS for a worker that is busy, and time for a machine that is. */
+export const FIRST_DRAIN_MS = 6 * COUNT_MS;
 /** ms between two tries to have back the pidfile and the control socket, for which there was no room. */
 export const RECLAIM_MS = 1_000;
 /** ms between two looks whether a process has ended that cannot be watched. */

@@ -8,6 +8,7 @@ import { native, type PeerCredentials } from '../native.js';
 import type { Status } from '../observe/status.js';
 import { printable } from '../printable.js';
 import { isTrusted } from '../private-socket.js';
+import { deadline } from '../within.js';
 import { type ControlMessage, type ControlShapes, controlCodec } from './messages.js';
 
 export type { Status };
@@ -135,14 +136,14 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
   const { pid } = peer;
   return new Promise((resolve, reject) => {
     const fail = (error: MotyaError): void => {
-      clearTimeout(timer);
+      inTime();
       channel.close();
       reject(error);
     };
-    const timer = setTimeout(() => fail(new WedgedError(peer, path, NO_ANSWER)), GREETING_MS);
+    const inTime = deadline(GREETING_MS, () => fail(new WedgedError(peer, path, NO_ANSWER)));
     const pieces: string[] = [];
     const done = (json: string | null): void => {
-      clearTimeout(timer);
+      inTime();
       channel.removeAllListeners('close').close();
       resolve({ pid, json });
     };
@@ -178,10 +179,10 @@ export function watchIncumbent(path: string): Promise<Watched> {
   // Asked now: a closed channel cannot tell.
   const { peer } = channel;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const inTime = deadline(GREETING_MS, () => {
       channel.close();
       reject(new WedgedError(peer, path));
-    }, GREETING_MS);
+    });
     const paths: string[] = [];
     const keys = new Set<string>();
     let instance: { pid: number; generation: number } | null = null;
@@ -191,7 +192,7 @@ export function watchIncumbent(path: string): Promise<Watched> {
       leave = done;
     });
     channel.on('close', () => {
-      clearTimeout(timer);
+      inTime();
       leave(reason);
       reject(reason === null ? new NotRunningError(path) : new HandoverError('MOTYA_INCUMBENT_STOPPED', reason));
     });
@@ -202,7 +203,7 @@ export function watchIncumbent(path: string): Promise<Watched> {
       paths.push(...message.paths);
       for (const key of message.keys ?? []) keys.add(key);
       if (!message.last || instance === null) return;
-      clearTimeout(timer);
+      inTime();
       resolve({ ...instance, paths, keys, gone, close: () => channel.removeAllListeners('close').close() });
     });
     channel.open();

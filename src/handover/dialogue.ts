@@ -2,6 +2,7 @@ import type { Channel, FdBag } from '../channel.js';
 import { HandoverError, ProtocolError, reasonOf } from '../errors.js';
 import { CHANNEL_QUEUE } from '../limits.js';
 import { native } from '../native.js';
+import { deadline } from '../within.js';
 import { CARRIERS, type HandoverMessage, type HandoverShapes } from './messages.js';
 
 /** The peer has said ABORT, with its own code and reason. */
@@ -79,19 +80,15 @@ export class Dialogue {
   async #next(types: readonly string[], deadlineMs: number): Promise<{ message: HandoverMessage; fds: number[] }> {
     if (this.#inbox.length === 0 && this.#failure === null) {
       await new Promise<void>((resolve) => {
-        const strike = (): void => {
-          if (this.#wake !== wake) return;
+        // What may have come in time: a COMMIT, or the peer's death, which leaves everything to us.
+        const inTime = deadline(deadlineMs, () => {
           this.#end(new HandoverError('MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
-        };
-        // After a time in which this process did not run, what has come meanwhile is read first: a COMMIT, or the peer's death,
-        // which leaves everything to us. Node polls between the two.
-        const timer = setTimeout(() => setImmediate(() => setImmediate(strike)), deadlineMs);
-        const wake = (): void => {
-          clearTimeout(timer);
+        });
+        this.#wake = () => {
+          inTime();
           this.#wake = null;
           resolve();
         };
-        this.#wake = wake;
       });
     }
     const next = this.#inbox.shift();

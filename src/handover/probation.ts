@@ -2,7 +2,7 @@ import { deferred } from '../deferred.js';
 import { HandoverError } from '../errors.js';
 import { GREETING_MS, LONGEST_TIMER_MS, PROBATION_MARGIN_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import { Totals } from '../observe/totals.js';
-import { isDone } from '../within.js';
+import { deadline, isDone } from '../within.js';
 import type { HandedOver } from './incumbent.js';
 import type { Offer } from './successor.js';
 
@@ -27,10 +27,7 @@ const SILENT = 'MOTYA_SILENT';
 export async function observe({ dialogue, probationMs }: HandedOver): Promise<Verdict> {
   let counted = new Totals();
   const silent = deferred<never>();
-  const timer = setTimeout(() => {
-    // After a time in which this process did not run, what has come meanwhile is read first (Node's poll phase follows timers).
-    setImmediate(() => setImmediate(() => silent.reject(silence())));
-  }, probationMs + PROBATION_MARGIN_MS);
+  const inTime = deadline(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
   const silence = (): HandoverError =>
     new HandoverError(SILENT, `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`);
   try {
@@ -50,7 +47,7 @@ export async function observe({ dialogue, probationMs }: HandedOver): Promise<Ve
     const reason = HandoverError.from(error);
     return { reason, counted, hungUp: reason.code !== SILENT };
   } finally {
-    clearTimeout(timer);
+    inTime();
   }
 }
 

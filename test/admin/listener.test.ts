@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { isOwnName } from '#src/admin/routes.js';
@@ -76,7 +76,12 @@ test('ready before LIVE, over an upgrade and while it stops', async (t) => {
   const looks = (async () => {
     while (looking) seen.add(await ready());
   })();
-  const { code, stderr } = await stage.upgrade();
+  // The successor is ready when there is the file.
+  rmSync(file);
+  const upgrading = stage.upgrade();
+  await until(() => seen.has('200 awaiting'), { what: '200 awaiting', instead: () => [...seen] });
+  stage.space.write('ready', '');
+  const { code, stderr } = await upgrading;
   assert.equal(code, 0, stderr);
   await until(async () => (await statusOf(at)).generation === 2, { what: 'the successor' });
   looking = false;
@@ -86,7 +91,6 @@ test('ready before LIVE, over an upgrade and while it stops', async (t) => {
     [...seen].filter((answer) => !answer.startsWith('200')),
     [],
   );
-  assert.ok(seen.has('200 awaiting'), [...seen].join());
 
   const held = await stage.hold();
   stage.space.motya(['stop', '--name', 'app']);

@@ -173,7 +173,7 @@ describe('state of a program', () => {
 
   it('waited for before listen(): the upgrade is rejected, and says what is wrong', async (t) => {
     const stage = await stageFor(t);
-    await stage.start(GIVES, ['--ready-timeout', '2s']);
+    await stage.start(GIVES, ['--ready-timeout', '6s']);
     stage.space.write(
       'server.mjs',
       `import { inherited } from ${API};
@@ -187,10 +187,12 @@ await inherited();
   it('is not there in a worker that was started again after a crash, such as that of a second onHandover()', async (t) => {
     const stage = await stageFor(t);
     await stage.start(`${GIVES}
-if (generation === '2') setTimeout(() => { onHandover(() => 1); }, 1000);`);
+process.once('SIGUSR2', () => { onHandover(() => 1); });`);
     await stage.said();
     assert.equal((await stage.upgrade()).code, 0);
     assert.equal((await stage.said()).count, 2);
+    const { services } = await stage.space.ask('app');
+    process.kill(services[0]?.workers[0]?.pid as number, 'SIGUSR2');
     // Whoever is inside the worker when it crashes has no answer.
     const count = () =>
       stage.said().then(

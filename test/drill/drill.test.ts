@@ -17,6 +17,10 @@ interface Step {
   readonly inside: number;
 }
 
+/** Without the hint that a machine which is busy for DRILL_STALL_MS brings about. */
+const unlessSlow = (hints: readonly string[]): string[] =>
+  hints.filter((hint) => !/slow to answer at first/.test(hint));
+
 /** What `motya drill --json` has said: the beginning, the steps, the verdict. */
 function told(stdout: string): { steps: Step[]; verdict: { ok: boolean; lost: number; hints: string[] } } {
   const [, ...lines] = stdout
@@ -55,7 +59,8 @@ test('a good program loses nothing, and the same one in production is left alone
   );
   // It has no handler, so the kernel has ended it with these inside.
   assert.equal(steps.at(-1)?.inside, 4, stdout);
-  assert.deepEqual([verdict.ok, verdict.lost, verdict.hints], [true, 0, []]);
+  assert.deepEqual([verdict.ok, verdict.lost], [true, 0]);
+  assert.deepEqual(unlessSlow(verdict.hints), []);
   assert.deepEqual(left(), []);
   assert.deepEqual(space.processes().sort(), [production.pid, Number(body)].sort());
   assert.equal((await get(port)).body, body);
@@ -81,6 +86,7 @@ test('process.exit on SIGTERM loses what is inside, and the hint names the line'
     /^LOST {2}SIGTERM to the program .*; 4 reset before/,
   );
   assert.equal(lines.filter((line) => line.startsWith('ok')).length, 4, stdout);
-  assert.match(lines.at(-1) ?? '', /^hint: the program calls process\.exit on SIGTERM \(\/.*\/server\.js:7\): /);
+  const [hint] = unlessSlow(lines.filter((line) => line.startsWith('hint: ')));
+  assert.match(hint ?? '', /^hint: the program calls process\.exit on SIGTERM \(\/.*\/server\.js:7\): /);
   assert.deepEqual([left(), space.processes()], [[], []]);
 });

@@ -160,7 +160,7 @@ describe('what the program has set', () => {
 
 describe('connections that only their ends can end', () => {
   it('a WebSocket is left alone until the drain timeout, then closed and counted', async (test) => {
-    const timeout = 5_000;
+    const timeout = 10_000;
     const stage = await scene(test, 'ws.cjs');
     const first = await stage.first(['--drain-timeout', `${timeout}ms`]);
     const sockets = [0, 1].map(() => new WebSocket(`ws://127.0.0.1:${stage.port}/`));

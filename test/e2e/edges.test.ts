@@ -95,7 +95,7 @@ services:
   });
 
   it('declared listeners of an incumbent that dies are bound anew, even while its worker still holds them', async (test) => {
-    const busy = `process.on('SIGUSR2', () => { const end = Date.now() + 1500; while (Date.now() < end); });`;
+    const busy = `process.on('SIGUSR2', () => { const end = Date.now() + 500; while (Date.now() < end); });`;
     const stage = await scene(test, '', program('1', busy));
     const config = stage.space.write(
       'motya.yaml',

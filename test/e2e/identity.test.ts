@@ -8,6 +8,7 @@ import {
   environmentOf,
   freePort,
   isAlive,
+  killIfAlive,
   parentOf,
   readPidfile,
   until,
@@ -85,7 +86,7 @@ describe('the pidfile', () => {
     const stage = await scene(test);
     const first = await stage.first();
     const second = await stage.waiting();
-    for (const pid of stage.space.processes()) process.kill(pid, 'SIGKILL');
+    for (const pid of stage.space.processes()) killIfAlive(pid);
     await Promise.all([first.waitForExit(), second.waitForExit(), stage.space.nothingLeft()]);
     assert.equal(stage.mainPid, first.pid);
     const third = await stage.first();
@@ -238,7 +239,9 @@ describe('status, stop and which instance they mean', () => {
     const stage = await scene(test);
     const first = await stage.first();
     const held = await stage.hold();
-    assert.equal((await stage.status()).services[0]?.workers[0]?.connections, 1);
+    await until(async () => (await stage.status()).services[0]?.workers[0]?.connections === 1, {
+      what: 'it to be counted',
+    });
     assert.match((await stage.space.run(['status', '--name', 'app'])).stdout, /^http 0 .* ready .* 1: 1 http1$/m);
     assert.equal((await stage.upgrade()).code, 0);
     const draining = await until(

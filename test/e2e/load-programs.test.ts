@@ -21,7 +21,7 @@ const PROGRAMS: Readonly<Record<string, LoadOptions>> = {
   'net-echo.cjs': { tcp: 8 },
   'ws.cjs': { webSocket: 6, keepAlive: 4, fresh: 2 },
   // No more than the kernel's queue of a socket holds while a busy machine does not let the program read.
-  'udp-echo.cjs': { udp: 2 },
+  'udp-echo.cjs': { udp: 1 },
 };
 
 /** Connections that only the client ends: the program is not asked to. */

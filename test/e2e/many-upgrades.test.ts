@@ -63,7 +63,7 @@ async function measure(stage: Scene) {
     fds = { supervisor: fdKinds(pid), worker: fdKinds(worker) };
     return JSON.stringify(fds) === before;
   };
-  await until(settled, { what: 'the connections of clients and commands to be gone' });
+  await until(settled, { what: 'the connections of clients and commands to be gone', every: 250 });
   const files = readdirSync(stage.space.runtimeDir, { recursive: true }).map(String).sort();
   return { fds, files, memory: memoryOf(pid) + memoryOf(worker) };
 }

@@ -122,13 +122,13 @@ describe('the driver sees each failure', () => {
         phase: 'in-flight',
       },
       'no answer in time': {
-        options: { keepAlive: 1, limitMs: 50 },
+        options: { keepAlive: 1, limitMs: 1_000 },
         behave: (socket) => socket.resume(),
         kind: 'late',
         phase: 'in-flight',
       },
       'a connection that stays open after Connection: close': {
-        options: { fresh: 1, limitMs: 50 },
+        options: { fresh: 1, limitMs: 1_000 },
         behave: (socket) => socket.on('data', () => socket.write(ANSWER)),
         kind: 'late',
         phase: 'idle',
@@ -218,7 +218,7 @@ describe('the driver sees each failure', () => {
     socket.bind(0, '127.0.0.1');
     await once(socket, 'listening');
     const report = await loadUntil(
-      startLoad({ port: socket.address().port, udp: 1, thinkMs: 1, limitMs: 200 }),
+      startLoad({ port: socket.address().port, udp: 1, thinkMs: 1, limitMs: 3_000 }),
       failed,
     );
     assert.deepEqual(report.failuresByKind, { lost: report.failures });

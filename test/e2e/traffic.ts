@@ -44,10 +44,17 @@ function kindsOf(options: LoadOptions): (typeof CLIENT_KINDS)[number][] {
   return CLIENT_KINDS.filter((kind) => (options[kind] ?? 0) > 0);
 }
 
+/** ms: so that the kernel's queue of a socket (some 250 small datagrams) holds those of seconds in which nobody reads. */
+const UDP_THINK_MS = 20;
+
 /** A few clients on new connections, until each kind has had an answer. */
 export async function probe(options: LoadOptions): Promise<LoadReport> {
   const kinds = kindsOf(options);
-  const load = startLoad({ ...options, thinkMs: 1, ...Object.fromEntries(kinds.map((kind) => [kind, 1])) });
+  const load = startLoad({
+    ...options,
+    thinkMs: kinds.includes('udp') ? UDP_THINK_MS : 1,
+    ...Object.fromEntries(kinds.map((kind) => [kind, 1])),
+  });
   try {
     const complete = async () => {
       const { answersByClient, failures } = await load.report();

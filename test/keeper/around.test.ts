@@ -164,12 +164,12 @@ describe('what runs the keeper', () => {
     const hears = async (pattern: RegExp) => {
       const found = () => {
         listen();
-        return heard.some((line) => pattern.test(line));
+        return heard.findIndex((line) => pattern.test(line)) + 1;
       };
-      await until(found, { what: String(pattern), instead: () => heard });
-      heard.length = 0;
+      // What comes after it may have come already.
+      heard.splice(0, await until(found, { what: String(pattern), instead: () => heard }));
     };
-    const keeper = stage.start(['--supervise'], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '300000' });
+    const keeper = stage.start(['--supervise'], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' });
     await hears(/^READY=1$/);
     await hears(/^STATUS=.*generation 1/);
     await hears(/^WATCHDOG=1$/);

@@ -25,8 +25,9 @@ server.listen(...address(), () => announce(server));`;
     assert.ok(only !== undefined);
     return only;
   };
-  const empty = await worker();
-  assert.deepEqual([empty.connections, empty.answers], [0, true]);
+  // It may have a moment in which it does not answer, on a loaded machine.
+  const empty = await until(async () => (await worker()).answers && (await worker()), { what: 'its answer' });
+  assert.equal(empty.connections, 0);
   assert.ok((empty.memory ?? 0) > 1e7 && (empty.memory ?? 0) < 1e9);
   assert.ok((empty.uptime ?? 0) > 0);
   const sockets: Socket[] = [];

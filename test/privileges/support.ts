@@ -1,8 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
-import { app, type Child, type Result, ROOT, until, type Workspace, workspace } from '../e2e/harness/index.js';
+import {
+  app,
+  type Child,
+  freePort,
+  type Result,
+  ROOT,
+  until,
+  type Workspace,
+  workspace,
+} from '../e2e/harness/index.js';
 import { type FullStatus, type Who, who } from '../e2e/scene.js';
 
 /** A user and a group without names, so that no user database is needed, and files of theirs cannot be mistaken. */
@@ -32,22 +40,8 @@ function whyNot(): string | false {
   }
 }
 
-const given = new Set<number>();
-
-/** A port that only root may bind, that nobody has, and that this test process gets only once. */
-export async function lowPort(): Promise<number> {
-  for (;;) {
-    const port = 200 + Math.floor(Math.random() * 800);
-    if (given.has(port)) continue;
-    given.add(port);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
-}
+/** A port that only root may bind, and that nobody else has or gets. */
+export const lowPort = (): Promise<number> => freePort([200, 1000]);
 
 export interface Ids {
   /** Real, effective, saved, file system. */

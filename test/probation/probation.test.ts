@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { STATS_SILENCE_MS } from '#src/limits.js';
 import { adminSocket, look, Scrape } from '../admin/support.js';
-import { childrenOf, isAlive, listeningInodes, until } from '../e2e/harness/index.js';
+import { childrenOf, isAlive, killIfAlive, listeningInodes, until } from '../e2e/harness/index.js';
 import { startLoadProcess } from '../e2e/load/index.js';
 import { program, type Scene, scene, who } from '../e2e/scene.js';
 import { crash, holds } from '../keeper/support.js';
@@ -41,7 +41,7 @@ async function servesAgain(stage: Scene, first: number, listeners: Map<number, s
 
 test('a successor that passes: the command waits for it, then the first one lets go and drains', async (t) => {
   const stage = await stageOf(t);
-  const first = await stage.first(['--probation', '5s']);
+  const first = await stage.first(['--probation', '10s']);
   deploy(stage, 'two');
   const upgrading = stage.upgrade('--json');
   await first.waitFor('probation');
@@ -97,7 +97,7 @@ test('under load, successors killed: no request is refused, and what fails was i
     await until(async () => ((await load.report()).answersByClient.fresh ?? 0) > answered + 100, { what: 'answers' });
     const workers = childrenOf(pid);
     // The whole generation, in one go.
-    for (const one of [pid, ...workers]) process.kill(one, 'SIGKILL');
+    for (const one of [pid, ...workers]) killIfAlive(one);
     await until(() => first.logs.filter(({ event }) => event === 'rolled-back').length === round, {
       what: 'a rollback',
     });
@@ -155,7 +155,7 @@ test('workers that crash: rolled back by the successor itself, whose open reques
 
 test('a worker that has crashed and is not back when the probation ends: rolled back', async (t) => {
   const stage = await stageOf(t);
-  const first = await stage.first(['--probation', '5s', '--health-crashes', '100']);
+  const first = await stage.first(['--probation', '10s', '--health-crashes', '100']);
   const listeners = listeningInodes(first.pid);
   const crashed = JSON.stringify(stage.space.path('crashed'));
   const stalls = `if (require('node:fs').existsSync(${crashed})) { setInterval(() => {}, 1e6); return; }
@@ -308,7 +308,7 @@ test('the incumbent is killed while its successor is on probation: the successor
 
 test('a wedged successor: the first one serves again, and the other gives way when it wakes', async (t) => {
   const stage = await stageOf(t);
-  const first = await stage.first(['--probation', '500ms']);
+  const first = await stage.first(['--probation', '5s']);
   const listeners = listeningInodes(first.pid);
   deploy(stage, 'two');
   assert.equal((await stage.upgrade('--detach')).code, 0);

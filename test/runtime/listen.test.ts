@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { native } from '#src/native.js';
+import { freePort } from '../e2e/harness/ports.js';
 import { HttpClient } from './http-client.js';
 import { supervised, type TestSupervisor, type TestWorker, workerNode } from './supervisor.js';
 
@@ -273,15 +274,6 @@ function lastListener(supervisor: TestSupervisor): number {
 }
 const waiting = (supervisor: TestSupervisor) => native.queueLength(lastListener(supervisor)).waiting;
 const backlog = (supervisor: TestSupervisor) => native.queueLength(lastListener(supervisor)).backlog;
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function nodesOwnError(args: unknown[]): Promise<object> {
   const server = net.createServer();

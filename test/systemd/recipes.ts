@@ -57,8 +57,8 @@ export const RECIPES: readonly Recipe[] = [
   },
 ];
 
-/** ms in which systemd must have the right main process after the successor has answered, or the reload has returned. */
-export const MOVE_MS = 1_000;
+/** ms for systemd to have the right main process after the successor has answered, or the reload has returned; each look takes its time. */
+export const MOVE_MS = 10_000;
 const RELOADS = 5;
 
 /** What systemd says when it has lost sight of a process, or has to use force. */

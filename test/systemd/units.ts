@@ -90,7 +90,7 @@ async function restartAndStop(shop: Shop): Promise<void> {
 }
 
 async function longDrain(shop: Shop): Promise<void> {
-  await shop.install(RECOMMENDED, ['TimeoutStopSec=2', 'Environment=MOTYA_DRAIN_TIMEOUT=10m']);
+  await shop.install(RECOMMENDED, ['TimeoutStopSec=4', 'Environment=MOTYA_DRAIN_TIMEOUT=10m']);
   await shop.start();
   const first = await shop.hold(80);
   shop.release('2');
@@ -100,7 +100,7 @@ async function longDrain(shop: Shop): Promise<void> {
   const stopping = shop.sandbox.systemctl('stop', UNIT);
   await shop.is({ ActiveState: 'deactivating' });
   const began = performance.now();
-  await until(() => performance.now() > began + 4_000, { what: 'twice the time to stop' });
+  await until(() => performance.now() > began + 8_000, { what: 'twice the time to stop' });
   await shop.says(/^stops; \d connections are open$/, SOON_MS);
   for (const one of [first, second]) one.finish();
   assert.match(await first.body, /"version":"1"/);
@@ -139,7 +139,7 @@ async function notifyAccessMain(shop: Shop): Promise<void> {
 }
 
 async function watchdog(shop: Shop): Promise<void> {
-  await shop.install(RECOMMENDED, ['WatchdogSec=3', 'LimitCORE=0']);
+  await shop.install(RECOMMENDED, ['WatchdogSec=6', 'LimitCORE=0']);
   // The successor is not the process that systemd has told of the watchdog.
   const spin = "setInterval(() => { if (require('node:fs').existsSync('/srv/shop/spin')) for (;;); }, 20);";
   await shop.start();
@@ -152,7 +152,7 @@ async function watchdog(shop: Shop): Promise<void> {
   };
   const first = await pings();
   // More than its time has gone by with pings in it.
-  await until(async () => (await pings()) > first + 4_000_000, { what: 'pings', every: LOOK_MS });
+  await until(async () => (await pings()) > first + 7_000_000, { what: 'pings', every: LOOK_MS });
   await shop.is({ MainPID: pid, NRestarts: '0' });
   shop.release('3');
   shop.sandbox.write('/srv/shop/spin', '');

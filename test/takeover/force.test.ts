@@ -84,8 +84,9 @@ describe('an incumbent that answers nothing is replaced by force', () => {
     const forcing = force(stage);
     await until(() => stage.mainPid !== first.pid, { what: 'the new one' });
     first.kill('SIGCONT');
-    await first.waitFor(({ event }) => event === 'replaced');
+    // It has WEDGED_GRACE_MS to end by itself, and finishes what it has in that.
     held.finish();
+    await first.waitFor(({ event }) => event === 'replaced');
     assert.equal((await forcing).code, 0);
     assert.equal((await held.answer).status, 200, 'what it has is finished');
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });

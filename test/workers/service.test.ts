@@ -431,7 +431,7 @@ test('drain: what is left at its end is closed by force and counted; a deaf prog
     const port = scene.ledger.all()[0]?.socket.port as number;
     const sockets = [1, 2, 3].map(() => connect(port, '127.0.0.1').on('error', () => {}));
     await Promise.all(sockets.map((socket) => once(socket, 'data')));
-    assert.equal(total(await service.connections()), 3);
+    await until(async () => total(await service.connections()) === 3, { what: 'them to be counted' });
     let cut!: () => void;
     const draining = service.drain(
       new Promise<void>((resolve) => {

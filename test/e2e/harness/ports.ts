@@ -1,18 +1,17 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type ListenOptions, type Server } from 'node:net';
 
-/** Below the range from which the kernel takes ports for outgoing connections, which could take a released one at once. */
-const FIRST = 10_000;
-const LAST = 32_000;
-const given = new Set<number>();
+/** Below those that the kernel takes for outgoing connections, which could take a released one at once. */
+const RANGE = [10_000, 32_000] as const;
 
-/** A port that nobody has on any address now, and that this test process gets only once. */
-export async function freePort(): Promise<number> {
+/** A port of the range that nobody has on any address now, and that no test process gets but this one, once. */
+export async function freePort([first, end]: readonly [number, number] = RANGE): Promise<number> {
   for (;;) {
-    // At random, so that test processes that run at the same time do not follow one another.
-    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
-    if (given.has(port)) continue;
-    given.add(port);
+    const port = first + Math.floor(Math.random() * (end - first));
+    // Its file is the kernel's, and goes with this process.
+    const mine = await listening({ path: `\0motya-test-port-${port}` });
+    if (mine === null) continue;
+    mine.unref();
     if ((await isFree(port, '::')) && (await isFree(port, '0.0.0.0'))) return port;
   }
 }
@@ -24,17 +23,28 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 async function isFree(port: number, host: string): Promise<boolean> {
-  const server = createServer();
   try {
-    server.listen({ port, host });
-    await once(server, 'listening');
+    const server = await listening({ port, host });
+    if (server === null) return false;
+    server.close();
+    await once(server, 'close');
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return false;
     // No IPv6 here: nobody can have it.
     if ((error as NodeJS.ErrnoException).code === 'EAFNOSUPPORT') return true;
     throw error;
   }
-  server.close();
-  await once(server, 'close');
-  return true;
+}
+
+/** Null: somebody else has the address. */
+async function listening(options: ListenOptions): Promise<Server | null> {
+  const server = createServer();
+  try {
+    server.listen(options);
+    await once(server, 'listening');
+    return server;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return null;
+    throw error;
+  }
 }

@@ -36,6 +36,15 @@ function statOf(pid: number): Stat | undefined {
   return { state, ppid, session, threads, startTime };
 }
 
+/** `kill -9`, to one of several of which one may end another. */
+export function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 export function pids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }

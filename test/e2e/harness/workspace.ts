@@ -3,12 +3,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { requestStatus } from '#src/control/client.js';
+import { requestStatus, WedgedError } from '#src/control/client.js';
 import type { Status } from '#src/observe/status.js';
 import { Child, type Exit, type LogLine, parseLogs } from './child.js';
 import { allGone, MARKER, markedProcesses, STOP_MS, stopMarked } from './marked.js';
 import { CLI } from './paths.js';
-import { DEADLINE_MS } from './until.js';
+import { DEADLINE_MS, until } from './until.js';
 
 export interface StartOptions {
   /** Default: the folder of the workspace. */
@@ -116,8 +116,14 @@ export class Workspace {
   }
 
   /** What `motya status --json --name NAME` writes, without a process for the question: for who asks again and again. */
-  ask(name: string): Promise<Status> {
-    return requestStatus(`${this.runtimeDir}/motya/${name}.control.sock`);
+  async ask(name: string): Promise<Status> {
+    const answer = (): Promise<Status | null> =>
+      requestStatus(`${this.runtimeDir}/motya/${name}.control.sock`).catch((error) => {
+        // A machine that is busy for GREETING_MS.
+        if (error instanceof WedgedError) return null;
+        throw error;
+      });
+    return until(answer, { what: `an answer of ${name}` });
   }
 
   /** Pids of all processes that were started in this workspace, by whomever, and still run. */
