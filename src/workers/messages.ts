@@ -60,7 +60,8 @@ const shapes = {
   REFUSED: { id: int, code: text, errno: signed, syscall: text },
   OWNED: { id: int, owned: bool },
   /**
-   * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything.
+   * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything;
+   * without it another generation accepts by now.
    * `except`: keys of listeners that nobody else will accept on.
    */
   PAUSE: { lease: optional(int), except: optional(list(text)) },

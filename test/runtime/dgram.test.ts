@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { freePort } from '../e2e/harness/ports.js';
 import { supervised, type TestWorker } from './supervisor.js';
 
 const bindArgs = (type: string, ...args: unknown[]) => ({ args: [type, JSON.stringify(args)] });
@@ -91,9 +92,16 @@ test(
     await second.message('READY');
     await withClient('udp4', async (client) => {
       for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'first hello');
-      await first.ask({ type: 'PAUSE' }, 'PAUSED');
+      await first.ask({ type: 'PAUSE', lease: 60_000 }, 'PAUSED');
       // Somebody always reads: a queue without a reader may overflow.
       assert.equal(await ask(client, port, 'paused'), 'first paused');
+      await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
+      // The probation, which may end with the first one again.
+      await first.ask({ type: 'PAUSE' }, 'PAUSED');
+      for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'second hello');
+      await second.ask({ type: 'PAUSE' }, 'PAUSED');
+      await first.ask({ type: 'ACCEPT' }, 'ACCEPTING');
+      for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'first hello');
       await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
       await first.ask({ type: 'DRAIN', timeout: 1000 }, 'DRAINED');
       for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'second hello');
@@ -107,6 +115,42 @@ test(
     second.child.kill('SIGUSR2');
     assert.equal((await second.message('RELEASE')).key, 'udp 127.0.0.1 0#0');
     assert.deepEqual(await second.exited, [0, null]);
+  }),
+);
+
+test(
+  'a multicast group is joined by every generation and left by the last',
+  supervised(async (supervisor) => {
+    const group = '224.0.0.114';
+    const joining = { ...bindArgs('udp4', 0), env: { GROUP: group } };
+    const first = supervisor.spawn('dgram.cjs', joining);
+    const { port } = await first.address();
+    const second = supervisor.spawn('dgram.cjs', { ...joining, role: { held: true } });
+    assert.equal((await second.address()).port, port);
+    await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
+    await first.ask({ type: 'DRAIN', timeout: 1000 }, 'DRAINED');
+    first.child.kill('SIGUSR1');
+    await first.line('left');
+    await withClient('udp4', async (client) => {
+      client.bind(0, '127.0.0.1');
+      await once(client, 'listening');
+      client.setMulticastInterface('127.0.0.1');
+      assert.equal(await ask(client, port, 'hello', group), 'hello');
+    });
+  }),
+);
+
+test(
+  'a socket of its own makes a program ready, but not one that only asks',
+  supervised(async (supervisor) => {
+    const port = await freePort();
+    const alone = supervisor.spawn('dgram.cjs', bindArgs('udp4', { port, address: '127.0.0.1', exclusive: true }));
+    await alone.message('READY');
+    const asks = supervisor.spawn('dgram.cjs', bindArgs('udp4', { port: 0, exclusive: true }));
+    await asks.address();
+    await asks.ask({ type: 'COUNT' }, 'COUNTS');
+    assert.ok(!asks.messages.some(({ type }) => type === 'READY'));
+    assert.deepEqual(supervisor.requests, []);
   }),
 );
 

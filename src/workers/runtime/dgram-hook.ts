@@ -1,4 +1,5 @@
 import dgram from 'node:dgram';
+import { constants } from 'node:os';
 import type { ListenRequest } from '../../listeners/request.js';
 import { native } from '../../native.js';
 import type { Gate, GatedListener } from './gate.js';
@@ -35,8 +36,12 @@ export function hookBind(runtime: Runtime): void {
     const state = udpState(this);
     const handle = state?.handle;
     // `exclusive` is also what Node itself says when send() binds an unbound socket.
-    if (!state || !handle || state.bindState !== 0 || state.reusePort || isLeftAlone(options)) {
-      return bind.apply(this, args);
+    if (!state || !handle || state.bindState !== 0) return bind.apply(this, args);
+    if (state.reusePort || isLeftAlone(options)) {
+      bind.apply(this, args);
+      // Port 0 is for what it asks others: no program is ready by that.
+      if (portOf(options.port) !== 0 || typeof options.fd === 'number') runtime.readiness.watch(this);
+      return this;
     }
     const { lookup } = handle;
     handle.lookup = (address, callback) => {
@@ -147,6 +152,7 @@ class UdpListener implements GatedListener {
       this.#released();
       close.call(handle);
     };
+    this.#shareGroups();
     this.#gate.add(this);
     return 0;
   }
@@ -162,8 +168,12 @@ class UdpListener implements GatedListener {
     this.#follow();
   }
 
-  /** Goes on receiving: a datagram has one reader, whoever it is, while a queue without any may overflow (udp(7)). */
-  park(): void {}
+  /** Goes on receiving until somebody else does: a queue without a reader may overflow (udp(7)). */
+  park(isReadElsewhere: boolean): void {
+    if (!isReadElsewhere) return;
+    this.#admitted = false;
+    this.#follow();
+  }
 
   /** The fd stays until the process ends: answers to datagrams that came before still leave through it. */
   giveUp(): void {
@@ -186,6 +196,26 @@ class UdpListener implements GatedListener {
     this.#state.handle = spare.handle;
     spare.handle = null;
     this.#handle.close();
+  }
+
+  /** Groups are joined by the socket (ip(7)), which other workers have, and other generations: it is in them once, for all. */
+  #shareGroups(): void {
+    const handle = this.#handle;
+    const join = (name: 'addMembership' | 'addSourceSpecificMembership'): void => {
+      const original = handle[name];
+      handle[name] = (...args) => {
+        const errno = original.apply(handle, args);
+        return errno === -constants.errno.EADDRINUSE ? 0 : errno;
+      };
+    };
+    const leave = (name: 'dropMembership' | 'dropSourceSpecificMembership'): void => {
+      const original = handle[name];
+      handle[name] = (...args) => (this.#admitted ? original.apply(handle, args) : 0);
+    };
+    join('addMembership');
+    join('addSourceSpecificMembership');
+    leave('dropMembership');
+    leave('dropSourceSpecificMembership');
   }
 
   #follow(): number {

@@ -5,7 +5,8 @@ export interface GatedListener {
   /** Each connection takes an fd. */
   readonly takesFds: boolean;
   accept(): void;
-  park(): void;
+  /** To be able to {@link accept} again. `isReadElsewhere`: another generation accepts. */
+  park(isReadElsewhere: boolean): void;
   /** After {@link park}: the socket is not ours any more. */
   giveUp(): void;
   /** After {@link giveUp}: its address must become free, whatever still needs it here. */
@@ -50,15 +51,21 @@ export class Gate {
     for (const listener of this.#listeners) listener.accept();
   }
 
-  pause(except: readonly string[] = []): void {
+  pause({
+    except = [],
+    isForGood = false,
+  }: {
+    except?: readonly string[] | undefined;
+    isForGood?: boolean;
+  } = {}): void {
     this.#open = false;
     this.#except = new Set(except);
-    for (const listener of this.#listeners) if (!this.#isOpenFor(listener)) listener.park();
+    for (const listener of this.#listeners) if (!this.#isOpenFor(listener)) listener.park(isForGood);
   }
 
   /** Stops those that take fds for as long as there are none; {@link goOn} ends it, and what was decided meanwhile holds. */
   rest(): void {
-    for (const listener of this.#listeners) if (listener.takesFds) listener.park();
+    for (const listener of this.#listeners) if (listener.takesFds) listener.park(false);
   }
 
   goOn(): void {

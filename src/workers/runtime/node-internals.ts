@@ -72,7 +72,14 @@ export interface UdpHandle {
   recvStart(): number;
   recvStop(): number;
   hasRef(): boolean;
+  /** These four: negated errno, or 0. */
+  addMembership: Membership;
+  dropMembership: Membership;
+  addSourceSpecificMembership: Membership;
+  dropSourceSpecificMembership: Membership;
 }
+
+type Membership = (...addresses: (string | undefined)[]) => number;
 
 /** Private parts of a `dgram.Socket`. */
 export interface UdpState {

@@ -98,7 +98,7 @@ class WorkerLife {
       case 'PAUSE':
         clearTimeout(this.#lease);
         if (message.lease !== undefined) this.#lease = setTimeout(() => this.#accept(), message.lease).unref();
-        this.#gate.pause(message.except);
+        this.#gate.pause({ except: message.except, isForGood: message.lease === undefined });
         this.#link.send({ type: 'PAUSED' });
         break;
       case 'ACCEPT':
