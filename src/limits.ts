@@ -34,6 +34,11 @@ export const COMMIT_MS = 2 * (PAUSE_MS + GIVE_MS);
 /** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
 export const LIVE_MS = 5_000;
 /**
+ * ms for a successor to end that has heard nothing of COMMIT, when the conversation has broken: it asks for GREETING_MS whether the
+ * incumbent has died. One that lives on has heard it.
+ */
+export const BROKEN_MS = 3 * GREETING_MS;
+/**
  * ms after which the incumbent's workers, paused for a hand-over, accept again by themselves: by then it has said how that went,
  * unless it is stopped. Beside a successor that is live they do no harm.
  */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isSystemError } from './errors.js';
 import { PROCESS_LOOK_MS } from './limits.js';
 import { native } from './native.js';
+import { isDone } from './within.js';
 
 /** Whether a process has the pid; anybody's, and one that has ended and was not reaped counts. */
 export function exists(pid: number): boolean {
@@ -23,6 +24,14 @@ export function parentOf(pid: number): number | null {
   } catch {
     return null;
   }
+}
+
+/** Whether the process, anybody's, ends within `ms`, or has. Watched no longer than that. */
+export async function endsWithin(ms: number, pid: number): Promise<boolean> {
+  const watch = new AbortController();
+  const isOver = await isDone(ms, processEnd(pid, watch.signal));
+  watch.abort();
+  return isOver;
 }
 
 /** Resolves when the process, anybody's, has ended; at once when it is gone already. Never after `signal` is aborted. */

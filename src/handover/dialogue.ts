@@ -122,12 +122,19 @@ export class Dialogue {
 
 function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
-  if (error !== null) return new HandoverError('MOTYA_CHANNEL', reasonOf(error), { cause: error });
+  if (error !== null) return new HandoverError(CHANNEL, reasonOf(error), { cause: error });
   return new HandoverError(PEER_GONE, `pid ${pid} has hung up without a word: it died`);
 }
 
-/** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first. */
+/** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first; see {@link isBroken}. */
 export const PEER_GONE = 'MOTYA_PEER_GONE';
+/** Code of the error that the end of the channel here raises, such as by EIO: the peer hears nothing but our silent end. */
+const CHANNEL = 'MOTYA_CHANNEL';
+
+/** Whether the conversation has ended without a word that both have heard: who lives on cannot be told by it. */
+export function isBroken(error: unknown): boolean {
+  return error instanceof HandoverError && (error.code === PEER_GONE || error.code === CHANNEL);
+}
 
 /** Code of the error that ends a conversation here because it was given away. */
 export const PASSED_ON = 'MOTYA_PASSED_ON';

@@ -1,9 +1,10 @@
 import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import { FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
+import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
+import { endsWithin } from '../processes.js';
 import { closeValues, type HandedOn } from '../workers/handing-on.js';
-import { Dialogue } from './dialogue.js';
+import { Dialogue, isBroken } from './dialogue.js';
 import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
 import type { PhaseEvent } from './phases.js';
 
@@ -100,7 +101,10 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     dialogue.send({ type: 'COMMIT', txid, ...(legacy === undefined ? {} : { legacy }) });
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     giver.step('paused');
-    await dialogue.expect(['LIVE'], LIVE_MS);
+    await dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
+      // It has heard COMMIT and is live, or has not, and ends: see ./successor.ts.
+      if (!isBroken(error) || (await endsWithin(BROKEN_MS, hello.pid))) throw error;
+    });
     const gapMs = performance.now() - committed;
     giver.step('live');
     const { pid: successor, follows = false, probation: probationMs = 0 } = hello;

@@ -4,6 +4,7 @@ import { HandoverError } from '../errors.js';
 import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
 import { listenerKey } from '../listeners/key.js';
 import { native } from '../native.js';
+import { endsWithin } from '../processes.js';
 import { closeValues, type HandedOn } from '../workers/handing-on.js';
 import type { Claims } from './claims.js';
 import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
@@ -120,15 +121,15 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
 
     const booted = taker.booted();
     const claims = await Promise.race([booted, dialogue.failed]).catch(async (error: unknown) => {
-      if (!isGone(error)) throw error;
+      await ensureDead(offer.incumbent, error);
       return booted;
     });
     taker.step('ready');
     dialogue.send({ type: 'READY', txid, ...claims });
 
-    const commit = await Promise.race([awaitCommit(dialogue, values), taker.broken]).catch((error: unknown) => {
-      if (isGone(error)) return null;
-      throw error;
+    const commit = await Promise.race([awaitCommit(dialogue, values), taker.broken]).catch(async (error: unknown) => {
+      await ensureDead(offer.incumbent, error);
+      return null;
     });
     const alone = commit === null;
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
@@ -161,8 +162,14 @@ async function awaitCommit(
   }
 }
 
-function isGone(error: unknown): boolean {
-  return error instanceof HandoverError && error.code === PEER_GONE;
+/**
+ * Before COMMIT an incumbent that lives serves on, whatever has become of the conversation. The kernel closes a dying process's
+ * files a moment before it tells of its end (do_exit).
+ */
+async function ensureDead(incumbent: number, error: unknown): Promise<void> {
+  if (!(error instanceof HandoverError) || error.code !== PEER_GONE) throw error;
+  if (await endsWithin(GREETING_MS, incumbent)) return;
+  throw new HandoverError(PEER_GONE, `pid ${incumbent} has hung up without a word and lives: it serves on`);
 }
 
 /** The socket decides what it is, not the manifest: a peer that offers anything else is refused before harm is done. */

@@ -7,9 +7,8 @@ import { observe, Proof } from '../handover/probation.js';
 import type { Offer } from '../handover/successor.js';
 import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
 import type { Totals } from '../observe/totals.js';
-import { processEnd } from '../processes.js';
+import { endsWithin } from '../processes.js';
 import type { Ended } from '../supervisor-events.js';
-import { isDone } from '../within.js';
 import { total } from '../workers/counts.js';
 import { HealthWatch } from './health.js';
 import type { Life } from './life.js';
@@ -57,7 +56,7 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
  * (do_exit). One that lives has taken our hang-up, or a failure of its own, for our end, and serves: both must not.
  */
 async function hasEnded(successor: number): Promise<boolean> {
-  return isDone(GREETING_MS, processEnd(successor));
+  return endsWithin(GREETING_MS, successor);
 }
 
 /** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */

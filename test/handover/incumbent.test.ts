@@ -8,10 +8,11 @@ import type { Phase } from '#src/handover/phases.js';
 import { native } from '#src/native.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds } from '../native/support.js';
-import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
+import { leavesNothing, NOBODY, rejectsWith, TestGiver, TestPeer } from './support.js';
 
 const txid = 'tx';
-const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: 4711, version: '0.0.1' };
+/** Of a successor that has died. */
+const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1' };
 const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0 };
 const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the successor has changed its mind' };
 const COUNT = 3;
@@ -39,15 +40,17 @@ const STEPS: { name: string; phase: Phase; walk: (peer: TestPeer) => Promise<voi
   {
     name: 'LIVE',
     phase: 'committed',
-    walk: async (peer) => {
-      peer.say(HELLO);
-      await peer.hearUntil('LOCK');
-      peer.say({ type: 'ADOPTED', txid, listeners: COUNT });
-      peer.say(READY);
-      await peer.hearUntil('COMMIT');
-    },
+    walk: (peer) => walkToCommit(peer, HELLO),
   },
 ];
+
+async function walkToCommit(peer: TestPeer, hello: typeof HELLO): Promise<void> {
+  peer.say(hello);
+  await peer.hearUntil('LOCK');
+  peer.say({ type: 'ADOPTED', txid, listeners: COUNT });
+  peer.say(READY);
+  await peer.hearUntil('COMMIT');
+}
 
 async function withPeer(
   body: (giver: TestGiver, fd: number, peer: TestPeer) => Promise<void>,
@@ -198,6 +201,22 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
     peer.close();
     await handing;
     assert.equal(giver.machine.phase, 'pausing');
+    giver.close();
+  });
+});
+
+test('a conversation that breaks after COMMIT with a successor that lives on: it is live', async () => {
+  await leavesNothing(async (folder) => {
+    const giver = new TestGiver(folder, COUNT);
+    const [a, b] = native.socketpair();
+    const peer = new TestPeer(b);
+    const handing = handOver(a, giver);
+    await walkToCommit(peer, { ...HELLO, pid: process.pid });
+    peer.close();
+    const handed = await handing;
+    assert.ok(handed !== 'dry-run');
+    assert.equal(giver.machine.phase, 'probation');
+    handed.dialogue.close();
     giver.close();
   });
 });

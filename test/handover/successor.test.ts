@@ -6,10 +6,11 @@ import { receiveOffer, takeOver } from '#src/handover/successor.js';
 import { COMMIT_MS } from '#src/limits.js';
 import { listenerKey } from '#src/listeners/key.js';
 import { native } from '#src/native.js';
-import { leavesNothing, rejectsWith, TestPeer, TestTaker } from './support.js';
+import { leavesNothing, NOBODY, rejectsWith, TestPeer, TestTaker } from './support.js';
 
 const txid = 'tx';
-const offer = (listeners: number) => ({ type: 'OFFER', txid, protocol: 1, pid: 42, generation: 4, listeners });
+/** Of an incumbent that has died. */
+const offer = (listeners: number) => ({ type: 'OFFER', txid, protocol: 1, pid: NOBODY, generation: 4, listeners });
 const LOCK = { type: 'LOCK', txid };
 const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the incumbent has changed its mind' };
 const entryFor = (key: string) => ({ key, alias: null, backlog: 1, path: null });
@@ -64,8 +65,8 @@ async function scene(body: (scene: Scene) => Promise<void>): Promise<void> {
 }
 
 /** The whole offer, so that the successor may adopt. */
-function offerAll({ peer, wares }: Scene): void {
-  peer.say(offer(2));
+function offerAll({ peer, wares }: Scene, pid = NOBODY): void {
+  peer.say({ ...offer(2), pid });
   peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
   peer.say(LOCK, [wares.lock]);
 }
@@ -237,6 +238,20 @@ test('an incumbent that dies while the successor sleeps beyond a deadline: it go
     all.hangUp();
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, COMMIT_MS + 100);
     assert.equal(await taking, 'alone');
+  });
+});
+
+test('an incumbent that hangs up without a word and lives serves on: the successor does not go live', async () => {
+  await scene(async (all) => {
+    const taking = rejectsWith(
+      take(all),
+      'MOTYA_PEER_GONE',
+      /^pid \d+ has hung up without a word and lives: it serves on$/,
+    );
+    offerAll(all, process.pid);
+    await all.peer.hearUntil('READY');
+    all.hangUp();
+    await taking;
   });
 });
 

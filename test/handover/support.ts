@@ -15,6 +15,9 @@ import type { HandedOn } from '#src/workers/handing-on.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds } from '../native/support.js';
 
+/** A pid that no process can have (PID_MAX_LIMIT, proc(5)). */
+export const NOBODY = 2 ** 22 + 1;
+
 /** Runs `body` in an empty folder and checks that no fd is left afterwards. */
 export async function leavesNothing(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'motya-handover-'));
