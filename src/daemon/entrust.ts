@@ -21,7 +21,7 @@ export function entrust<T>(user: Account | null, path: string, byUser: () => T, 
 }
 
 /** Every folder on the way belongs to root, is no link, and lets the user neither remove nor rename what is in it. */
-function isOutOfReach(path: string, { groups }: Account): boolean {
+export function isOutOfReach(path: string, { groups }: Account): boolean {
   for (let folder = dirname(path); ; folder = dirname(folder)) {
     const stat = lstatSync(folder);
     const { uid, gid, mode } = stat;

@@ -1,11 +1,27 @@
-import { chownSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SettingsInput } from '../config/schema.js';
 import type { Settings } from '../config/settings.js';
+import { isOutOfReach } from '../daemon/entrust.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { launch, outcomeError } from '../daemon/launch.js';
 import { controlSocketOf, temporaryFolder } from '../daemon/paths.js';
+import { asUser, isToDrop } from '../daemon/privileges.js';
+import { isSystemError, MotyaError } from '../errors.js';
 import { DRILL_END_MS, DRILL_PROBATION_MS } from '../limits.js';
 import { native } from '../native.js';
 import { endAllIn } from './marked.js';
@@ -33,51 +49,64 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
-/** Where a drill takes place: a folder with settings, sockets and logs of its own, and the instances that run in it. */
+/**
+ * Where a drill takes place: a folder with settings, sockets and logs of its own, and the instances that run in it. What the
+ * instances and programs write is in a folder within it that belongs to the user whom root makes them: a link that they put there
+ * leads only the user astray, for root does nothing in there but as the user (see {@link asUser}). What root writes is beside it,
+ * where the user can put nothing.
+ */
 export class Stage {
-  readonly folder: string;
   readonly controlSocket: string;
+  readonly #folder: string;
+  /** The one within. */
+  readonly #sandbox: string;
   readonly #settings: Settings;
   readonly #mark: string;
 
   constructor(settings: Settings) {
     this.#settings = settings;
     // Programs are told of real paths, so that they compare equal.
-    this.folder = realpathSync(mkdtempSync(join(temporaryFolder(process.env), 'motya-drill-')));
-    this.controlSocket = controlSocketOf(this.#path('drill.sock'));
-    this.#mark = sandboxText({ folder: this.folder, owner: process.pid });
-    writeFileSync(this.#path('broken.cjs'), "throw new Error('broken on purpose by motya drill');\n");
-    this.mend();
-    this.#own('');
-    this.#own('broken.cjs');
+    this.#folder = makeFolder(realpathSync(temporaryFolder(process.env)), settings);
+    this.#sandbox = join(this.#folder, 'sandbox');
+    mkdirSync(this.#sandbox, 0o700);
+    this.#give(this.#sandbox);
+    this.controlSocket = controlSocketOf(join(this.#sandbox, 'drill.sock'));
+    this.#mark = sandboxText({ folder: this.#sandbox, owner: process.pid });
+    this.#within(() => {
+      writeFileSync(join(this.#sandbox, 'broken.cjs'), "throw new Error('broken on purpose by motya drill');\n");
+    });
+    this.#writeSettings([]);
   }
 
   /** The first instance, once it serves. @throws {HandoverError} it does not, and why. */
   async start(): Promise<void> {
     const kept = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
     const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#mark };
-    const output = openSync(this.#path('output'), 'a', 0o600);
+    const output = openSync(join(this.#folder, 'output'), 'a', 0o600);
     const { cwd } = typedInvocation();
-    const args = [CLI, 'start', '--config', this.#path('motya.json')];
+    const args = [CLI, 'start', '--config', this.#configFile];
     const { outcome } = launch({ file: process.execPath, args, cwd }, { env: { ...env, PWD: cwd }, output });
     native.close(output);
     const result = await outcome;
     if (!result.ok) throw outcomeError(result);
+    this.mend();
   }
 
   /** The next successor's program throws, before anything of it runs. */
   breakNext(): void {
-    this.#writeSettings(['--require', this.#path('broken.cjs')]);
+    this.#writeSettings(['--require', join(this.#sandbox, 'broken.cjs')]);
+    this.#give(this.#configFile);
   }
 
   mend(): void {
     this.#writeSettings([]);
+    this.#give(this.#configFile);
   }
 
   /** What the instances have logged so far. */
   log(): LogLine[] {
     // Not what the programs say: their lines begin with the service.
-    return linesOf<LogLine>(this.#path('log'), /^\{"time":"[^"]*","level":/);
+    return this.#linesOf<LogLine>('log', /^\{"time":"[^"]*","level":/);
   }
 
   /** The last thing that went wrong, in a line. */
@@ -87,7 +116,7 @@ export class Stage {
   }
 
   seen(): Seen[] {
-    return linesOf<Seen>(this.#path('witness'), /^\{/);
+    return this.#linesOf<Seen>('witness', /^\{/);
   }
 
   /** Ends what still runs, by force where it must, and removes the folder. @returns how many processes had to be killed. */
@@ -96,25 +125,70 @@ export class Stage {
     try {
       return await endAllIn(this.#mark, grace + DRILL_END_MS);
     } finally {
-      rmSync(this.folder, { recursive: true, force: true });
+      this.#remove();
     }
   }
 
-  #path(name: string): string {
-    return join(this.folder, name);
+  get #configFile(): string {
+    return join(this.#folder, 'motya.json');
   }
 
-  /** Root makes the stage for the user that the instances become. */
-  #own(name: string): void {
+  /** Root makes the stage for the user that the instances become. `path`: what the user could not have put there. */
+  #give(path: string): void {
     const { user } = this.#settings;
-    if (user !== null && process.geteuid?.() === 0) chownSync(this.#path(name), user.uid, user.gid);
+    if (isToDrop(user)) chownSync(path, user.uid, user.gid);
   }
 
+  /**
+   * A new file each time, for what the old one holds is the user's to change. The first instance reads it as root, so it is given
+   * to the user only when that one serves; from then on instances are the user's from their beginning.
+   */
   #writeSettings(nodeArgs: string[]): void {
-    const settings = drillSettings(this.#settings, this.folder, ['--require', WITNESS, ...nodeArgs]);
-    writeFileSync(this.#path('motya.json'), JSON.stringify(settings), { mode: 0o600 });
-    this.#own('motya.json');
+    const settings = drillSettings(this.#settings, this.#sandbox, ['--require', WITNESS, ...nodeArgs]);
+    const next = `${this.#configFile}.new`;
+    writeFileSync(next, JSON.stringify(settings), { mode: 0o600, flag: 'wx' });
+    renameSync(next, this.#configFile);
   }
+
+  #linesOf<T>(name: string, form: RegExp): T[] {
+    return this.#within(() => linesOf<T>(join(this.#sandbox, name), form));
+  }
+
+  #remove(): void {
+    this.#within(() => {
+      for (const name of readdirSync(this.#sandbox)) {
+        rmSync(join(this.#sandbox, name), { recursive: true, force: true });
+      }
+    });
+    // Follows no link, and what the user has made since is no business of root's (rmdir(2)).
+    this.#within(() => rmdirSync(this.#sandbox), null);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Something in the folder within. @throws {MotyaError} `MOTYA_DRILL`: the program has made it impossible. */
+  #within<T>(body: () => T, user = this.#settings.user): T {
+    try {
+      return asUser(user, body);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const text = `the folder of the drill is not as it was, a program has changed it: ${error.message}`;
+      throw new MotyaError('MOTYA_DRILL', text, { cause: error });
+    }
+  }
+}
+
+/** @throws {MotyaError} `MOTYA_DRILL`: the user could put another folder in its place. */
+function makeFolder(parent: string, { user }: Settings): string {
+  const prefix = join(parent, 'motya-drill-');
+  if (!isToDrop(user)) return mkdtempSync(prefix);
+  if (!isOutOfReach(prefix, user)) {
+    const text = `root works in no folder that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
+    throw new MotyaError('MOTYA_DRILL', text);
+  }
+  const folder = mkdtempSync(prefix);
+  // The user goes through it to the settings and to its own folder.
+  chmodSync(folder, 0o711);
+  return folder;
 }
 
 const text = (ms: number): string => `${ms}ms`;
