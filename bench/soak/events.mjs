@@ -7,18 +7,17 @@ const STOPPED_MS = 1500;
 
 /**
  * What happens, and how often. `kills`: requests inside a killed process may fail. Each returns its outcome in a word or two, and
- * throws when one main process does not serve afterwards.
+ * throws when one main process does not serve afterwards, or when an upgrade that nothing was done to fails.
  */
 export const EVENTS = {
   upgrade: {
     weight: 6,
-    run: async (service) => outcomeOf(await service.motya('upgrade')),
+    run: async (service) => undisturbed(await service.motya('upgrade')),
   },
   'upgrade and rollback': {
     weight: 1,
     run: async (service) => {
-      const upgraded = await service.motya('upgrade', '--detach');
-      if (upgraded.code !== 0) return outcomeOf(upgraded);
+      undisturbed(await service.motya('upgrade', '--detach'));
       const back = await service.motya('rollback');
       await service.settled();
       return back.code === 0 ? 'rolled back' : 'settled before the rollback';
@@ -101,6 +100,12 @@ export function pick(random) {
 const outcomeOf = ({ code }) =>
   ({ 0: 'upgraded', 1: 'the incumbent ended', 3: 'rejected', 6: 'rolled back' })[code] ?? `exit status ${code}`;
 
+/** Nothing was done to this upgrade, so there is no reason for it to fail. */
+function undisturbed(result) {
+  if (result.code === 0) return outcomeOf(result);
+  throw new Error(`an upgrade that nothing was done to: ${outcomeOf(result)}: ${result.stderr.trim()}`);
+}
+
 async function amid(service, random, role) {
   const { pid } = await service.settled();
   const upgrading = service.motya('upgrade');
@@ -112,7 +117,8 @@ async function amid(service, random, role) {
     const alsoWorkers = random() < 0.5 ? service.workersOf(victim) : [];
     for (const one of [victim, ...alsoWorkers]) service.kill(one);
   }
-  const outcome = outcomeOf(await upgrading);
+  const result = await upgrading;
+  const outcome = isThere ? outcomeOf(result) : `${undisturbed(result)} before the kill`;
   await service.settled();
-  return isThere ? outcome : `${outcome} before the kill`;
+  return outcome;
 }

@@ -11,7 +11,9 @@ import { Ledger } from './ledger.mjs';
 import { randomOf } from './random.mjs';
 import { Service } from './service.mjs';
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } } });
+const { values } = parsed();
+if (!/^\d*\.?\d+$/.test(values.minutes) || Number(values.minutes) === 0) refuse('--minutes: must be a number above 0');
+if (!/^\d+$/.test(values.seed ?? '0')) refuse('--seed: must be a whole number');
 const minutes = Number(values.minutes);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 const random = randomOf(seed);
@@ -59,6 +61,20 @@ await withSpace(async (space) => {
 for (const one of broken) said(`BROKEN ${one}`);
 process.exitCode = broken.length === 0 ? 0 : 1;
 
+function parsed() {
+  try {
+    return parseArgs({ options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } } });
+  } catch (error) {
+    return refuse(error.message.split('\n')[0]);
+  }
+}
+
+/** With NaN minutes it would try nothing, and find nothing wrong. */
+function refuse(text) {
+  console.error(text);
+  process.exit(2);
+}
+
 function told({ rows, answers, refused, failures, kinds, answersByClient }, before, after) {
   const clients = Object.entries(answersByClient).map(([kind, count]) => `${count} ${kind}`);
   return `# Soak
@@ -72,7 +88,7 @@ ${failures} failures of ${answers} requests (${clients.join(', ')}), all of them
           .join(', ')})`
   }. After each event one main process, which the pidfile names, serves on every listener.
 
-${table(['event', 'times', 'outcomes', 'failures, of requests inside a killed process'], rows)}
+${table(['event', 'times', 'outcomes', 'failures: in a killed process, or crossed its goodbye'], rows)}
 
 The keeper had ${before.keeper.fds} fds and ${before.keeper.memory} KiB of its own in the beginning, ${after.keeper.fds} and
 ${after.keeper.memory} at the end; the main process ${before.main.fds} fds and ${before.main.memory} KiB, then ${after.main.fds} and ${after.main.memory}.
