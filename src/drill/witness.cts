@@ -1,27 +1,48 @@
+import type { Socket } from 'node:dgram';
+import type { EventEmitter } from 'node:events';
 import type { Server } from 'node:net';
 
 /**
  * Given to `node --require` before a program that is drilled, and before Motya's own preload. It writes down where the program does
- * what can lose requests, and refuses real addresses to servers that Motya leaves alone. CommonJS for the reason of preload.cts.
+ * what can lose requests, and refuses real addresses to servers that Motya leaves alone. The program's own child processes and threads
+ * get it too, and nothing there is Motya's. CommonJS for the reason of preload.cts.
  */
 const { appendFileSync } = require('node:fs') as typeof import('node:fs');
 const { syncBuiltinESMExports } = require('node:module') as typeof import('node:module');
 const net = require('node:net') as typeof import('node:net');
 const dgram = require('node:dgram') as typeof import('node:dgram');
 const { join } = require('node:path') as typeof import('node:path');
-const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
+interface BindOptions {
+  readonly port?: unknown;
+  readonly fd?: unknown;
+  readonly exclusive?: unknown;
+  readonly recvStart?: unknown;
+}
+
 const folder = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
 const OURS = join(__dirname, '..');
+/** Motya's preload, which comes after this and takes the variable away, makes this process a worker. */
+const isWorker = process.env.MOTYA_WORKER !== undefined;
 let terminated = false;
 
 if (folder !== undefined) {
-  if (isMainThread) tellOfExit(folder);
-  tellOfClose(folder);
+  passOn();
+  if (isWorker) {
+    tellOfExit(folder);
+    tellOfClose(folder);
+  }
   keepFromRealPorts();
   syncBuiltinESMExports();
+}
+
+/** Only fork() and threads inherit execArgv. In quotes as NODE_OPTIONS wants them: a backslash counts only within (node(1)). */
+function passOn(): void {
+  const option = `--require "${__filename.replace(/["\\]/g, '\\$&')}"`;
+  const options = process.env.NODE_OPTIONS ?? '';
+  if (!options.includes(option)) process.env.NODE_OPTIONS = `${options} ${option}`.trim();
 }
 
 function note(into: string, what: 'exit' | 'close', place: string): void {
@@ -83,22 +104,22 @@ function keepFromRealPorts(): void {
     const server = this as Server & { _handle: unknown };
     const isReal = server._handle === null && typeof fd !== 'number' && typeof port === 'number' && port !== 0;
     if (!isReal) return listen2.apply(this, args);
-    const where = port > 0 ? `${address ?? '::'}:${port}` : address;
-    const why = '(exclusive, reusePort, or in a process of its own): no upgrade could take it over';
-    const text = `listen EADDRINUSE: the program binds ${where} past Motya ${why}, and a drill binds no real address`;
-    const error = Object.assign(new Error(text), { code: 'EADDRINUSE', syscall: 'listen' });
-    // The frames are Node's, and only the end of what a program says at its end is kept.
-    error.stack = `Error: ${text}`;
-    process.nextTick(server.emit.bind(server), 'error', error);
-    return undefined;
+    return refuse(server, 'listen', port > 0 ? `${address ?? '::'}:${port}` : String(address));
   };
 
   const sockets = dgram.Socket.prototype as unknown as { bind: Method };
   const { bind } = sockets;
   sockets.bind = function (this: unknown, ...args) {
-    const [options, ...rest] = args as [{ exclusive?: boolean; port?: number } | undefined, ...unknown[]];
-    const isReal = typeof options === 'object' && options?.exclusive === true && (options.port ?? 0) !== 0;
-    return bind.apply(this, isReal ? [{ ...options, port: 0 }, ...rest] : args);
+    const [first, ...rest] = args;
+    const options = (typeof first === 'object' && first !== null ? first : { port: first }) as BindOptions;
+    // `bind(callback)` means port 0.
+    const port = typeof options.port === 'function' ? 0 : Number(options.port) || 0;
+    // A handle that has come from the parent is bound; what it has as `fd` is nothing to open.
+    const fd = typeof options.fd === 'number' && typeof options.recvStart !== 'function' ? options.fd : null;
+    if (isWorker) return bind.apply(this, options.exclusive && port !== 0 ? [{ ...options, port: 0 }, ...rest] : args);
+    if (port === 0 && fd === null) return bind.apply(this, args);
+    refuse(this as Socket, 'bind', fd === null ? `UDP port ${port}` : `fd ${fd}`);
+    return this;
   };
   const createSocket = dgram.createSocket as Method;
   Object.assign(dgram, {
@@ -107,4 +128,13 @@ function keepFromRealPorts(): void {
       return createSocket.call(dgram, own, ...rest);
     },
   });
+}
+
+function refuse(socket: EventEmitter, syscall: 'listen' | 'bind', where: string): void {
+  const why = '(exclusive, reusePort, or in a process of its own): no upgrade could take it over';
+  const text = `${syscall} EADDRINUSE: the program binds ${where} past Motya ${why}, and a drill binds no real address`;
+  const error = Object.assign(new Error(text), { code: 'EADDRINUSE', syscall });
+  // The frames are Node's, and only the end of what a program says at its end is kept.
+  error.stack = `Error: ${text}`;
+  process.nextTick(socket.emit.bind(socket), 'error', error);
 }

@@ -12,6 +12,12 @@ test('a program that cannot be drilled: one line says why', async (t) => {
       "require('node:http').createServer().listen({ port: 80, exclusive: true });",
       /: Error: listen EADDRINUSE: the program binds :::80 past Motya .*no real address\n$/,
     ],
+    [
+      `require('node:child_process')
+        .spawn(process.execPath, ['-e', "require('node:net').createServer().listen(80, function () { this.close(); })"])
+        .on('exit', (code) => { throw new Error('the child ended with ' + code); });`,
+      /: Error: the child ended with 1 \(/,
+    ],
     ["require('node:dgram').createSocket('udp4').bind(53);", /^motya: the program listens on no TCP or unix socket: /],
     [
       "require('node:http').createServer((_, response) => response.writeHead(503).end()).listen(80);",
