@@ -8,6 +8,7 @@ import type { Exhaustion } from './exhaustion.js';
 import type { Gate } from './gate.js';
 import { type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';
+import { ParkedError, ParkedHandle } from './parked-handle.js';
 import type { Readiness } from './readiness.js';
 import { ServerListener } from './server-listener.js';
 import type { SupervisorLink } from './supervisor-link.js';
@@ -25,6 +26,13 @@ interface Runtime {
   readonly ordinals: Ordinals;
 }
 
+interface Options {
+  readonly exclusive?: unknown;
+  readonly reusePort?: unknown;
+  readonly handle?: unknown;
+  readonly _handle?: unknown;
+}
+
 /**
  * Servers get their listeners from the supervisor. Hooked is `_listen2`, which Node calls after it has checked the arguments
  * and resolved names; `listen` itself only to remember `exclusive`, which `_listen2` is not told.
@@ -35,7 +43,9 @@ export function hookListen(runtime: Runtime): void {
   const exclusive = new WeakSet<net.Server>();
 
   prototype.listen = function (this: ServerInternals, ...args: unknown[]) {
-    const options = args[0] as { exclusive?: unknown; reusePort?: unknown } | null | undefined;
+    const options = args[0] as Options | null | undefined;
+    // As Node looks for it; another server's listener may be given as the server, or as its handle.
+    if ((options?._handle || options?.handle || options) instanceof ParkedHandle) throw new ParkedError();
     const alone = typeof options === 'object' && Boolean(options?.exclusive || options?.reusePort);
     if (this._handle === null) alone ? exclusive.add(this) : exclusive.delete(this);
     const result = Reflect.apply(listen, this, args) as ServerInternals;

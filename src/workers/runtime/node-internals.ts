@@ -53,6 +53,12 @@ export interface HttpSocket extends Duplex {
   _parent?: unknown;
 }
 
+/** What every handle of libuv is. */
+export interface HandleWrap {
+  close(): void;
+  unref(): void;
+}
+
 /** What is below a plain `net.Socket`. */
 export interface SocketHandle {
   readonly fd: number;

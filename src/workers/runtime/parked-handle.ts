@@ -1,6 +1,7 @@
+import { createSocket } from 'node:dgram';
 import { chmodSync, statSync } from 'node:fs';
-import { isSystemError } from '../../errors.js';
-import type { ServerHandle } from './node-internals.js';
+import { isSystemError, MotyaError } from '../../errors.js';
+import { type HandleWrap, type ServerHandle, udpState } from './node-internals.js';
 
 /** What `server.address()` is to tell while no real handle is there. */
 export interface ParkedAddress {
@@ -16,20 +17,46 @@ interface Holder {
   keepAlive(wanted: boolean): void;
 }
 
+/** What a parked server has is not another server's. */
+export class ParkedError extends MotyaError {
+  constructor() {
+    super('MOTYA_PARKED', 'the server given to listen() does not accept now: its listener cannot be shared');
+  }
+}
+
+/**
+ * A handle without a socket. `child.send('', server)` gives `server._handle` to native code, which takes it for a handle without
+ * asking; one without a socket is a failed send (EBADF), any other object a segmentation fault.
+ */
+function emptyHandle(): new () => HandleWrap {
+  const socket = createSocket('udp4');
+  const handle = udpState(socket)?.handle;
+  socket.close();
+  return (handle?.constructor ?? NoHandle) as new () => HandleWrap;
+}
+
+class NoHandle implements HandleWrap {
+  close(): void {}
+  unref(): void {}
+}
+
 /**
  * Stands in for the `_handle` of a server that holds a listener without accepting, so that `listening`, `address()`, `ref()`,
  * `unref()` and `close()` are true to what the program sees. It has no `getsockname` where the address is not known yet:
  * `server.address()` is null then.
  */
-export class ParkedHandle implements ServerHandle {
+export class ParkedHandle extends emptyHandle() implements ServerHandle {
   readonly #holder: Holder;
   readonly #path: string | null;
   #referenced = false;
   #closed = false;
-  getsockname?: (out: object) => number;
+  getsockname: ((out: object) => number) | undefined = undefined;
 
   /** @param path absolute path of a unix socket, for `readableAll` and `writableAll` */
   constructor(holder: Holder, path: string | null) {
+    super();
+    // It is no business of the loop: what keeps the process alive is the holder.
+    super.unref();
     this.#holder = holder;
     this.#path = path;
   }
@@ -45,7 +72,7 @@ export class ParkedHandle implements ServerHandle {
     this.#reference(!this.#closed);
   }
 
-  unref(): void {
+  override unref(): void {
     this.#reference(false);
   }
 
@@ -53,7 +80,7 @@ export class ParkedHandle implements ServerHandle {
     return this.#referenced;
   }
 
-  close(callback?: () => void): void {
+  override close(callback?: () => void): void {
     if (this.#closed) return;
     this.#closed = true;
     this.unref();
@@ -61,8 +88,9 @@ export class ParkedHandle implements ServerHandle {
     if (callback !== undefined) setImmediate(callback);
   }
 
-  getAsyncId(): number {
-    return -1;
+  /** Nobody will need it any more. */
+  free(): void {
+    super.close();
   }
 
   /** As uv_pipe_chmod(): 1 gives everybody read, 2 gives everybody write permission. Negated errno, or 0. */

@@ -190,6 +190,7 @@ export class ServerListener implements GatedListener {
     this.#gate.delete(this);
     if (this.#key !== null && !this.#gate.ending) this.#link.send({ type: 'RELEASE', key: this.#key });
     this.giveUp();
+    this.#parked.free();
   }
 
   /**
