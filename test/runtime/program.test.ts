@@ -102,6 +102,17 @@ test(
 );
 
 test(
+  'so are those that were started before the runtime was',
+  supervised(async (supervisor) => {
+    const worker = supervisor.spawn('http.cjs', { early: 'early-children.cjs' });
+    const early = await worker.line('early');
+    assert.deepEqual(early, { event: 'early', spawned: 0, forked: 0, threads: [0, 0] }, worker.stderr);
+    await worker.message('READY');
+    assert.equal(supervisor.requests.length, 1);
+  }),
+);
+
+test(
   'an orphan stops accepting, finishes what is open, and ends by SIGTERM',
   supervised(async (supervisor) => {
     const worker = supervisor.spawn('http.cjs');

@@ -28,6 +28,8 @@ export type Message<T extends WorkerMessage['type']> = Extract<WorkerMessage, { 
 export type Line = { event: string } & Record<string, unknown>;
 
 interface SpawnOptions {
+  /** A fixture that is required before the preload, as one of NODE_OPTIONS or `nodeArgs` is. */
+  readonly early?: string;
   readonly args?: readonly string[];
   readonly role?: Partial<WorkerRole>;
   readonly env?: NodeJS.ProcessEnv;
@@ -84,12 +86,13 @@ export class TestWorker {
   readonly #waiting = new Set<() => void>();
   readonly exited: Promise<[number | null, NodeJS.Signals | null]>;
 
-  constructor(supervisor: TestSupervisor, script: string, { args = [], role, env }: SpawnOptions) {
+  constructor(supervisor: TestSupervisor, script: string, { early, args = [], role, env }: SpawnOptions) {
     this.#supervisor = supervisor;
     const [ours, theirs] = native.socketpair();
     const usual = { service: 'web', index: 0, generation: 1, held: false, ready: 'listen', tagged: false } as const;
     const workerRole: WorkerRole = { ...usual, ...role };
-    this.child = spawn(workerNode, ['--require', preload, script, ...args], {
+    const first = early === undefined ? [] : ['--require', path.join(fixtures, early)];
+    this.child = spawn(workerNode, [...first, '--require', preload, script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', theirs],
       env: { ...process.env, ...env, [WORKER_ENV]: JSON.stringify(workerRole) },
     });

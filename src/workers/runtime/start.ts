@@ -1,4 +1,5 @@
 import { Channel, type FdBag } from '../../channel.js';
+import { isSystemError } from '../../errors.js';
 import { ORPHAN_DRAIN_MS } from '../../limits.js';
 import { native } from '../../native.js';
 import { LoopDelay } from '../../observe/loop-delay.js';
@@ -20,8 +21,9 @@ import { watchTicketKeys } from './ticket-keys.js';
 import { guardSocketPaths } from './unlink-guard.js';
 import { setWorkerState, type WorkerState } from './worker-state.js';
 
-/** Makes this process a worker, before its program runs. */
+/** Makes this process a worker, before its program runs; unless another has inherited the role than whom the supervisor started. */
 export function startRuntime(role: WorkerRole): void {
+  if (!hasChannel()) return;
   // Children of the program must not hold the channel open, or the supervisor would not see the worker's end.
   native.setCloexec(WORKER_CHANNEL_FD);
   const channel = new Channel(WORKER_CHANNEL_FD, workerCodec);
@@ -62,6 +64,16 @@ export function startRuntime(role: WorkerRole): void {
     life.orphaned();
   });
   channel.open();
+}
+
+/** What Node gives to a child on this fd is no SOCK_SEQPACKET: a stream (fork()), or what the child has opened itself. */
+function hasChannel(): boolean {
+  try {
+    return native.describe(WORKER_CHANNEL_FD).type === 'seqpacket';
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  }
 }
 
 /** What the supervisor tells the worker to do. */
