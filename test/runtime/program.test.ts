@@ -137,6 +137,24 @@ test(
 );
 
 test(
+  'an orphan that cannot open /dev/null finishes what is open all the same',
+  supervised(async (supervisor) => {
+    const worker = supervisor.spawn('http.cjs', { role: { tagged: true } });
+    const client = await HttpClient.connect((await worker.address()).port);
+    client.write('/hold');
+    await worker.line('held');
+    // Nothing can be opened from here on, not even where the channel was.
+    execFileSync('prlimit', ['--pid', String(worker.child.pid), '--nofile=3']);
+    worker.channel.close();
+    await once(worker.channel, 'close');
+    worker.child.kill('SIGUSR2');
+    assert.equal((await client.answer()).body, 'held');
+    assert.deepEqual(await worker.exited, [0, null]);
+    assert.equal(worker.stderr, '');
+  }),
+);
+
+test(
   'OUTPUT: stdout and stderr go to the new file',
   supervised(async (supervisor) => {
     const worker = supervisor.spawn('http.cjs');

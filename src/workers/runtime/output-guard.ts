@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
+import { isSystemError } from '../../errors.js';
 import { native } from '../../native.js';
 
 /**
@@ -13,10 +14,21 @@ export class OutputGuard {
 
   /** From here on whatever the program and its new children write, in whichever way, goes nowhere. */
   orphaned(): void {
-    const nowhere = openSync('/dev/null', 'w');
+    const nowhere = openNowhere();
+    if (nowhere === null) return;
     native.redirect(nowhere, 1);
     native.redirect(nowhere, 2);
     closeSync(nowhere);
+  }
+}
+
+/** Null: there is no fd for it, or no such device. The streams of `process` are guarded all the same, and requests are open. */
+function openNowhere(): number | null {
+  try {
+    return openSync('/dev/null', 'w');
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
   }
 }
 

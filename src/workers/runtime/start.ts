@@ -60,6 +60,7 @@ export function startRuntime(role: WorkerRole): void {
     life.receive(message, fds);
   });
   channel.on('close', () => {
+    // First: the program's onDrain callbacks, which the other one calls, may write.
     output?.orphaned();
     life.orphaned();
   });
