@@ -213,6 +213,24 @@ test(
 );
 
 test(
+  'a listener that comes too late is released',
+  supervised(async (supervisor) => {
+    const worker = supervisor.spawn('net.cjs', listenArgs(0, '127.0.0.1'));
+    const { address, port } = await worker.address();
+    await worker.message('READY');
+    const fds = () => fs.readdirSync(`/proc/${worker.child.pid}/fd`).length;
+    const before = fds();
+    // As if the worker had asked, and the supervisor had been stopped for longer than listen() waits.
+    const late = { type: 'LISTENER', id: 99, key: 'late', family: 'inet', address, port, path: null } as const;
+    worker.send(late, [lastListener(supervisor)]);
+    assert.equal((await worker.message('RELEASE')).key, 'late');
+    await worker.ask({ type: 'COUNT' }, 'COUNTS');
+    assert.equal(fds(), before);
+    assert.equal(await talk({ port, host: '127.0.0.1' }), 'hello');
+  }),
+);
+
+test(
   'server.close() by the program releases the listener, accepting or held',
   supervised(async (supervisor) => {
     for (const held of [false, true]) {

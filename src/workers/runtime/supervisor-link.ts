@@ -70,8 +70,11 @@ export class SupervisorLink {
   /** Takes the late answers to {@link askListener}. */
   receive(message: WorkerMessage, fds: FdBag): void {
     if (!isAnswer(message)) return;
-    this.#pending.get(message.id)?.(toAnswer(message, fds));
+    const answered = this.#pending.get(message.id);
     this.#pending.delete(message.id);
+    if (answered !== undefined) answered(toAnswer(message, fds));
+    // `listen()` has failed long ago. For the supervisor it is in use here, and the program's next attempt would be refused.
+    else if (message.type === 'LISTENER') this.send({ type: 'RELEASE', key: message.key });
   }
 
   /** Nobody will answer any more. */
