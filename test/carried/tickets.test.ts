@@ -128,9 +128,10 @@ describe('TLS sessions', () => {
     assert.equal((await meet(stage.port, 'TLSv1.3', session)).isReused, true);
   });
 
-  for (const how of ['option', 'call']) {
-    it(`a program with keys of its own keeps them (${how})`, async (t) => {
+  for (const [how, preloaded] of [['option'], ['call'], ['call', 'tls']] as const) {
+    it(`a program with keys of its own keeps them (${how}${preloaded ? ', tls is loaded before it' : ''})`, async (t) => {
       const stage = await stageFor(t);
+      if (preloaded) stage.space.env.NODE_OPTIONS = `--require=node:${preloaded}`;
       await stage.start([], how);
       assert.equal((await meet(stage.port, 'TLSv1.3')).keys, OWN);
       await stage.run('upgrade');

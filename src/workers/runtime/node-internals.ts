@@ -43,6 +43,12 @@ export interface TlsServerInternals extends net.Server {
   sessionIdContext?: string;
 }
 
+/** By another `--require`, before ours. */
+export function isTlsLoaded(): boolean {
+  const { moduleLoadList = [] } = process as NodeJS.Process & { moduleLoadList?: readonly string[] };
+  return moduleLoadList.includes('NativeModule tls');
+}
+
 /** What the http server puts on a socket that it reads. */
 export interface HttpSocket extends Duplex {
   /** An HTTPParser; null once the connection was upgraded; missing if HTTP/1 was never spoken. */

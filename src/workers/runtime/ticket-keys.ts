@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import net from 'node:net';
 import type tls from 'node:tls';
-import type { TlsServerInternals } from './node-internals.js';
+import { isTlsLoaded, type TlsServerInternals } from './node-internals.js';
 
 type SetTicketKeys = tls.Server['setTicketKeys'];
 
@@ -13,18 +13,27 @@ const own = new WeakSet<net.Server>();
  * methods (lib/_tls_wrap.js), so a setter there sees the method come, and nobody has to load `tls` for it.
  */
 export function watchTicketKeys(): void {
+  if (isTlsLoaded()) {
+    const { prototype } = process.getBuiltinModule('node:tls').Server;
+    watch(prototype, prototype.setTicketKeys);
+    return;
+  }
   Object.defineProperty(net.Server.prototype, 'setTicketKeys', {
     configurable: true,
     get: () => undefined,
     set(setTicketKeys: SetTicketKeys) {
-      Object.defineProperty(this, 'setTicketKeys', {
-        configurable: true,
-        writable: true,
-        value(this: tls.Server, keys: Buffer) {
-          own.add(this);
-          setTicketKeys.call(this, keys);
-        },
-      });
+      watch(this, setTicketKeys);
+    },
+  });
+}
+
+function watch(prototype: tls.Server, setTicketKeys: SetTicketKeys): void {
+  Object.defineProperty(prototype, 'setTicketKeys', {
+    configurable: true,
+    writable: true,
+    value(this: tls.Server, keys: Buffer) {
+      own.add(this);
+      setTicketKeys.call(this, keys);
     },
   });
 }
