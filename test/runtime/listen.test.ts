@@ -272,6 +272,34 @@ test(
 );
 
 test(
+  'the events of a server are in the async context of its listen(), held or not',
+  supervised(async (supervisor) => {
+    for (const mode of ['accepting', 'held', 'pending'] as const) {
+      supervisor.mode = mode === 'pending' ? 'pending' : 'grant';
+      const worker = supervisor.spawn('context.cjs', {
+        ...listenArgs(0, '127.0.0.1'),
+        role: { held: mode !== 'accepting' },
+      });
+      await worker.message('LISTEN');
+      worker.grantPending();
+      const { port, store } = (await worker.line('listening')) as unknown as { port: number; store: string };
+      await worker.ask({ type: 'ACCEPT' }, 'ACCEPTING');
+      const answers = [store, await talk({ port, host: '127.0.0.1' })];
+      await worker.ask({ type: 'PAUSE' }, 'PAUSED');
+      await worker.ask({ type: 'ACCEPT' }, 'ACCEPTING');
+      answers.push(await talk({ port, host: '127.0.0.1' }));
+      assert.deepEqual(answers, ['of listen()', 'of listen()', 'of listen()'], mode);
+      await worker.kill();
+    }
+    supervisor.mode = 'pending';
+    const worker = supervisor.spawn('context.cjs', { ...listenArgs('/no/folder/a.sock'), role: { held: true } });
+    await worker.message('LISTEN');
+    worker.grantPending();
+    assert.equal((await worker.line('error')).store, 'of listen()');
+  }),
+);
+
+test(
   'the backlog is in force after every ACCEPT',
   supervised(async (supervisor) => {
     const worker: TestWorker = supervisor.spawn('net.cjs', listenArgs(0, '127.0.0.1', 17));

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import net from 'node:net';
 import { constants } from 'node:os';
 import path from 'node:path';
@@ -11,7 +12,7 @@ import type { Ordinals } from './ordinals.js';
 import { ParkedError, ParkedHandle } from './parked-handle.js';
 import type { Readiness } from './readiness.js';
 import { ServerListener } from './server-listener.js';
-import type { SupervisorLink } from './supervisor-link.js';
+import type { ListenAnswer, SupervisorLink } from './supervisor-link.js';
 
 const MOST_BACKLOG = 0x7fffffff;
 const SUN_PATH_BYTES = 108;
@@ -83,10 +84,12 @@ export function hookListen(runtime: Runtime): void {
     if (request.kind === 'tcp' && port !== 0) {
       listener.predict({ address: address ?? '::', family: net.isIPv4(address ?? '::') ? 'IPv4' : 'IPv6', port });
     }
-    runtime.link.askListener(request, (answer) => {
+    const answered = (answer: ListenAnswer): void => {
       if ('granted' in answer) listener.granted(answer.granted);
       else listener.refused(listenError(answer.refused, address, port));
-    });
+    };
+    // The events are in the async context of the caller (AsyncLocalStorage), also when the answer comes later.
+    runtime.link.askListener(request, AsyncResource.bind(answered));
   };
 }
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { getSystemErrorName } from 'node:util';
 import { isSystemError } from '../../errors.js';
 import { native } from '../../native.js';
@@ -36,6 +37,8 @@ export class ServerListener implements GatedListener {
   readonly #listen2: Listen2;
   readonly #link: SupervisorLink;
   readonly takesFds = true;
+  /** In the async context of listen(), as in Node: the handle hands that on to its connections. */
+  readonly accept = AsyncResource.bind(() => this.#accept());
   readonly #gate: Gate;
   readonly #exhaustion: Exhaustion;
   readonly #parked: ParkedHandle;
@@ -96,7 +99,7 @@ export class ServerListener implements GatedListener {
     process.nextTick(() => this.#server.emit('error', error));
   }
 
-  accept(): void {
+  #accept(): void {
     // Anything else there: the program has put it there, and it is in charge.
     if (this.#fd === null || this.#server._handle !== this.#parked) return;
     const { address, port, addressType, flags } = this.#arguments;
