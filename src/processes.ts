@@ -34,6 +34,22 @@ export async function endsWithin(ms: number, pid: number): Promise<boolean> {
   return isOver;
 }
 
+/** As `ps` names it; null: it has ended. */
+export function processName(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
+/** What the kernel keeps of the start of a process, each text ended by NUL (proc(5)). @throws {SystemError} */
+export function textsIn(pid: number, file: 'cmdline' | 'environ'): string[] {
+  const texts = readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
+  texts.pop();
+  return texts;
+}
+
 /** Resolves when the process, anybody's, has ended; at once when it is gone already. Never after `signal` is aborted. */
 export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs';
+import { accessSync, constants, readlinkSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import type { Result } from '../control/messages.js';
 import { NOT_FORCED } from '../control/outcomes.js';
@@ -9,7 +9,7 @@ import { LIVE } from '../life/answers.js';
 import { WEDGED_END_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { native, type PeerCredentials } from '../native.js';
-import { processEnd } from '../processes.js';
+import { processEnd, textsIn } from '../processes.js';
 import { isDone } from '../within.js';
 
 /** What systemd has told the first process of a unit only. */
@@ -54,7 +54,7 @@ function foreign(pid: number, uid: number): MotyaError {
 
 /** As daemon/invocation.ts reads its own. */
 function invocationOf(pid: number): Invocation {
-  const [name = '', ...args] = linesOf(pid, 'cmdline');
+  const [name = '', ...args] = textsIn(pid, 'cmdline');
   const executable = readlinkSync(`/proc/${pid}/exe`);
   // A Node that was replaced meanwhile has left no file.
   const file = [name, executable].find((path) => isAbsolute(path) && isExecutable(path)) ?? process.execPath;
@@ -62,18 +62,11 @@ function invocationOf(pid: number): Invocation {
 }
 
 function environmentOf(pid: number): NodeJS.ProcessEnv {
-  const pairs = linesOf(pid, 'environ').map((line) => {
+  const pairs = textsIn(pid, 'environ').map((line) => {
     const end = line.indexOf('=');
     return [line.slice(0, end), line.slice(end + 1)] as const;
   });
   return Object.fromEntries(pairs.filter(([name]) => !FIRST_ONLY.includes(name)));
-}
-
-/** What the kernel keeps of the start of a process, each text ended by NUL (proc(5)). */
-function linesOf(pid: number, file: 'cmdline' | 'environ'): string[] {
-  const texts = readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
-  texts.pop();
-  return texts;
 }
 
 function isExecutable(path: string): boolean {

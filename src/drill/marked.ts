@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DRILL_LOOK_MS } from '../limits.js';
+import { textsIn } from '../processes.js';
 import { SANDBOX_ENV } from './sandbox-env.js';
 
 /** All processes that run in a sandbox, whoever started them: they have inherited its name. Zombies are none. */
@@ -38,7 +39,7 @@ export function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
 /** Empty for a process that has ended, or is somebody else's. */
 function environmentOf(pid: number): string[] {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+    return textsIn(pid, 'environ');
   } catch {
     return [];
   }

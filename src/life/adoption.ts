@@ -1,10 +1,10 @@
 import { MotyaError, StartError } from '../errors.js';
 import type { Instance } from '../instance.js';
-import { type CopiedListener, nameOf, OtherProcess } from '../listeners/copies.js';
+import { type CopiedListener, OtherProcess } from '../listeners/copies.js';
 import { socketsOf } from '../listeners/holder.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
-import { parentOf } from '../processes.js';
+import { parentOf, processName } from '../processes.js';
 
 /** What an instance has of another program's listeners, until it serves (`motya start --adopt PID`). */
 export interface Adoption {
@@ -69,7 +69,7 @@ function isWorker({ name, listeners }: ReturnType<typeof copiesOf>, parent: numb
   if (parent === null) return false;
   try {
     const shared = new Set(socketsOf(parent));
-    return nameOf(parent) === name && listeners.some(({ socket }) => shared.has(String(socket.inode)));
+    return processName(parent) === name && listeners.some(({ socket }) => shared.has(String(socket.inode)));
   } catch {
     return false;
   }

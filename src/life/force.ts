@@ -6,7 +6,7 @@ import { WEDGED_GRACE_MS } from '../limits.js';
 import { OtherProcess } from '../listeners/copies.js';
 import { identify } from '../listeners/path-identity.js';
 import { native } from '../native.js';
-import { processEnd } from '../processes.js';
+import { processEnd, textsIn } from '../processes.js';
 import { within } from '../within.js';
 import type { Life } from './life.js';
 
@@ -54,7 +54,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
 
 /** Who follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */
 function refuseBelowManager(pid: number): void {
-  const variables = textsIn(`/proc/${pid}/environ`);
+  const variables = textsIn(pid, 'environ');
   const isKept = variables.some((entry) => entry.startsWith('MOTYA_KEEPER='));
   const isNotified = variables.some((entry) => entry.startsWith('NOTIFY_SOCKET='));
   const isElsewhere = readFileSync(`/proc/${pid}/cgroup`, 'utf8') !== readFileSync('/proc/self/cgroup', 'utf8');
@@ -67,9 +67,6 @@ function refuseBelowManager(pid: number): void {
     throw new HandoverError('MOTYA_KEPT', text);
   }
 }
-
-/** Texts that the kernel keeps of a process, each ended by NUL (proc(5)). */
-const textsIn = (file: string): string[] => readFileSync(file, 'utf8').split('\0');
 
 function copiesOf(incumbent: OtherProcess, lockFd: number): ReturnType<OtherProcess['copyListeners']> {
   try {
@@ -99,7 +96,7 @@ function generationOf(pid: number): number {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
     const found = children.flatMap((child) =>
-      textsIn(`/proc/${child}/environ`).flatMap((entry) => /^MOTYA_GENERATION=(\d+)$/.exec(entry)?.[1] ?? []),
+      textsIn(Number(child), 'environ').flatMap((entry) => /^MOTYA_GENERATION=(\d+)$/.exec(entry)?.[1] ?? []),
     );
     return Math.max(1, ...found.map(Number));
   } catch {

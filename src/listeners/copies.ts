@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { native, type SocketDescription } from '../native.js';
+import { processName } from '../processes.js';
 import { listenerKey } from './key.js';
 import { DEFAULT_BACKLOG } from './ledger.js';
 
@@ -29,7 +30,9 @@ export class OtherProcess {
       if (isSystemError(error) && (error.code === 'ESRCH' || error.code === 'EINVAL')) throw noProcess(pid);
       throw error;
     }
-    this.name = nameOf(pid);
+    const name = processName(pid);
+    if (name === null) throw noProcess(pid);
+    this.name = name;
   }
 
   /** Copies of all that it listens on: TCP and unix stream sockets, and UDP sockets that are bound. @throws {MotyaError} */
@@ -154,14 +157,5 @@ function yamaScope(): number {
     return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8'));
   } catch {
     return 0;
-  }
-}
-
-/** As `ps` names it. @throws {MotyaError} `MOTYA_NO_PROCESS` */
-export function nameOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    throw noProcess(pid);
   }
 }
