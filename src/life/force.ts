@@ -22,7 +22,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     life.generation = generationOf(pid) + 1;
     life.events.emit('generation', life.generation);
     life.warn('force', `pid ${pid} answers nothing: its listeners are taken by force`, { incumbent: pid });
-    refuseBelowManager(pid);
+    refuseBelowManager(incumbent);
     const lockFd = incumbent.copyFile(`${settings.pidfile}.lock`);
     if (lockFd === null) {
       const text = `pid ${pid} does not hold the lock of ${settings.pidfile}: give --pidfile as it was given to that instance`;
@@ -53,8 +53,9 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
 }
 
 /** Who follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */
-function refuseBelowManager(pid: number): void {
-  const variables = textsIn(pid, 'environ');
+function refuseBelowManager(incumbent: OtherProcess): void {
+  const { pid } = incumbent;
+  const variables = incumbent.environment();
   const isKept = variables.some((entry) => entry.startsWith('MOTYA_KEEPER='));
   const isNotified = variables.some((entry) => entry.startsWith('NOTIFY_SOCKET='));
   const isElsewhere = readFileSync(`/proc/${pid}/cgroup`, 'utf8') !== readFileSync('/proc/self/cgroup', 'utf8');

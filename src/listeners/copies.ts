@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { isSystemError, MotyaError, reasonOf } from '../errors.js';
+import { isSystemError, MotyaError, reasonOf, type SystemError } from '../errors.js';
 import { native, type SocketDescription } from '../native.js';
-import { processName } from '../processes.js';
+import { processName, textsIn } from '../processes.js';
 import { listenerKey } from './key.js';
 import { DEFAULT_BACKLOG } from './ledger.js';
 
@@ -71,6 +71,15 @@ export class OtherProcess {
     return this.#copy(fd);
   }
 
+  /** As it was started with. @throws {MotyaError} */
+  environment(): string[] {
+    try {
+      return textsIn(this.pid, 'environ');
+    } catch (error) {
+      throw this.#refusal(error);
+    }
+  }
+
   /** Throws nothing when it has ended. */
   signal(signal: number): void {
     try {
@@ -89,8 +98,7 @@ export class OtherProcess {
     try {
       names = readdirSync(`/proc/${this.pid}/fd`);
     } catch (error) {
-      if (isSystemError(error) && error.code === 'ENOENT') throw noProcess(this.pid);
-      throw denied(this, reasonOf(error));
+      throw this.#refusal(error);
     }
     return names.map(Number).filter((fd) => {
       try {
@@ -107,11 +115,16 @@ export class OtherProcess {
     try {
       return native.copyFd(this.#pidfd, fd);
     } catch (error) {
-      if (!isSystemError(error)) throw error;
-      if (error.code === 'EBADF') return null;
-      if (error.code === 'ESRCH') throw noProcess(this.pid);
-      throw denied(this, whyNot(error.code, error));
+      if (isSystemError(error) && error.code === 'EBADF') return null;
+      throw this.#refusal(error);
     }
+  }
+
+  #refusal(error: unknown): unknown {
+    if (!isSystemError(error)) return error;
+    // Of pidfd_getfd(2) ESRCH; of /proc either, as it ends before or after open(2).
+    if (error.code === 'ESRCH' || error.code === 'ENOENT') return noProcess(this.pid);
+    return denied(this, whyNot(error));
   }
 }
 
@@ -136,12 +149,15 @@ const noProcess = (pid: number): MotyaError => new MotyaError('MOTYA_NO_PROCESS'
 const denied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
   new MotyaError('MOTYA_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
 
-/** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)). */
-function whyNot(code: string, error: Error): string {
+/** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)), /proc for those of a reader. */
+function whyNot(error: SystemError): string {
+  const { code } = error;
   if (code === 'ENOSYS') return 'the kernel has no pidfd_getfd (Linux 5.6)';
-  if (code !== 'EPERM') return reasonOf(error);
-  const scope = yamaScope();
+  if (code !== 'EPERM' && code !== 'EACCES') return reasonOf(error);
   const mend = 'run this command as root (CAP_SYS_PTRACE)';
+  // From /proc, where neither Yama nor a filter of calls has a say.
+  if (code === 'EACCES') return `it is another user's, or may not be debugged; ${mend}`;
+  const scope = yamaScope();
   if (scope === 0) {
     const filter = inUnit() ? ', or its unit needs SystemCallFilter=@system-service pidfd_getfd' : '';
     return `it is another user's, or may not be debugged${filter}; ${mend}`;

@@ -3,9 +3,9 @@ import { createSocket } from 'node:dgram';
 
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { app, isAlive, until } from '../e2e/harness/index.js';
+import { app, CLI, isAlive, until } from '../e2e/harness/index.js';
 import { failureOf, get, isRefused, who } from '../e2e/scene.js';
-import { DROPPED, idsOf, lowPort, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
+import { DROPPED, GROUP, idsOf, lowPort, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
 
 const onlyRoot = (port: number): string =>
   `service web: bind EACCES tcp://127.0.0.1:${port} (only root may bind it: let root start the instance, or its successor (motya start --upgrade), which binds it and becomes ${USER})`;
@@ -86,6 +86,25 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.equal(code, 1);
     assert.match(stderr, /^motya: pid \d+ is user \d+, whose command root does not repeat: .*--upgrade --force\)$/m);
     assert.ok(isAlive(first.pid));
+    // Nor may the user look into what was root once.
+    const users = scene.space.start(
+      'setpriv',
+      [
+        `--reuid=${USER}`,
+        `--regid=${GROUP}`,
+        '--clear-groups',
+        process.execPath,
+        CLI,
+        'start',
+        '--config',
+        scene.config,
+        '--upgrade',
+        '--force',
+      ],
+      { env: scene.env, cwd: scene.temporary },
+    );
+    assert.deepEqual(await users.waitForExit(), { code: 1, signal: null });
+    assert.match(failureOf(users).message, /cannot be copied: it is another user's, .*; run this command as root /);
     await scene.start(['--upgrade', '--force']).waitFor('serving');
     assert.equal((await first.waitForExit()).signal, 'SIGKILL');
     assert.equal((await scene.who()).generation, '2');
