@@ -36,7 +36,7 @@ const command: Command<StatusArguments> = {
   async run({ json, watch: given, ...target }) {
     const { controlSocketFor } = await import('./target.js');
     const interval = given === undefined ? null : await intervalOf(given || INTERVAL);
-    const path = await controlSocketFor(target);
+    const path = await controlSocketFor(target, { changes: false });
     if (interval !== null) {
       const { watch } = await import('./watch.js');
       process.exitCode = await watch(path, interval, json);

@@ -6,7 +6,7 @@ export const TARGET_FLAGS = ['config', 'name', 'upgrade-socket'] as const;
 export const targetFlags = yargsOptions(TARGET_FLAGS);
 
 export const targetPositionals: Record<'script', Flag> = {
-  script: { description: 'The program that runs, when several instances do', isPath: true },
+  script: { description: 'The program that runs, when it is not the one of this directory', isPath: true },
 };
 
 /** What yargs gives a command that speaks to a running instance. */

@@ -1,38 +1,74 @@
-import { lstatSync, readdirSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Settings } from '../config/settings.js';
-import { connectControl, NotRunningError, RestartingError } from '../control/client.js';
+import { NotRunningError } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
-import { runtimeFolder, temporaryFolder, userOfFolder } from '../daemon/paths.js';
+import { runtimeFolder } from '../daemon/places.js';
 import { MotyaError, SettingsError } from '../errors.js';
+import { table } from '../terminal/table.js';
+import { visible } from '../terminal/units.js';
+import { describeAll, type Here, isFrom, peerAt, type Running, runningSockets } from './instances.js';
 import { TARGET_FLAGS, type TargetArguments } from './target-options.js';
 
 const ENDING = '.control.sock';
-const KEEPER_ENDING = '.keeper.sock';
 
 /**
  * The control socket of the instance that is meant: by flags, script or settings file as `motya start` would take them; with
- * none of these (and no motya.yaml here), the only one that runs. Systemd's runtime folders count too,
- * and for root those of users for whom it has started instances.
- * @throws {MotyaError} none runs, or several do.
+ * none of these, the one that was started from this directory. An instance is looked for in all directories of this user, in
+ * those of systemd units, and for root in those of all users.
+ * @param options `changes`: false: with nothing typed and nothing from here, the only instance that runs will do
+ * @throws {MotyaError} none runs; or which one is meant cannot be told (`MOTYA_AMBIGUOUS`), with a list of those that run
  */
-export async function controlSocketFor(flags: TargetArguments): Promise<string> {
+export async function controlSocketFor(flags: TargetArguments, { changes = true } = {}): Promise<string> {
   const { cwd } = typedInvocation();
-  const folder = runtimeFolder(process.env);
   if (flags.name !== undefined) {
     // Without the settings, which may be broken just now.
-    const running = runningAs(`${flags.name}${ENDING}`, folder);
+    const running = await runningAs(flags.name);
     if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
-  const settings = await settingsFor(flags, cwd);
-  if (isRunning(settings.controlSocket)) return settings.controlSocket;
-  // A settings file in this folder says which one is meant, whether it runs or not: another's must not be stopped in its place.
-  if (named || settings.source !== null) {
-    const isDefault = dirname(settings.controlSocket) === folder;
-    return (isDefault ? runningAs(basename(settings.controlSocket), folder) : null) ?? settings.controlSocket;
-  }
-  return theOnly([folder, ...otherFolders(folder)].flatMap(controlSocketsIn).filter(isRunning), folder);
+  const { controlSocket, source, runtimeFolder: folder } = await settingsFor(flags, cwd);
+  // Without a word and a settings file, what could be started here (the welcome page) says nothing about what is meant.
+  const isMeant = named || source !== null;
+  if (isMeant && peerAt(controlSocket) !== null) return controlSocket;
+  const elsewhere = isMeant && folder !== null ? await runningAs(basename(controlSocket, ENDING)) : null;
+  if (elsewhere !== null) return elsewhere;
+  if (named) return controlSocket;
+
+  const here = { cwd, shell: process.env.PWD };
+  const running = await describeAll(runningSockets());
+  const fromHere = preferOwn(running.filter((one) => isFrom(one, here)));
+  const [only] = fromHere;
+  if (only !== undefined && fromHere.length === 1) return taken(only);
+  if (fromHere.length > 1) throw ambiguous(`several instances were started from ${cwd}`, fromHere);
+  // A settings file in this directory says which one is meant, whether it runs or not.
+  if (source !== null) return controlSocket;
+  return onlyOne(running, here, changes);
+}
+
+/** Root has asked for none by name, but one from this directory runs as another user: that is said. */
+function taken(only: Running): string {
+  if (only.uid !== process.geteuid?.()) console.error(`motya: this is ${described(only)}`);
+  return only.path;
+}
+
+/** None was started from here. */
+function onlyOne(running: readonly Running[], { cwd }: Here, changes: boolean): string {
+  const [only] = running;
+  if (only === undefined) throw new NotRunningError(runtimeFolder(process.env));
+  if (changes || running.length > 1) throw ambiguous(`no instance was started from ${cwd}`, running);
+  console.error(`motya: no instance was started from ${cwd}; this is ${described(only)}`);
+  return only.path;
+}
+
+function described({ name, pid, uid, directory }: Running): string {
+  const user = uid === process.geteuid?.() ? '' : ` of uid ${uid}`;
+  return `${name} (pid ${pid}${user})${directory === null ? '' : `, started from ${visible(directory)}`}`;
+}
+
+/** Those of this user, if there are any. */
+function preferOwn(running: readonly Running[]): readonly Running[] {
+  const own = running.filter(({ uid }) => uid === process.geteuid?.());
+  return own.length > 0 ? own : running;
 }
 
 /** @throws {SettingsError} which says how to do without the settings: they may be broken while what runs is not. */
@@ -49,80 +85,38 @@ async function settingsFor(flags: TargetArguments, cwd: string): Promise<Setting
   }
 }
 
-/** The running instance with that socket's name, in `folder` or, for root, in a user's. Null when none runs. */
-function runningAs(socket: string, folder: string): string | null {
-  const own = join(folder, socket);
-  if (isRunning(own)) return own;
-  const running = otherFolders(folder)
-    .map((other) => join(other, socket))
-    .filter(isRunning);
-  return running.length === 0 ? null : theOnly(running, folder);
-}
-
-function theOnly(running: readonly string[], folder: string): string {
+/** The running instance with that name: this user's, or another one. Null when none runs. @throws {MotyaError} several do */
+async function runningAs(name: string): Promise<string | null> {
+  const sockets = runningSockets(name);
+  const own = runtimeFolder(process.env);
+  const [first] = sockets;
+  if (first === undefined) return null;
+  if (dirname(first) === own || sockets.length === 1) return first;
+  const running = preferOwn(await describeAll(sockets));
   const [only] = running;
-  if (only === undefined) throw new NotRunningError(folder);
-  if (running.length === 1) return only;
-  const names = running.map((path) => {
-    const name = basename(path, ENDING);
-    return dirname(path) === folder ? name : `${name} (in ${dirname(path)})`;
-  });
-  const one = names.length > new Set(running.map((path) => basename(path))).size ? '--upgrade-socket' : '--name';
-  throw new MotyaError('MOTYA_AMBIGUOUS', `several instances run: ${names.join(', ')}; say which one with ${one}`);
+  if (only !== undefined && running.length === 1) return only.path;
+  throw ambiguous(`several instances are named ${name}`, running);
 }
 
-/** Runtime folders beside our `own`: of systemd units; for root, of users whom root has started instances for too. */
-function otherFolders(own: string): string[] {
-  return [...foldersOfUsers(own), ...foldersOfUnits()].filter((folder) => folder !== own);
-}
-
-/** One that is not its user's is none. */
-function foldersOfUsers(own: string): string[] {
-  if (process.geteuid?.() !== 0) return [];
-  const parent = temporaryFolder(process.env);
-  return foldersIn(parent)
-    .filter(([folder, uid]) => folder !== own && uid === userOfFolder(folder))
-    .map(([folder]) => folder);
-}
-
-/** What RuntimeDirectory= makes (systemd.exec(5)), as far as it is ours, or everybody's for root. */
-function foldersOfUnits(): string[] {
-  const user = process.geteuid?.();
-  return foldersIn('/run')
-    .filter(([, uid]) => user === 0 || uid === user)
-    .map(([folder]) => folder);
-}
-
-/** Each with its owner. */
-function foldersIn(parent: string): [folder: string, uid: number][] {
-  return entriesOf(parent).flatMap((name): [string, number][] => {
-    const folder = join(parent, name);
-    const stat = lstatSync(folder, { throwIfNoEntry: false });
-    return stat?.isDirectory() === true ? [[folder, stat.uid]] : [];
-  });
-}
-
-function controlSocketsIn(folder: string): string[] {
-  const names = entriesOf(folder)
-    .filter((name) => !name.startsWith('.'))
-    .map((name) => (name.endsWith(KEEPER_ENDING) ? `${name.slice(0, -KEEPER_ENDING.length)}${ENDING}` : name))
-    .filter((name) => name.endsWith(ENDING));
-  return [...new Set(names)].map((name) => join(folder, name));
-}
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-function isRunning(path: string): boolean {
-  try {
-    connectControl(path).close();
-    return true;
-  } catch (error) {
-    return error instanceof RestartingError;
-  }
+/** With all that it takes to say which one is meant. */
+function ambiguous(why: string, running: readonly Running[]): MotyaError {
+  const names = running.map(({ name }) => name);
+  const rows = running.map(({ path, name, pid, uid, directory }) => [
+    // Two of one name differ in the directory of their sockets.
+    names.filter((other) => other === name).length === 1
+      ? `--name ${name}`
+      : `--upgrade-socket ${visible(path.slice(0, -ENDING.length))}.sock`,
+    String(pid),
+    String(uid),
+    directory === null ? '?' : visible(directory),
+  ]);
+  const columns = [
+    { title: 'TO NAME IT' },
+    { title: 'PID', align: 'right' as const },
+    { title: 'UID', align: 'right' as const },
+    { title: 'STARTED FROM' },
+  ];
+  const list = table(columns, rows).map((line) => `  ${line}`);
+  const text = `${why}; say which one is meant (or type the command in the directory that it was started from):`;
+  return new MotyaError('MOTYA_AMBIGUOUS', [text, ...list].join('\n'));
 }

@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { findAccount } from '../daemon/account.js';
-import { adminSocketOf, controlSocketOf, defaultName, runtimeFolder, socketPathProblem } from '../daemon/paths.js';
+import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '../daemon/paths.js';
+import { folderOf } from '../daemon/places.js';
 import type { Sandbox } from '../drill/sandbox-env.js';
 import { SettingsError } from '../errors.js';
 import { causeOf } from './document.js';
@@ -74,7 +75,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     }),
   );
   const name = valid.name ?? context.fallbackName ?? defaultName(context.source ?? services[0]?.script ?? base);
-  const folder = runtimeFolder(context.env, user);
+  const folder = folderOf(name, context.env, user);
   const upgradeSocket = valid.upgradeSocket ? absolutePath(base, valid.upgradeSocket) : join(folder, `${name}.sock`);
   return {
     name,

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../channel.js';
-import { keeperSocketOf, userOfFolder } from '../daemon/paths.js';
+import { keeperSocketOf } from '../daemon/paths.js';
+import { userOfFolder } from '../daemon/places.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { GREETING_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';

@@ -1,37 +1,8 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync } from 'node:fs';
-import { basename, dirname, extname, isAbsolute, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { reasonOf, StartError } from '../errors.js';
 import { UNIX_PATH_BYTES } from '../limits.js';
-
-/**
- * Folder for pidfiles and sockets: `$RUNTIME_DIRECTORY` (systemd's RuntimeDirectory=, its first entry), else
- * `$XDG_RUNTIME_DIR/motya`, else `<temporary folder>/motya-<uid>`. It need not exist: see {@link ensureRuntimeFolder}.
- * Relative values count for nothing: the XDG specification says so, and systemd never sets any.
- * @param user whom the settings name. Root's session folder is closed to that user, and the session of whoever asks later is
- * another one: with a user, the folder depends on nothing but the user, so that the instance, its successors and root's
- * commands all mean the same.
- */
-export function runtimeFolder(env: NodeJS.ProcessEnv, user: { readonly uid: number } | null = null): string {
-  const given = env.RUNTIME_DIRECTORY?.split(':')[0];
-  if (given !== undefined && isAbsolute(given)) return given;
-  const session = env.XDG_RUNTIME_DIR;
-  const usesSession = user === null || user.uid === 0;
-  if (usesSession && session !== undefined && isAbsolute(session)) return join(session, 'motya');
-  return join(temporaryFolder(env), `motya-${user?.uid ?? process.geteuid?.() ?? 0}`);
-}
-
-/** The uid in the name of a default folder (`motya-33`), or null for any other. */
-export function userOfFolder(path: string): number | null {
-  const uid = /^motya-(\d+)$/.exec(basename(path))?.[1];
-  return uid === undefined ? null : Number(uid);
-}
-
-/** `$TMPDIR`, else /tmp. */
-export function temporaryFolder(env: NodeJS.ProcessEnv): string {
-  const given = env.TMPDIR;
-  return given !== undefined && isAbsolute(given) ? given : '/tmp';
-}
 
 /**
  * Makes the folder (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,

@@ -1,3 +1,4 @@
+import { typedInvocation } from '../daemon/invocation.js';
 import type { Phase } from '../handover/phases.js';
 import type { Instance } from '../instance.js';
 import { keeperOf } from '../keeper/whether.js';
@@ -53,6 +54,8 @@ export async function collectStatus(
     upgrades: chronicle.upgrades,
     pidfile: settings.pidfile,
     upgradeSocket: settings.upgradeSocket,
+    directory: typedInvocation().cwd,
+    config: settings.source,
   };
 }
 

@@ -44,6 +44,10 @@ export interface Status {
   readonly upgrades: readonly UpgradeRecord[];
   readonly pidfile: string;
   readonly upgradeSocket: string;
+  /** Working directory in which it was started, as it was typed; older versions do not say. */
+  readonly directory?: string;
+  /** Its settings file, as it was typed; null when there is none. */
+  readonly config?: string | null;
 }
 
 export interface ServiceStatus {

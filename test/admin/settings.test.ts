@@ -16,7 +16,8 @@ function loader(t: TestContext, yaml?: string) {
   }
   const load = (flags: Flags = {}, env: NodeJS.ProcessEnv = {}): AdminSettings | null => {
     const what = yaml === undefined ? { script: 'server.js' } : { config: 'conf/motya.yaml' };
-    return loadSettings({ flags: { ...what, ...flags }, env: { XDG_RUNTIME_DIR: '/run/user/7', ...env }, cwd }).admin;
+    return loadSettings({ flags: { ...what, ...flags }, env: { RUNTIME_DIRECTORY: '/run/user/7/motya', ...env }, cwd })
+      .admin;
   };
   return { cwd, load };
 }

@@ -75,9 +75,9 @@ describe('user and group', () => {
   });
 
   test("the runtime folder is the user's own, whoever asks and whatever session that is", () => {
-    const env = { XDG_RUNTIME_DIR: '/run/user/0', TMPDIR: '/tmp' };
+    const env = { XDG_RUNTIME_DIR: '/run/user/0', TMPDIR: '/var/tmp' };
     assert.equal(load({ user: 'daemon' }, env).runtimeFolder, '/tmp/motya-1');
-    assert.equal(load({ user: 'root' }, env).runtimeFolder, '/run/user/0/motya');
+    assert.equal(load({ user: 'root' }, env).runtimeFolder, '/run/motya');
     assert.equal(load({ user: 'daemon' }, { ...env, RUNTIME_DIRECTORY: '/run/shop' }).runtimeFolder, '/run/shop');
   });
 });

@@ -15,7 +15,7 @@ before(() => {
 after(() => rmSync(cwd, { recursive: true }));
 
 function run(...words: string[]) {
-  const env = { ...process.env, XDG_RUNTIME_DIR: '/run/user/7', RUNTIME_DIRECTORY: '' };
+  const env = { ...process.env, RUNTIME_DIRECTORY: '/run/user/7/motya' };
   const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...words], { cwd, env, encoding: 'utf8' });
   return { status, stdout, stderr };
 }

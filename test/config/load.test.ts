@@ -17,7 +17,7 @@ afterEach(() => rmSync(cwd, { recursive: true }));
 
 const yaml = (text: string, name = 'motya.yaml'): void => writeFileSync(join(cwd, name), text);
 const load = (flags: Flags = {}, env: NodeJS.ProcessEnv = {}): Settings =>
-  loadSettings({ flags, env: { XDG_RUNTIME_DIR: '/run/user/7', ...env }, cwd });
+  loadSettings({ flags, env: { RUNTIME_DIRECTORY: '/run/user/7/motya', ...env }, cwd });
 function problems(flags: Flags = {}, env: NodeJS.ProcessEnv = {}): string[] {
   try {
     load(flags, env);
@@ -335,7 +335,7 @@ log: loud
       `--upgrade-socket: ${at(long)}`,
       `--upgrade-socket: ${at(`${long}.control.sock`)}`,
     ]);
-    assert.deepEqual(problems({}, { XDG_RUNTIME_DIR: `/${'x'.repeat(95)}` }), [
+    assert.deepEqual(problems({}, { RUNTIME_DIRECTORY: `/${'x'.repeat(95)}/motya` }), [
       `upgradeSocket: ${at(`/${'x'.repeat(95)}/motya/welcome.sock`)}`,
       `upgradeSocket: ${at(`/${'x'.repeat(95)}/motya/welcome.control.sock`)}`,
     ]);
@@ -345,7 +345,7 @@ log: loud
 });
 
 test('a program passes the same object; its errors name the key', () => {
-  const context = { cwd, env: { XDG_RUNTIME_DIR: '/run/user/7' }, source: null };
+  const context = { cwd, env: { RUNTIME_DIRECTORY: '/run/user/7/motya' }, source: null };
   const settings = resolveSettings({ services: { web: { script: 'server.js' } }, drainTimeout: 3 }, context);
   assert.equal(settings.drainTimeout, 3000);
   assert.match(settings.name, /^server-[0-9a-f]{8}$/);

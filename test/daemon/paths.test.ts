@@ -5,27 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { namePattern } from '#src/config/schema.js';
-import {
-  controlSocketOf,
-  defaultName,
-  ensureRuntimeFolder,
-  runtimeFolder,
-  socketPathProblem,
-  stemOf,
-} from '#src/daemon/paths.js';
-
-describe('the runtime folder', () => {
-  const uid = process.getuid?.();
-  const cases: [env: NodeJS.ProcessEnv, folder: string][] = [
-    [{ RUNTIME_DIRECTORY: '/run/a:/run/b', XDG_RUNTIME_DIR: '/run/user/7' }, '/run/a'],
-    [{ XDG_RUNTIME_DIR: '/run/user/7', TMPDIR: '/var/tmp' }, '/run/user/7/motya'],
-    [{ RUNTIME_DIRECTORY: '', XDG_RUNTIME_DIR: 'relative', TMPDIR: '/var/tmp' }, `/var/tmp/motya-${uid}`],
-    [{}, `/tmp/motya-${uid}`],
-  ];
-  for (const [env, folder] of cases) {
-    test(`of ${JSON.stringify(env)} is ${folder}`, () => assert.equal(runtimeFolder(env), folder));
-  }
-});
+import { controlSocketOf, defaultName, ensureRuntimeFolder, socketPathProblem, stemOf } from '#src/daemon/paths.js';
 
 describe('making the runtime folder', () => {
   let parent: string;

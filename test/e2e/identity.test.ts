@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import {
-  app,
   commandLineOf,
   environmentOf,
   freePort,
@@ -14,7 +13,7 @@ import {
   until,
   workspace,
 } from './harness/index.js';
-import { type FullStatus, failureOf, get, isRefused, program, scene, servesAs, who } from './scene.js';
+import { failureOf, isRefused, program, scene, servesAs, who } from './scene.js';
 
 describe('the pidfile', () => {
   it('is never absent, torn or wrong during ten upgrades, and changes only when the new one serves', async (test) => {
@@ -208,6 +207,8 @@ describe('status, stop and which instance they mean', () => {
       upgrades: [],
       pidfile: stage.pidfile,
       upgradeSocket: stage.upgradeSocket,
+      directory: stage.space.dir,
+      config: null,
     });
     assert.deepEqual(
       services.map(({ name, workers }) => [name, workers.length]),
@@ -296,39 +297,5 @@ describe('status, stop and which instance they mean', () => {
     assert.equal((await stage.space.run(['stop', '--now', '--name', 'app'])).code, 0);
     await assert.rejects(held.answer);
     assert.deepEqual(await gentle.waitForExit(), { code: 0, signal: null });
-  });
-
-  it('without flags: none, the only one, or which of several', async (test) => {
-    const space = workspace(test);
-    // Instances that run without XDG_RUNTIME_DIR on the machine are found as well.
-    space.env.TMPDIR = space.dir;
-    const [a, b] = [await freePort(), await freePort()];
-    const none = await space.run(['status']);
-    assert.equal(none.code, 4);
-    assert.match(none.stderr, /^motya: no instance answers at \S+; `motya start` starts one\n$/);
-
-    const first = space.motya(['start', app('http.cjs')], { env: { PORT: String(a) } });
-    await first.waitFor('serving');
-    const only = await space.status<FullStatus>();
-    assert.equal(only.pid, first.pid);
-    assert.match(only.name, /^http-[0-9a-f]{8}$/);
-
-    const second = space.motya(['start', app('graceful.cjs'), '--name', 'other'], { env: { PORT: String(b) } });
-    await second.waitFor('serving');
-    for (const command of ['status', 'upgrade', 'stop']) {
-      const { code, stderr } = await space.run([command]);
-      assert.equal(code, 1, stderr);
-      const names = [only.name, 'other'].sort().join(', ');
-      assert.equal(stderr, `motya: several instances run: ${names}; say which one with --name\n`);
-    }
-    assert.equal((await space.status(['--name', 'other'])).pid, second.pid);
-    assert.equal((await space.status(['--name', only.name])).pid, first.pid);
-    // The script says it too, as it did for start.
-    assert.equal((await space.status([app('http.cjs')])).pid, first.pid);
-    assert.equal((await space.run(['stop', '--name', 'other'])).code, 0);
-    assert.deepEqual([(await get(a)).status, await isRefused(b)], [200, true]);
-    assert.equal((await space.status()).pid, first.pid);
-    writeFileSync(space.path('motya.yaml'), 'services:\n  web: { script: nowhere.cjs }\n');
-    assert.match((await space.run(['status'])).stderr, /^motya\.yaml:2:\d+: services\.web\.script: .*no such file/);
   });
 });

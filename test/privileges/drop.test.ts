@@ -35,7 +35,7 @@ describe('root starts an instance for a user', needsRoot, () => {
     assert.match(failureOf(again).message, new RegExp(`^the instance with pid ${first.pid} holds `));
     assert.equal((await scene.who()).generation, '1');
 
-    const stopped = await scene.run('stop');
+    const stopped = await scene.run('stop', '--name', 'app');
     assert.deepEqual([stopped.code, stopped.stdout], [0, `app (pid ${first.pid}) has stopped\n`]);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.deepEqual(readdirSync(scene.runtime), ['app.pid.lock']);
@@ -44,7 +44,7 @@ describe('root starts an instance for a user', needsRoot, () => {
   it('is upgraded as that user, on the same port below 1024, whoever asks', async (test) => {
     const scene = await privilegedScene(test);
     const first = await scene.first();
-    const upgraded = await scene.run('upgrade');
+    const upgraded = await scene.run('upgrade', '--name', 'app');
     assert.equal(upgraded.code, 0, upgraded.stderr);
     assert.equal((await scene.who()).generation, '2');
     for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid), DROPPED);
@@ -71,9 +71,9 @@ describe('root starts an instance for a user', needsRoot, () => {
     assert.match(stdout, /^generation 1 \(pid \d+\) serves in the background\n$/);
     for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid), DROPPED);
     assert.equal(ownerOf(scene.space.path('app.log')), OURS);
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid), DROPPED);
-    assert.equal((await scene.run('stop')).code, 0);
+    assert.equal((await scene.run('stop', '--name', 'app')).code, 0);
   });
 
   it('the supplementary groups are the user’s, none of root’s', async (test) => {
@@ -155,12 +155,12 @@ describe('what root cannot do for a user', needsRoot, () => {
       warning,
       `user ${USER} may not open ${scene.config}: only root can start the next successor (motya start --upgrade)`,
     );
-    const refused = await scene.run('upgrade');
+    const refused = await scene.run('upgrade', '--name', 'app');
     assert.equal(refused.code, 3);
     assert.match(refused.stderr, /motya\.yaml: cannot be read: permission denied/);
     const second = scene.start(['--upgrade']);
     await second.waitFor('waiting');
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     assert.equal((await scene.who()).generation, '2');
   });
 

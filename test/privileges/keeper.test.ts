@@ -22,7 +22,7 @@ describe('a keeper that root starts for a user', needsRoot, () => {
     for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid), DROPPED);
 
     const second = scene.mainPid;
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     assert.notEqual(scene.mainPid, second);
     for (const pid of await scene.processes()) assert.deepEqual(idsOf(pid), DROPPED);
     const third = scene.mainPid;

@@ -22,7 +22,7 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     first.kill('SIGHUP');
     await until(() => existsSync(file), { what: 'the new file' });
     assert.equal(ownerOf(file), OURS);
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     await has(file, 'handover');
     await has(file, 'serving');
   });
@@ -47,7 +47,7 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     writeFileSync(file, '', { mode: 0o640 });
     chownSync(file, USER, GROUP);
     first.kill('SIGHUP');
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     await has(file, 'handover');
     assert.ok(!events(`${file}.1`).includes('handover'));
   });

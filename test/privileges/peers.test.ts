@@ -54,9 +54,10 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
       await new Promise((resolve) => fake.stdout?.once('data', resolve));
-      for (const args of [['status'], ['status', '--name', 'app'], ['stop']]) {
-        const { code } = await scene.run(...args);
-        assert.equal(code, 4, `${what}: ${args.join(' ')}`);
+      const env = { ...scene.env, RUNTIME_DIRECTORY: undefined };
+      for (const command of ['status', 'stop']) {
+        const { code } = await scene.space.run([command, '--name', 'app'], { env, cwd: scene.temporary });
+        assert.equal(code, 4, `${what}: ${command}`);
       }
       const named = await scene.run('status', '--upgrade-socket', `${folder}/app.sock`);
       assert.equal(named.code, 1);
@@ -68,19 +69,20 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
     assert.match(refused.stderr, /the runtime folder \S+ belongs to uid 61236, not to uid 61234 or root/);
   });
 
-  it('with several instances root is asked which one', async (test) => {
+  it('root is told of a user’s instance, and asked whether it is meant; it is taken by its name', async (test) => {
     const scene = await privilegedScene(test);
-    await scene.first();
-    const other = scene.space.motya(['start', '--name', 'other'], {
-      cwd: scene.temporary,
-      env: { ...scene.env, XDG_RUNTIME_DIR: undefined, PORT: '0' },
-    });
-    await other.waitFor('serving');
-    const env = { ...scene.env, XDG_RUNTIME_DIR: undefined };
-    const asked = await scene.space.run(['status'], { env, cwd: scene.temporary });
-    assert.equal(asked.code, 1);
-    assert.match(asked.stderr, new RegExp(`several instances run: other, app \\(in ${scene.runtime}\\); .* --name\n$`));
-    const named = await scene.space.run(['stop', '--name', 'app'], { env, cwd: scene.temporary });
+    const first = await scene.first();
+    const options = { env: { ...scene.env, RUNTIME_DIRECTORY: undefined }, cwd: scene.temporary };
+    for (const command of ['stop', 'upgrade', 'rollback']) {
+      const { code, stderr } = await scene.space.run([command], options);
+      assert.equal(code, 2, stderr);
+      const row = new RegExp(`^ +--name app +${first.pid} +${USER} +${scene.space.dir}$`, 'm');
+      assert.match(stderr, row, command);
+    }
+    // Where it was started from says it, too.
+    const here = await scene.space.run(['status', '--json'], { ...options, cwd: scene.space.dir });
+    assert.equal(JSON.parse(here.stdout).pid, first.pid);
+    const named = await scene.space.run(['stop', '--name', 'app'], options);
     assert.equal(named.code, 0, named.stderr);
   });
 });

@@ -35,9 +35,9 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
 
     // And the user's own successor has it from then on.
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     assert.equal((await who(added)).generation, '3');
-    assert.equal((await scene.run('stop')).code, 0);
+    assert.equal((await scene.run('stop', '--name', 'app')).code, 0);
     // Only root may write to its folder: whoever starts next finds that it is stale.
     assert.equal(existsSync(socket), true);
     scene.configure({ listeners: [`unix:${socket}`], listen: socket });
@@ -65,7 +65,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
     const answers: string[] = [];
     client.on('message', (message) => void answers.push(String(message)));
     client.send('early', udp, '127.0.0.1');
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     await until(
       () => {
         client.send('late', udp, '127.0.0.1');
@@ -82,7 +82,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
     const first = await scene.first();
     first.kill('SIGSTOP');
     // Its memory says what its command is, and is its own: root would run whatever it has written there.
-    const { code, stderr } = await scene.run('upgrade', '--force');
+    const { code, stderr } = await scene.run('upgrade', '--force', '--name', 'app');
     assert.equal(code, 1);
     assert.match(stderr, /^motya: pid \d+ is user \d+, whose command root does not repeat: .*--upgrade --force\)$/m);
     assert.ok(isAlive(first.pid));
@@ -110,9 +110,9 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.equal((await scene.who()).generation, '2');
     const main = await until(() => scene.processes(), { what: 'its processes' });
     for (const pid of main) assert.deepEqual(idsOf(pid), DROPPED);
-    assert.equal((await scene.run('upgrade')).code, 0);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     assert.equal((await scene.who()).generation, '3');
-    assert.equal((await scene.run('stop')).code, 0);
+    assert.equal((await scene.run('stop', '--name', 'app')).code, 0);
   });
 
   it('that cannot bind what is new, or is refused, leaves nothing', async (test) => {
@@ -136,7 +136,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
       'app.pid',
       'app.pid.lock',
     ]);
-    assert.equal((await scene.run('upgrade')).code, 3, 'the user cannot bind it either');
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 3, 'the user cannot bind it either');
     assert.equal((await scene.who()).generation, '1');
   });
 
@@ -156,7 +156,7 @@ describe('a successor of the user’s own', needsRoot, () => {
     const added = await lowPort();
     await scene.first();
     scene.configure({ listeners: [scene.port, added].map((port) => `tcp://127.0.0.1:${port}`) });
-    const { code, stderr } = await scene.run('upgrade');
+    const { code, stderr } = await scene.run('upgrade', '--name', 'app');
     assert.equal(code, 3);
     assert.ok(stderr.includes(onlyRoot(added)), stderr);
     assert.equal((await scene.who()).generation, '1');

@@ -82,7 +82,7 @@ export const OURS = `${USER}:${GROUP}`;
 export class PrivilegedScene {
   readonly space: Workspace;
   readonly port: number;
-  /** `$TMPDIR` of all processes: the runtime folders of all users are in it. */
+  /** `$TMPDIR` of all processes: the runtime directories of all users are in it. */
   readonly temporary: string;
   readonly runtime: string;
   readonly config: string;
@@ -125,7 +125,7 @@ ${more}
 
   /** Of this instance's commands; undefined takes a variable away. */
   get env(): Record<string, string | undefined> {
-    return { MOTYA_USER: undefined, TMPDIR: this.temporary };
+    return { MOTYA_USER: undefined, TMPDIR: this.temporary, RUNTIME_DIRECTORY: this.runtime };
   }
 
   start(args: readonly string[] = [], env: Record<string, string | undefined> = {}): Child {
@@ -144,7 +144,7 @@ ${more}
   }
 
   async status(): Promise<FullStatus> {
-    const { code, stdout, stderr } = await this.run('status', '--json');
+    const { code, stdout, stderr } = await this.run('status', '--json', '--name', 'app');
     if (code !== 0) throw new Error(stderr);
     return JSON.parse(stdout) as FullStatus;
   }

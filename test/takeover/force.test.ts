@@ -96,7 +96,7 @@ describe('an incumbent that answers nothing is replaced by force', () => {
   it('by hand, and its pidfile lies behind a symlink: motya start --upgrade --force', async (t) => {
     const { stage, first } = await stageFor(t, ({ space }) => {
       symlinkSync(space.runtimeDir, space.path('link'));
-      Object.assign(space.env, { XDG_RUNTIME_DIR: space.path('link') });
+      Object.assign(space.env, { RUNTIME_DIRECTORY: space.path('link', 'motya') });
     });
     first.kill('SIGSTOP');
     const second = stage.start(['--upgrade', '--force']);

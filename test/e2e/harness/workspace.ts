@@ -44,7 +44,7 @@ const FOREIGN =
 /** A folder of its own and the processes started in it. All of them, and all that they start, bear its marker. */
 export class Workspace {
   readonly dir: string;
-  /** XDG_RUNTIME_DIR of all processes: the default paths of instances are below it. */
+  /** The default paths of instances are in its `motya`: nobody else's instances are there. */
   readonly runtimeDir: string;
   readonly env: NodeJS.ProcessEnv;
   /** Value of {@link MARKER} in the environment of every process of this workspace. */
@@ -61,7 +61,7 @@ export class Workspace {
     this.env = {
       ...Object.fromEntries(kept),
       [MARKER]: this.id,
-      XDG_RUNTIME_DIR: this.runtimeDir,
+      RUNTIME_DIRECTORY: join(this.runtimeDir, 'motya'),
       HOME: this.dir,
       PWD: this.dir,
       // What is tested is over when the command says so; the tests of the probation have one.
