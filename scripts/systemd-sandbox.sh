@@ -34,20 +34,20 @@ check() {
   local root=$1 base tool
   [ "$(id -u)" = 0 ] || { echo 'root'; return 1; }
   for tool in unshare nsenter setpriv ip awk; do
-    command -v $tool >/dev/null || { echo "the command $tool"; return 1; }
+    command -v $tool >/dev/null || { echo "$tool: apt-get install util-linux iproute2"; return 1; }
   done
   base=$(cgroup_base) && [ -n "$base" ] || { echo 'a cgroup2 mount'; return 1; }
   [ -w "$base/cgroup.procs" ] && [ -z "$(awk -v m="${base}" '$2 == m && $4 ~ /^ro/' /proc/self/mounts)" ] ||
     { echo "a writable $base"; return 1; }
   unshare --mount --pid --fork --uts --ipc --net --cgroup true 2>/dev/null || { echo 'the right to make namespaces'; return 1; }
-  [ -x "$root/lib/systemd/systemd" ] || { echo "systemd in $root"; return 1; }
+  [ -x "$root/lib/systemd/systemd" ] || { echo "systemd in $root: apt-get install systemd dbus libnss-systemd"; return 1; }
 }
 
 tree() {
   local dir=$1 mirror
   is_built() { [ "$(cat "$dir/$LIST" 2>/dev/null)" = "$TREE_PACKAGES" ]; }
   is_built && return
-  command -v mmdebstrap >/dev/null || fail 'the tree needs the package mmdebstrap'
+  command -v mmdebstrap >/dev/null || fail 'mmdebstrap for its tree: apt-get install mmdebstrap'
   mkdir -p "$(dirname "$dir")"
   # Test files may ask for it at the same time.
   exec 9>"$dir.lock"

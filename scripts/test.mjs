@@ -36,10 +36,14 @@ function removeStale() {
   }
 }
 
-/** Runs the files; returns the number of failures and of tests that ran (were not skipped) for each suite. */
+/**
+ * Runs the files; returns the number of failures, of tests that ran (were not skipped) for each suite, and of those that were left
+ * out for each reason.
+ */
 async function runTests(files) {
   const ran = new Map(files.map((file) => [suiteOf(file), 0]));
   const took = new Map();
+  const leftOut = new Map();
   let failures = 0;
   const events = run({ files: files.map((file) => join(COMPILED, file)), concurrency: AT_ONCE, timeout: FILE_TIMEOUT });
   const count = (data) => {
@@ -50,6 +54,7 @@ async function runTests(files) {
     // A file without a single test is itself reported as a test.
     const isFile = data.name === data.file || basename(data.name) === basename(data.file ?? '');
     const skipped = data.skip !== undefined || data.todo !== undefined;
+    if (!isFile && typeof data.skip === 'string') leftOut.set(data.skip, (leftOut.get(data.skip) ?? 0) + 1);
     if (!isFile && !skipped && data.details?.type !== 'suite' && ran.has(suite)) ran.set(suite, ran.get(suite) + 1);
   };
   events.on('test:pass', count);
@@ -61,7 +66,7 @@ async function runTests(files) {
   for (const [file, ms] of [...took].sort(([, a], [, b]) => b - a).slice(0, SLOWEST)) {
     console.log(`ℹ ${(ms / 1000).toFixed(0).padStart(4)} s in ${file}`);
   }
-  return { failures, ran };
+  return { failures, ran, leftOut };
 }
 
 /** Living processes of this run, as `pid command`. */
@@ -106,12 +111,16 @@ if (selected.length === 0) problems.push(`no test file${filters.length > 0 ? ` m
 const id = `run-${randomBytes(6).toString('hex')}`;
 // Everything that the tests start inherits it.
 process.env[MARKER] = id;
-const { failures, ran } = await runTests(selected.filter((file) => !missing.includes(file)));
+const { failures, ran, leftOut } = await runTests(selected.filter((file) => !missing.includes(file)));
 if (failures > 0) problems.push(`${failures} failed`);
 for (const [suite, tests] of ran) {
   if (tests === 0) problems.push(`suite ${suite} ran no test`);
 }
 problems.push(...(await leftoversInTheEnd(id)).map((process) => `left behind: ${process}`));
 
+if (leftOut.size > 0) {
+  console.log('ℹ left out:');
+  for (const [reason, tests] of leftOut) console.log(`ℹ ${String(tests).padStart(4)}  ${reason}`);
+}
 for (const problem of problems) console.error(`test: ${problem}`);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -1,12 +1,12 @@
-import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { lacks } from '../e2e/harness/index.js';
 
 /** Debian's. */
 const CHROMIUM = '/usr/bin/chromium';
 
 /** Why tests with a browser are left out, or false. */
-export const noBrowser: string | false = existsSync(CHROMIUM) ? false : `needs ${CHROMIUM} (Debian's package chromium)`;
+export const noBrowser: string | false = lacks('chromium');
 
 /** Nothing but what the page asks for may leave it; root needs no-sandbox, and containers have no GPU. */
 const FLAGS = [

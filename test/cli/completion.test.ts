@@ -2,11 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { renameSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { type Workspace, workspace } from '../e2e/harness/index.js';
+import { lacks, type Workspace, workspace } from '../e2e/harness/index.js';
 import { Terminal } from './terminal.js';
-
-const missing = (shell: string): string | false =>
-  spawnSync('sh', ['-c', `command -v ${shell}`]).status === 0 ? false : `${shell} is not installed`;
 
 /** A workspace with the script of `motya completion <shell>` in a file, and a folder with files to complete. */
 async function prepared(space: Workspace, shell: string): Promise<string> {
@@ -49,20 +46,20 @@ async function typeAll(space: Workspace, shell: string, command: string, setup: 
 }
 
 describe('motya completion', () => {
-  test('bash completes commands, flags, values and files', { skip: missing('bash') }, async (test) => {
+  test('bash completes commands, flags, values and files', { skip: lacks('bash') }, async (test) => {
     const space = workspace(test);
     const script = await prepared(space, 'bash');
     await typeAll(space, 'bash', 'bash --norc --noprofile -i', [`source ${script}`]);
   });
 
-  test('zsh completes commands, flags, values and files', { skip: missing('zsh') }, async (test) => {
+  test('zsh completes commands, flags, values and files', { skip: lacks('zsh') }, async (test) => {
     const space = workspace(test);
     const script = await prepared(space, 'zsh');
     const load = ['autoload -Uz compinit', `compinit -u -d ${space.path('zcompdump')}`, `source ${script}`];
     await typeAll(space, 'zsh', 'zsh -f -i', load);
   });
 
-  test('zsh finds it as a function in its fpath, too', { skip: missing('zsh') }, async (test) => {
+  test('zsh finds it as a function in its fpath, too', { skip: lacks('zsh') }, async (test) => {
     const space = workspace(test);
     await prepared(space, 'zsh');
     renameSync(space.path('completion.zsh'), space.path('_motya'));
@@ -70,7 +67,7 @@ describe('motya completion', () => {
     await typeAll(space, 'zsh', 'zsh -f -i', load);
   });
 
-  test('fish completes commands, flags, values and files', { skip: missing('fish') }, async (test) => {
+  test('fish completes commands, flags, values and files', { skip: lacks('fish') }, async (test) => {
     const space = workspace(test);
     const script = await prepared(space, 'fish');
     const offered = (line: string): string[] => {

@@ -6,10 +6,10 @@ import { basename } from 'node:path';
 import { describe, test } from 'node:test';
 import { keptOutAt } from '#src/init/readable.js';
 import { type UnitFacts, unitFile } from '#src/init/unit.js';
-import { CLI, ROOT, workspace } from '../e2e/harness/index.js';
+import { CLI, lacks, ROOT, workspace } from '../e2e/harness/index.js';
 
 const me = userInfo().username;
-const noSystemd = spawnSync('systemd-analyze', ['--version']).status === 0 ? false : 'systemd-analyze is not installed';
+const noSystemd = lacks('systemd-analyze');
 
 /** The directives of a unit, as `Name=value` lines. */
 const directives = (unit: string): string[] => unit.split('\n').filter((line) => /^[A-Z]\w*=/.test(line));

@@ -1,22 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   type Child,
   childrenOf,
   commandLineOf,
   freePort,
+  lacks,
   parentOf,
   ROOT,
   readPidfile,
@@ -34,7 +26,7 @@ interface Kind {
   /** Folder under examples/. */
   readonly example: string;
   /** Starts the supervisor of the service in `folder`. */
-  readonly supervisor: string;
+  readonly supervisor: 'runsv' | 's6-supervise';
   upgrade(folder: string): readonly string[];
   stop(folder: string): readonly string[];
   /** Ends the supervisor too; the service is down already. */
@@ -62,16 +54,6 @@ const KINDS: readonly Kind[] = [
     ready: (folder) => ['s6-svwait', '-U', '-t', '60000', folder],
   },
 ];
-
-const isInstalled = (command: string): boolean =>
-  (process.env.PATH ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, command), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 
 /** /srv/app of the examples, in the workspace. */
 function deploy(space: Workspace, port: number): string {
@@ -102,9 +84,7 @@ const run = (space: Workspace, [command = '', ...args]: readonly string[]): void
 };
 
 for (const kind of KINDS) {
-  const skip = isInstalled(kind.supervisor)
-    ? false
-    : `${kind.supervisor} is not installed: apt-get install ${kind.name}`;
+  const skip = lacks(kind.supervisor);
   test(
     `${kind.name}: start, five upgrades under load, a crash, a stop; it sees one process all the time`,
     { skip },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { until } from './harness/index.js';
+import { lacks, until } from './harness/index.js';
 import { failureOf, isRefused, program, scene, servesAs, who } from './scene.js';
 
 /** What was once found to take a service down, or to keep it from being upgraded, although nothing was wrong with it. */
@@ -76,8 +76,9 @@ describe('edges', { concurrency: false }, () => {
   it('the backlog of a declared listener is in force, and a new one after an upgrade', async (test) => {
     const ss = () => spawnSync('ss', ['-Hltn', `sport = :${stage.port}`], { encoding: 'utf8' });
     const stage = await scene(test, '', program('1'));
-    if (ss().error !== undefined) {
-      test.skip('there is no ss (iproute2) to ask the kernel');
+    const noCommand = lacks('ss');
+    if (noCommand !== false) {
+      test.skip(noCommand);
       return;
     }
     const settings = (backlog: number) => `name: app

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { app, type Child, fdList, ROOT, until } from './harness/index.js';
+import { app, type Child, fdList, lacks, ROOT, until } from './harness/index.js';
 import { type Scene, scene } from './scene.js';
 import * as chain from './traffic.js';
 
 /** Debian's place for it, which is in nobody's PATH but root's. */
 const LOGROTATE = '/usr/sbin/logrotate';
-const skip =
-  existsSync(LOGROTATE) || process.env.CI !== undefined ? false : `needs ${LOGROTATE} (Debian's package logrotate)`;
+const skip = lacks('logrotate');
 
 const WORKERS = 2;
 

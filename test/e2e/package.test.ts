@@ -49,6 +49,9 @@ describe('the package', () => {
     assert.equal(packed.code, 0, packed.stderr);
     const { version } = JSON.parse(readFileSync(join(clone, 'package.json'), 'utf8')) as Manifest;
     tarball = space.path(`motya-${version}.tgz`);
+    // What runs the tests afterwards must find the addon where a build puts it, and no second one.
+    assert.ok(existsSync(join(clone, 'build', 'Release', 'motya.node')));
+    assert.equal(existsSync(join(clone, 'prebuilds')), false);
 
     mkdirSync(home);
     space.write('home/package.json', '{"private": true}');

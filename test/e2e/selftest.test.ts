@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { constants, createServer as createHttp2 } from 'node:http2';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
@@ -14,7 +15,9 @@ import {
   isAlive,
   listeningInodes,
   makeCertificate,
+  PACKAGES,
   parentOf,
+  ROOT,
   startTimeOf,
   until,
   Workspace,
@@ -416,4 +419,15 @@ describe('the harness', () => {
     const waiting = until(() => false, { what: 'the end of time', deadline: 10, instead: () => ({ found: 1 }) });
     await assert.rejects(waiting, /in vain for the end of time; instead: {"found":1}/);
   });
+});
+
+it('.ci/run installs each package that a left out test names', () => {
+  const ci = readFileSync(`${ROOT}.ci/run`, 'utf8');
+  const list = /^PACKAGES=\(([^)]*)\)/m.exec(ci)?.[1]?.split(/\s+/) ?? [];
+  // Every Debian has it.
+  const packages = Object.values(PACKAGES).filter((name) => name !== 'bash');
+  assert.deepEqual(
+    packages.filter((name) => !list.includes(name)),
+    [],
+  );
 });

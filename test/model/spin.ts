@@ -21,7 +21,7 @@ export function missing(): string | null {
     execFileSync('cc', ['--version'], { stdio: 'pipe' });
     return null;
   } catch (error) {
-    const what = 'the model is checked with spin (apt-get install spin) and a C compiler (cc); they are not here';
+    const what = 'needs spin and a C compiler: apt-get install spin gcc';
     // .ci/run installs both.
     if (process.env.SYSTEMD_SANDBOX_REQUIRED) throw new Error(what, { cause: error });
     return what;

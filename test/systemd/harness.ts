@@ -12,7 +12,7 @@ import { Inside } from './inside.js';
 const SCRIPT = `${ROOT}scripts/systemd-sandbox.sh`;
 /** Where the repository's compiled parts are in a sandbox, as an installed package would be. */
 const INSTALLED = '/opt/motya';
-const PARTS = ['dist', 'dist-test', 'build', 'test', 'examples', 'package.json', 'node_modules'];
+const PARTS = ['dist', 'dist-test', 'build', 'prebuilds', 'test', 'examples', 'package.json', 'node_modules'];
 
 /** A machine to boot: this one (systemd 252 on Debian 12), or a Debian 13 tree (systemd 257). */
 export const SYSTEMS = ['host', 'debian-13'] as const;
@@ -32,7 +32,7 @@ export function missing(system: System): string | null {
     return null;
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
-    const what = `a real systemd (${system}) cannot be booted here; missing: ${(stdout || stderr).trim()}`;
+    const what = `needs a real systemd (${system}), whose sandbox lacks ${(stdout || stderr).trim()}`;
     if (process.env.SYSTEMD_SANDBOX_REQUIRED) throw new Error(what, { cause: error });
     return what;
   }
