@@ -245,3 +245,7 @@ export const DRILL_END_MS = 5_000;
 export const MOST_DRILLS = 1_000;
 /** Listeners of a program that a drill asks: those of a few services; each has clients of its own. */
 export const DRILL_PLACES = 4;
+/** ms for a daemon whose start was interrupted to end, beyond the killGrace of its programs: some 100 ms, more on a busy machine. */
+export const GIVE_UP_MS = 10_000;
+/** ms between two looks whether it serves after all; its end is seen at once. */
+export const GIVE_UP_LOOK_MS = 100;

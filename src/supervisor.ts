@@ -4,7 +4,7 @@ import { report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { asUser, checkPrivileges } from './daemon/privileges.js';
 import { MotyaError, reasonOf } from './errors.js';
-import type { Phase } from './handover/phases.js';
+import { BEFORE_COMMIT, type Phase } from './handover/phases.js';
 import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
@@ -100,6 +100,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    */
   stop(options: { now?: boolean } = {}): void {
     stop(this.#life, options);
+  }
+
+  /** Ends a start that nobody waits for any more, as {@link stop} does; nothing happens once it serves, or is about to. */
+  giveUp(): void {
+    if (BEFORE_COMMIT.includes(this.phase)) this.stop();
   }
 
   /** Makes `fd` the stdout and stderr of this process and of its workers: a log file that was reopened. */

@@ -1,12 +1,19 @@
 import { openSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Settings } from '../config/settings.js';
-import { requestStatus, type Watched, watchIncumbent } from '../control/client.js';
+import { answersAt, requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { typedInvocation } from '../daemon/invocation.js';
-import { DIED, launch } from '../daemon/launch.js';
+import { DIED, type Launched, launch } from '../daemon/launch.js';
+import { deferred } from '../deferred.js';
 import { SUCCESSOR_EXISTS } from '../errors.js';
+import { GIVE_UP_LOOK_MS, GIVE_UP_MS } from '../limits.js';
 import { takeActivated } from '../manager/activation.js';
 import { isJournal, openLog } from '../output/log-file.js';
+import { endsWithin, parentOf } from '../processes.js';
 import { EXIT } from './exit-status.js';
+
+/** Exit status of a command that a signal has ended, less the signal's number, as shells have it. */
+const SIGNALLED = 128;
 
 /** A daemon's files are readable by all and writable by its user, whatever shell it was started from. */
 const DAEMON_UMASK = 0o022;
@@ -21,8 +28,14 @@ export async function daemonize(settings: Settings): Promise<number> {
   // What the service manager passes is passed to its child, this process: the daemon would not take it for its own.
   const passed = takeActivated(process.env, (text) => console.error(`warning: ${text}`));
   const umask = settings.umask ?? DAEMON_UMASK;
-  const { outcome } = launch(typedInvocation(), { env: process.env, output, umask, passed });
-  const result = await outcome;
+  const interruption = awaitInterruption();
+  const launched = launch(typedInvocation(), { env: process.env, output, umask, passed, attended: true });
+  const result = await Promise.race([launched.outcome, interruption.signalled]);
+  interruption.forget();
+  if (typeof result === 'string') {
+    watched?.close();
+    return giveUp(launched, result, settings);
+  }
   if (result.ok) {
     watched?.close();
     console.log(`generation ${result.generation} (pid ${result.pid}) serves in the background`);
@@ -45,6 +58,68 @@ export async function daemonize(settings: Settings): Promise<number> {
   const more = isMute ? '; a --log-file tells more' : '';
   console.error(`motya: ${result.text}${more}`);
   return EXIT.failed;
+}
+
+/** Signals by which whoever has typed the command takes it back. */
+const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+type Interruption = (typeof INTERRUPTIONS)[number];
+
+/** Resolves with the first of them, until it is forgotten: then they end this process again. */
+function awaitInterruption(): { signalled: Promise<Interruption>; forget(): void } {
+  const { promise, resolve } = deferred<Interruption>();
+  for (const signal of INTERRUPTIONS) process.on(signal, resolve);
+  return {
+    signalled: promise,
+    forget: () => {
+      for (const signal of INTERRUPTIONS) process.off(signal, resolve);
+    },
+  };
+}
+
+/**
+ * The command was interrupted: the daemon that boots hears the pipe's end, and ends. One that is past the point at which it could
+ * (it serves, or an incumbent has committed to it) goes on, and that is said.
+ * @returns the exit status, as shells have it
+ */
+async function giveUp(launched: Launched, signal: Interruption, settings: Settings): Promise<number> {
+  const { pid } = launched;
+  const status = SIGNALLED + constants.signals[signal];
+  // Until the daemon has ended a second signal changes nothing: it would be left behind.
+  for (const again of INTERRUPTIONS) process.on(again, () => {});
+  launched.hangUp();
+  const grace = Math.max(...settings.services.map(({ killGrace }) => killGrace));
+  const deadline = performance.now() + GIVE_UP_MS + grace;
+  while (performance.now() < deadline) {
+    if (await endsWithin(GIVE_UP_LOOK_MS, pid)) {
+      console.error(`motya: interrupted (${signal}); the daemon (pid ${pid}), which did not serve yet, has ended`);
+      return status;
+    }
+    const serving = servingAt(settings.controlSocket);
+    if (serving !== null && (serving === pid || parentOf(serving) === pid)) {
+      console.error(`motya: interrupted (${signal}), but pid ${serving} serves already; motya stop ends it`);
+      return status;
+    }
+  }
+  kill(pid);
+  console.error(`motya: interrupted (${signal}); the daemon (pid ${pid}) did not end by itself and was killed`);
+  return status;
+}
+
+/** One that is stopped, or busy for good. Its workers see its end. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+}
+
+function servingAt(controlSocket: string): number | null {
+  try {
+    return answersAt(controlSocket);
+  } catch {
+    return null;
+  }
 }
 
 /**

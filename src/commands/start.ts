@@ -17,6 +17,7 @@ const command: Command<StartArguments> = {
   details: [
     'Without a script: the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
     'The instance runs in the foreground until it is stopped or has handed over.',
+    '--daemonize returns once the daemon serves. Ctrl-C before that gives up, as SIGTERM and SIGHUP do: the daemon ends, and with it what it has started (exit status 130, 143, 129).',
   ],
   positionals: { script: { description: 'Node program to run; its own arguments follow --', isPath: true } },
   flags: yargsOptions(),
@@ -71,15 +72,16 @@ async function begin(settings: Settings, { launched, supervise }: { launched: bo
     const { daemonize } = await import('./daemonize.js');
     return daemonize(settings);
   }
-  return wantsKeeper(settings, process.env) ? keep(settings) : run(settings);
+  return wantsKeeper(settings, process.env) ? keep(settings, launched) : run(settings, launched);
 }
 
 /** The keeper of instances, until the last one has ended. */
-async function keep(settings: Settings): Promise<number> {
+async function keep(settings: Settings, launched: boolean): Promise<number> {
   const { Keeper } = await import('../keeper/keeper.js');
   const { handleKeeperSignals } = await import('../keeper/signals.js');
   const { native } = await import('../native.js');
   const { createLogger } = await import('../observe/log.js');
+  const { onLauncherGone } = await import('../daemon/launch.js');
   const log = createLogger(settings.log, { user: settings.user });
   const keeper = new Keeper(settings, log);
   handleKeeperSignals(keeper, {
@@ -89,16 +91,20 @@ async function keep(settings: Settings): Promise<number> {
       if (settings.daemonize && settings.log.file !== null) for (const fd of [1, 2]) native.redirect(log.fd, fd);
     },
   });
+  onLauncherGone(() => keeper.giveUp());
   keeper.start();
-  return written(log, await keeper.ended);
+  const status = await keeper.ended;
+  if (!launched && keeper.failure !== null) sayBeside(settings, keeper.failure);
+  return written(log, status);
 }
 
 /** The instance itself, until it has ended. */
-async function run(settings: Settings): Promise<number> {
+async function run(settings: Settings, launched: boolean): Promise<number> {
   const { createLogger } = await import('../observe/log.js');
   const { logEvents } = await import('../log-events.js');
   const { Supervisor } = await import('../supervisor.js');
   const { handleSignals } = await import('../signals.js');
+  const { onLauncherGone } = await import('../daemon/launch.js');
 
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log, { user: settings.user });
@@ -111,6 +117,7 @@ async function run(settings: Settings): Promise<number> {
     if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
   };
   handleSignals(supervisor, { reopenLogs });
+  onLauncherGone(() => supervisor.giveUp());
   if (settings.sandbox !== null) {
     const { processEnd } = await import('../processes.js');
     void processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
@@ -119,7 +126,7 @@ async function run(settings: Settings): Promise<number> {
     // Rotated while this was no main process yet: the SIGHUP went to another one.
     if (log.outlets.hasMoved) reopenLogs();
   });
-  return written(log, await live(supervisor, log));
+  return written(log, await live(supervisor, log, launched));
 }
 
 /** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */
@@ -129,7 +136,7 @@ async function written(log: InstanceLog, status: number): Promise<number> {
   return status;
 }
 
-async function live(supervisor: Supervisor, log: InstanceLog): Promise<number> {
+async function live(supervisor: Supervisor, log: InstanceLog, launched: boolean): Promise<number> {
   const { MotyaError, reasonOf, stderrOf } = await import('../errors.js');
   const { PeerAbort } = await import('../handover/dialogue.js');
   const { DRY_RUN } = await import('../handover/incumbent.js');
@@ -149,8 +156,14 @@ async function live(supervisor: Supervisor, log: InstanceLog): Promise<number> {
       ...(stderr.length === 0 ? {} : { stderr }),
       ...(error instanceof MotyaError ? {} : { error }),
     });
+    if (!launched) sayBeside(supervisor.settings, reasonOf(error));
     return EXIT.failed;
   }
   await supervisor.ended;
   return EXIT.ok;
+}
+
+/** The reason of a failed start, for whoever sees stderr and not the log file. A launched instance has told its launcher. */
+function sayBeside({ log }: Settings, reason: string): void {
+  if (log.file !== null) console.error(`motya: ${reason.replaceAll('\n', '; ')}; ${log.file} tells more`);
 }

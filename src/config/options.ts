@@ -120,6 +120,7 @@ const allOptions: readonly SettingOption[] = [configOption, upgradeOption, force
 const ownVariables = new Set([
   'MOTYA_WORKER',
   'MOTYA_READY_FD',
+  'MOTYA_ATTENDED',
   'MOTYA_SERVICE',
   'MOTYA_WORKER_INDEX',
   'MOTYA_GENERATION',

@@ -53,6 +53,7 @@ export class Keeper {
   #crash: { readonly why: string; readonly until: number } | null = null;
   readonly #socket: KeeperSocket;
   #stranger: Stranger | null = null;
+  #failure: string | null = null;
   /** How often we were told to stop. */
   #stops = 0;
   /** Exit status to end with; null while there is something to keep. */
@@ -79,6 +80,11 @@ export class Keeper {
     this.#env = { ...env, ...keptEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
   }
 
+  /** Why no instance has ever served; null: one has, or it was stopped before. */
+  get failure(): string | null {
+    return this.#failure;
+  }
+
   /** Starts the first instance. The handlers of signals must be in place: SIGCHLD tells of its end. */
   start(): void {
     this.#log.info(`the keeper (pid ${process.pid}) starts the instance and stays`, { event: 'keeper' });
@@ -98,6 +104,11 @@ export class Keeper {
     const { main } = this.#succession;
     this.#mustUpgrade = main === null || !this.#succession.isReady(main);
     if (main !== null && !this.#mustUpgrade) this.#signal(main, SIGQUIT);
+  }
+
+  /** As a stop, unless an instance has served: whoever started the keeper waits no more. */
+  giveUp(): void {
+    if (!this.#hasServed) this.stop();
   }
 
   /** SIGHUP: the instances reopen their logs. */
@@ -217,6 +228,7 @@ export class Keeper {
   async #firstEnded(status: number, how: string): Promise<void> {
     const outcome = await this.#launched?.outcome;
     if (outcome?.ok === false) {
+      this.#failure = outcome.code === DIED ? `the instance ended: ${how}` : outcome.text;
       // It has said in its log why it failed; one that was killed has not.
       if (outcome.code === DIED) this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
       report(outcome);
@@ -226,6 +238,7 @@ export class Keeper {
   }
 
   #neverServed(code: string, text: string, status: number): void {
+    this.#failure = text;
     this.#log.error(text, { event: 'failed', code });
     report({ ok: false, code, text });
     this.#finish(status);

@@ -54,7 +54,7 @@ test('one that is started and gives way to somebody else’s, which does not lis
       // After some looks in vain.
       const listen = () => listeners.push(native.createListener({ family: 'unix', type: 'seqpacket', path }));
       setTimeout(listen, 4 * RECONNECT_MS);
-      return { pid: process.pid, outcome };
+      return { pid: process.pid, outcome, hangUp: () => {} };
     },
     cancelled: new AbortController().signal,
   });
