@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { isSystemError } from './errors.js';
 import { PROCESS_LOOK_MS } from './limits.js';
 import { native } from './native.js';
@@ -48,6 +48,18 @@ export function textsIn(pid: number, file: 'cmdline' | 'environ'): string[] {
   const texts = readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
   texts.pop();
   return texts;
+}
+
+/** Whether the process has this very file open. False, too, of a process that has ended, or may not be looked into. */
+export function hasOpen(pid: number, { dev, ino }: { readonly dev: number; readonly ino: number }): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      const file = statSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false });
+      return file?.dev === dev && file.ino === ino;
+    });
+  } catch {
+    return false;
+  }
 }
 
 /** Resolves when the process, anybody's, has ended; at once when it is gone already. Never after `signal` is aborted. */

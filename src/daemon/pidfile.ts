@@ -14,7 +14,7 @@ import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
 import { native } from '../native.js';
 import { adviceOnFolder } from '../path-advice.js';
-import { exists } from '../processes.js';
+import { hasOpen } from '../processes.js';
 
 /** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
 export function readPid(path: string): number | null {
@@ -34,8 +34,14 @@ export function holdsLock(path: string): string | null {
     native.close(lockFd);
     return null;
   }
+  return holderIn(path) ?? 'another instance';
+}
+
+/** In words (`pid 12`), if the process that the pidfile names has the lock's file open; else null: it is another process. */
+function holderIn(path: string): string | null {
   const pid = readPid(path);
-  return pid === null ? 'another instance' : `pid ${pid}`;
+  const lock = statSync(`${path}.lock`, { throwIfNoEntry: false });
+  return pid !== null && lock !== undefined && hasOpen(pid, lock) ? `pid ${pid}` : null;
 }
 
 /**
@@ -59,18 +65,14 @@ export class Pidfile {
   /** For a first instance. A pidfile that nobody's lock stands behind is stale and no obstacle. @throws {StartError} */
   acquire(): void {
     try {
-      // rename(2) would put a file in the place of a device, and fail late at a folder.
-      const there = lstatSync(this.path, { throwIfNoEntry: false });
-      if (there !== undefined && !there.isFile() && !there.isSymbolicLink()) {
-        throw new Error(`it is ${there.isDirectory() ? 'a folder' : 'no regular file'}; name another path`);
-      }
+      this.#checkPlace();
       this.#lockFd = native.lockFile(`${this.path}.lock`);
     } catch (error) {
       throw this.#failure('used', error);
     }
     if (this.#lockFd === null) {
-      const pid = readPid(this.path);
-      const holder = pid === null ? 'another instance' : `the instance with pid ${pid}`;
+      const pid = holderIn(this.path);
+      const holder = pid === null ? 'another instance' : `the instance with ${pid}`;
       throw new StartError(
         'MOTYA_RUNNING',
         `${holder} holds ${this.path}; to replace it use \`motya upgrade\`, or give this one a --name or --pidfile of its own`,
@@ -113,6 +115,7 @@ export class Pidfile {
   /** Writes everything but the name, so that {@link publish} cannot fail for a full disk or a missing right. @throws {StartError} */
   prepare(): void {
     try {
+      this.#checkPlace();
       // Anew, never through a symlink that somebody has put there.
       rmSync(this.#temporary(), { force: true });
       writeFileSync(this.#temporary(), `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
@@ -135,13 +138,11 @@ export class Pidfile {
     return readPid(this.path) === process.pid;
   }
 
-  /**
-   * The pid of another process that the pidfile names, though the lock is ours: it has taken over by force. Null: there is none;
-   * a dead one is a successor that has failed, while the disk was too full to write ours.
-   */
-  get otherOwner(): number | null {
-    const pid = readPid(this.path);
-    return pid === null || pid === process.pid || this.#lockFd === null || !exists(pid) ? null : pid;
+  /** Whether the process has the file open whose lock is ours, as a successor by force has. False of one that may not be looked into. */
+  isLockedBy(pid: number): boolean {
+    if (this.#lockFd === null) return false;
+    const { dev, ino } = fstatSync(this.#lockFd);
+    return hasOpen(pid, { dev, ino });
   }
 
   /** At the end: removes the pidfile if it names us, and lets the lock go. The lock's file stays, else two could be locked. */
@@ -167,6 +168,13 @@ export class Pidfile {
     } catch (error) {
       if (!isSystemError(error)) throw error;
     }
+  }
+
+  /** rename(2) would put a file in the place of a device, and fail late at a folder. @throws {Error} */
+  #checkPlace(): void {
+    const there = lstatSync(this.path, { throwIfNoEntry: false });
+    if (there === undefined || there.isFile() || there.isSymbolicLink()) return;
+    throw new Error(`it is ${there.isDirectory() ? 'a folder' : 'no regular file'}; name another path`);
   }
 
   #failure(what: string, error: unknown): StartError {

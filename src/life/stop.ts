@@ -2,6 +2,7 @@ import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../limits.js';
 import { processEnd } from '../processes.js';
 import { within } from '../within.js';
 import type { Life } from './life.js';
+import { replacedBy, restorePidfile } from './replaced.js';
 
 /** What SIGTERM does; see the Supervisor's method. */
 export function stop(life: Life, { now = false }: { now?: boolean } = {}): void {
@@ -30,8 +31,10 @@ export async function stopOnceDecided(life: Life): Promise<void> {
 export async function stopServing(life: Life): Promise<void> {
   const { instance, machine } = life;
   machine.step('stop');
-  const heir = instance.pidfile.otherOwner;
+  const heir = replacedBy(life);
   if (heir !== null) return leaveTo(heir, life);
+  // Ours, so that it goes with us.
+  restorePidfile(life);
   life.events.emit('stopping');
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';

@@ -12,6 +12,7 @@ import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
+import { replacedBy, restorePidfile } from './replaced.js';
 import { stopServing } from './stop.js';
 import { MAIN, takeBack } from './take-back.js';
 
@@ -30,9 +31,10 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
     life.warn('busy', busy.message);
     throw busy;
   }
-  const heir = instance.pidfile.otherOwner;
+  const heir = replacedBy(life);
   if (heir !== null)
     throw new HandoverError('MOTYA_REPLACED', `pid ${heir} has taken over from pid ${process.pid} by force`);
+  restorePidfile(life);
   machine.step('quit');
   chronicle.upgradeBegins();
   if (!dryRun) instance.manager.reloading();

@@ -60,19 +60,20 @@ test('acquire, publish, release: the lock’s file alone stays', (t) => {
   });
 });
 
-test('another owner is one that lives: a successor that has failed has not taken over by force', async (t) => {
+test('the lock is of a process that has its file open, whatever the pidfile says', async (t) => {
   const path = join(scratch(t), 'pid');
   const pidfile = new Pidfile(path);
   pidfile.acquire();
   pidfile.publish();
-  assert.equal(pidfile.otherOwner, null);
+  assert.equal(pidfile.isLockedBy(process.pid), true);
   const other = spawn('sleep', ['1000']);
   await once(other, 'spawn');
   writeFileSync(path, `${other.pid}\n`);
-  assert.equal(pidfile.otherOwner, other.pid);
+  assert.equal(pidfile.isLockedBy(other.pid ?? 0), false);
+  throwsCode(() => new Pidfile(path).acquire(), 'MOTYA_RUNNING', /^another instance holds/);
   other.kill('SIGKILL');
   await once(other, 'exit');
-  assert.equal(pidfile.otherOwner, null);
+  assert.equal(pidfile.isLockedBy(other.pid ?? 0), false);
   pidfile.letGo();
 });
 
