@@ -7,9 +7,9 @@ import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
 import { HandoverError, MotyaError, StartError } from './errors.js';
-import { type Claims, claimsOn } from './handover/claims.js';
+import { type Claims, claimsOn, fitting } from './handover/claims.js';
 import type { Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS } from './limits.js';
+import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, RETIRED_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
 import { hasSocket } from './listeners/holder.js';
@@ -141,6 +141,7 @@ export class Instance {
     } finally {
       for (const { fd } of rest) native.close(fd);
     }
+    this.ledger.isShared = true;
     this.pidfile.prepare();
     declareListeners(this.settings, this.ledger);
     this.#openControl();
@@ -153,12 +154,14 @@ export class Instance {
     this.pidfile.prepare();
     await declareAfterDeath(this.settings, this.ledger);
     this.#openControl();
-    this.gate.openAfterDeath(AFTERLIFE_MS);
+    // Its orphaned workers are about to give theirs up.
+    this.gate.awaitAddresses(AFTERLIFE_MS);
+    this.gate.open();
   }
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
   claims(): Claims {
-    return claimsOn(this.programListeners(), this.ledger.unused());
+    return claimsOn(this.programListeners(), this.ledger.unused(), this.unserved());
   }
 
   /** A successor's programs accept, and it becomes the main process. */
@@ -184,11 +187,36 @@ export class Instance {
     }
   }
 
-  /** Closes the listeners that nobody wants any more, and returns their keys. */
+  /** Closes the listeners that no program uses and no setting names, and returns their keys. No other generation has them. */
   dropUnused(): string[] {
+    this.ledger.isShared = false;
+    return this.#drop(this.ledger.unused(), { unlink: true });
+  }
+
+  /**
+   * The same while the incumbent has them too, which is to end them; it holds their addresses until then. Returns the keys of those
+   * that a message has room for.
+   */
+  letGoUnused(): string[] {
     const unused = this.ledger.unused();
-    for (const listener of unused) this.ledger.remove(listener, { unlink: true });
-    return unused.map((listener) => listener.key);
+    const told = new Set(fitting(unused.map(({ key }) => key)));
+    const ends = (listener: Listener): boolean => listener.inherited && told.has(listener.key);
+    this.#drop(
+      unused.filter((listener) => !ends(listener)),
+      { unlink: true },
+    );
+    if (unused.length > 0) this.gate.awaitAddresses(RETIRED_MS);
+    return this.#drop(unused.filter(ends), { unlink: false });
+  }
+
+  #drop(listeners: readonly Listener[], options: { unlink: boolean }): string[] {
+    for (const listener of listeners) this.ledger.remove(listener, options);
+    return listeners.map(({ key }) => key);
+  }
+
+  /** Listeners that a program of the incumbent has used and none here does, declared or not: the incumbent accepts on these. */
+  unserved(): Listener[] {
+    return this.ledger.all().filter(({ wasLateBy, isUsed }) => wasLateBy !== null && !isUsed);
   }
 
   /** What programs serve on, or may: all but the admin listener. */

@@ -57,6 +57,19 @@ export const SUMMON_GRACE_MS = 3_000;
  * silent for this long is wedged, and the incumbent serves again.
  */
 export const PROBATION_MARGIN_MS = 5_000;
+/**
+ * ms that a successor which is ready gives its programs to ask for the listeners that the incumbent's programs use, before it says
+ * READY; for one that came late there, twice as late. A program opens its second port within a second of the first, or says so.
+ */
+export const LATE_LISTENER_MS = 1_000;
+/** ms between two looks whether clients wait on a listener of a successor on probation: a question to the kernel for each. */
+export const ACCEPT_LOOK_MS = 250;
+/** ms for which clients wait and no program accepts, though its event loop turns, until the listener counts as dead. */
+export const NOT_ACCEPTING_MS = 2_000;
+/** The same for a program whose event loop does not turn: it may be busy with its first requests. */
+export const NOT_TURNING_MS = 5_000;
+/** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
+export const REMOVED_TOLD = 20;
 /** ms between two looks at the health of a successor on probation, and for each answer: a deploy is judged within seconds. */
 export const HEALTH_MS = 1_000;
 export const HEALTH_ANSWER_MS = 5_000;
@@ -100,6 +113,8 @@ export const RETIRE_LOOK_MS = 10;
 export const RETIRE_LOOKS = 2;
 /** ms for workers to accept whoever is in it: they need some; one that is busy for longer would hold up the end. */
 export const RETIRE_MS = 3_000;
+/** ms after which the incumbent has closed a listener that its successor has left out: GREETING_MS until it hears of it. */
+export const RETIRED_MS = RETIRE_MS + GREETING_MS;
 /** Bytes of the keys in READY that its successor does not want: 500 listeners, and room for the rest of the message. */
 export const UNWANTED_BYTES = 32 * 1024;
 

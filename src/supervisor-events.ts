@@ -1,3 +1,4 @@
+import type { RemovedListener } from './control/removed.js';
 import type { HandoverError } from './errors.js';
 import type { Phase } from './handover/phases.js';
 
@@ -72,6 +73,8 @@ export interface Upgraded {
   readonly gapMs: number | null;
   /** ms for which it is on probation from now on. */
   readonly probationMs: number;
+  /** Listeners that the new version has not asked for until now, without those that the settings name. */
+  readonly removed: readonly RemovedListener[];
   /** Resolves at the end of the probation: with null, or with the reason why this instance serves again. Never rejects. */
   readonly settled: Promise<HandoverError | null>;
 }
@@ -79,6 +82,8 @@ export interface Upgraded {
 export interface UpgradeOptions {
   /** As far as READY, then back. */
   readonly dryRun?: boolean;
+  /** Listeners that the new version does not ask for may end though clients still come to them. */
+  readonly allowRemoved?: boolean;
   /** When no successor waits: `start` one after a short grace, `now` without it, or only `wait`. Default: the settings' onQuit. */
   readonly mode?: 'start' | 'now' | 'wait';
 }

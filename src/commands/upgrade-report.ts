@@ -1,5 +1,6 @@
 import type { Live, Result } from '../control/messages.js';
 import { ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
+import { type RemovedListener, removedText } from '../control/removed.js';
 import type { DrainStatus } from '../observe/status.js';
 import { LiveLine } from '../terminal/screen.js';
 import { count, duration, visible } from '../terminal/units.js';
@@ -23,8 +24,8 @@ export interface UpgradeReport {
 /** One JSON object a line. */
 export const jsonReport: UpgradeReport = {
   phase: (phase, ms) => say({ phase, ms }),
-  live: ({ pid, generation, gapMicros, probation }, ms) =>
-    say({ live: { pid, generation, gapMs: gapMicros / 1000, probationMs: probation }, ms }),
+  live: ({ pid, generation, gapMicros, probation, removed = [] }, ms) =>
+    say({ live: { pid, generation, gapMs: gapMicros / 1000, probationMs: probation, removed }, ms }),
   outcome({ type: _, gapMicros, ...rest }, { ms, drain }) {
     const gap = gapMicros === undefined ? {} : { gapMs: gapMicros / 1000 };
     const draining = drain === null || typeof drain === 'string' ? {} : { draining: drain };
@@ -69,16 +70,17 @@ export class PeopleReport implements UpgradeReport {
     this.#print(`${String(ms).padStart(7)} ms  ${STEPS[index]?.[2] ?? phase}`);
   }
 
-  live({ pid, generation, gapMicros, probation }: Live, ms: number): void {
+  live({ pid, generation, gapMicros, probation, removed = [] }: Live, ms: number): void {
     const gap = `${(gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
     this.#print(
       `generation ${generation} (pid ${pid}) serves (${ms} ms, ${gap}); on probation for ${duration(probation)}`,
     );
+    this.#removed(removed);
     this.#trial = { generation, end: performance.now() + probation };
   }
 
   outcome(
-    { ok, code, text, gapMicros }: Result,
+    { ok, code, text, gapMicros, removed = [] }: Result,
     { ms, old, drain }: { ms: number; old: number; drain: Drain | null },
   ): void {
     clearInterval(this.#timer);
@@ -94,7 +96,10 @@ export class PeopleReport implements UpgradeReport {
     }
     if (this.#trial !== null) this.#print(`generation ${this.#trial.generation} has passed its probation`);
     const gap = gapMicros === undefined ? '' : `, ${(gapMicros / 1000).toFixed(1)} ms from COMMIT to LIVE`;
-    if (this.#trial === null) this.#print(`${text} (${ms} ms${gap})`);
+    if (this.#trial === null) {
+      this.#print(`${text} (${ms} ms${gap})`);
+      this.#removed(removed);
+    }
     if (drain === null || typeof drain === 'string' || drain.connections === 0) return;
     const most = drain.left > 0 ? `, for at most ${duration(drain.left)}` : '';
     this.#print(
@@ -129,6 +134,10 @@ export class PeopleReport implements UpgradeReport {
     }
     const doing = STEPS[this.#step]?.[1];
     if (doing !== undefined) this.#line.update(`        …  ${doing}, ${duration(performance.now() - this.#since)}`);
+  }
+
+  #removed(removed: readonly RemovedListener[]): void {
+    for (const one of removed) this.#print(`removed ${removedText(one)}`);
   }
 
   #print(line: string): void {

@@ -10,6 +10,7 @@ interface UpgradeArguments extends TargetArguments {
   readonly detach: boolean;
   readonly json: boolean;
   readonly force: boolean;
+  readonly allowRemoved: boolean;
 }
 
 const command: Command<UpgradeArguments> = {
@@ -24,6 +25,11 @@ const command: Command<UpgradeArguments> = {
   flags: {
     ...targetFlags,
     force: { type: 'boolean', default: false, description: 'Replace an instance that answers nothing, too' },
+    'allow-removed': {
+      type: 'boolean',
+      default: false,
+      description: 'Let listeners end that the new version does not ask for, also when clients still come to them',
+    },
     'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
     wait: { type: 'boolean', default: false, description: 'Wait until the old instance has drained, too' },
     detach: {
@@ -41,7 +47,7 @@ const command: Command<UpgradeArguments> = {
     ['motya upgrade --force', 'also when the old one is stopped or spins: it is ended'],
   ],
   exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
-  async run({ dryRun, wait, detach, json, force, ...target }) {
+  async run({ dryRun, wait, detach, json, force, allowRemoved, ...target }) {
     const { SettingsError } = await import('../errors.js');
     if (wait && detach) throw new SettingsError('--wait: does not go with --detach, which waits for nothing');
     const { controlSocketFor } = await import('./target.js');
@@ -86,7 +92,7 @@ const command: Command<UpgradeArguments> = {
           report.phase(printable(message.phase), message.ms);
       });
       channel.open();
-      channel.send({ type: 'UPGRADE', dryRun, settled: !detach });
+      channel.send({ type: 'UPGRADE', dryRun, settled: !detach, allowRemoved });
     });
     const result = decided ?? (await (await import('./heir.js')).lost(path, old));
     const ms = Math.round(performance.now() - started);

@@ -8,6 +8,7 @@ import { suggestion } from '../suggestion.js';
 import { readDocument, type SettingsDocument } from './document.js';
 import {
   adoptOption,
+  allowRemovedOption,
   configOption,
   forceOption,
   type SettingOption,
@@ -87,7 +88,7 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
   });
 }
 
-const variables = [configOption, upgradeOption, forceOption, adoptOption, ...settingOptions].map(
+const variables = [configOption, upgradeOption, forceOption, allowRemovedOption, adoptOption, ...settingOptions].map(
   ({ variable }) => variable,
 );
 
@@ -138,9 +139,11 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
 }
 
 /** Whose place the instance takes, if anybody's. */
-function takingOver(from: LoadInput): { upgrade: boolean; force: boolean; adopt: number | null } {
+function takingOver(from: LoadInput): Pick<Settings, 'upgrade' | 'force' | 'allowRemoved' | 'adopt'> {
   const [upgrade, force] = [booleanOf(upgradeOption, from), booleanOf(forceOption, from)];
+  const allowRemoved = booleanOf(allowRemovedOption, from);
   if (force && !upgrade) throw new SettingsError('--force: goes with --upgrade; there is nobody to replace otherwise');
+  if (allowRemoved && !upgrade) throw new SettingsError('--allow-removed: goes with --upgrade');
   const { flags } = from;
   // A successor that an instance starts itself has the flags of that one.
   if (flags[upgradeOption.flag] === true && flags[adoptOption.flag] !== undefined) {
@@ -149,11 +152,11 @@ function takingOver(from: LoadInput): { upgrade: boolean; force: boolean; adopt:
     );
   }
   const adopt = givenValue(adoptOption, from);
-  if (adopt === undefined) return { upgrade, force, adopt: null };
+  if (adopt === undefined) return { upgrade, force, allowRemoved, adopt: null };
   if (!Number.isSafeInteger(adopt.value) || (adopt.value as number) < 1) {
     throw new SettingsError(`${adopt.name}: must be the pid of a process`);
   }
-  return { upgrade, force, adopt: adopt.value as number };
+  return { upgrade, force, allowRemoved, adopt: adopt.value as number };
 }
 
 function booleanOf(option: SettingOption, from: LoadInput): boolean {

@@ -107,6 +107,12 @@ export const forceOption = option(
   'With --upgrade: replace an instance that answers nothing, too',
   null,
 );
+export const allowRemovedOption = option(
+  'allowRemoved',
+  'boolean',
+  'With --upgrade: listeners end that this version does not ask for, also when clients still come to them',
+  null,
+);
 export const adoptOption = option(
   'adopt',
   'number',
@@ -114,7 +120,14 @@ export const adoptOption = option(
   null,
 );
 
-const allOptions: readonly SettingOption[] = [configOption, upgradeOption, forceOption, adoptOption, ...settingOptions];
+const allOptions: readonly SettingOption[] = [
+  configOption,
+  upgradeOption,
+  forceOption,
+  allowRemovedOption,
+  adoptOption,
+  ...settingOptions,
+];
 
 /** Variables that Motya's own processes set for each other and for programs: no settings, and no mistakes either. */
 const ownVariables = new Set([

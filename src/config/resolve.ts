@@ -28,6 +28,7 @@ export interface ResolveContext {
   readonly upgrade?: boolean;
   /** See {@link Settings}. */
   readonly force?: boolean;
+  readonly allowRemoved?: boolean;
   readonly adopt?: number | null;
   /** Name of the instance when the settings give none; without it the name of the source or the script, and a hash. */
   readonly fallbackName?: string;
@@ -89,6 +90,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     supervise: valid.supervise,
     upgrade: context.upgrade ?? false,
     force: context.force ?? false,
+    allowRemoved: context.allowRemoved ?? false,
     adopt: context.adopt ?? null,
     drainTimeout: valid.drainTimeout,
     probation: valid.probation,

@@ -95,6 +95,8 @@ export interface Settings {
   readonly upgrade: boolean;
   /** An incumbent that answers nothing is replaced all the same. */
   readonly force: boolean;
+  /** Listeners that this successor does not ask for end though clients still come to them. */
+  readonly allowRemoved: boolean;
   /** Pid of another program whose listeners a first instance takes over; null: none. */
   readonly adopt: number | null;
   /** ms; services may have their own. */

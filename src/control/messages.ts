@@ -1,6 +1,9 @@
-import { bool, Codec, int, list, type MessageOf, optional, text } from '../codec.js';
+import { bool, Codec, int, list, type MessageOf, optional, record, text } from '../codec.js';
 
 /** What commands (status, upgrade, stop) and a waiting successor say to the main process over its control socket. */
+
+/** Listeners that the new version has not asked for (./removed.ts). */
+const removed = list(record({ key: text, open: int, accepted: int, ms: int }));
 
 const shapes = {
   // to the main process
@@ -9,7 +12,7 @@ const shapes = {
   /** Answered by REPORT. */
   STATUS: {},
   /** Start a successor and hand over. Answered by PROGRESS, then RESULT; `settled`: by LIVE, too, before a probation begins. */
-  UPGRADE: { dryRun: bool, settled: optional(bool) },
+  UPGRADE: { dryRun: bool, settled: optional(bool), allowRemoved: optional(bool) },
   /** End the probation: the incumbent is to serve again. Answered by RESULT. */
   ROLLBACK: {},
   STOP: { now: bool },
@@ -24,8 +27,16 @@ const shapes = {
   REPORT: { piece: text, last: bool },
   PROGRESS: { phase: text, ms: int },
   /** The successor serves and is on probation for `probation` ms; RESULT comes at its end. */
-  LIVE: { pid: int, generation: int, gapMicros: int, probation: int },
-  RESULT: { ok: bool, code: text, text, pid: optional(int), generation: optional(int), gapMicros: optional(int) },
+  LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed: optional(removed) },
+  RESULT: {
+    ok: bool,
+    code: text,
+    text,
+    pid: optional(int),
+    generation: optional(int),
+    gapMicros: optional(int),
+    removed: optional(removed),
+  },
 
   /** What instances of the first version answer to STATUS; enough to know that they answer. */
   SUMMARY: {},

@@ -25,7 +25,7 @@ export interface Controlled {
   /** Of all listeners. */
   listenerKeys(): string[];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
-  upgrade(options: { dryRun: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
+  upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
   rollBack(): Promise<Omit<Result, 'type'>>;
   stop(options: { now: boolean }): void;
@@ -159,11 +159,15 @@ export class ControlServer {
 
   async #upgrade(
     channel: Channel<ControlShapes>,
-    { dryRun, settled }: { dryRun: boolean; settled?: boolean | undefined },
+    {
+      dryRun,
+      settled,
+      allowRemoved = false,
+    }: { dryRun: boolean; settled?: boolean | undefined; allowRemoved?: boolean | undefined },
   ): Promise<void> {
     const progress = (phase: string, ms: number): void => channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms) });
     const live = settled ? (live: Live): void => channel.send({ type: 'LIVE', ...live }) : null;
-    const result = await this.#instance.upgrade({ dryRun }, { progress, live });
+    const result = await this.#instance.upgrade({ dryRun, allowRemoved }, { progress, live });
     channel.send({ type: 'RESULT', ...result });
   }
 }

@@ -1,7 +1,7 @@
 import { UNWANTED_BYTES } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
 
-/** What becomes of the incumbent's listeners. `unwanted`: keys of those that are `removed`, as many as READY has room for. */
+/** What becomes of the incumbent's listeners. `unwanted`: keys of those that no program uses yet, as many as READY has room for. */
 export interface Claims {
   readonly kept: number;
   readonly added: number;
@@ -9,15 +9,21 @@ export interface Claims {
   readonly unwanted: string[];
 }
 
-/** `all`: what the successor holds; `unused`: what nobody there has asked for. */
-export function claimsOn(all: readonly Listener[], unused: readonly Listener[]): Claims {
-  const added = all.filter((listener) => !listener.inherited).length;
-  const removed = unused.length;
-  return { kept: all.length - added - removed, added, removed, unwanted: fitting(unused.map(({ key }) => key)) };
+/**
+ * `all`: what the successor holds; `unused`: what no program there has asked for and no setting names; `unserved`: what the
+ * incumbent's programs use and none there does.
+ */
+export function claimsOn(all: readonly Listener[], unused: readonly Listener[], unserved: readonly Listener[]): Claims {
+  const [inherited, removed] = [all, unused].map((some) => some.filter((one) => one.inherited).length) as [
+    number,
+    number,
+  ];
+  const unwanted = new Set([...unused, ...unserved].filter((one) => one.inherited).map(({ key }) => key));
+  return { kept: inherited - removed, added: all.length - inherited, removed, unwanted: fitting([...unwanted]) };
 }
 
-/** As many as READY has room for; the rest is closed as it is. */
-function fitting(keys: readonly string[]): string[] {
+/** As many as a message has room for; the rest is closed as it is. */
+export function fitting(keys: readonly string[]): string[] {
   let room = UNWANTED_BYTES;
   return keys.filter((key) => {
     room -= Buffer.byteLength(JSON.stringify(key)) + 1;

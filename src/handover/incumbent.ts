@@ -50,7 +50,7 @@ export interface HandedOver {
   readonly kept: number;
   readonly removed: number;
   readonly added: number;
-  /** Keys of those that it leaves out: nobody but us accepts on them. */
+  /** Keys of those that it has left out until now: nobody but us accepts on them. */
   readonly unwanted: readonly string[];
 }
 
@@ -101,14 +101,16 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     dialogue.send({ type: 'COMMIT', txid, ...(legacy === undefined ? {} : { legacy }) });
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     giver.step('paused');
-    await dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
+    const live = await dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
       // It has heard COMMIT and is live, or has not, and ends: see ./successor.ts.
       if (!isBroken(error) || (await endsWithin(BROKEN_MS, hello.pid))) throw error;
+      return null;
     });
     const gapMs = performance.now() - committed;
     giver.step('live');
     const { pid: successor, follows = false, probation: probationMs = 0 } = hello;
-    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed, unwanted };
+    const left = live?.message.unused ?? unwanted;
+    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed, unwanted: left };
   } catch (error) {
     // A cancelled dialogue fails with the reason of its own ABORT.
     const failure = HandoverError.from(error);
@@ -152,9 +154,19 @@ async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<Hande
   }
 }
 
-function entryOf({ key, alias, backlog, path, heldAs, adoptedFrom, tickets }: Listener): ManifestEntry {
+function entryOf({ key, alias, backlog, path, heldAs, adoptedFrom, lateBy, tickets }: Listener): ManifestEntry {
   const held = heldAs === null ? {} : { heldAs };
   const adopted = adoptedFrom === null ? {} : { adoptedFrom };
+  const used = lateBy === null ? {} : { lateBy };
   const secrets = tickets === null ? {} : { tickets };
-  return { key, alias, backlog, path: path && { dev: path.dev, ino: path.ino }, ...held, ...adopted, ...secrets };
+  return {
+    key,
+    alias,
+    backlog,
+    path: path && { dev: path.dev, ino: path.ino },
+    ...held,
+    ...adopted,
+    ...used,
+    ...secrets,
+  };
 }

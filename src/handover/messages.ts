@@ -14,6 +14,8 @@ const entry = record({
   heldAs: optional(text),
   /** Pid of another program that may still have it. */
   adoptedFrom: optional(int),
+  /** ms after its worker was ready in which a program has asked for it; missing: no program has. */
+  lateBy: optional(int),
   /** listeners/ticket-keys.ts */
   tickets: optional(record({ keys: text, since: int })),
 });
@@ -38,16 +40,21 @@ const shapes = {
   },
   ADOPTED: { txid: text, listeners: int },
   /**
-   * Every service is booted. `removed`: how many of the adopted listeners nobody asked for. `unwanted`: the keys of those, as many
-   * as there is room for.
+   * Every service is booted. `removed`: how many of the adopted listeners no program has asked for until now. `unwanted`: the keys
+   * of those, as many as there is room for: the incumbent goes on accepting on them.
    */
   READY: { txid: text, kept: int, added: int, removed: int, unwanted: optional(list(text)) },
-  /** Accepting on all; the pidfile is ours. */
-  LIVE: { txid: text },
+  /** Accepting on all; the pidfile is ours. `unused`: as in SETTLED, when there is no probation. */
+  LIVE: { txid: text, unused: optional(list(text)) },
+  /** On probation, when it has changed: keys of the adopted listeners that no program uses. The incumbent accepts on these alone. */
+  UNUSED: { txid: text, keys: list(text) },
   /** On probation, once a second. `counters`: all that it has counted since LIVE. */
   PROVING: { txid: text, counters: optional(anything) },
-  /** The probation is over; answered by DRAINING. */
-  SETTLED: { txid: text },
+  /**
+   * The probation is over; answered by DRAINING, or by REVOKED. `unused`: keys of the adopted listeners that no program uses now:
+   * the successor has closed its copies, and the incumbent ends them. `unconditional`: also those that still get connections.
+   */
+  SETTLED: { txid: text, unused: optional(list(text)), unconditional: optional(bool) },
   /** It has failed, or was told to go back; answered by REVOKED. */
   ROLLBACK: { txid: text, code: text, text },
 

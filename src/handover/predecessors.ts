@@ -9,8 +9,12 @@ import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.
 import type { HandedOver } from './incumbent.js';
 import { type HandoverMessage, handoverCodec } from './messages.js';
 
-/** The last three: what a generation that was rolled back has said before it heard of that. */
-const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', 'PROVING', 'SETTLED', 'ROLLBACK'] as const;
+/** What a generation that was rolled back has said before it heard of that. */
+const STALE = ['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'] as const;
+const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', ...STALE] as const;
+
+const isStale = (message: HandoverMessage): message is Extract<HandoverMessage, { type: (typeof STALE)[number] }> =>
+  (STALE as readonly string[]).includes(message.type);
 
 /** A generation that drains, and how it is heard of. */
 interface Followed {
@@ -111,7 +115,7 @@ export class Predecessors {
     try {
       for (;;) {
         const { message, fds } = await dialogue.expect(HEARD, silence);
-        if (message.type === 'PROVING' || message.type === 'SETTLED' || message.type === 'ROLLBACK') continue;
+        if (isStale(message)) continue;
         if (message.type === 'DRAINING') {
           silence = STATS_SILENCE_MS;
           draining?.();

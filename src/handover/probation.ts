@@ -19,12 +19,22 @@ export interface Verdict {
   readonly counted: Totals;
   /** The conversation has ended without a word: it died, or the connection broke. */
   readonly hungUp: boolean;
+  /** Keys of the listeners that it has passed without. Undefined: it has not said so. */
+  readonly unused?: readonly string[] | undefined;
+  /** It wants those to end whether or not they still get connections. */
+  readonly unconditional?: boolean;
 }
 
 const SILENT = 'MOTYA_SILENT';
 
-/** The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. */
-export async function observe({ dialogue, probationMs }: HandedOver): Promise<Verdict> {
+/**
+ * The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. `left` is told the keys of the
+ * listeners that the successor does not use, whenever they change.
+ */
+export async function observe(
+  { dialogue, probationMs }: HandedOver,
+  left: (keys: readonly string[]) => void,
+): Promise<Verdict> {
   let counted = new Totals();
   const silent = deferred<never>();
   const inTime = deadline(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
@@ -32,7 +42,7 @@ export async function observe({ dialogue, probationMs }: HandedOver): Promise<Ve
     new HandoverError(SILENT, `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`);
   try {
     for (;;) {
-      const heard = dialogue.expect(['PROVING', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
+      const heard = dialogue.expect(['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
       const { message } = await Promise.race([heard, silent.promise]);
       if (message.type === 'ROLLBACK') {
         return { reason: new HandoverError(message.code, message.text), counted, hungUp: false };
@@ -41,7 +51,12 @@ export async function observe({ dialogue, probationMs }: HandedOver): Promise<Ve
         counted = Totals.from(message.counters);
         continue;
       }
-      return { reason: null, counted, hungUp: false };
+      if (message.type === 'UNUSED') {
+        left(message.keys);
+        continue;
+      }
+      const { unused, unconditional = false } = message;
+      return { reason: null, counted, hungUp: false, unused, unconditional };
     }
   } catch (error) {
     const reason = HandoverError.from(error);
@@ -51,9 +66,24 @@ export async function observe({ dialogue, probationMs }: HandedOver): Promise<Ve
   }
 }
 
+/** What a successor's probation needs of its instance. */
+export interface Trial {
+  /** ms */
+  readonly ms: number;
+  /** What the counters have grown by since LIVE. */
+  counted(): Totals;
+  /** What is wrong at the end, or null. May look for a while. Never rejects. */
+  fault(): Promise<HandoverError | null>;
+  /** Closes the adopted listeners that no program uses, at the end. @returns their keys */
+  letGo(): string[];
+  /** Those end whether or not they still get connections. */
+  readonly allowRemoved: boolean;
+}
+
 /** The successor's side: tells that it is there, and in the end how it went. */
 export class Proof {
   readonly #offer: Offer;
+  readonly #trial: Trial;
   /** performance.now() of its end. */
   readonly #end: number;
   readonly #over = deferred<void>();
@@ -61,22 +91,32 @@ export class Proof {
   readonly #timer: NodeJS.Timeout;
   #isOver = false;
   #isEarly = false;
+  #isSettling = false;
   /** Why it has failed. */
   #failure: HandoverError | null = null;
 
-  /** `counted`: what the counters have grown by since LIVE. `fault`: what is wrong at the end, or null. */
-  constructor(offer: Offer, ms: number, counted: () => Totals, fault: () => HandoverError | null = () => null) {
+  constructor(offer: Offer, trial: Trial) {
     this.#offer = offer;
-    this.#end = performance.now() + ms;
+    this.#trial = trial;
+    this.#end = performance.now() + trial.ms;
     const { dialogue, txid } = offer;
-    const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: counted() });
+    const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: trial.counted() });
     this.#beat = setInterval(beat, STATS_MS);
-    this.#timer = setTimeout(() => {
-      if (this.#isEarly) return;
-      const found = fault();
-      if (found === null) void this.#settle().catch(() => {});
-      else this.fail(found);
-    }, ms);
+    this.#timer = setTimeout(() => void this.#decide(), trial.ms);
+  }
+
+  async #decide(): Promise<void> {
+    const found = await this.#trial.fault();
+    if (this.#isEarly) return;
+    // An incumbent that does not answer is told of by whoever wants the next generation.
+    if (found === null) await this.#settle().catch(() => {});
+    else this.fail(found);
+  }
+
+  /** Keys of the adopted listeners that no program uses now. */
+  unused(keys: string[]): void {
+    const { dialogue, txid } = this.#offer;
+    if (!this.#isSettling && !this.#isOver) dialogue.send({ type: 'UNUSED', txid, keys });
   }
 
   get incumbent(): number {
@@ -115,7 +155,11 @@ export class Proof {
   async #settle(): Promise<void> {
     const { dialogue, txid, incumbent } = this.#offer;
     if (this.#failure !== null) throw this.#failure;
-    if (!this.#isOver) dialogue.send({ type: 'SETTLED', txid });
+    if (!this.#isOver && !this.#isSettling) {
+      this.#isSettling = true;
+      const unconditional = this.#isEarly || this.#trial.allowRemoved;
+      dialogue.send({ type: 'SETTLED', txid, unused: this.#trial.letGo(), unconditional });
+    }
     if (await isDone(GREETING_MS, this.over)) return;
     throw new HandoverError(
       'MOTYA_WEDGED',

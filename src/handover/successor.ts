@@ -24,6 +24,8 @@ export interface Taker {
   inherit(legacy: unknown): void;
   /** Gives the programs what they inherit, accepts on everything and makes the pidfile its own. */
   goLive(values: readonly HandedOn[]): Promise<void>;
+  /** Once it is live: closes the adopted listeners that no program uses, unless a probation decides; returns their keys. */
+  letGo(): string[] | undefined;
 }
 
 /** What a successor says of itself in HELLO; durations in ms. */
@@ -137,7 +139,7 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     taker.step(alone ? 'incumbentGone' : 'commit');
     if (commit !== null) taker.inherit(commit.legacy);
     await live;
-    dialogue.send({ type: 'LIVE', txid });
+    dialogue.send({ type: 'LIVE', txid, unused: alone ? undefined : taker.letGo() });
     taker.step('live');
     return alone ? 'alone' : 'handed-over';
   } catch (error) {

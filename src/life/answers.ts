@@ -15,7 +15,7 @@ export const LIVE = 'MOTYA_LIVE';
 /** An upgrade that a command has asked for, which hears of each phase and of the outcome. Never rejects. */
 export async function upgradeForCommand(
   life: Life,
-  { dryRun }: { dryRun: boolean },
+  { dryRun, allowRemoved }: { dryRun: boolean; allowRemoved: boolean },
   { progress, live }: UpgradeTold,
 ): Promise<Omit<Result, 'type'>> {
   /** The last phase of a dry run: whether it was done with or given up, the outcome tells. */
@@ -28,19 +28,21 @@ export async function upgradeForCommand(
   };
   life.events.on('phase', tell);
   try {
-    const { pid, generation, gapMs, probationMs, settled } = await upgrade(life, { dryRun, mode: 'now' });
+    const upgraded = await upgrade(life, { dryRun, allowRemoved, mode: 'now' });
+    const { pid, generation, gapMs, probationMs, settled } = upgraded;
     if (gapMs === null) {
       if (awaited !== null) progress('awaiting', awaited);
       return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
     }
     const text = `generation ${generation} (pid ${pid}) serves`;
     const gapMicros = Math.round(gapMs * 1000);
+    const removed = [...upgraded.removed];
     if (live !== null && probationMs > 0) {
-      live({ pid, generation, gapMicros, probation: probationMs });
+      live({ pid, generation, gapMicros, probation: probationMs, removed });
       const failure = await settled;
       if (failure !== null) return { ...rejection(failure), code: ROLLED_BACK };
     }
-    return { ok: true, code: LIVE, text, pid, generation, gapMicros };
+    return { ok: true, code: LIVE, text, pid, generation, gapMicros, removed };
   } catch (error) {
     // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
     if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopped.promise;

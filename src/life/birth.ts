@@ -20,8 +20,9 @@ import type { Fleet } from '../workers/fleet.js';
 import { adopt, keepAdopted } from './adoption.js';
 import { LIVE } from './answers.js';
 import { startByForce } from './force.js';
+import { awaitLateListeners } from './late-listeners.js';
 import type { Life } from './life.js';
-import { dropUnused, prove } from './probation.js';
+import { dropUnused, isOnProbation, letGoUnused, prove } from './probation.js';
 
 /** As the first instance. @throws {MotyaError} it could not start. */
 export async function startAsFirst(life: Life): Promise<void> {
@@ -125,12 +126,15 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
       adopt: (listeners, lockFd) => instance.adopt(listeners, lockFd),
       broken: fleet.failed,
       booted: async () => {
+        const deadline = performance.now() + life.settings.readyTimeout;
         await life.unlessStopped(fleet.ready());
+        await life.unlessStopped(Promise.race([awaitLateListeners(life, deadline), fleet.failed]));
         preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
         return instance.claims();
       },
       inherit: (legacy) => life.chronicle.inherit(legacy),
       goLive: (values) => instance.goLive(values),
+      letGo: () => (isOnProbation(life, offer) ? undefined : letGoUnused(life)),
     });
     if (how === 'handed-over') {
       succeeded(life, offer.generation);

@@ -10,7 +10,9 @@ import type { Totals } from '../observe/totals.js';
 import { endsWithin } from '../processes.js';
 import type { Ended } from '../supervisor-events.js';
 import { total } from '../workers/counts.js';
+import { AcceptWatch } from './accept-watch.js';
 import { HealthWatch } from './health.js';
+import type { LeftOut } from './left-out.js';
 import type { Life } from './life.js';
 import { stopServing } from './stop.js';
 import { takeBack } from './take-back.js';
@@ -19,11 +21,15 @@ import { takeBack } from './take-back.js';
  * The incumbent's part after LIVE: waits how the probation goes, then drains or serves again.
  * @returns at the end of the probation: null, or why it serves again.
  */
-export async function afterHandover(life: Life, handed: HandedOver): Promise<HandoverError | null> {
+export async function afterHandover(
+  life: Life,
+  handed: HandedOver,
+  leftOut: LeftOut,
+  { allowRemoved }: { allowRemoved: boolean },
+): Promise<HandoverError | null> {
   const { instance, machine, events } = life;
-  const { dialogue, txid, successor, gapMs, probationMs, kept, added, removed, unwanted } = handed;
-  // For good: until then they would have gone on by themselves.
-  void instance.fleet.pause({ except: unwanted });
+  const { dialogue, txid, successor, gapMs, probationMs, kept, added, removed } = handed;
+  let { unwanted } = handed;
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
   instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`);
@@ -36,18 +42,23 @@ export async function afterHandover(life: Life, handed: HandedOver): Promise<Han
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);
-    const verdict = await Promise.race([observe(handed), stopped(life)]);
+    const verdict = await Promise.race([observe(handed, (keys) => leftOut.set(keys)), stopped(life)]);
     clearInterval(timer);
     if (verdict?.hungUp && !(await hasEnded(successor))) return drainAnyway(life, handed, verdict.reason);
-    if (verdict !== null && verdict.reason !== null) {
-      await serveAgain(life, handed, verdict.reason, verdict.counted);
-      return verdict.reason;
+    if (verdict !== null) {
+      unwanted = verdict.unused ?? unwanted;
+      const isJudged = verdict.reason === null && !verdict.unconditional && !allowRemoved;
+      const reason = isJudged ? await leftOut.fault(unwanted) : verdict.reason;
+      if (reason !== null) {
+        await serveAgain(life, handed, reason, verdict.counted);
+        return reason;
+      }
     }
   }
   // In any case: until then the successor cannot know whether it is to give way.
   dialogue.send({ type: 'DRAINING', txid });
   machine.step('settled');
-  void drainAway(life, handed);
+  void drainAway(life, handed, unwanted);
   return null;
 }
 
@@ -63,7 +74,7 @@ async function hasEnded(successor: number): Promise<boolean> {
 export function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   life.warn('defect', `the probation is given up: ${reasonOf(error)}`);
   if (life.machine.can('settled')) life.machine.step('settled');
-  if (life.phase === 'draining') void drainAway(life, handed);
+  if (life.phase === 'draining') void drainAway(life, handed, handed.unwanted);
   return null;
 }
 
@@ -93,14 +104,16 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   if (life.stopping.aborted) void stopServing(life);
 }
 
-/** The listeners are the successor's, the connections that are open stay ours. */
-async function drainAway(life: Life, handed: HandedOver): Promise<void> {
+/** The listeners are the successor's, the connections that are open stay ours. `unwanted`: keys of listeners that end. */
+async function drainAway(life: Life, handed: HandedOver, unwanted: readonly string[]): Promise<void> {
   const { instance, drain, predecessors } = life;
   const text = `pid ${process.pid} has handed over to pid ${handed.successor}`;
   instance.control?.dismissWatchers(text, { forGood: true });
   if (life.stopping.aborted) drain.shorten();
   drain.begin();
-  const retired = instance.ledger.all().filter(({ key }) => handed.unwanted.includes(key));
+  // Those that it accepts on until they are empty.
+  void instance.fleet.pause({ except: unwanted });
+  const retired = instance.ledger.all().filter(({ key }) => unwanted.includes(key));
   await instance.retire(retired, drain.isCut);
   instance.giveAway();
   await drainTo(life, handed, {
@@ -134,37 +147,27 @@ async function drainTo(
  * drained. Gives everything back when it takes it back.
  */
 export async function prove(life: Life, offer: Offer): Promise<void> {
-  const { instance, chronicle, settings, predecessors } = life;
+  const { instance, predecessors } = life;
   const { dialogue, incumbent: pid, generation } = offer;
-  const isOnProbation = offer.probation && settings.probation > 0;
+  const isTried = isOnProbation(life, offer);
   const decided = deferred<void>();
   life.undecided = decided.promise;
   const decide = (): void => {
     life.undecided = null;
     decided.resolve();
   };
-  let watch: HealthWatch | null = null;
-  if (isOnProbation) {
-    const proof = new Proof(
-      offer,
-      settings.probation,
-      () => chronicle.afterLive,
-      () => watch?.lastLook() ?? null,
-    );
-    life.proof = proof;
-    watch = new HealthWatch(life, (reason) => proof.fail(reason));
-  }
+  const close = isTried ? beginTrial(life, offer) : () => {};
   const settled = (): void => {
     decide();
-    watch?.close();
+    close();
     const early = life.proof?.isEarly ?? false;
     life.proof?.close();
     life.proof = null;
     dropUnused(life);
-    if (isOnProbation) life.events.emit('settled', { early });
+    if (isTried) life.events.emit('settled', { early });
   };
   const revoked = await predecessors.follow({ dialogue, pid, generation }, { draining: settled });
-  watch?.close();
+  close();
   if (revoked !== null && life.machine.can('revoked')) {
     const gone = goBack(life, offer, revoked);
     decide();
@@ -178,6 +181,33 @@ export async function prove(life: Life, offer: Offer): Promise<void> {
     }
     settled();
   }
+}
+
+export const isOnProbation = ({ settings }: Life, offer: Offer): boolean => offer.probation && settings.probation > 0;
+
+/** @returns what ends the watch that is kept on it */
+function beginTrial(life: Life, offer: Offer): () => void {
+  const { instance, settings, chronicle } = life;
+  const fail = (reason: HandoverError): void => proof.fail(reason);
+  const proof = new Proof(offer, {
+    ms: settings.probation,
+    allowRemoved: settings.allowRemoved,
+    counted: () => chronicle.afterLive,
+    fault: async () => health.lastLook() ?? (await accepting.lastLook()),
+    letGo: () => letGoUnused(life),
+  });
+  life.proof = proof;
+  const health = new HealthWatch(life, fail);
+  const accepting = new AcceptWatch(life, fail);
+  const tell = (): void => proof.unused(instance.claims().unwanted);
+  instance.ledger.uses.on('change', tell);
+  // What has changed since READY.
+  tell();
+  return () => {
+    health.close();
+    accepting.close();
+    instance.ledger.uses.off('change', tell);
+  };
 }
 
 /** The incumbent serves again. */
@@ -196,6 +226,13 @@ async function goBack(life: Life, offer: Offer, reason: HandoverError): Promise<
 
 export function dropUnused({ instance, events }: Life): void {
   for (const key of instance.dropUnused()) events.emit('removed', key);
+}
+
+/** The same while the incumbent has them, too. @returns keys of those that it is to end */
+export function letGoUnused({ instance, events }: Life): string[] {
+  const keys = instance.letGoUnused();
+  for (const key of keys) events.emit('removed', key);
+  return keys;
 }
 
 const gapOf = ({ gapMs }: HandedOver): number => Math.round(gapMs * 1000);

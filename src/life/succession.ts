@@ -1,4 +1,5 @@
 import { STOPPING } from '../control/outcomes.js';
+import { removedText } from '../control/removed.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { type Launched, launch } from '../daemon/launch.js';
 import { HandoverError, reasonOf } from '../errors.js';
@@ -10,6 +11,7 @@ import { native } from '../native.js';
 import { processEnd } from '../processes.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import { isDone } from '../within.js';
+import { countAll, LeftOut } from './left-out.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
 import { replacedBy, restorePidfile } from './replaced.js';
@@ -20,7 +22,10 @@ import { MAIN, takeBack } from './take-back.js';
  * The incumbent's part: finds or starts a successor, hands over, and drains in the background; ./birth.ts is the successor's.
  * @throws {HandoverError} it did not happen: this instance serves on.
  */
-export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptions): Promise<Upgraded> {
+export async function upgrade(
+  life: Life,
+  { dryRun = false, allowRemoved = false, mode }: UpgradeOptions,
+): Promise<Upgraded> {
   const { settings, instance, machine, chronicle, events } = life;
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (isAboutToServe(life.phase)) await life.served.promise;
@@ -52,6 +57,7 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
     const pid = connected(life, summoned.fd);
     life.courted = pid;
     instance.freeze();
+    const before = countAll(life);
     const handed = await handOver(summoned.fd, {
       pid: process.pid,
       generation: life.generation,
@@ -78,11 +84,18 @@ export async function upgrade(life: Life, { dryRun = false, mode }: UpgradeOptio
       instance.thaw();
       chronicle.upgradeRehearsed(DRY_RUN);
       events.emit('rehearsed', pid);
-      return { pid, generation, gapMs: null, probationMs: 0, settled: Promise.resolve(null) };
+      return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
     }
-    const { gapMs, probationMs } = handed;
-    const settled = afterHandover(life, handed).catch((error: unknown) => drainAnyway(life, handed, error));
-    return { pid, generation, gapMs, probationMs, settled };
+    const { gapMs, probationMs, unwanted } = handed;
+    const leftOut = new LeftOut(life);
+    // For good: until then they would have gone on by themselves.
+    leftOut.set(unwanted);
+    const settled = afterHandover(life, handed, leftOut, { allowRemoved }).catch((error: unknown) =>
+      drainAnyway(life, handed, error),
+    );
+    const removed = await leftOut.told(before);
+    for (const one of removed) life.warn('removed', `the new version has not asked for ${removedText(one)}`, one);
+    return { pid, generation, gapMs, probationMs, removed, settled };
   } catch (error) {
     let failure = HandoverError.from(error);
     // Only while everybody accepts there is time to ask.
@@ -155,9 +168,9 @@ async function reclaimAfter(life: Life, successor: number): Promise<void> {
 function launchSuccessor({ events }: Life): Launched {
   const { args, ...invocation } = typedInvocation();
   const end = args.indexOf('--');
-  // By force was how this instance came, not how the next one does: it would end us as soon as we are late with an answer.
-  const own = args.filter((word, at) => !/^--force(=|$)/.test(word) || (end >= 0 && at > end));
-  const env = { ...process.env, MOTYA_UPGRADE: 'true', MOTYA_FORCE: undefined };
+  // These were how this instance came, not how the next one does: by force it would end us as soon as we are late with an answer.
+  const own = args.filter((word, at) => !/^--(force|allow-removed)(=|$)/.test(word) || (end >= 0 && at > end));
+  const env = { ...process.env, MOTYA_UPGRADE: 'true', MOTYA_FORCE: undefined, MOTYA_ALLOW_REMOVED: undefined };
   const launched = launch({ ...invocation, args: own }, { env, output: 'inherit' });
   events.emit('successor', launched.pid);
   return launched;

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import type { Account, DeclaredListener } from '../config/settings.js';
 import { isSystemError, StartError } from '../errors.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
@@ -31,12 +32,18 @@ export interface Listener {
   heldAs: string | null;
   /** The process, another program's, that it was copied from and may have to be left with (`--adopt`); null for all others. */
   readonly adoptedFrom: number | null;
+  /** `lateBy` in the incumbent; null: no program there has used it, or it did not come from an incumbent. */
+  readonly wasLateBy: number | null;
   /** True: named in the settings or by a .socket unit, so it stays when no worker uses it. */
   declared: boolean;
   /** The service whose workers use it; null until one asks for it. */
   service: string | null;
   /** Workers that hold a copy now, by pid. */
   readonly claims: Set<number>;
+  /** A program of this instance listens on it: it has asked for it and has not closed it. True also while its worker restarts. */
+  isUsed: boolean;
+  /** ms from its worker's readiness to the request for it, 0 when it came before; null: no program here has asked for it. */
+  lateBy: number | null;
 }
 
 /** How a call that must fail as the kernel would have failed it is answered. */
@@ -51,6 +58,7 @@ export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
   readonly heldAs?: string | undefined;
   readonly adoptedFrom?: number | undefined;
   readonly tickets?: TicketKeys | undefined;
+  readonly lateBy?: number | undefined;
 };
 
 /** Who is told of changes. */
@@ -70,6 +78,10 @@ export class Ledger {
   readonly #listeners = new Map<string, Listener>();
   readonly #aliases = new Map<string, Listener>();
   watcher: LedgerWatcher | null = null;
+  /** `change`: a program has begun, or ceased, to listen on one. */
+  readonly uses = new EventEmitter<{ change: [listener: Listener] }>();
+  /** The incumbent still has what was inherited from it. */
+  isShared = false;
 
   /** `owner`: whom root is to become; the files of its unix listeners are the owner's. */
   constructor(owner: Account | null = null) {
@@ -85,9 +97,9 @@ export class Ledger {
     return [...this.#listeners.values()];
   }
 
-  /** Those that no program uses and no setting names: nobody would ever accept on them. */
+  /** Those that no program uses and no setting names: no process would ever accept on them. */
   unused(): Listener[] {
-    return this.all().filter((listener) => !listener.declared && listener.claims.size === 0);
+    return this.all().filter(({ declared, isUsed }) => !declared && !isUsed);
   }
 
   /** The files of all unix listeners. */
@@ -103,8 +115,10 @@ export class Ledger {
   inherit(fd: number, entry: Inherited): Listener {
     try {
       const socket = native.describe(fd);
+      const { lateBy, ...rest } = entry;
       return this.#enter({
-        ...entry,
+        ...rest,
+        wasLateBy: lateBy ?? null,
         heldAs: entry.heldAs ?? null,
         adoptedFrom: entry.adoptedFrom ?? null,
         fd,
@@ -148,16 +162,18 @@ export class Ledger {
   }
 
   /**
-   * The listener that a worker asks for: one that is held already, else a new one.
+   * The listener that a worker asks for: one that is held already, else a new one. `lateBy`: see {@link Listener}.
    * @throws {SystemError} as the program's own bind would have failed.
    */
-  claim(service: string, pid: number, request: ListenRequest): Listener | Refusal {
+  claim(service: string, pid: number, request: ListenRequest, lateBy = 0): Listener | Refusal {
     const listener = this.find(service, request) ?? this.#bindRequest(service, request);
     // A second listen on the same address fails in a plain program; in ours two services must not share clients unasked.
     if (listener.claims.has(pid)) return IN_USE;
     if (listener.service !== null && listener.service !== service) return IN_USE;
     listener.service = service;
     listener.claims.add(pid);
+    listener.lateBy ??= lateBy;
+    this.#setUse(listener, true);
     if ('backlog' in request && request.backlog > 0) listener.backlog = request.backlog;
     return listener;
   }
@@ -172,10 +188,17 @@ export class Ledger {
       .find((listener) => listener !== undefined);
   }
 
-  /** A worker has ended or given a listener up; the listener stays until somebody calls {@link remove}. */
-  unclaim(pid: number, key?: string): void {
-    const of = key === undefined ? this.#listeners.values() : [this.#listeners.get(key)];
-    for (const listener of of) listener?.claims.delete(pid);
+  /** A worker has ended: the one that takes its place is about to ask for the same. */
+  unclaim(pid: number): void {
+    for (const listener of this.#listeners.values()) listener.claims.delete(pid);
+  }
+
+  /** A program has closed its server; the listener stays until {@link remove} is called. */
+  release(pid: number, key: string): void {
+    const listener = this.#listeners.get(key);
+    if (listener === undefined) return;
+    listener.claims.delete(pid);
+    if (listener.claims.size === 0) this.#setUse(listener, false);
   }
 
   /** The file of a unix listener that was another program's goes with the listener from here on. */
@@ -212,6 +235,12 @@ export class Ledger {
   abandonAll(): void {
     this.closeReservations();
     for (const listener of this.all()) this.remove(listener, { unlink: !listener.inherited });
+  }
+
+  #setUse(listener: Listener, isUsed: boolean): void {
+    if (listener.isUsed === isUsed) return;
+    listener.isUsed = isUsed;
+    this.uses.emit('change', listener);
   }
 
   #declared(spec: ListenerSpec): Listener {
@@ -267,6 +296,7 @@ export class Ledger {
         path,
         heldAs: null,
         adoptedFrom: null,
+        wasLateBy: null,
         inherited: false,
       });
     } catch (error) {
@@ -286,6 +316,8 @@ export class Ledger {
       declared,
       service: null,
       claims: new Set(),
+      isUsed: false,
+      lateBy: null,
     };
     if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
     this.#listeners.set(listener.key, listener);
@@ -295,7 +327,9 @@ export class Ledger {
   }
 }
 
-type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'tickets'> & { tickets?: TicketKeys | undefined };
+type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'isUsed' | 'lateBy' | 'tickets'> & {
+  tickets?: TicketKeys | undefined;
+};
 type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;
 
 /** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */

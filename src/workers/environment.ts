@@ -3,7 +3,7 @@ import { MANAGER_VARIABLES } from '../manager/activation.js';
 import { WORKER_ENV, type WorkerRole } from './messages.js';
 
 /** How its supervisor was started is no business of a program: what it starts itself is no successor. */
-const STARTING = ['MOTYA_UPGRADE', 'MOTYA_FORCE', 'MOTYA_ADOPT'];
+const STARTING = ['MOTYA_UPGRADE', 'MOTYA_FORCE', 'MOTYA_ALLOW_REMOVED', 'MOTYA_ADOPT'];
 /** A program that spoke to the service manager would speak as if it were the instance. */
 const withoutTheirs = Object.fromEntries([...STARTING, ...MANAGER_VARIABLES].map((name) => [name, undefined]));
 

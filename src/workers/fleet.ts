@@ -2,6 +2,7 @@ import type { ServiceSettings } from '../config/settings.js';
 import type { ServiceStatus } from '../observe/status.js';
 import { both, NO_CONNECTIONS, plus } from './counts.js';
 import { allGiven, type HandedOn } from './handing-on.js';
+import { ListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { Service, type ServiceContext } from './service.js';
 import type { Pause } from './worker.js';
@@ -66,6 +67,12 @@ export class Fleet {
   /** HTTP answers of all workers that run, since they were asked for first. */
   async answered(): Promise<AnswerCounts> {
     return (await Promise.all(this.services.map((service) => service.answered()))).reduce(both);
+  }
+
+  /** What each worker that runs has counted on the listeners with these keys. */
+  async countListeners(keys: readonly string[]): Promise<ListenerCounts> {
+    const counts = await Promise.all(this.services.map((service) => service.countListeners(keys)));
+    return new ListenerCounts(counts.flat());
   }
 
   /** Whether every worker that runs answers within `ms`. */

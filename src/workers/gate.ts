@@ -15,6 +15,8 @@ const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, sysca
 export interface Asker {
   readonly service: string;
   readonly pid: number;
+  /** performance.now() of its readiness; null: it is not ready yet. */
+  readonly readyAt: number | null;
   grant(id: number, listener: Listener): void;
   wait(id: number): void;
   /** `where`: the address that was asked for, and who has it where that can be told. */
@@ -25,6 +27,8 @@ interface Asked {
   readonly asker: Asker;
   readonly id: number;
   readonly request: ListenRequest;
+  /** ms since it was ready. */
+  readonly lateBy: number;
 }
 
 /**
@@ -51,7 +55,8 @@ export class ListenGate {
 
   ask(asker: Asker, id: number, wanted: ListenRequest): void {
     const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
-    const asked = { asker, id, request };
+    const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
+    const asked = { asker, id, request, lateBy };
     // A worker that is started again while listeners change hands must not wait for what is here: clients would.
     const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
     if (mayAnswer && this.#answer(asked)) return;
@@ -88,13 +93,9 @@ export class ListenGate {
     if (unanswered.length > 0) this.#tryAgain();
   }
 
-  /**
-   * The incumbent has died and left no listeners: opens, and for `ms` takes an address in use as one that its orphaned workers
-   * are about to give up.
-   */
-  openAfterDeath(ms: number): void {
+  /** For `ms` an address in use is taken for one that another generation is about to give up: a request for it waits. */
+  awaitAddresses(ms: number): void {
     this.#retryUntil = performance.now() + ms;
-    this.open();
   }
 
   /** Paths on which another generation listens: the incumbent, whose listeners are not here yet, or our successor. */
@@ -123,13 +124,13 @@ export class ListenGate {
   }
 
   /** False: the address may become free in a moment. */
-  #answer({ asker, id, request }: Asked): boolean {
+  #answer({ asker, id, request, lateBy }: Asked): boolean {
     if (this.#shut) {
       asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
       return true;
     }
     try {
-      const answer = this.#ledger.claim(asker.service, asker.pid, request);
+      const answer = this.#ledger.claim(asker.service, asker.pid, request, lateBy);
       if ('fd' in answer) asker.grant(id, answer);
       else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {

@@ -14,6 +14,10 @@ export type ConnectionCounts = NonNullable<(typeof connectionCounts)['type']>;
 export const answerCounts = record({ answers: int, failed: int });
 export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
 
+/** Of one listener in one worker. `open`: connections now; `accepted`: connections, or datagrams, since the worker has it. */
+const listenerCount = record({ key: text, open: int, accepted: int });
+export type ListenerCount = NonNullable<(typeof listenerCount)['type']>;
+
 const shapes = {
   // worker → supervisor
   LISTEN: { id: int, request: listenRequest },
@@ -32,6 +36,8 @@ const shapes = {
     delay: optional(nullable(record({ p50: int, p99: int, max: int }))),
     answers: optional(answerCounts),
   },
+  /** Of those that COUNT_LISTENERS names and that the worker has. */
+  LISTENER_COUNTS: { listeners: list(listenerCount) },
   /** The program has a value to hand on, or has none any more. */
   GIVES: { gives: bool },
   /** With one fd, the value serialized (v8); or why there is none. */
@@ -77,6 +83,8 @@ const shapes = {
   FORCE: {},
   /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
   COUNT: { delay: optional(bool), answers: optional(bool) },
+  /** Answered by LISTENER_COUNTS. */
+  COUNT_LISTENERS: { keys: list(text) },
   /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
   OUTPUT: {},
 } as const;

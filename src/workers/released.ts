@@ -13,7 +13,7 @@ export class ReleasedListeners {
   }
 
   add(key: string, pid: number): void {
-    this.#ledger.unclaim(pid, key);
+    this.#ledger.release(pid, key);
     this.#keys.add(key);
   }
 
@@ -26,10 +26,12 @@ export class ReleasedListeners {
     if (this.#gate.isShut || !this.#gate.isOpen) return;
     for (const key of this.#keys) {
       const listener = this.#ledger.get(key);
+      // The incumbent has it as well: closed here its address would not be free, and the program may listen on it again.
+      if (listener?.inherited === true && this.#ledger.isShared) continue;
+      this.#keys.delete(key);
       if (listener !== undefined && !listener.declared && listener.claims.size === 0) {
         this.#ledger.remove(listener, { unlink: true });
       }
     }
-    this.#keys.clear();
   }
 }

@@ -12,6 +12,7 @@ import { isDone, within } from '../within.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
+import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { ReleasedListeners } from './released.js';
 import { type Drained, type Pause, Worker } from './worker.js';
@@ -149,6 +150,15 @@ export class Service extends EventEmitter<ServiceEvents> {
   async answered(): Promise<AnswerCounts> {
     await Promise.all(this.#workers.map((worker) => within(COUNT_MS, worker.count({ answers: true }))));
     return this.#workers.map(({ lastAnswers }) => lastAnswers).reduce(both, NO_ANSWERS);
+  }
+
+  /** What each worker that runs has counted on the listeners with these keys; null for one that does not answer in time. */
+  countListeners(keys: readonly string[]): Promise<WorkerListenerCounts[]> {
+    return Promise.all(
+      this.#workers
+        .filter(({ hasExited }) => !hasExited)
+        .map(async (worker) => ({ pid: worker.pid, counts: await within(COUNT_MS, worker.countListeners(keys)) })),
+    );
   }
 
   /** Whether every worker that runs answers within `ms`. */

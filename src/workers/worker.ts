@@ -17,6 +17,7 @@ import type { Asker, ListenGate } from './gate.js';
 import {
   type AnswerCounts,
   type ConnectionCounts,
+  type ListenerCount,
   type WorkerMessage,
   type WorkerRole,
   type WorkerShapes,
@@ -64,6 +65,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   #delay: EventLoopDelay | null = null;
   #cutOffBy: Error | null = null;
   #giving: Promise<unknown> = Promise.resolve();
+  #countingListeners: Promise<unknown> = Promise.resolve();
   /** The file of the last GIVEN, until {@link give} has it. */
   #given: number | null = null;
   readonly #killGrace: number;
@@ -76,6 +78,8 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
   /** What it was refused last, for the reason of a failed start. */
   lastRefusal: string | null = null;
   isReady = false;
+  /** performance.now() */
+  readyAt: number | null = null;
   isBlocked = false;
   /** Its program has a value to hand on. */
   gives = false;
@@ -201,6 +205,17 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
     return this.#counting;
   }
 
+  /** Of the listeners with these keys that it has; nothing when it has ended. */
+  countListeners(keys: readonly string[]): Promise<readonly ListenerCount[]> {
+    // One at a time: the answer names the keys of one question.
+    const counting = this.#countingListeners.then(async () => {
+      const answer = await this.#ask({ type: 'COUNT_LISTENERS', keys: [...keys] }, 'LISTENER_COUNTS');
+      return answer?.type === 'LISTENER_COUNTS' ? answer.listeners : [];
+    });
+    this.#countingListeners = counting;
+    return counting;
+  }
+
   /** Resolves when no connection is left, or it has ended. */
   async drain(timeoutMs: number): Promise<Drained> {
     if (this.#drained !== null) return this.#drained;
@@ -282,6 +297,7 @@ export class Worker extends EventEmitter<WorkerEvents> implements Asker {
       case 'READY':
         if (this.isReady) return;
         this.isReady = true;
+        this.readyAt = performance.now();
         this.emit('ready');
         return;
       case 'EXHAUSTED':

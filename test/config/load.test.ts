@@ -133,6 +133,7 @@ services:
     supervise: true,
     upgrade: false,
     force: false,
+    allowRemoved: false,
     adopt: null,
     drainTimeout: 120_000,
     upgradeWait: 500,

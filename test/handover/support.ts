@@ -123,6 +123,8 @@ export class TestTaker implements Taker {
   readonly inherited: [string, number, Buffer][] = [];
   /** What came with COMMIT. */
   legacy: unknown = null;
+  /** What LIVE is to say that no program uses. */
+  unused: string[] | undefined = undefined;
   readonly breakDown: (error: Error) => void;
   readonly broken: Promise<never>;
 
@@ -160,6 +162,10 @@ export class TestTaker implements Taker {
       this.inherited.push([service, index, readFileSync(`/proc/self/fd/${fd}`)]);
     await this.goingLive;
     this.pidfile.publish();
+  }
+
+  letGo(): string[] | undefined {
+    return this.unused;
   }
 
   close(): void {

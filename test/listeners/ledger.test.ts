@@ -119,8 +119,8 @@ test('listening twice on one address fails as it does in a plain program; other 
 
     ledger.unclaim(1);
     assert.equal(ledger.claim('web', 1, again), listener);
-    ledger.unclaim(2, listener.key);
-    ledger.unclaim(2, 'tcp://nonsense');
+    ledger.release(2, listener.key);
+    ledger.release(2, 'tcp://nonsense');
     assert.deepEqual([...listener.claims], [1]);
   });
 });

@@ -74,6 +74,8 @@ const worker: Arbitraries<WorkerMessage> = {
   DRAIN: fc.record({ timeout: nat }),
   FORCE: none,
   COUNT: none,
+  COUNT_LISTENERS: fc.record({ keys: fc.array(word) }),
+  LISTENER_COUNTS: fc.record({ listeners: fc.array(fc.record({ key: word, open: nat, accepted: nat })) }),
   OUTPUT: none,
 };
 
@@ -88,9 +90,10 @@ const handover: Arbitraries<HandoverMessage> = {
   HELLO: fc.record({ txid, min: nat, max: nat, pid: nat, version: word }),
   ADOPTED: fc.record({ txid, listeners: nat }),
   READY: fc.record({ txid, kept: nat, added: nat, removed: nat, unwanted: fc.array(word) }),
-  LIVE: fc.record({ txid }),
+  LIVE: fc.oneof(fc.record({ txid }), fc.record({ txid, unused: fc.array(word) })),
+  UNUSED: fc.record({ txid, keys: fc.array(word) }),
   PROVING: fc.record({ txid, counters: fc.dictionary(word, nat) }),
-  SETTLED: fc.record({ txid }),
+  SETTLED: fc.record({ txid, unused: fc.array(word), unconditional: flag }),
   ROLLBACK: fc.record({ txid, code: word, text: word }),
   OFFER: fc.record({ txid, protocol: nat, pid: nat, generation: nat, listeners: nat }),
   FDS: fc.record({ txid, entries: fc.array(entry, { maxLength: 20 }) }),

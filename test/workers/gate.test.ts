@@ -11,6 +11,7 @@ import { openFds, scratch } from '../native/support.js';
 class TestAsker implements Asker {
   readonly service = 'web';
   readonly pid: number;
+  readonly readyAt = null;
   readonly heard: string[];
   constructor(pid: number, heard: string[]) {
     this.pid = pid;
@@ -120,7 +121,8 @@ test('after the incumbent’s death an address in use is waited for; PENDING is 
   await withGate(false, async (gate, _, heard, [one, two]) => {
     const { port, free } = taken();
     gate.ask(one, 1, tcp('127.0.0.1', port));
-    gate.openAfterDeath(60_000);
+    gate.awaitAddresses(60_000);
+    gate.open();
     gate.ask(two, 1, tcp('127.0.0.1', port));
     gate.ask(two, 2, tcp('::1'));
     assert.deepEqual(heard.splice(0), ['1#1 wait', '2#1 wait', '2#2 tcp://[::1]']);
@@ -138,7 +140,8 @@ test('after the incumbent’s death: a worker that dies in its wait is not grant
     const { port, free } = taken();
     gate.ask(one, 1, tcp('127.0.0.1', port));
     gate.ask(two, 1, tcp('127.0.0.1', port));
-    gate.openAfterDeath(60_000);
+    gate.awaitAddresses(60_000);
+    gate.open();
     gate.forget(1);
     free();
     await until(() => heard.includes('2#1 tcp://127.0.0.1'), { what: 'the answer to the other' });
@@ -151,7 +154,8 @@ test('after the incumbent’s death: not for ever', async () => {
   await withGate(false, async (gate, _, heard, [one]) => {
     const { port, free } = taken();
     gate.ask(one, 1, tcp('127.0.0.1', port));
-    gate.openAfterDeath(120);
+    gate.awaitAddresses(120);
+    gate.open();
     await until(() => heard.length === 2, { what: 'the refusal' });
     free();
     assert.match(heard[1] ?? '', /^1#1 bind EADDRINUSE -98 /);

@@ -121,6 +121,7 @@ class UdpListener implements GatedListener {
   #receiving = false;
   #wanted = false;
   #holding = false;
+  #received = 0;
 
   constructor(state: UdpState, handle: UdpHandle, grant: Grant, link: SupervisorLink, gate: Gate) {
     this.#state = state;
@@ -135,6 +136,10 @@ class UdpListener implements GatedListener {
     return this.#grant.key;
   }
 
+  get counts(): { open: number; accepted: number } {
+    return { open: 0, accepted: this.#received };
+  }
+
   /** Gives the fd to the handle. Negated errno, or 0. */
   open(): number {
     const handle = this.#handle;
@@ -147,7 +152,14 @@ class UdpListener implements GatedListener {
       this.#wanted = true;
       return this.#follow();
     };
-    const { close } = handle;
+    const { close, onmessage } = handle;
+    const received = (): void => {
+      this.#received++;
+    };
+    handle.onmessage = function (...args) {
+      received();
+      onmessage?.apply(this, args);
+    };
     handle.close = () => {
       this.#released();
       close.call(handle);

@@ -1,9 +1,13 @@
+import type { ListenerCount } from '../messages.js';
+
 /** Something that can accept connections (or receive datagrams), or hold still without losing its socket. */
 export interface GatedListener {
   /** Null: not granted yet, or given up. */
   readonly key: string | null;
   /** Each connection takes an fd. */
   readonly takesFds: boolean;
+  /** Connections that are open, and how many connections or datagrams have come since the listener is here. */
+  readonly counts: { readonly open: number; readonly accepted: number };
   accept(): void;
   /** To be able to {@link accept} again. `isReadElsewhere`: another generation accepts. */
   park(isReadElsewhere: boolean): void;
@@ -35,6 +39,13 @@ export class Gate {
     return this.#givenUp;
   }
 
+  /** Of the listeners with these keys. */
+  counts(keys: ReadonlySet<string>): ListenerCount[] {
+    return [...this.#listeners].flatMap(({ key, counts }) =>
+      key !== null && keys.has(key) ? [{ key, ...counts }] : [],
+    );
+  }
+
   add(listener: GatedListener): void {
     this.#listeners.add(listener);
     if (this.#givenUp) listener.giveUp();
@@ -60,7 +71,10 @@ export class Gate {
   } = {}): void {
     this.#open = false;
     this.#except = new Set(except);
-    for (const listener of this.#listeners) if (!this.#isOpenFor(listener)) listener.park(isForGood);
+    for (const listener of this.#listeners) {
+      if (this.#isOpenFor(listener)) listener.accept();
+      else listener.park(isForGood);
+    }
   }
 
   /** Stops those that take fds for as long as there are none; {@link goOn} ends it, and what was decided meanwhile holds. */

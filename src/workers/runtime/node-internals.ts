@@ -31,6 +31,8 @@ export interface ServerInternals extends net.Server {
   /** True after `server.unref()`. */
   _unref: boolean;
   _connectionKey: string;
+  /** Open connections of this process; what `getConnections()` counts. */
+  _connections?: number;
 }
 
 /** Private parts of a `tls.Server`. */
@@ -81,6 +83,8 @@ export interface UdpHandle {
   getpeername(out: { address?: string; port?: number }): number;
   close(): void;
   lookup(address: string, callback: (error: Error | null, ip: string) => void): void;
+  /** Called for each datagram. */
+  onmessage?: (this: UdpHandle, ...args: unknown[]) => void;
   recvStart(): number;
   recvStop(): number;
   hasRef(): boolean;

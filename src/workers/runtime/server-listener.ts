@@ -49,6 +49,7 @@ export class ServerListener implements GatedListener {
   #closed = false;
   #announced = false;
   #muted = 0;
+  #accepted = 0;
 
   constructor(server: ServerInternals, args: ListenArguments, listen2: Listen2, { link, gate, exhaustion }: Runtime) {
     this.#server = server;
@@ -69,6 +70,10 @@ export class ServerListener implements GatedListener {
 
   get key(): string | null {
     return this.#key;
+  }
+
+  get counts(): { open: number; accepted: number } {
+    return { open: this.#server._connections ?? 0, accepted: this.#accepted };
   }
 
   /** `address()` while the supervisor has not answered yet. */
@@ -127,9 +132,16 @@ export class ServerListener implements GatedListener {
     this.#exhaustion.watch();
     const { onconnection } = handle;
     const met = (error: number): void => this.#exhaustion.met(getSystemErrorName(error));
+    const accepted = (): void => {
+      this.#accepted++;
+    };
     handle.onconnection = function (error, client) {
-      if (isExhaustion(error)) met(error);
-      else onconnection?.call(this, error, client);
+      if (isExhaustion(error)) {
+        met(error);
+        return;
+      }
+      accepted();
+      onconnection?.call(this, error, client);
     };
   }
 

@@ -135,6 +135,9 @@ class WorkerLife {
         if (message.answers) this.#answers.read();
         this.#count(message.delay === true);
         break;
+      case 'COUNT_LISTENERS':
+        this.#link.send({ type: 'LISTENER_COUNTS', listeners: this.#gate.counts(new Set(message.keys)) });
+        break;
       case 'OUTPUT':
         redirectOutput(fds);
         break;

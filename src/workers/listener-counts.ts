@@ -1,0 +1,48 @@
+import type { ListenerCount } from './messages.js';
+
+/** What one worker has counted; `counts` is null when it has not answered in time. */
+export interface WorkerListenerCounts {
+  readonly pid: number;
+  readonly counts: readonly ListenerCount[] | null;
+}
+
+/** What the workers of an instance have counted on their listeners at one moment. */
+export class ListenerCounts {
+  readonly #workers: readonly WorkerListenerCounts[];
+  /** performance.now() */
+  readonly at = performance.now();
+
+  constructor(workers: readonly WorkerListenerCounts[] = []) {
+    this.#workers = workers;
+  }
+
+  /** Open connections on a listener, of all workers. */
+  open(key: string): number {
+    return this.#sum((_, counts) => counts.find((one) => one.key === key)?.open ?? 0);
+  }
+
+  /** Connections (datagrams) that have come to a listener since `before`. A worker that was not there then has counted from 0. */
+  acceptedSince(before: ListenerCounts, key: string): number {
+    return this.#sum((pid, counts) => {
+      const now = counts.find((one) => one.key === key)?.accepted ?? 0;
+      const then = before.#accepted(pid, key);
+      return then === null ? 0 : Math.max(0, now - then);
+    });
+  }
+
+  /** Whether each of these workers has answered. */
+  answered(pids: ReadonlySet<number>): boolean {
+    return this.#workers.every(({ pid, counts }) => !pids.has(pid) || counts !== null);
+  }
+
+  /** Null: it has not answered. */
+  #accepted(pid: number, key: string): number | null {
+    const worker = this.#workers.find((one) => one.pid === pid);
+    if (worker?.counts === null) return null;
+    return worker?.counts.find((one) => one.key === key)?.accepted ?? 0;
+  }
+
+  #sum(of: (pid: number, counts: readonly ListenerCount[]) => number): number {
+    return this.#workers.reduce((sum, { pid, counts }) => sum + (counts === null ? 0 : of(pid, counts)), 0);
+  }
+}
