@@ -3,6 +3,7 @@ import { AdminServer } from './admin/server.js';
 import type { Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
 import { type Controlled, ControlServer } from './control/server.js';
+import { ensureRuntimeFolder } from './daemon/paths.js';
 import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
@@ -14,6 +15,7 @@ import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './
 import { isStoreName } from './listeners/held-name.js';
 import { hasSocket } from './listeners/holder.js';
 import { Ledger, type Listener } from './listeners/ledger.js';
+import { identify } from './listeners/path-identity.js';
 import { retire } from './listeners/retire.js';
 import { activate } from './manager/activate.js';
 import { takeActivated } from './manager/activation.js';
@@ -277,6 +279,45 @@ export class Instance {
     this.#control?.close();
     this.#control = null;
     this.#openControl().publish();
+  }
+
+  /**
+   * Makes anew what has been removed under the main process: its directory, pidfile, lock, control and admin socket.
+   * @returns what was lost; empty: nothing
+   * @throws {MotyaError} it cannot be made
+   */
+  restore(): string[] {
+    const { pidfile, settings } = this;
+    const control = this.#control;
+    const admin = this.#lostAdmin();
+    const lost = [
+      ...pidfile.lost,
+      ...(control?.isLost === true ? [settings.controlSocket] : []),
+      ...(admin === null ? [] : [admin.key]),
+    ];
+    if (lost.length === 0) return [];
+    if (settings.runtimeFolder !== null) ensureRuntimeFolder(settings.runtimeFolder);
+    // The lock first: another instance may have it by now.
+    pidfile.restore();
+    if (control?.isLost === true) control.restore();
+    if (admin !== null) this.#bindAdminAgain(admin);
+    return lost;
+  }
+
+  #lostAdmin(): Listener | null {
+    const listener = this.adminListener;
+    const path = listener?.socket.path;
+    const isFile = listener?.socket.family === 'unix' && path?.startsWith('/') === true;
+    return listener !== undefined && isFile && identify(path) === null ? listener : null;
+  }
+
+  #bindAdminAgain(listener: Listener): void {
+    const { admin } = this.settings;
+    if (admin === null) return;
+    this.#admin?.pause();
+    this.ledger.remove(listener, { unlink: false });
+    this.ledger.declare(ADMIN, admin.listener);
+    this.acceptAdmin();
   }
 
   /** After {@link takeBack} from a successor that was the main process: the service manager knows. */

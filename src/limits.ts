@@ -264,3 +264,5 @@ export const DRILL_PLACES = 4;
 export const GIVE_UP_MS = 10_000;
 /** ms between two looks whether it serves after all; its end is seen at once. */
 export const GIVE_UP_LOOK_MS = 100;
+/** ms between two looks whether pidfile and sockets of a running instance are still there: the longest that it cannot be reached. */
+export const PLACE_LOOK_MS = 1_000;

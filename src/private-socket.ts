@@ -29,20 +29,27 @@ export function isTrusted(peer: PeerCredentials): boolean {
  */
 export class PrivateSocket {
   readonly path: string;
-  readonly #fd: number;
-  readonly #poll: NativePoll;
-  readonly #identity: PathIdentity;
+  readonly #handlers: PrivateSocketHandlers;
   readonly #temporary: string;
+  #fd: number;
+  #poll: NativePoll;
+  #identity: PathIdentity;
   #retry: NodeJS.Timeout | undefined;
 
   /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
   constructor(path: string, handlers: PrivateSocketHandlers) {
     this.path = path;
+    this.#handlers = handlers;
     this.#temporary = temporaryName(path, process.pid);
     this.#fd = bind(path, this.#temporary);
     this.#identity = identify(this.#temporary) as PathIdentity;
-    this.#poll = native.createPoll(this.#fd, () => this.#accept(handlers));
-    this.#poll.watch(1);
+    this.#poll = this.#watch();
+  }
+
+  #watch(): NativePoll {
+    const poll = native.createPoll(this.#fd, () => this.#accept(this.#handlers));
+    poll.watch(1);
+    return poll;
   }
 
   /** Puts it at its path. What is there must be a socket of ours or root's: nothing else is ever replaced. */
@@ -55,6 +62,25 @@ export class PrivateSocket {
   get isPublished(): boolean {
     const now = identify(this.path);
     return now !== null && now.ino === this.#identity.ino && now.dev === this.#identity.dev;
+  }
+
+  /** True: nothing is at the path any more, so that nobody could connect. */
+  get isLost(): boolean {
+    return identify(this.path) === null;
+  }
+
+  /** Listens at the path again after it {@link isLost}; connections that are open stay. @throws {MotyaError} `MOTYA_SOCKET` */
+  restore(): void {
+    const fd = bind(this.path, this.#temporary);
+    // Whoever had connected before it was lost.
+    this.#accept(this.#handlers);
+    clearTimeout(this.#retry);
+    this.#poll.close();
+    native.close(this.#fd);
+    this.#fd = fd;
+    this.#identity = identify(this.#temporary) as PathIdentity;
+    this.#poll = this.#watch();
+    this.publish();
   }
 
   /** Stops listening; the path goes if it is still ours. */

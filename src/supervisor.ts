@@ -10,6 +10,7 @@ import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
 import { stop, stopOnceDecided } from './life/stop.js';
 import { upgrade } from './life/succession.js';
+import { keepReachable } from './life/upkeep.js';
 import { native } from './native.js';
 import type { Outlets } from './output/outlets.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
@@ -78,6 +79,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       throw error;
     }
     life.served.resolve();
+    keepReachable(life);
     instance.manager.follow(instance.ledger);
     report({ ok: true, pid: process.pid, generation: life.generation });
     const listeners = instance.programListeners().map((listener) => listener.key);

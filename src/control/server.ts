@@ -67,6 +67,16 @@ export class ControlServer {
     return this.#socket.isPublished;
   }
 
+  /** The path has been removed under it. */
+  get isLost(): boolean {
+    return this.#socket.isLost;
+  }
+
+  /** Answers at its path again. @throws {MotyaError} */
+  restore(): void {
+    this.#socket.restore();
+  }
+
   /** A successor that waits for us, or null. */
   get watcher(): Watcher | null {
     return this.#watchers.values().next().value ?? null;

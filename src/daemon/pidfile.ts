@@ -12,6 +12,7 @@ import {
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
+import { isFileAt } from '../listeners/path-identity.js';
 import { native } from '../native.js';
 import { adviceOnFolder } from '../path-advice.js';
 import { hasOpen } from '../processes.js';
@@ -102,9 +103,7 @@ export class Pidfile {
    * taken instead. @throws {StartError}
    */
   inherit(lockFd: number): void {
-    const inherited = fstatSync(lockFd);
-    const wanted = statSync(`${this.path}.lock`, { throwIfNoEntry: false });
-    if (wanted !== undefined && inherited.ino === wanted.ino && inherited.dev === wanted.dev) {
+    if (isFileAt(lockFd, `${this.path}.lock`)) {
       this.#lockFd = lockFd;
       return;
     }
@@ -131,6 +130,28 @@ export class Pidfile {
   publish(): void {
     if (!existsSync(this.#temporary())) this.prepare();
     renameSync(this.#temporary(), this.path);
+  }
+
+  /** Files of the main process that have been removed under it: the pidfile, its lock. */
+  get lost(): string[] {
+    if (this.#lockFd === null) return [];
+    const lock = isFileAt(this.#lockFd, `${this.path}.lock`) ? [] : [`${this.path}.lock`];
+    return existsSync(this.path) ? lock : [this.path, ...lock];
+  }
+
+  /** Makes anew what is {@link lost}. @throws {StartError} another instance has taken the place meanwhile, or it cannot be made */
+  restore(): void {
+    const old = this.#lockFd;
+    if (old !== null && !isFileAt(old, `${this.path}.lock`)) {
+      try {
+        this.acquire();
+        native.close(old);
+      } catch (error) {
+        this.#lockFd = old;
+        throw error;
+      }
+    }
+    if (!existsSync(this.path)) this.publish();
   }
 
   /** Whether the pidfile names this process. */

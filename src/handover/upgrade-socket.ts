@@ -1,7 +1,9 @@
-import { ftruncateSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HandoverError, isSystemError, reasonOf, SUCCESSOR_EXISTS } from '../errors.js';
-import { GREETED_PEERS, RECONNECT_MS } from '../limits.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } from '../errors.js';
+import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../limits.js';
+import { isFileAt } from '../listeners/path-identity.js';
 import { native, type PeerCredentials } from '../native.js';
 import { isTrusted, PrivateSocket } from '../private-socket.js';
 import { PeerAbort } from './dialogue.js';
@@ -15,7 +17,8 @@ export class UpgradeSocket {
   /** The first whole offer. Rejects when a peer says why there will be none. */
   readonly offer: Promise<Offer>;
   readonly #socket: PrivateSocket;
-  readonly #lockFd: number;
+  readonly #look: NodeJS.Timeout;
+  #lockFd: number;
   readonly #taker: Greeter;
   /** Peers whose offer is not whole yet, the oldest first. */
   readonly #greeted = new Set<AbortController>();
@@ -42,6 +45,7 @@ export class UpgradeSocket {
       });
       socket.publish();
       this.#socket = socket;
+      this.#look = setInterval(() => this.#restore(), PLACE_LOOK_MS).unref();
     } catch (error) {
       socket?.close();
       native.close(this.#lockFd);
@@ -53,9 +57,26 @@ export class UpgradeSocket {
   close(reason = new HandoverError('MOTYA_BUSY', 'this successor waits no more')): void {
     this.#settled = true;
     this.#reason = reason;
+    clearInterval(this.#look);
     this.#socket.close();
     for (const greeting of this.#greeted) greeting.abort(reason);
     native.close(this.#lockFd);
+  }
+
+  /** The directory was removed while it waits; the incumbent makes it anew (life/upkeep.ts), and looks for us there. */
+  #restore(): void {
+    try {
+      if (!this.#socket.isLost || !existsSync(dirname(this.#socket.path))) return;
+      if (!isFileAt(this.#lockFd, `${this.#socket.path}.lock`)) {
+        const lockFd = lock(this.#socket.path);
+        native.close(this.#lockFd);
+        this.#lockFd = lockFd;
+      }
+      this.#socket.restore();
+    } catch (error) {
+      // Another successor has taken the place; or it is tried again in a moment.
+      if (!(error instanceof MotyaError)) throw error;
+    }
   }
 
   /** A peer that is silent, talks nonsense or dies is no reason to give up: the incumbent may be the next to connect. */

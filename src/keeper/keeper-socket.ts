@@ -1,7 +1,7 @@
 import { Channel } from '../channel.js';
 import type { Settings } from '../config/settings.js';
 import { type ControlMessage, type ControlShapes, controlCodec } from '../control/messages.js';
-import { keeperSocketOf } from '../daemon/paths.js';
+import { ensureRuntimeFolder, keeperSocketOf } from '../daemon/paths.js';
 import { asUser } from '../daemon/privileges.js';
 import { reasonOf } from '../errors.js';
 import { CONTROL_PEERS, REASON_LENGTH } from '../limits.js';
@@ -21,22 +21,27 @@ interface Kept {
  */
 export class KeeperSocket {
   readonly #path: string;
+  readonly #folder: string | null;
   readonly #user: Settings['user'];
   readonly #keeper: Kept;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #socket: PrivateSocket | null = null;
 
-  constructor({ controlSocket, user }: Pick<Settings, 'controlSocket' | 'user'>, keeper: Kept) {
+  constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeFolder' | 'user'>, keeper: Kept) {
+    const { controlSocket, runtimeFolder, user } = settings;
+    this.#folder = runtimeFolder;
     this.#path = keeperSocketOf(controlSocket);
     this.#user = user;
     this.#keeper = keeper;
   }
 
-  /** Without it the keeper does its work all the same. */
+  /** Without it the keeper does its work all the same. Called again, it makes one anew that was removed. */
   open(): void {
-    if (this.#socket !== null) return;
     try {
+      if (this.#socket?.isLost === false) return;
+      this.close();
       this.#socket = asUser(this.#user, () => {
+        if (this.#folder !== null) ensureRuntimeFolder(this.#folder);
         const socket = new PrivateSocket(this.#path, {
           connection: (fd) => this.#welcome(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { DeclaredListener } from '../config/settings.js';
+import { instanceOf } from '../daemon/instance-of.js';
 import { isSystemError } from '../errors.js';
 import type { ListenerSpec } from '../native.js';
 import type { ListenRequest } from './request.js';
 
 /**
- * Who listens at an address, for an error message: `pid 123 (nginx)`, or null when it cannot be told (another user's process,
+ * Who listens at an address, for an error message: `pid 123 (nginx)`, and of an instance of Motya what to do; or null when it cannot be told (another user's process,
  * another network namespace). Read from /proc (proc(5)).
  */
 export function holderOf(wanted: DeclaredListener | ListenRequest): string | null {
@@ -71,7 +72,9 @@ function processWith(inodes: ReadonlySet<string>): string | null {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       if (!socketsOf(pid).some((inode) => inodes.has(inode))) continue;
-      return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
+      const instance = instanceOf(Number(pid));
+      const whose = instance === null ? '' : `, ${instance}`;
+      return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})${whose}`;
     } catch {
       // It has ended meanwhile, or it is another user's.
     }

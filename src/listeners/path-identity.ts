@@ -1,4 +1,4 @@
-import { lstatSync, unlinkSync } from 'node:fs';
+import { fstatSync, lstatSync, statSync, unlinkSync } from 'node:fs';
 
 /** Which file a path was when we bound it: a path that is another file by now is not ours to touch. */
 export interface PathIdentity {
@@ -20,4 +20,11 @@ export function unlinkIfSame(path: string, identity: PathIdentity): void {
   } catch {
     // A folder that we may not write to any more, or that has gone: whoever comes next knows the socket for stale.
   }
+}
+
+/** Whether the open file is the one that the path leads to: not one that was removed, or replaced, since it was opened. */
+export function isFileAt(fd: number, path: string): boolean {
+  const there = statSync(path, { throwIfNoEntry: false });
+  const open = fstatSync(fd);
+  return there !== undefined && there.ino === open.ino && there.dev === open.dev;
 }
