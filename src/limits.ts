@@ -70,9 +70,18 @@ export const NOT_ACCEPTING_MS = 2_000;
 export const NOT_TURNING_MS = 5_000;
 /** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
 export const REMOVED_TOLD = 20;
-/** ms between two looks at the health of a successor on probation, and for each answer: a deploy is judged within seconds. */
+/** ms between two looks at the health of a successor on probation, at most: a deploy is judged within seconds. */
 export const HEALTH_MS = 1_000;
-export const HEALTH_ANSWER_MS = 5_000;
+/**
+ * ms for an answer to the health check, at least and at most; between them HEALTH_ANSWER_SHARE of the probation. Two that come to
+ * nothing, and the pause between them, take 9 of the default 10 s. What is pending at the end of a probation is waited for: twice
+ * the least, after the shortest one, is well within PROBATION_MARGIN_MS.
+ */
+export const HEALTH_ANSWER_LEAST_MS = 1_000;
+export const HEALTH_ANSWER_MS = 4_000;
+/** Shares of a probation that one answer, and the pause behind it, may take. */
+export const HEALTH_ANSWER_SHARE = 0.4;
+export const HEALTH_PAUSE_SHARE = 0.1;
 /** Looks in a row that must fail: one may hit a worker that is busy with its first requests. */
 export const HEALTH_FAILURES = 2;
 /** Answers below which a share of errors says nothing. */

@@ -83,6 +83,7 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
   const { createLogger } = await import('../observe/log.js');
   const { onLauncherGone } = await import('../daemon/launch.js');
   const log = createLogger(settings.log, { user: settings.user });
+  outliveDefects(log);
   const keeper = new Keeper(settings, log);
   handleKeeperSignals(keeper, {
     reopenLogs: () => {
@@ -108,6 +109,7 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
 
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log, { user: settings.user });
+  outliveDefects(log);
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
   logEvents(supervisor, log);
@@ -127,6 +129,14 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
     if (log.outlets.hasMoved) reopenLogs();
   });
   return written(log, await live(supervisor, log, launched));
+}
+
+/** A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). */
+function outliveDefects(log: InstanceLog): void {
+  process.on('unhandledRejection', (error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error(`a defect of Motya, please report it: ${reason}`, { event: 'defect', code: 'MOTYA_INTERNAL', error });
+  });
 }
 
 /** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */

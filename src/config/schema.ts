@@ -11,6 +11,9 @@ import {
   parseDuration,
   parseListener,
   parseOctal,
+  parseProbePath,
+  probePathForm,
+  probePathPattern,
 } from './values.js';
 
 /**
@@ -154,7 +157,8 @@ export const adminObject = z.strictObject(
 export const healthObject = z.strictObject(
   {
     path: filled()
-      .regex(/^(\/|https?:\/\/)/, 'must be a path such as /healthz, or a URL')
+      .regex(probePathPattern, probePathForm)
+      .transform(parsed(parseProbePath))
       .optional()
       .describe(descriptionOf('health.path')),
     crashes: integer(1, 1_000_000)

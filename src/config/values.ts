@@ -17,6 +17,32 @@ export const octalForm = "must be octal digits in quotes, such as '022'";
 export const listenerForm =
   "must be a text such as 'tcp://0.0.0.0:80', 'tcp://[::]:443', 'udp://0.0.0.0:53', 'unix:/path', 'unix:@name' or 'systemd:name'";
 
+export const probePathForm = "must be a path such as '/healthz', or a URL such as 'http://127.0.0.1:8080/healthz'";
+/** What {@link parseProbePath} looks at more closely. */
+export const probePathPattern = /^(\/|https?:\/\/)/i;
+/** URL's own parser drops tabs and line ends, and trims the rest of these. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for
+const CONTROL = /[\x00-\x1f\x7f]/;
+
+/**
+ * A path or a URL that is to be asked by HTTP, as it goes over the wire: what a URL cannot hold (a space, `日本`) is
+ * percent-encoded as browsers do it.
+ */
+export function parseProbePath(value: string): string {
+  if (!probePathPattern.test(value)) throw new RangeError(probePathForm);
+  if (CONTROL.test(value)) throw new RangeError('must not hold control characters');
+  if (value.includes('#')) throw new RangeError('must not hold a #fragment: clients keep it to themselves');
+  const isPath = value.startsWith('/');
+  const base = isPath ? 'http://localhost' : undefined;
+  if (!URL.canParse(value, base)) throw new RangeError(probePathForm);
+  const url = new URL(value, base);
+  if (!isPath) return url.href;
+  // What follows two slashes (or `/\\`) is a host for a URL.
+  if (/^\/[/\\]/.test(value))
+    throw new RangeError('must not begin with two slashes: it names a host, but not how to ask it');
+  return `${url.pathname}${url.search}`;
+}
+
 /** @returns ms, rounded. */
 export function parseDuration(value: number | string): number {
   const match = durationPattern.exec(String(value));

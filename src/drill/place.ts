@@ -1,12 +1,7 @@
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { DRILL_ANSWER_MS } from '../limits.js';
-import { within } from '../within.js';
-
-/** Where a listener is reached, as net.connect takes it. */
-export type Address = { readonly host: string; readonly port: number } | { readonly path: string };
+import { type Address, OWN_TLS, probe } from '../probe.js';
 
 /** A listener of the drilled program, and what is spoken on it; `tcp`: nothing that a drill speaks. */
 export interface Place {
@@ -18,11 +13,8 @@ export interface Place {
   readonly status: number | null;
 }
 
-/** As an own certificate, on another port, is: nobody's name is in it. */
-const UNCHECKED = { rejectUnauthorized: false, servername: 'localhost' } as const;
-
 export function dial({ address, speaks }: Pick<Place, 'address' | 'speaks'>): Socket {
-  return speaks === 'https' ? connectTls({ ...address, ...UNCHECKED, ALPNProtocols: ['http/1.1'] }) : connect(address);
+  return speaks === 'https' ? connectTls({ ...address, ...OWN_TLS, ALPNProtocols: ['http/1.1'] }) : connect(address);
 }
 
 /** The stream listeners, by their keys, and what they answer to GET `path`. */
@@ -34,7 +26,7 @@ export async function explore(keys: readonly string[], path: string): Promise<Pl
   return Promise.all(
     streams.map(async ({ key, address }): Promise<Place> => {
       for (const speaks of ['http', 'https'] as const) {
-        const status = await within(DRILL_ANSWER_MS, statusOf(address, speaks, path));
+        const status = await statusOf(address, speaks, path);
         // A TLS server for which HTTP is nonsense answers so, or hangs up.
         const isTls = speaks === 'http' && status === 400 && (await statusOf(address, 'https', path)) !== null;
         if (status !== null && !isTls) return { key, address, speaks, status };
@@ -52,25 +44,9 @@ function addressOf(key: string): Address | null {
 }
 
 /** Null: no HTTP came back. */
-function statusOf(address: Address, speaks: 'http' | 'https', path: string): Promise<number | null> {
-  return new Promise((resolve) => {
-    const ask = speaks === 'http' ? requestHttp : requestHttps;
-    const options = { ...requestOptions(address), path, agent: false, headers: HEADERS } as const;
-    const sent = ask(options, ({ statusCode = 0 }) => {
-      resolve(statusCode);
-      sent.destroy();
-    });
-    sent.setTimeout(DRILL_ANSWER_MS, () => sent.destroy());
-    sent.on('error', () => resolve(null));
-    sent.on('close', () => resolve(null));
-    sent.end();
-  });
+async function statusOf(address: Address, speaks: 'http' | 'https', path: string): Promise<number | null> {
+  const answer = await probe({ address, speaks, path }, DRILL_ANSWER_MS, HEADERS);
+  return 'status' in answer ? answer.status : null;
 }
 
 export const HEADERS = { host: 'localhost', 'user-agent': 'motya-drill' } as const;
-
-/** As http.request takes it. */
-export function requestOptions(address: Address) {
-  const where = 'path' in address ? { socketPath: address.path } : address;
-  return { ...where, ...UNCHECKED };
-}

@@ -3,7 +3,8 @@ import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DRILL_ANSWER_MS } from '../limits.js';
-import { dial, HEADERS, type Place, requestOptions } from './place.js';
+import { requestOptions } from '../probe.js';
+import { dial, HEADERS, type Place } from './place.js';
 import { Failure, type FailureKind } from './tally.js';
 
 /** The requests that a drill's clients make. Each resolves once the answer is complete, and rejects with a {@link Failure}. */

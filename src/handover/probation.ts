@@ -105,9 +105,12 @@ export class Proof {
     this.#timer = setTimeout(() => void this.#decide(), trial.ms);
   }
 
+  /** Never rejects. */
   async #decide(): Promise<void> {
-    const found = await this.#trial.fault();
     if (this.#isEarly) return;
+    // A defect of ours must not leave the incumbent without a word.
+    const found = await this.#trial.fault().catch(HandoverError.from);
+    if (this.#isEarly || this.#isOver) return;
     // An incumbent that does not answer is told of by whoever wants the next generation.
     if (found === null) await this.#settle().catch(() => {});
     else this.fail(found);

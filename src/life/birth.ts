@@ -8,7 +8,7 @@ import {
 } from '../control/client.js';
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
-import { HandoverError, StartError } from '../errors.js';
+import { HandoverError, reasonOf, StartError } from '../errors.js';
 import { preflight } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
@@ -20,6 +20,7 @@ import type { Fleet } from '../workers/fleet.js';
 import { adopt, keepAdopted } from './adoption.js';
 import { LIVE } from './answers.js';
 import { startByForce } from './force.js';
+import { checkHealthPath } from './health-target.js';
 import { awaitLateListeners } from './late-listeners.js';
 import type { Life } from './life.js';
 import { dropUnused, isOnProbation, letGoUnused, prove } from './probation.js';
@@ -37,6 +38,7 @@ export async function startAsFirst(life: Life): Promise<void> {
   instance.declare();
   fleet.start();
   await life.unlessStopped(fleet.ready());
+  checkHealthPath(settings, instance.programListeners());
   if (adoption !== null) {
     const { from, stop } = adoption;
     life.events.emit('adopted', { from, stop, ...keepAdopted(adoption, instance) });
@@ -129,6 +131,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
         const deadline = performance.now() + life.settings.readyTimeout;
         await life.unlessStopped(fleet.ready());
         await life.unlessStopped(Promise.race([awaitLateListeners(life, deadline), fleet.failed]));
+        checkHealthPath(life.settings, instance.programListeners());
         preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
         return instance.claims();
       },
@@ -138,7 +141,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     });
     if (how === 'handed-over') {
       succeeded(life, offer.generation);
-      void prove(life, offer);
+      void prove(life, offer).catch((error: unknown) => life.warn('defect', reasonOf(error)));
       return;
     }
     succeeded(life, null);

@@ -1,20 +1,35 @@
-import { request as requestHttp } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import type { HealthSettings } from '../config/settings.js';
+import { setTimeout as delay } from 'node:timers/promises';
 import { HandoverError, reasonOf } from '../errors.js';
-import { HEALTH_ANSWER_MS, HEALTH_ANSWERS, HEALTH_FAILURES, HEALTH_MS } from '../limits.js';
-import type { Listener } from '../listeners/ledger.js';
+import {
+  HEALTH_ANSWER_LEAST_MS,
+  HEALTH_ANSWER_MS,
+  HEALTH_ANSWER_SHARE,
+  HEALTH_ANSWERS,
+  HEALTH_FAILURES,
+  HEALTH_MS,
+  HEALTH_PAUSE_SHARE,
+} from '../limits.js';
+import { probe } from '../probe.js';
 import type { WorkerExit } from '../supervisor-events.js';
+import { healthTarget, NO_LISTENER } from './health-target.js';
 import type { Life } from './life.js';
+
+const UNHEALTHY = 'MOTYA_UNHEALTHY';
 
 /** Looks at a successor on probation, by the rules of its settings, until one of them is broken. */
 export class HealthWatch {
   readonly #life: Life;
   readonly #broken: (reason: HandoverError) => void;
   readonly #onExit: (worker: WorkerExit) => void;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #pauseMs: number;
+  readonly #answerMs: number;
+  readonly #timers = new Set<NodeJS.Timeout>();
   #crashes = 0;
   #failures = 0;
+  /** What was wrong with the last answer, or null. */
+  #fault: string | null = null;
+  /** The question to health.path that is under way. */
+  #asking: Promise<void> | null = null;
   #isClosed = false;
 
   /** `broken` is called once. */
@@ -23,17 +38,32 @@ export class HealthWatch {
     this.#broken = broken;
     this.#onExit = (worker) => this.#crashed(worker);
     life.events.on('workerExit', this.#onExit);
-    void this.#look();
+    const { probation, health, services } = life.settings;
+    this.#pauseMs = Math.min(HEALTH_MS, probation * HEALTH_PAUSE_SHARE);
+    this.#answerMs = Math.min(
+      HEALTH_ANSWER_MS,
+      Math.max(HEALTH_ANSWER_LEAST_MS, Math.round(probation * HEALTH_ANSWER_SHARE)),
+    );
+    if (services.length === 0) return;
+    const { path, errors } = health;
+    if (path !== null) this.#repeat(() => this.#ask(path, this.#answerMs));
+    if (errors !== null) this.#repeat(() => this.#countErrors(errors));
   }
 
   close(): void {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     this.#life.events.off('workerExit', this.#onExit);
   }
 
-  /** At the end: a worker that has crashed and is not back is one that the old version had. */
-  lastLook(): HandoverError | null {
+  /**
+   * At the end. A worker that has crashed and is not back is one that the old version had; and the last answer to health.path must
+   * be a good one. Waits for that no longer than one answer may take.
+   */
+  async lastLook(): Promise<HandoverError | null> {
+    const fault = await this.#lastFault();
+    if (this.#isClosed) return null;
+    if (fault !== null) return new HandoverError(UNHEALTHY, fault);
     if (this.#crashes === 0 || this.#life.instance.fleet.isWhole) return null;
     const times = this.#crashes === 1 ? 'one has' : `${this.#crashes} have`;
     return new HandoverError(
@@ -53,23 +83,59 @@ export class HealthWatch {
     );
   }
 
-  async #look(): Promise<void> {
+  /** Looks at once, and again after a pause. */
+  #repeat(look: () => Promise<void>): void {
+    const turn = async (): Promise<void> => {
+      try {
+        await look();
+      } catch (error) {
+        // A defect of ours says nothing about the program, and must not end the supervisor.
+        this.#life.warn('defect', `the health check: ${reasonOf(error)}`);
+      }
+      if (this.#isClosed) return;
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        void turn();
+      }, this.#pauseMs);
+      this.#timers.add(timer);
+    };
+    void turn();
+  }
+
+  async #lastFault(): Promise<string | null> {
     const { health, services } = this.#life.settings;
-    await Promise.all([this.#ask(health), this.#countErrors(health)]);
-    if (this.#isClosed || services.length === 0) return;
-    this.#timer = setTimeout(() => void this.#look(), HEALTH_MS);
+    const { path } = health;
+    if (path === null || services.length === 0) return null;
+    const end = performance.now() + this.#answerMs;
+    await this.#ask(path, this.#answerMs);
+    // One that was refused may have hit a worker that crashed: there is time left to ask again.
+    if (this.#fault !== null && !this.#isClosed && performance.now() + this.#pauseMs < end) {
+      await delay(this.#pauseMs);
+      await this.#ask(path, Math.ceil(end - performance.now()));
+    }
+    return this.#fault;
   }
 
-  async #ask({ path }: HealthSettings): Promise<void> {
-    if (path === null) return;
-    const fault = await faultOf(path, this.#life.instance.programListeners());
+  /** One question at a time: whoever asks meanwhile gets the same answer. */
+  #ask(path: string, ms: number): Promise<void> {
+    this.#asking ??= this.#askOnce(path, ms).finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  async #askOnce(path: string, ms: number): Promise<void> {
+    const { settings, instance } = this.#life;
+    const target = healthTarget(path, settings, instance.programListeners());
+    const answer = target === null ? { fault: NO_LISTENER } : await probe(target, ms);
     if (this.#isClosed) return;
+    const fault = 'fault' in answer ? answer.fault : isWell(answer.status) ? null : `status ${answer.status}`;
+    this.#fault = fault === null ? null : `${path}: ${fault}`;
     this.#failures = fault === null ? 0 : this.#failures + 1;
-    if (fault !== null && this.#failures >= HEALTH_FAILURES) this.#break('MOTYA_UNHEALTHY', `${path}: ${fault}`);
+    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break(UNHEALTHY, this.#fault);
   }
 
-  async #countErrors({ errors }: HealthSettings): Promise<void> {
-    if (errors === null) return;
+  async #countErrors(errors: number): Promise<void> {
     const { answers, failed } = await this.#life.instance.fleet.answered();
     if (this.#isClosed || answers < HEALTH_ANSWERS || failed / answers <= errors) return;
     const share = `${((failed / answers) * 100).toFixed(1)} %`;
@@ -83,35 +149,4 @@ export class HealthWatch {
   }
 }
 
-/** What is wrong with the answer to a GET, or null when it is 2xx. */
-function faultOf(path: string, listeners: readonly Listener[]): Promise<string | null> {
-  const target = path.startsWith('/') ? { ...placeOf(listeners), path } : null;
-  return new Promise((resolve) => {
-    const options = { agent: false, timeout: HEALTH_ANSWER_MS, headers: { connection: 'close' } } as const;
-    // Its own certificate, on its own address: there is no name to check.
-    const secure = { ...options, rejectUnauthorized: false };
-    const ask = path.startsWith('https:') ? requestHttps(path, secure) : null;
-    const sent = ask ?? (target === null ? requestHttp(path, options) : requestHttp({ ...options, ...target }));
-    sent.on('response', ({ statusCode = 0 }) => {
-      resolve(statusCode >= 200 && statusCode < 300 ? null : `status ${statusCode}`);
-      sent.destroy();
-    });
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${HEALTH_ANSWER_MS / 1000} s`)));
-    sent.on('error', (error) => resolve(reasonOf(error)));
-    sent.end();
-  });
-}
-
-/** Where the first stream listener is reached from here. */
-function placeOf(listeners: readonly Listener[]): { host: string; port: number } | { socketPath: string } {
-  for (const { socket, claims } of listeners) {
-    const { type, family, address, port, path } = socket;
-    if (type !== 'stream' || claims.size === 0) continue;
-    if (family === 'unix' && path !== null) return { socketPath: path };
-    if (port !== null && address !== null) return { host: isAny(address) ? loopback(address) : address, port };
-  }
-  return { host: '127.0.0.1', port: 80 };
-}
-
-const isAny = (address: string): boolean => address === '0.0.0.0' || address === '::';
-const loopback = (any: string): string => (any === '::' ? '::1' : '127.0.0.1');
+const isWell = (status: number): boolean => status >= 200 && status < 300;

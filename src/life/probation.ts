@@ -193,7 +193,11 @@ function beginTrial(life: Life, offer: Offer): () => void {
     ms: settings.probation,
     allowRemoved: settings.allowRemoved,
     counted: () => chronicle.afterLive,
-    fault: async () => health.lastLook() ?? (await accepting.lastLook()),
+    fault: async () => {
+      // At the same time: the incumbent waits no longer than PROBATION_MARGIN_MS.
+      const faults = await Promise.all([health.lastLook(), accepting.lastLook()]);
+      return faults.find((fault) => fault !== null) ?? null;
+    },
     letGo: () => letGoUnused(life),
   });
   life.proof = proof;

@@ -44,6 +44,8 @@ export interface Listener {
   isUsed: boolean;
   /** ms from its worker's readiness to the request for it, 0 when it came before; null: no program here has asked for it. */
   lateBy: number | null;
+  /** The program speaks TLS on it. False until a worker uses it. */
+  tls: boolean;
 }
 
 /** How a call that must fail as the kernel would have failed it is answered. */
@@ -174,6 +176,7 @@ export class Ledger {
     listener.claims.add(pid);
     listener.lateBy ??= lateBy;
     this.#setUse(listener, true);
+    listener.tls = 'tls' in request && request.tls === true;
     if ('backlog' in request && request.backlog > 0) listener.backlog = request.backlog;
     return listener;
   }
@@ -318,6 +321,7 @@ export class Ledger {
       claims: new Set(),
       isUsed: false,
       lateBy: null,
+      tls: false,
     };
     if (this.#listeners.has(listener.key)) throw inUse(listener.key, 'this instance');
     this.#listeners.set(listener.key, listener);
@@ -327,7 +331,7 @@ export class Ledger {
   }
 }
 
-type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'isUsed' | 'lateBy' | 'tickets'> & {
+type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'isUsed' | 'lateBy' | 'tls' | 'tickets'> & {
   tickets?: TicketKeys | undefined;
 };
 type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;

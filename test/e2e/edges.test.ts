@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { lacks, until } from './harness/index.js';
+import { CLI, lacks, until } from './harness/index.js';
 import { failureOf, isRefused, program, scene, servesAs, who } from './scene.js';
 
 /** What was once found to take a service down, or to keep it from being upgraded, although nothing was wrong with it. */
@@ -18,6 +18,22 @@ describe('edges', { concurrency: false }, () => {
       first.kill('SIGTERM');
       assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     }
+  });
+
+  it('a promise of the supervisor that nothing waits for is logged, and ends nothing', async (test) => {
+    const stage = await scene(test);
+    const defect = stage.space.write(
+      'defect.mjs',
+      "if (!process.env.MOTYA_WORKER) process.on('SIGUSR2', () => Promise.reject(new Error('left alone')));",
+    );
+    const options = { env: { PORT: String(stage.port) } };
+    const first = stage.space.node(['--import', defect, CLI, 'start', stage.script, '--name', 'app'], options);
+    await first.waitFor('serving');
+    first.kill('SIGUSR2');
+    assert.equal((await first.waitFor('defect')).code, 'MOTYA_INTERNAL');
+    assert.equal((await stage.who()).generation, '1');
+    first.kill('SIGTERM');
+    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
   });
 
   it('a worker that has closed its channel is replaced', async (test) => {

@@ -7,7 +7,7 @@ import type { ListenRequest } from '../../listeners/request.js';
 import type { Connections } from './connections.js';
 import type { Exhaustion } from './exhaustion.js';
 import type { Gate } from './gate.js';
-import { type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
+import { isTlsServer, type ServerInternals, TCP_IPV6ONLY } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';
 import { ParkedError, ParkedHandle } from './parked-handle.js';
 import type { Readiness } from './readiness.js';
@@ -69,10 +69,11 @@ export function hookListen(runtime: Runtime): void {
     // listen(2) takes any int, a negative one for the most there can be.
     const asked = Math.trunc(Number(backlog)) || 0;
     const depth = asked < 0 ? MOST_BACKLOG : Math.min(asked, MOST_BACKLOG);
-    const request =
+    const wanted =
       addressType === -1
         ? unixRequest(address as string, depth)
         : tcpRequest(address, port, addressType, depth, flags, runtime.ordinals);
+    const request = isTlsServer(this) ? { ...wanted, tls: true } : wanted;
     const filePath = request.kind === 'unix' && !request.path.startsWith('\0') ? request.path : null;
     runtime.connections.watch(this);
     const listener = new ServerListener(

@@ -45,6 +45,11 @@ export interface TlsServerInternals extends net.Server {
   sessionIdContext?: string;
 }
 
+/** Without a load of `tls`, which plain programs do not need. */
+export function isTlsServer(server: net.Server): boolean {
+  return (server as TlsServerInternals)._sharedCreds !== undefined;
+}
+
 /** By another `--require`, before ours. */
 export function isTlsLoaded(): boolean {
   const { moduleLoadList = [] } = process as NodeJS.Process & { moduleLoadList?: readonly string[] };
