@@ -1,11 +1,16 @@
 import { EventEmitter } from 'node:events';
 import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
-import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
+import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES, MESSAGES_PER_EVENT, PIECE_BYTES } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 
 const READABLE = 1;
 const WRITABLE = 2;
+
+/** First byte of a piece of a message, which would otherwise begin with `{`: more pieces follow; this is the last one. */
+const MORE = 1;
+const LAST = 2;
+const isPiece = (data: Uint8Array): boolean => data[0] === MORE || data[0] === LAST;
 
 /** Fds that came with a message. Those that nobody takes are closed when the message's handlers have returned. */
 export class FdBag {
@@ -48,6 +53,9 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   readonly #codec: Codec<S>;
   readonly #poll: NativePoll;
   readonly #outgoing: { data: Buffer; fds: number[] }[] = [];
+  /** Pieces of a message whose last one has not come yet, and their bytes. */
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
   /** Messages that {@link receiveSync} passed over while it looked for its own. */
   readonly #skipped: { message: MessageOf<S>; fds: FdBag }[] = [];
   #open = false;
@@ -96,8 +104,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   send(message: MessageOf<S>, fds: readonly number[] = []): void {
     if (this.#closed || this.#ending) return;
     const data = this.#codec.encode(message);
-    if (this.#outgoing.length === 0 && this.#transmit(data, fds)) return;
-    if (this.#closed) return;
+    const sent = this.#outgoing.length === 0 ? this.#transmit(data, fds) : 'full';
+    if (sent === 'sent' || this.#closed) return;
     if (this.#outgoing.length >= CHANNEL_QUEUE) {
       this.#close(new ProtocolError(`the peer has left ${CHANNEL_QUEUE} messages unread`));
       return;
@@ -111,7 +119,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       return;
     }
     this.#outgoing.push({ data, fds: copies });
-    this.#watch();
+    if (sent === 'too large') this.#flush();
+    else this.#watch();
   }
 
   /**
@@ -154,7 +163,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
    * @returns the fd, now the caller's; null when there is none to give: it is closed, or something of ours is not sent yet.
    */
   release(): number | null {
-    if (this.#closed || this.#ending || this.#outgoing.length > 0 || this.#skipped.length > 0) return null;
+    if (this.#closed || this.#ending || this.#outgoing.length > 0) return null;
+    if (this.#skipped.length > 0 || this.#pieces.length > 0) return null;
     this.#closed = true;
     this.#poll.close();
     return this.#fd;
@@ -200,7 +210,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
         return null;
       }
       try {
-        return { message: this.#codec.decode(received.data), fds };
+        const data = this.#whole(received.data, fds);
+        return data === null ? null : { message: this.#codec.decode(data), fds };
       } catch (error) {
         fds.closeRest();
         throw error;
@@ -212,21 +223,46 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     }
   }
 
-  #transmit(data: Buffer, fds: readonly number[]): boolean {
+  /** The message that this completes, or is; null: more of it is to come. @throws {ProtocolError} */
+  #whole(data: Buffer, fds: FdBag): Buffer | null {
+    if (!isPiece(data)) {
+      if (this.#pieces.length > 0) throw new ProtocolError('a message came in the middle of another one');
+      return data;
+    }
+    this.#pieces.push(data.subarray(1));
+    this.#pieceBytes += data.length - 1;
+    if (this.#pieceBytes > MESSAGE_BYTES) throw new ProtocolError(`a message in pieces exceeds ${MESSAGE_BYTES} bytes`);
+    if (data[0] === LAST) {
+      const whole = Buffer.concat(this.#pieces);
+      this.#pieces = [];
+      this.#pieceBytes = 0;
+      return whole;
+    }
+    if (fds.length > 0) throw new ProtocolError('only the last piece of a message carries its fds');
+    return null;
+  }
+
+  #transmit(data: Buffer, fds: readonly number[]): 'sent' | 'full' | 'too large' {
     try {
-      return native.send(this.#fd, data, fds);
+      return native.send(this.#fd, data, fds) ? 'sent' : 'full';
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      if (error.code === 'EMSGSIZE' && !isPiece(data)) return 'too large';
       // EPIPE, ECONNRESET: what the peer said last may still wait to be read, so reading tells of the end.
       if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') this.#close(error);
-      return true;
+      return 'sent';
     }
   }
 
   #flush(): void {
     for (;;) {
       const next = this.#outgoing[0];
-      if (next === undefined || !this.#transmit(next.data, next.fds)) break;
+      const sent = next === undefined ? 'full' : this.#transmit(next.data, next.fds);
+      if (next === undefined || sent === 'full') break;
+      if (sent === 'too large') {
+        this.#outgoing.splice(0, 1, ...piecesOf(next));
+        continue;
+      }
       // A send that failed has closed everything, these fds too.
       if (this.#closed) return;
       this.#outgoing.shift();
@@ -252,4 +288,13 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     // Not from inside the caller's own call: it may still be setting up what the event needs.
     process.nextTick(() => (this as EventEmitter).emit('close', error));
   }
+}
+
+function piecesOf({ data, fds }: { data: Buffer; fds: number[] }): { data: Buffer; fds: number[] }[] {
+  const count = Math.ceil(data.length / PIECE_BYTES);
+  return Array.from({ length: count }, (_, index) => {
+    const isLast = index === count - 1;
+    const part = data.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES);
+    return { data: Buffer.concat([Buffer.of(isLast ? LAST : MORE), part]), fds: isLast ? fds : [] };
+  });
 }

@@ -4,7 +4,7 @@ import { commands } from './commands/catalog.js';
 import { yargsModule } from './commands/command.js';
 import { EXIT } from './commands/exit-status.js';
 import { checkWords, explained, split } from './commands/words.js';
-import { MotyaError, SettingsError } from './errors.js';
+import { codeOf, MotyaError, reasonOf, SettingsError } from './errors.js';
 import { hideBin, yargs } from './vendor/yargs.js';
 import { VERSION } from './version.js';
 
@@ -53,6 +53,9 @@ try {
   checkWords(words);
   await parser.parse([...words.ours], { args: words.programs });
 } catch (error) {
+  // A program that reads stdout gets an object with every exit status; stderr is for people.
+  if (words.ours.includes('--json'))
+    console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error) }));
   if (!(error instanceof MotyaError)) throw error;
   console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);
   process.exitCode = exitStatusOf(error);

@@ -30,9 +30,7 @@ export class StartError extends MotyaError {
 export class HandoverError extends MotyaError {
   /** Whatever was thrown, as a reason that a peer can be told. */
   static from(error: unknown): HandoverError {
-    if (error instanceof HandoverError) return error;
-    const code = error instanceof MotyaError || isSystemError(error) ? error.code : 'MOTYA_INTERNAL';
-    return new HandoverError(code, reasonOf(error), { cause: error });
+    return error instanceof HandoverError ? error : new HandoverError(codeOf(error), reasonOf(error), { cause: error });
   }
 }
 
@@ -63,6 +61,11 @@ export function stderrOf(error: unknown): readonly string[] {
     if (cause instanceof StartError && cause.stderr.length > 0) return cause.stderr;
   }
   return [];
+}
+
+/** The code of anything thrown: its own, that of a failed system call, else `MOTYA_INTERNAL`. */
+export function codeOf(error: unknown): string {
+  return error instanceof MotyaError || isSystemError(error) ? error.code : 'MOTYA_INTERNAL';
 }
 
 /** The one-line text of anything thrown. */

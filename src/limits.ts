@@ -2,6 +2,11 @@
 
 /** Bytes of one channel message. A SEQPACKET message must fit into SO_SNDBUF (212,992 by default); a third leaves room for fds. */
 export const MESSAGE_BYTES = 64 * 1024;
+/**
+ * Bytes of a piece of a message that does not fit into SO_SNDBUF (net.core.wmem_default may be that small): the kernel allows no
+ * smaller buffer than 4,608 bytes (SOCK_MIN_SNDBUF).
+ */
+export const PIECE_BYTES = 2 * 1024;
 /** Fds in one message. The kernel allows 253 (SCM_MAX_FD); half of it leaves room for its JSON. */
 export const MESSAGE_FDS = 128;
 /** Messages that may wait for a peer that does not read; beyond it the channel is closed. A thousand listeners need eight. */
@@ -20,8 +25,11 @@ export const GREETING_MS = 2_000;
 export const FDS_MS = 5_000;
 /** ms that the incumbent waits for READY beyond its readyTimeout: the successor's own, better reason should come first. */
 export const READY_MARGIN_MS = 5_000;
-/** ms for the incumbent's workers to stop accepting. One that spins accepts nothing, so after this COMMIT goes out anyway. */
-export const PAUSE_MS = 2_000;
+/**
+ * ms for the incumbent's workers to stop accepting: those that can have stopped, and nobody serves new clients meanwhile. One that
+ * spins accepts nothing; when it comes to itself it may accept a few beside the successor, which is harmless, before it stops.
+ */
+export const PAUSE_MS = 300;
 /** ms for the programs of the incumbent to say what they hand on (`onHandover`). Nobody accepts in that time, so it is short. */
 export const GIVE_MS = 1_000;
 /**
@@ -29,8 +37,8 @@ export const GIVE_MS = 1_000;
  * store.
  */
 export const STATE_BYTES = 16 * 1024 * 1024;
-/** ms from READY to COMMIT: the incumbent's PAUSE_MS and GIVE_MS, and as much again. */
-export const COMMIT_MS = 2 * (PAUSE_MS + GIVE_MS);
+/** ms from READY to COMMIT: 2 s for the incumbent's workers to stop (as its version may have it), GIVE_MS, and as much again. */
+export const COMMIT_MS = 2 * (2_000 + GIVE_MS);
 /** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
 export const LIVE_MS = 5_000;
 /**

@@ -52,10 +52,14 @@ export class PrivateSocket {
     return poll;
   }
 
-  /** Puts it at its path. What is there must be a socket of ours or root's: nothing else is ever replaced. */
+  /** Puts it at its path. What is there must be a socket of ours or root's: nothing else is ever replaced. @throws {MotyaError} */
   publish(): void {
     checkPlace(this.path);
-    renameSync(this.#temporary, this.path);
+    try {
+      renameSync(this.#temporary, this.path);
+    } catch (error) {
+      throw notMade(this.path, error);
+    }
   }
 
   /** Whether the path still leads here: a successor that failed late may have put its own in place. */

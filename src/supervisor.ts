@@ -3,7 +3,7 @@ import type { Settings } from './config/settings.js';
 import { report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { asUser, checkPrivileges } from './daemon/privileges.js';
-import { MotyaError, reasonOf } from './errors.js';
+import { codeOf, reasonOf } from './errors.js';
 import { BEFORE_COMMIT, type Phase } from './handover/phases.js';
 import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
@@ -71,8 +71,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       await (this.settings.upgrade ? startAsSuccessor(life) : startAsFirst(life));
     } catch (error) {
       life.machine.step('failed');
-      const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
-      report({ ok: false, code, text: reasonOf(error) });
+      report({ ok: false, code: codeOf(error), text: reasonOf(error) });
       life.served.reject(error);
       if (!this.settings.upgrade) instance.manager.failed(reasonOf(error));
       await instance.abandon();

@@ -36,7 +36,7 @@ const command: Command<StartArguments> = {
     const { typedInvocation } = await import('../daemon/invocation.js');
     const { isLaunched, report, takeReportPipe } = await import('../daemon/launch.js');
     const { checkPrivileges } = await import('../daemon/privileges.js');
-    const { MotyaError, reasonOf } = await import('../errors.js');
+    const { codeOf, reasonOf } = await import('../errors.js');
     const launched = isLaunched();
     takeReportPipe();
     try {
@@ -46,8 +46,7 @@ const command: Command<StartArguments> = {
       process.exitCode = await begin(settings, { launched, supervise: flags.supervise === true });
     } catch (error) {
       // Whoever launched this instance does not see what it prints.
-      const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
-      report({ ok: false, code, text: reasonOf(error).replaceAll('\n', '; ') });
+      report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; ') });
       throw error;
     }
     // What still holds the loop (a pipe, a timer) belongs to an instance that has ended.
@@ -147,13 +146,13 @@ async function written(log: InstanceLog, status: number): Promise<number> {
 }
 
 async function live(supervisor: Supervisor, log: InstanceLog, launched: boolean): Promise<number> {
-  const { MotyaError, reasonOf, stderrOf } = await import('../errors.js');
+  const { codeOf, MotyaError, reasonOf, stderrOf } = await import('../errors.js');
   const { PeerAbort } = await import('../handover/dialogue.js');
   const { DRY_RUN } = await import('../handover/incumbent.js');
   try {
     await supervisor.start();
   } catch (error) {
-    const code = error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL';
+    const code = codeOf(error);
     // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
     if (code === DRY_RUN || (code === STOPPING && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });

@@ -80,7 +80,9 @@ const command: Command<UpgradeArguments> = {
     const report = json ? jsonReport : new PeopleReport();
     process.once('SIGINT', () => {
       report.close();
-      console.error('motya: what has begun goes on without this command; motya status tells more');
+      const text = 'what has begun goes on without this command; motya status tells more';
+      if (json) console.log(JSON.stringify({ ok: false, code: 'MOTYA_INTERRUPTED', text }));
+      console.error(`motya: ${text}`);
       process.exit(EXIT_INTERRUPTED);
     });
     const decided = await new Promise<Result | null>((resolve) => {

@@ -1,5 +1,5 @@
 import { Channel } from '../channel.js';
-import { MotyaError, reasonOf } from '../errors.js';
+import { codeOf, reasonOf } from '../errors.js';
 import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import type { Overview, Status } from '../observe/status.js';
@@ -196,7 +196,7 @@ function* parts<T>(all: readonly T[]): Generator<{ part: T[]; last: boolean }> {
 export function rejection(error: unknown): Omit<Result, 'type'> {
   return {
     ok: false,
-    code: error instanceof MotyaError ? error.code : 'MOTYA_INTERNAL',
+    code: codeOf(error),
     text: reasonOf(error).slice(0, REASON_LENGTH),
   };
 }

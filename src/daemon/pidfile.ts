@@ -27,10 +27,15 @@ export function readPid(path: string): number | null {
   }
 }
 
-/** Who lives behind a pidfile, in words (`pid 12`), or null when nobody does: the lock decides, not the file. */
+/** Who lives behind a pidfile, in words (`pid 12`), or null when nobody does: the lock decides, not the file. @throws {StartError} */
 export function holdsLock(path: string): string | null {
   // Taken for a moment: a start in that very moment would be refused wrongly, and succeed when tried again.
-  const lockFd = native.lockFile(`${path}.lock`);
+  let lockFd: number | null;
+  try {
+    lockFd = native.lockFile(`${path}.lock`);
+  } catch (error) {
+    throw failure(path, 'used', error);
+  }
   if (lockFd !== null) {
     native.close(lockFd);
     return null;
@@ -129,7 +134,11 @@ export class Pidfile {
    */
   publish(): void {
     if (!existsSync(this.#temporary())) this.prepare();
-    renameSync(this.#temporary(), this.path);
+    try {
+      renameSync(this.#temporary(), this.path);
+    } catch (error) {
+      throw this.#failure('written', error);
+    }
   }
 
   /** Files of the main process that have been removed under it: the pidfile, its lock. */
@@ -199,13 +208,7 @@ export class Pidfile {
   }
 
   #failure(what: string, error: unknown): StartError {
-    const code = isSystemError(error) ? error.code : null;
-    const advice =
-      code === 'EACCES'
-        ? `uid ${process.geteuid?.()} must be able to write to its folder and to replace it`
-        : adviceOnFolder(code, this.path);
-    const text = `the pidfile ${this.path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-    return new StartError('MOTYA_PIDFILE', text, { cause: error });
+    return failure(this.path, what, error);
   }
 
   /** Removes what a process that was killed had prepared. */
@@ -216,4 +219,14 @@ export class Pidfile {
   #temporary(pid = process.pid): string {
     return `${this.path}.${pid}`;
   }
+}
+
+function failure(path: string, what: string, error: unknown): StartError {
+  const code = isSystemError(error) ? error.code : null;
+  const advice =
+    code === 'EACCES'
+      ? `uid ${process.geteuid?.()} must be able to write to its folder and to replace it`
+      : adviceOnFolder(code, path);
+  const text = `the pidfile ${path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
+  return new StartError('MOTYA_PIDFILE', text, { cause: error });
 }

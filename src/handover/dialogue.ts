@@ -123,10 +123,10 @@ export class Dialogue {
 function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
   if (error !== null) return new HandoverError(CHANNEL, reasonOf(error), { cause: error });
-  return new HandoverError(PEER_GONE, `pid ${pid} has hung up without a word: it died`);
+  return new HandoverError(PEER_GONE, `pid ${pid} has hung up without a word: it died, or its own log says why`);
 }
 
-/** Code of the error that a peer's silent end raises: it died, for whoever gives up says ABORT first; see {@link isBroken}. */
+/** Code of the error that a peer's silent end raises: as a rule it died, for whoever gives up says ABORT first; see {@link isBroken}. */
 export const PEER_GONE = 'MOTYA_PEER_GONE';
 /** Code of the error that the end of the channel here raises, such as by EIO: the peer hears nothing but our silent end. */
 const CHANNEL = 'MOTYA_CHANNEL';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HandoverError } from '../errors.js';
 import { SPARE_DISK_BYTES, SPARE_FDS, SPARE_MEMORY_BYTES } from '../limits.js';
-import { size } from '../terminal/units.js';
+import { count, size } from '../terminal/units.js';
 
 /**
  * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment
@@ -11,16 +11,32 @@ import { size } from '../terminal/units.js';
  * @throws {HandoverError} `MOTYA_PREFLIGHT`, with the numbers
  */
 export function preflight({ pidfile, listeners }: { pidfile: string; listeners: number }): void {
-  const fault = fdFault(listeners) ?? memoryFault() ?? diskFault(dirname(pidfile));
-  if (fault !== null)
-    throw new HandoverError('MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
+  const fault = fdFault(listeners + SPARE_FDS) ?? memoryFault() ?? diskFault(dirname(pidfile));
+  if (fault !== null) throw noRoom(fault);
 }
 
-/** Every worker that is started again gets a copy of each listener through our hands. */
-function fdFault(listeners: number): string | null {
+/**
+ * What a successor looks at before the listeners come: beyond the limit of fds the kernel drops those that ride on a message.
+ * @throws {HandoverError} `MOTYA_PREFLIGHT`, with the numbers
+ */
+export function preflightFds(listeners: number): void {
+  // To hold them, and then what preflight() asks for.
+  const fault = fdFault(2 * listeners + SPARE_FDS);
+  if (fault !== null) throw noRoom(`${fault} for ${count(listeners, 'listener')}`);
+}
+
+/** Why every upgrade of an instance that holds `listeners` by now would be rejected, or null. */
+export function fdsForNext(listeners: number): string | null {
+  return fdFault(listeners + SPARE_FDS);
+}
+
+const noRoom = (fault: string): HandoverError =>
+  new HandoverError('MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
+
+/** Every worker that is started again gets a copy of each listener through our hands. `wanted`: how many fds must be left. */
+function fdFault(wanted: number): string | null {
   const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
   const open = readdirSync('/proc/self/fd').length;
-  const wanted = listeners + SPARE_FDS;
   if (limit - open >= wanted) return null;
   return `${open} of ${limit} file descriptors are open, and ${wanted} more are needed (ulimit -n, LimitNOFILE=)`;
 }

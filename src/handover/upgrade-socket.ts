@@ -5,6 +5,7 @@ import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } 
 import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../limits.js';
 import { isFileAt } from '../listeners/path-identity.js';
 import { native, type PeerCredentials } from '../native.js';
+import { adviceOnFolder } from '../path-advice.js';
 import { isTrusted, PrivateSocket } from '../private-socket.js';
 import { PeerAbort } from './dialogue.js';
 import { decline, type Greeting, type Offer, receiveOffer } from './successor.js';
@@ -121,9 +122,7 @@ function lock(path: string): number {
   try {
     fd = native.lockFile(file);
   } catch (error) {
-    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be made: ${reasonOf(error)}`, {
-      cause: error,
-    });
+    throw notMade(path, error);
   }
   if (fd === null) {
     const pid = readFileSync(file, 'utf8').trim();
@@ -136,8 +135,14 @@ function lock(path: string): number {
     return fd;
   } catch (error) {
     native.close(fd);
-    throw error;
+    throw notMade(path, error);
   }
+}
+
+function notMade(path: string, error: unknown): HandoverError {
+  const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
+  const text = `the upgrade socket ${path} cannot be made: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
+  return new HandoverError('MOTYA_SOCKET', text, { cause: error });
 }
 
 /**

@@ -9,7 +9,7 @@ import {
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
 import { HandoverError, reasonOf, StartError } from '../errors.js';
-import { preflight } from '../handover/preflight.js';
+import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
 import { isKept, keeperOf } from '../keeper/whether.js';
@@ -45,6 +45,8 @@ export async function startAsFirst(life: Life): Promise<void> {
   }
   instance.becomeMain();
   dropUnused(life);
+  const tight = fdsForNext(instance.ledger.size);
+  if (tight !== null) life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight}`);
   life.chronicle.founded(generation);
   life.machine.step('ready');
 }
@@ -74,6 +76,7 @@ export async function startAsSuccessor(life: Life): Promise<void> {
   }
   life.generation = watched.generation + 1;
   life.events.emit('generation', life.generation);
+  preflightFds(watched.keys.size);
   instance.gate.guardPaths(watched.paths);
   instance.reserve(watched.keys);
   const socket = new UpgradeSocket(settings.upgradeSocket, {

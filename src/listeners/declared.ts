@@ -6,21 +6,27 @@ import { adviceOn } from './denied.js';
 import { holderOf } from './holder.js';
 import { keyOf } from './key.js';
 import type { Ledger } from './ledger.js';
+import { overlapWith } from './overlap.js';
 
 /** Stands for a service where the admin listener is concerned; no service can have this name. */
 export const ADMIN = '(admin)';
 
 /** The listeners of the settings are held for whoever asks for them. @throws {StartError} one cannot be bound. */
 export function declareListeners(settings: Settings, ledger: Ledger): void {
-  forEachDeclared(settings, (service, spec) => void ledger.declare(service, spec));
+  const held = (): string[] => ledger.all().map(({ key }) => key);
+  forEachDeclared(settings, held, (service, spec) => void ledger.declare(service, spec));
   ledger.closeReservations();
 }
 
 /** Binds those that the incumbent, which has the listeners with these keys, does not have. @throws {StartError} */
 export function reserveListeners(settings: Settings, ledger: Ledger, keys: ReadonlySet<string>): void {
-  forEachDeclared(settings, (_, spec) => {
-    if (!keys.has(keyOf(spec))) ledger.reserve(spec);
-  });
+  forEachDeclared(
+    settings,
+    () => keys,
+    (_, spec) => {
+      if (!keys.has(keyOf(spec))) ledger.reserve(spec);
+    },
+  );
 }
 
 /** As {@link declareListeners}, when the incumbent has died and its workers are about to give theirs up. */
@@ -39,6 +45,7 @@ export async function declareAfterDeath(settings: Settings, ledger: Ledger): Pro
 
 function forEachDeclared(
   { services, admin, user }: Settings,
+  held: () => Iterable<string>,
   body: (service: string, spec: DeclaredListener) => void,
 ): void {
   const declared = services.flatMap(({ name, listeners }) => listeners.map((spec) => [name, spec] as const));
@@ -48,7 +55,7 @@ function forEachDeclared(
       body(service, spec);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      const holder = error.code === 'EADDRINUSE' ? holderOf(spec) : null;
+      const holder = error.code === 'EADDRINUSE' ? (overlapWith(keyOf(spec), held()) ?? holderOf(spec)) : null;
       const why = holder ?? adviceOn(error.code, spec, user);
       const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
       throw new StartError('MOTYA_LISTEN', text, { cause: error });

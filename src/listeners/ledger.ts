@@ -156,9 +156,12 @@ export class Ledger {
     }
     listener.service = service;
     listener.declared = true;
-    if (listener.inherited && spec.backlog !== undefined && spec.backlog !== listener.backlog) {
-      native.setBacklog(listener.fd, spec.backlog);
-      listener.backlog = spec.backlog;
+    // That of a .socket unit is the unit's business, and so is that of another program until the settings name one.
+    const isOurs = spec.family !== 'systemd' && listener.adoptedFrom === null;
+    const backlog = spec.backlog ?? (isOurs ? DEFAULT_BACKLOG : listener.backlog);
+    if (listener.inherited && backlog !== listener.backlog && listener.socket.type !== 'dgram') {
+      native.setBacklog(listener.fd, backlog);
+      listener.backlog = backlog;
     }
     return listener;
   }
@@ -173,11 +176,14 @@ export class Ledger {
     if (listener.claims.has(pid)) return IN_USE;
     if (listener.service !== null && listener.service !== service) return IN_USE;
     listener.service = service;
+    // What the generation before has named is not to stay when this one names none.
+    const isFirst = listener.claims.size === 0;
     listener.claims.add(pid);
     listener.lateBy ??= lateBy;
     this.#setUse(listener, true);
     listener.tls = 'tls' in request && request.tls === true;
     if ('backlog' in request && request.backlog > 0) listener.backlog = request.backlog;
+    else if (isFirst && !listener.declared && listener.adoptedFrom === null) listener.backlog = DEFAULT_BACKLOG;
     return listener;
   }
 

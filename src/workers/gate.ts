@@ -5,6 +5,7 @@ import { RECONNECT_MS } from '../limits.js';
 import { adviceOn } from '../listeners/denied.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
+import { overlapWith } from '../listeners/overlap.js';
 import type { ListenRequest } from '../listeners/request.js';
 import { standIn } from '../listeners/stand-in.js';
 
@@ -116,6 +117,12 @@ export class ListenGate {
     this.#waiting.splice(0, this.#waiting.length, ...rest);
   }
 
+  /** Who has the address that is in use, or one that overlaps it. */
+  #holderOf(request: ListenRequest): string | null {
+    const keys = this.#ledger.all().map(({ key }) => key);
+    return overlapWith(nameOf(request), keys) ?? holderOf(request);
+  }
+
   #tryAgain(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
@@ -141,7 +148,7 @@ export class ListenGate {
       }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
-      const why = code === 'EADDRINUSE' ? holderOf(request) : adviceOn(code, request, this.#ledger.owner);
+      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : adviceOn(code, request, this.#ledger.owner);
       asker.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
     }
     return true;

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readPidfile, until } from './harness/index.js';
-import { program, type Scene, scene } from './scene.js';
+import { failureOf, program, type Scene, scene } from './scene.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root, to mount a small file system';
 
@@ -29,6 +29,30 @@ for (const [what, fill] of [
   });
 }
 
+test('a disk without room for the lock or a socket: the start says the path and the numbers', {
+  skip,
+}, async (context) => {
+  const stage = await scene(context, '', TALKS);
+  const disk = stage.space.path('disk');
+  mkdirSync(disk);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=1,mode=700', 'tmpfs', disk]);
+  try {
+    for (const [flag, path, code] of [
+      ['--pidfile', `${disk}/app.pid`, 'MOTYA_PIDFILE'],
+      ['--upgrade-socket', `${disk}/app.sock`, 'MOTYA_SOCKET'],
+    ] as const) {
+      const child = stage.start([flag, path], { MOTYA_ADMIN: 'off' });
+      assert.equal((await child.waitForExit()).code, 1);
+      const { code: said, message = '' } = failureOf(child);
+      assert.equal(said, code, message);
+      assert.match(message, /ENOSPC.*; \d+ bytes and 0 inodes are free in \S+\/disk/);
+      assert.ok(message.includes(disk), message);
+    }
+  } finally {
+    execFileSync('umount', ['--all-targets', '--lazy', disk]);
+  }
+});
+
 async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   const pidfile = `${disk}/app.pid`;
   const first = await stage.first(['--pidfile', pidfile]);
@@ -40,7 +64,7 @@ async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   assert.equal(refused.code, 3);
   assert.match(
     refused.stderr,
-    /^motya: the upgrade was rejected: the pidfile .*app\.pid cannot be written: ENOSPC: .*; pid \d+ serves on\n$/,
+    /^motya: the upgrade was rejected: the pidfile .*app\.pid cannot be written: ENOSPC: .*; 0 bytes and \d+ inodes are free in \S+; pid \d+ serves on\n$/,
   );
   assert.deepEqual([(await stage.who()).generation, readPidfile(pidfile)], ['1', first.pid]);
 
