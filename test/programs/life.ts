@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import type { RequestOptions } from 'node:http';
-import { freePort, ROOT, type Result, until, type Workspace } from '../e2e/harness/index.js';
+import { connectControl } from '#src/control/client.js';
+import type { ControlMessage, Result } from '#src/control/messages.js';
+import { type Child, freePort, ROOT, readPidfile, until, type Workspace } from '../e2e/harness/index.js';
 import { type Load, type LoadOptions, startLoad } from '../e2e/load/index.js';
-import { ask } from '../e2e/scene.js';
+import { ask, failureOf } from '../e2e/scene.js';
 import type { Place, Row } from './table.js';
 
 /** ms: as short as a probation can be that a busy machine still looks into. */
@@ -39,7 +41,8 @@ export class ProgramLife {
 
   static async prepare(space: Workspace, row: Row): Promise<ProgramLife> {
     const env: Record<string, string> = { ...row.env, ...row.shell, CLOSED: String(await freePort()) };
-    for (const place of row.places) env[place] = place === 'SOCKET' ? space.path('server.sock') : String(await freePort());
+    for (const place of row.places)
+      env[place] = place === 'SOCKET' ? space.path('server.sock') : String(await freePort());
     const life = new ProgramLife(space, row, env);
     life.#configure(`${PROBATION_MS}ms`);
     cpSync(`${FIXTURES}metrics.cjs`, space.path('metrics.cjs'));
@@ -64,62 +67,77 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     );
   }
 
-  #motya(...args: string[]): Promise<Result> {
-    return this.#space.run(args, { env: this.#env });
-  }
-
-  /** Two upgrades, one that is taken back, a stop; under load from the start on. */
+  /**
+   * Two upgrades, one that is taken back, a stop; under load from the start on. The command does the first upgrade; the rest is
+   * asked for as the commands do it, without the time that each of them takes to start.
+   */
   async run(): Promise<void> {
     const { outcome, first } = this.#row;
-    const child = this.#space.motya(['start', '--daemonize', '--log-file', 'app.log'], { env: this.#env });
-    const started = await child.waitForExit({ deadline: 3 * READY_MS });
+    const child = this.#space.motya(['start'], { env: this.#env });
     if (outcome === 'refused') {
-      assert.equal(started.code, 1, `it started: ${child.stderr}`);
-      assert.notEqual(child.stderr.trim(), '', 'it says why');
+      const { code } = await child.waitForExit({ deadline: 3 * READY_MS });
+      assert.equal(code, 1, child.describe());
+      assert.equal(typeof failureOf(child).code, 'string');
       await this.#space.nothingLeft();
       return;
     }
-    assert.equal(started.code, 0, child.stderr);
+    await child.waitFor('serving');
     if (first !== undefined) await ask({ port: Number(this.#env.PORT), host: '127.0.0.1', path: first });
-    await this.#allAnswer('after the start', 2 * ANSWER_MS);
+    await this.#allAnswer(child, 'after the start');
     const loads = this.#row.places.map((place) => startLoad(this.#loadFor(place)));
     try {
-      await this.#upgrade();
-      await this.#upgrade();
-      await this.#takeBack();
+      const { code, stdout, stderr } = await this.#space.run(['upgrade', '--name', 'app'], { env: this.#env });
+      await this.#upgraded(child, code ?? -1, stdout + stderr);
+      const { ok, text } = await this.#say({ type: 'UPGRADE', dryRun: false, settled: true });
+      await this.#upgraded(child, ok ? 0 : (REJECTED[0] ?? 0), text);
+      if (outcome === 'serves') await this.#takeBack(child);
     } finally {
-      await this.#endLoads(loads);
+      await this.#endLoads(loads, child);
     }
-    const stopped = await this.#motya('stop', '--name', 'app');
-    assert.equal(stopped.code, 0, stopped.stderr);
+    process.kill(readPidfile(`${this.#space.runtimeDir}/motya/app.pid`) ?? 0, 'SIGTERM');
     await this.#space.nothingLeft();
     for (const place of this.#row.places) assert.equal(await this.#answer(place), 'refused', `${place} after the stop`);
   }
 
-  async #upgrade(): Promise<void> {
-    const { code, stdout, stderr } = await this.#motya('upgrade', '--name', 'app');
-    const said = `upgrade: exit status ${code}\n${stdout}${stderr}${this.#log()}`;
+  async #upgraded(child: Child, code: number, said: string): Promise<void> {
+    const what = `upgrade: exit status ${code}\n${said}`;
     if (this.#row.outcome === 'serves') {
-      assert.equal(code, 0, said);
+      assert.equal(code, 0, `${what}${child.describe()}`);
       this.#generation += 1;
     } else {
-      assert.ok(REJECTED.includes(code ?? -1), said);
+      assert.ok(REJECTED.includes(code), `${what}${child.describe()}`);
     }
-    await this.#allAnswer(said);
+    await this.#allAnswer(child, what);
   }
 
-  async #takeBack(): Promise<void> {
-    if (this.#row.outcome !== 'serves') return;
+  async #takeBack(child: Child): Promise<void> {
     this.#configure(LONG_PROBATION);
-    const upgraded = await this.#motya('upgrade', '--detach', '--name', 'app');
-    assert.equal(upgraded.code, 0, upgraded.stderr);
-    const rolledBack = await this.#motya('rollback', '--name', 'app');
-    assert.equal(rolledBack.code, 0, rolledBack.stderr + this.#log());
-    await this.#allAnswer(`rollback: ${rolledBack.stdout}${this.#log()}`);
+    for (const message of [{ type: 'UPGRADE', dryRun: false }, { type: 'ROLLBACK' }] as const) {
+      const { ok, text } = await this.#say(message);
+      assert.ok(ok, `${message.type}: ${text} ${child.describe()}`);
+    }
+    await this.#allAnswer(child, 'after the rollback');
+  }
+
+  /** Says it to the instance that serves, as a command does. */
+  async #say(message: ControlMessage): Promise<Result> {
+    const channel = connectControl(`${this.#space.runtimeDir}/motya/app.control.sock`);
+    try {
+      return await new Promise<Result>((resolve, reject) => {
+        channel.on('close', () => reject(new Error(`${message.type}: the instance has hung up`)));
+        channel.on('message', (answer) => {
+          if (answer.type === 'RESULT') resolve(answer);
+        });
+        channel.open();
+        channel.send(message);
+      });
+    } finally {
+      channel.close();
+    }
   }
 
   /** Each listener answers new clients, in the end as the generation that serves. */
-  async #allAnswer(when: string, deadline = ANSWER_MS): Promise<void> {
+  async #allAnswer(child: Child, when: string): Promise<void> {
     for (const place of this.#row.places) {
       let last: unknown;
       const right = async () => {
@@ -127,7 +145,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
         return last === String(this.#generation);
       };
       const what = `${place} to answer as generation ${this.#generation}; ${when}`;
-      await until(right, { what, deadline, every: 20, instead: () => last });
+      await until(right, { what, deadline: ANSWER_MS, every: 20, instead: () => `${last} ${child.describe()}` });
     }
     if (this.#row.script === 'any-port.mjs') await this.#sameChosenPort();
     const { CLOSED } = this.#env;
@@ -152,7 +170,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
   }
 
   #loadFor(place: Place): LoadOptions {
-    const common = { anonymous: true, limitMs: ANSWER_MS, thinkMs: 20 };
+    const common = { anonymous: true, limitMs: ANSWER_MS, thinkMs: 40 };
     const value = this.#env[place] ?? '';
     if (place === 'UDP') return { ...common, port: Number(value), udp: 1 };
     const at = place === 'SOCKET' ? { path: value } : { port: Number(value) };
@@ -160,21 +178,12 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     return { ...common, ...at, fresh: 1, keepAlive: 1, slow: slow ? 2 : 0, slowMs: 300, webSocket: webSocket ? 2 : 0 };
   }
 
-  async #endLoads(loads: readonly Load[]): Promise<void> {
+  async #endLoads(loads: readonly Load[], child: Child): Promise<void> {
     const reports = await Promise.all(loads.map((load) => load.stop()));
     for (const [index, report] of reports.entries()) {
-      const what = `${this.#row.places[index]}: ${JSON.stringify(report.details, undefined, 1)}${this.#log()}`;
+      const what = `${this.#row.places[index]}: ${JSON.stringify(report.details, undefined, 1)} ${child.describe()}`;
       assert.equal(report.failures, 0, what);
       assert.ok(report.answers > 0, what);
-    }
-  }
-
-  /** The end of the log, for the message of a failure. */
-  #log(): string {
-    try {
-      return `\nlog:\n${readFileSync(this.#space.path('app.log'), 'utf8').split('\n').slice(-40).join('\n')}`;
-    } catch {
-      return '';
     }
   }
 }
@@ -182,7 +191,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
 /** What a new connection gets: the body of the answer, `refused`, or what else happened. */
 async function answerOf(options: RequestOptions): Promise<string> {
   try {
-    const { status, body } = await ask({ ...options, timeout: ANSWER_MS });
+    const { status, body } = await ask({ ...options, signal: AbortSignal.timeout(ANSWER_MS) });
     return status === 200 ? body : `${status} ${body}`;
   } catch (error) {
     const { code = String(error) } = error as NodeJS.ErrnoException;
