@@ -124,6 +124,16 @@ export const RESTART_FORGET_MS = 10_000;
 /** ms that a worker has to close what FORCE tells it to close. */
 export const FORCE_MS = 1_000;
 
+/** ms for a worker of a program's own cluster, once it is online, to listen: most boot in one; a worker for jobs never does. */
+export const CLUSTER_LISTEN_MS = 5_000;
+
+/**
+ * ms between two looks whether a process of a worker that does not listen yet listens without us, and how many must find the same
+ * socket: a program that has a helper with a port listens itself within seconds. A look costs some 10 ms.
+ */
+export const OUTSIDE_LOOK_MS = 1_000;
+export const OUTSIDE_LOOKS = 3;
+
 /** ms between two looks at the queue of a listener that is being retired: the kernel tells nobody that it has become empty. */
 export const RETIRE_LOOK_MS = 10;
 /** Looks in a row that must find nobody: a SYN that the kernel had in hand when the filter came is seen by the next one. */

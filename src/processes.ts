@@ -15,15 +15,36 @@ export function exists(pid: number): boolean {
   }
 }
 
+/** Of /proc/PID/stat. */
+export interface ProcessStat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly session: number;
+  /** It has ended, and was not reaped. */
+  readonly isZombie: boolean;
+}
+
 /** Null: it has ended. */
-export function parentOf(pid: number): number | null {
+export function statOf(pid: number): ProcessStat | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name may hold spaces and brackets: the state and the parent come after its last bracket (proc(5)).
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    // The name may hold spaces and brackets: the other fields come after its last bracket (proc(5)).
+    const [state, parent, , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { pid, parent: Number(parent), session: Number(session), isZombie: state === 'Z' || state === 'X' };
   } catch {
     return null;
   }
+}
+
+/** Null: it has ended. */
+export function parentOf(pid: number): number | null {
+  return statOf(pid)?.parent ?? null;
+}
+
+/** Every process that runs. */
+export function allProcesses(): ProcessStat[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((pid) => statOf(Number(pid)) ?? []).filter(({ isZombie }) => !isZombie);
 }
 
 /** Whether the process, anybody's, ends within `ms`, or has. Watched no longer than that. */

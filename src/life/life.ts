@@ -17,9 +17,9 @@ import type { Status } from '../observe/status.js';
 import { Outlets } from '../output/outlets.js';
 import type { Ended, SupervisorEvents } from '../supervisor-events.js';
 import { isDone } from '../within.js';
+import type { Pause } from '../workers/conversation.js';
 import { total } from '../workers/counts.js';
 import type { Fleet } from '../workers/fleet.js';
-import type { Pause } from '../workers/worker.js';
 import { Drain } from './drain.js';
 
 /** What only the Supervisor can be asked to do. */

@@ -1,17 +1,21 @@
 import type { ServiceSettings } from '../config/settings.js';
 import { MANAGER_VARIABLES } from '../manager/activation.js';
-import { WORKER_ENV, type WorkerRole } from './messages.js';
+import { BRANCH_ENV, WORKER_ENV, type WorkerRole } from './messages.js';
+import { withoutBranch } from './runtime/branch-env.js';
 
 /** How its supervisor was started is no business of a program: what it starts itself is no successor. */
 const STARTING = ['MOTYA_UPGRADE', 'MOTYA_FORCE', 'MOTYA_ALLOW_REMOVED', 'MOTYA_ADOPT'];
 /** A program that spoke to the service manager would speak as if it were the instance. */
-const withoutTheirs = Object.fromEntries([...STARTING, ...MANAGER_VARIABLES].map((name) => [name, undefined]));
+const withoutTheirs = Object.fromEntries(
+  [...STARTING, ...MANAGER_VARIABLES, BRANCH_ENV].map((name) => [name, undefined]),
+);
 
 /** What a worker's program finds in its environment. `onTerminal`: what it writes to its pipe comes to a terminal in the end. */
 export function workerEnvironment(settings: ServiceSettings, role: WorkerRole, onTerminal: boolean): NodeJS.ProcessEnv {
   return {
     ...process.env,
     ...withoutTheirs,
+    NODE_OPTIONS: withoutBranch(process.env.NODE_OPTIONS),
     PWD: settings.cwd,
     ...(onTerminal ? colours(settings) : {}),
     ...settings.env,

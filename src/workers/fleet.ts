@@ -1,11 +1,11 @@
 import type { ServiceSettings } from '../config/settings.js';
 import type { ServiceStatus } from '../observe/status.js';
+import type { Pause } from './conversation.js';
 import { both, NO_CONNECTIONS, plus } from './counts.js';
 import { allGiven, type HandedOn } from './handing-on.js';
 import { ListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { Service, type ServiceContext } from './service.js';
-import type { Pause } from './worker.js';
 
 /** All services of an instance, as one. */
 export class Fleet {

@@ -97,6 +97,8 @@ export type WorkerMessage = MessageOf<WorkerShapes>;
 export const WORKER_CHANNEL_FD = 3;
 /** Environment variable that makes a process a worker: a {@link WorkerRole} in JSON. The preload removes it before the program runs. */
 export const WORKER_ENV = 'MOTYA_WORKER';
+/** The same role for Node processes that the program starts; it stays there, for theirs. */
+export const BRANCH_ENV = 'MOTYA_BRANCH_OF';
 
 export interface WorkerRole {
   /** Name of the service, for example `web`. */
@@ -110,4 +112,6 @@ export interface WorkerRole {
   readonly ready: 'listen' | 'signal';
   /** Stdout and stderr are pipes to the supervisor, which end with it. */
   readonly tagged: boolean;
+  /** Name of the abstract unix socket at which Node processes that the program starts find the supervisor. */
+  readonly branches: string;
 }

@@ -9,19 +9,21 @@ import type { WorkerStatus } from '../observe/status.js';
 import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
 import { isDone, within } from '../within.js';
+import type { Drained, Pause } from './conversation.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
+import { adviceOnOutside, OutsideWatch } from './outside.js';
 import { ReleasedListeners } from './released.js';
-import { type Drained, type Pause, Worker } from './worker.js';
+import { Worker } from './worker.js';
 
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
   crash: [worker: Worker, reason: string, inMs: number | null];
   /** `what` says where, and what to do about it; see {@link Worker}. */
-  trouble: [kind: 'denied' | 'exhausted', worker: { pid: number; index: number }, what: string];
+  trouble: [kind: 'denied' | 'exhausted' | 'strayed', worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -38,6 +40,8 @@ export interface ServiceContext {
 }
 
 const DONE = 'exit status 0';
+/** UTF-16 units of a command line in a message. */
+const COMMAND_LENGTH = 100;
 
 interface Slot {
   worker: Worker;
@@ -61,6 +65,8 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
+  /** Of workers that have ended, and what they have left. */
+  readonly #clearing = new Set<Promise<void>>();
   #fail!: (error: StartError) => void;
   /** Rejects when a worker has ended (or was not ready in time) before {@link keepAlive}. */
   readonly failed: Promise<never>;
@@ -118,7 +124,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#except = how?.except ?? [];
     const holders = new Set(this.#context.ledger.all().flatMap(({ claims }) => [...claims]));
     const paused = this.#workers.map((worker) => [worker, worker.pause(how)] as const);
-    await Promise.all(paused.map(([{ pid }, done]) => (holders.has(pid) ? done : undefined)));
+    await Promise.all(paused.map(([{ pids }, done]) => (pids.some((pid) => holders.has(pid)) ? done : undefined)));
   }
 
   async accept(): Promise<void> {
@@ -156,8 +162,9 @@ export class Service extends EventEmitter<ServiceEvents> {
   countListeners(keys: readonly string[]): Promise<WorkerListenerCounts[]> {
     return Promise.all(
       this.#workers
+        .flatMap(({ processes }) => processes)
         .filter(({ hasExited }) => !hasExited)
-        .map(async (worker) => ({ pid: worker.pid, counts: await within(COUNT_MS, worker.countListeners(keys)) })),
+        .map(async (one) => ({ pid: one.pid, counts: await within(COUNT_MS, one.countListeners(keys)) })),
     );
   }
 
@@ -191,6 +198,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   async drain(cut: Promise<void>): Promise<number> {
     this.#draining = true;
     const forced = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, cut)));
+    await Promise.all(this.#clearing);
     return forced.reduce((sum, count) => sum + count, 0);
   }
 
@@ -244,8 +252,14 @@ export class Service extends EventEmitter<ServiceEvents> {
     const role = { service, index, generation, held: !this.#accepting, ready, tagged: outlets !== null };
     const worker = new Worker(this.settings, role, gate, outlets);
     worker.once('exit', (reason) => this.#ended(worker, reason));
-    worker.on('release', (key) => {
-      this.#released.add(key, worker.pid);
+    this.#clearing.add(worker.cleared);
+    void worker.cleared.then(() => this.#clearing.delete(worker.cleared));
+    worker.on('strayed', (who) => {
+      const text = `${who}, which it has started, is in a session of its own and goes on; end it by hand if it should not`;
+      this.emit('trouble', 'strayed', worker, text);
+    });
+    worker.on('release', (key, pid) => {
+      this.#released.add(key, pid);
       this.#removeReleased();
     });
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
@@ -256,7 +270,19 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   async #inTime(stages: Promise<void>[]): Promise<void> {
-    if (await isDone(this.#context.readyMs, Promise.race([this.failed, Promise.all(stages)]))) return;
+    const watch = this.#watchOutside();
+    try {
+      const refused = watch.found.then(({ outside, worker }) => {
+        const { pid, where, commandLine } = outside;
+        const who =
+          pid === worker ? 'its own process' : `pid ${pid} (${commandLine.join(' ').slice(0, COMMAND_LENGTH)})`;
+        const text = `${this.#what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside, worker)}`;
+        throw new StartError('MOTYA_NOT_READY', text);
+      });
+      if (await isDone(this.#context.readyMs, Promise.race([this.failed, refused, Promise.all(stages)]))) return;
+    } finally {
+      watch.close();
+    }
     const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
     const how = waits
       ? 'waits for inherited(), which comes when it has called listen(): call that first; it still'
@@ -264,6 +290,17 @@ export class Service extends EventEmitter<ServiceEvents> {
         ? 'listens on nothing'
         : 'has not called ready()';
     throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
+  }
+
+  /** A program that says itself when it is ready may well wait for a child that listens. */
+  #watchOutside(): OutsideWatch {
+    const { ledger } = this.#context;
+    const hasNone = ({ isReady, isBlocked, pids }: Worker): boolean =>
+      !isReady && !isBlocked && !ledger.all().some(({ claims }) => pids.some((pid) => claims.has(pid)));
+    return new OutsideWatch(
+      () => (this.settings.ready === 'listen' ? this.#workers.filter(hasNone).map(({ family }) => family) : []),
+      () => new Set(ledger.all().map(({ socket }) => String(socket.inode))),
+    );
   }
 
   #reached(worker: Worker, stage: 'ready' | 'blocked'): Promise<void> {

@@ -89,7 +89,15 @@ export class TestWorker {
   constructor(supervisor: TestSupervisor, script: string, { early, args = [], role, env }: SpawnOptions) {
     this.#supervisor = supervisor;
     const [ours, theirs] = native.socketpair();
-    const usual = { service: 'web', index: 0, generation: 1, held: false, ready: 'listen', tagged: false } as const;
+    const usual = {
+      service: 'web',
+      index: 0,
+      generation: 1,
+      held: false,
+      ready: 'listen',
+      tagged: false,
+      branches: '',
+    } as const;
     const workerRole: WorkerRole = { ...usual, ...role };
     const first = early === undefined ? [] : ['--require', path.join(fixtures, early)];
     this.child = spawn(workerNode, [...first, '--require', preload, script, ...args], {

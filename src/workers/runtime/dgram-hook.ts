@@ -2,6 +2,7 @@ import dgram from 'node:dgram';
 import { constants } from 'node:os';
 import type { ListenRequest } from '../../listeners/request.js';
 import { native } from '../../native.js';
+import { isClusterWorker } from './cluster.js';
 import type { Gate, GatedListener } from './gate.js';
 import { type UdpHandle, type UdpState, udpState } from './node-internals.js';
 import type { Ordinals } from './ordinals.js';
@@ -56,7 +57,7 @@ export function hookBind(runtime: Runtime): void {
       });
     };
     try {
-      bind.apply(this, args);
+      bind.apply(this, isClusterWorker() ? alone(args) : args);
     } finally {
       handle.lookup = lookup;
     }
@@ -67,6 +68,15 @@ export function hookBind(runtime: Runtime): void {
 
 const isLeftAlone = (options: BindOptions): boolean =>
   typeof options.fd === 'number' || Boolean(options.exclusive) || typeof options.recvStart === 'function';
+
+/** The same call as {@link BindOptions} that say `exclusive`: the worker of a cluster would ask its primary instead of us. */
+function alone(args: readonly unknown[]): unknown[] {
+  const [first, address] = args;
+  const rest = args.filter((argument) => typeof argument === 'function');
+  if (typeof first === 'object' && first !== null) return [{ ...first, exclusive: true }, ...rest];
+  const host = typeof address === 'string' ? { address } : {};
+  return [{ port: typeof first === 'function' ? 0 : first, ...host, exclusive: true }, ...rest];
+}
 
 /** `bind(callback)` and `bind()` mean port 0. */
 const portOf = (port: unknown): number => (typeof port === 'function' ? 0 : Number(port) || 0);

@@ -1,9 +1,10 @@
 import { AsyncResource } from 'node:async_hooks';
 import net from 'node:net';
-import { constants } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import type { ListenRequest } from '../../listeners/request.js';
+import { CLUSTER_HANDLE } from './cluster.js';
 import type { Connections } from './connections.js';
 import type { Exhaustion } from './exhaustion.js';
 import type { Gate } from './gate.js';
@@ -51,17 +52,19 @@ export function hookListen(runtime: Runtime): void {
     if (this._handle === null) alone ? exclusive.add(this) : exclusive.delete(this);
     const result = Reflect.apply(listen, this, args) as ServerInternals;
     // Not before: arguments that `listen` throws at settle nothing.
-    runtime.readiness.watch(this);
+    if (typeof this._pipeName !== 'string' || !isOwnToProcess(this._pipeName)) runtime.readiness.watch(this);
     return result;
   } as ServerInternals['listen'];
 
   prototype._listen2 = function (address, port, addressType, backlog, fd, flags) {
+    if (this._handle === CLUSTER_HANDLE) this._handle = null;
     if (
       this._handle !== null ||
       typeof fd === 'number' ||
       port === null ||
       addressType === null ||
-      exclusive.has(this)
+      exclusive.has(this) ||
+      (addressType === -1 && isOwnToProcess(address as string))
     ) {
       listen2.call(this, address, port, addressType, backlog, fd, flags);
       return;
@@ -92,6 +95,16 @@ export function hookListen(runtime: Runtime): void {
     // The events are in the async context of the caller (AsyncLocalStorage), also when the answer comes later.
     runtime.link.askListener(request, AsyncResource.bind(answered));
   };
+}
+
+/**
+ * A socket in the temporary directory, with this process's pid in its path: no client could find it in the next generation, so only
+ * the program itself connects to it, and its own children (`/tmp/tsx-0/1234.pipe`). Left to plain Node, and no sign of readiness.
+ */
+function isOwnToProcess(name: string): boolean {
+  const place = path.relative(tmpdir(), path.resolve(name));
+  const isBelow = place !== '' && !place.startsWith('..') && !path.isAbsolute(place);
+  return isBelow && !name.startsWith('\0') && place.split(/\D+/).includes(String(process.pid));
 }
 
 /** `listen('systemd:http')`, where a path could stand: programs take one from $PORT as they take a number. */

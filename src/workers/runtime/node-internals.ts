@@ -33,6 +33,8 @@ export interface ServerInternals extends net.Server {
   _connectionKey: string;
   /** Open connections of this process; what `getConnections()` counts. */
   _connections?: number;
+  /** Path of the unix socket that `listen()` was given last. */
+  _pipeName?: string;
 }
 
 /** Private parts of a `tls.Server`. */
@@ -125,3 +127,18 @@ export function udpState(socket: dgram.Socket): UdpState | null {
 export const TCP_IPV6ONLY = 1;
 /** What Node gives to listen(2) when the program names no backlog (lib/net.js). */
 export const DEFAULT_BACKLOG = 511;
+
+/** What the worker of a cluster asks its primary for (lib/internal/cluster/child.js). */
+export interface ClusterQuery {
+  readonly address: string | null;
+  readonly port: number;
+  readonly addressType: number | string;
+  readonly fd?: number;
+}
+
+/** Private parts of `node:cluster` in a worker. */
+export interface ClusterInternals {
+  /** Called by `listen()` and `bind()`, unless they are `exclusive`. `answered`: with a negated errno, or 0. */
+  _getServer(server: net.Server, query: ClusterQuery, answered: (errno: number, handle: ServerHandle) => void): void;
+  readonly worker: { state: string };
+}

@@ -17,18 +17,30 @@ export class Readiness {
   /** The program has called `listen()` or `bind()` on it, and the outcome is not known yet. */
   watch(listener: EventEmitter): void {
     if (this.#told || this.#mode !== 'listen') return;
-    this.#outstanding++;
+    const expected = this.expect();
     const settle = (listening: boolean) => {
       listener.off('listening', succeed).off(errorMonitor, fail).off('close', fail);
-      this.#outstanding--;
-      if (listening) this.#listening = true;
-      // A program opens its next listener in the callback of the one before, or in a promise that it settles.
-      setImmediate(() => this.#check());
+      expected(listening);
     };
     const succeed = () => settle(true);
     const fail = () => settle(false);
     // Monitored, not listened to: an 'error' that the program does not handle must still end it.
     listener.on('listening', succeed).on(errorMonitor, fail).on('close', fail);
+  }
+
+  /** A process that will listen for this one: what is returned is told once whether it does. */
+  expect(): (listening: boolean) => void {
+    if (this.#told || this.#mode !== 'listen') return () => {};
+    this.#outstanding++;
+    let isSettled = false;
+    return (listening) => {
+      if (isSettled) return;
+      isSettled = true;
+      this.#outstanding--;
+      if (listening) this.#listening = true;
+      // A program opens its next listener in the callback of the one before, or in a promise that it settles.
+      setImmediate(() => this.#check());
+    };
   }
 
   /** The program says it is ready. */

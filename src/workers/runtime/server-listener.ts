@@ -178,8 +178,10 @@ export class ServerListener implements GatedListener {
   }
 
   #announce(): void {
-    this.#announced = true;
     process.nextTick(() => {
+      // An ACCEPT may have come first, with Node's own event.
+      if (this.#announced) return;
+      this.#announced = true;
       if (this.#server._handle === this.#parked || this.#server._handle === this.#live?.handle) {
         this.#server.emit('listening');
       }

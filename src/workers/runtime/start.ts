@@ -3,8 +3,10 @@ import { isSystemError } from '../../errors.js';
 import { ORPHAN_DRAIN_MS } from '../../limits.js';
 import { native } from '../../native.js';
 import { LoopDelay } from '../../observe/loop-delay.js';
-import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, workerCodec } from '../messages.js';
+import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, type WorkerShapes, workerCodec } from '../messages.js';
 import { AnswerCount } from './answer-count.js';
+import { passOn } from './branch-env.js';
+import { isClusterWorker, listenAsClusterWorker, watchForks } from './cluster.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
 import { Drain } from './drain.js';
@@ -26,11 +28,47 @@ export function startRuntime(role: WorkerRole): void {
   if (!hasChannel()) return;
   // Children of the program must not hold the channel open, or the supervisor would not see the worker's end.
   native.setCloexec(WORKER_CHANNEL_FD);
-  const channel = new Channel(WORKER_CHANNEL_FD, workerCodec);
+  const { state, link, readiness } = begin(new Channel(WORKER_CHANNEL_FD, workerCodec), role);
+  setWorkerState(state);
+  offerProcessSend(state.ready);
+  guardSocketPaths((path) => link.owns(path));
+  watchForks(readiness);
+  passOn(role);
+}
+
+/**
+ * Makes this process, which the program of a worker has started, a part of that worker. It accepts once the supervisor says so.
+ * @returns null: there is no supervisor at that name; plain Node, then
+ */
+export function joinWorker(role: WorkerRole): Joined | null {
+  let fd: number;
+  try {
+    fd = native.connectPath(`\0${role.branches}`);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
+  }
+  const { state, link } = begin(new Channel(fd, workerCodec), { ...role, held: true });
+  listenAsClusterWorker();
+  return { state, owns: (path) => link.owns(path) };
+}
+
+/** What {@link joinWorker} has made of the process. */
+export interface Joined {
+  readonly state: WorkerState;
+  /** Whether the socket at this path is a listener of some generation. */
+  owns(path: string): boolean;
+}
+
+function begin(
+  channel: Channel<WorkerShapes>,
+  role: WorkerRole,
+): { state: WorkerState; link: SupervisorLink; readiness: Readiness } {
   const link = new SupervisorLink(channel);
   const gate = new Gate(!role.held);
   const connections = new Connections();
-  const readiness = new Readiness(role.ready, () => link.send({ type: 'READY' }));
+  // The primary of a cluster says it for its workers.
+  const readiness = new Readiness(role.ready, () => isClusterWorker() || link.send({ type: 'READY' }));
   const ordinals = new Ordinals();
   const programState = new ProgramState(link, role.held);
   const state: WorkerState = {
@@ -43,12 +81,9 @@ export function startRuntime(role: WorkerRole): void {
     inherited: () => programState.inherited(),
   };
 
-  setWorkerState(state);
   hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });
   hookBind({ link, gate, readiness, ordinals });
   watchTicketKeys();
-  guardSocketPaths((path) => link.owns(path));
-  offerProcessSend(state.ready);
   process.prependListener('exit', () => {
     gate.ending = true;
   });
@@ -65,6 +100,7 @@ export function startRuntime(role: WorkerRole): void {
     life.orphaned();
   });
   channel.open();
+  return { state, link, readiness };
 }
 
 /** What Node gives to a child on this fd is no SOCK_SEQPACKET: a stream (fork()), or what the child has opened itself. */

@@ -1,0 +1,308 @@
+import { EventEmitter } from 'node:events';
+import type { Channel, FdBag } from '../channel.js';
+import { HandoverError } from '../errors.js';
+import { MESSAGE_FDS } from '../limits.js';
+import type { Listener, Refusal } from '../listeners/ledger.js';
+import type { ListenRequest } from '../listeners/request.js';
+import type { EventLoopDelay } from '../observe/loop-delay.js';
+import { NO_ANSWERS, NO_CONNECTIONS } from './counts.js';
+import type { Asker, ListenGate } from './gate.js';
+import type { AnswerCounts, ConnectionCounts, ListenerCount, WorkerMessage, WorkerShapes } from './messages.js';
+
+/** How the connections of a drain ended: `ended` by themselves, `forced` not. */
+export interface Drained {
+  readonly forced: ConnectionCounts;
+  readonly ended: number;
+}
+
+export const NOTHING_DRAINED: Drained = { forced: NO_CONNECTIONS, ended: 0 };
+
+/** `lease`: ms after which workers go on by themselves. `except`: keys of listeners on which they go on. */
+export interface Pause {
+  readonly lease?: number;
+  readonly except?: readonly string[];
+}
+
+/** What a COUNT may ask for beside the connections. `delay`: see {@link Conversation.takeDelay}. */
+export interface Counted {
+  readonly delay?: boolean;
+  readonly answers?: boolean;
+}
+
+interface ConversationEvents {
+  /** It waits for a listener that is not here yet: booted as far as can be. */
+  blocked: [];
+  ready: [];
+  /** `pid` of the process whose program has closed its server. */
+  release: [key: string, pid: number];
+  /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). */
+  trouble: [kind: 'denied' | 'exhausted', what: string];
+  /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
+  exit: [reason: string];
+  /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
+  strayed: [who: string];
+}
+
+/** What the supervisor and one process that serves say to each other: a worker, or a Node process that a worker has started. */
+export abstract class Conversation extends EventEmitter<ConversationEvents> implements Asker {
+  readonly service: string;
+  readonly #gate: ListenGate;
+  readonly #channel: Channel<WorkerShapes>;
+  /** What is waited for: the answers by type, first come first served. */
+  readonly #waiters = new Map<WorkerMessage['type'], ((message: WorkerMessage | null) => void)[]>();
+  #drained: Drained | null = null;
+  #counting: Promise<ConnectionCounts> | null = null;
+  #delay: EventLoopDelay | null = null;
+  #giving: Promise<unknown> = Promise.resolve();
+  /** The file of the last GIVEN, until {@link give} has it. */
+  #given: number | null = null;
+  #counts = NO_CONNECTIONS;
+  #answers: AnswerCounts = NO_ANSWERS;
+  #gives = false;
+  #awaits = false;
+  #readyAt: number | null = null;
+  #countingListeners: Promise<unknown> = Promise.resolve();
+  #refusal: string | null = null;
+  isReady = false;
+  isBlocked = false;
+  hasExited = false;
+
+  /** Nothing is read until {@link open}. */
+  constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>) {
+    super();
+    this.service = service;
+    this.#gate = gate;
+    this.#channel = channel;
+    channel.on('message', (message, fds) => this.#hear(message, fds));
+    channel.on('close', (error) => this.cutOff(error));
+  }
+
+  /** 0 when it could not be started. */
+  abstract get pid(): number;
+  /** For people. */
+  abstract get name(): string;
+  /** The channel is closed, which the process may outlive. */
+  protected abstract cutOff(error: Error | null): void;
+
+  protected open(): void {
+    this.#channel.open();
+  }
+
+  /** As it counted them last. */
+  get lastCounts(): ConnectionCounts {
+    return this.#counts;
+  }
+
+  /** Since they were asked for first. */
+  get lastAnswers(): AnswerCounts {
+    return this.#answers;
+  }
+
+  /** Its program has a value to hand on. */
+  get gives(): boolean {
+    return this.#gives;
+  }
+
+  /** Its program has asked for what it inherits. */
+  get awaits(): boolean {
+    return this.#awaits;
+  }
+
+  get readyAt(): number | null {
+    return this.#readyAt;
+  }
+
+  /** What it was refused last, for the reason of a failed start. */
+  get lastRefusal(): string | null {
+    return this.#refusal;
+  }
+
+  grant(id: number, listener: Listener): void {
+    const { key, backlog, fd, tickets } = listener;
+    const { family, address, port, path } = listener.socket;
+    const ticketKeys = tickets?.keys;
+    this.#channel.send({ type: 'LISTENER', id, key, family, address, port, path, backlog, ticketKeys }, [fd]);
+  }
+
+  wait(id: number): void {
+    this.#channel.send({ type: 'PENDING', id });
+    if (this.isBlocked) return;
+    this.isBlocked = true;
+    this.emit('blocked');
+  }
+
+  refuse(id: number, refusal: Refusal, where: string): void {
+    this.#refusal = `${refusal.syscall} ${refusal.code} ${where}`;
+    // A program may take any other for an answer, and try elsewhere; this one somebody has to mend.
+    if (refusal.code === 'EACCES') this.emit('trouble', 'denied', this.#refusal);
+    this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
+  }
+
+  /** Resolves when it has stopped accepting, or has ended. */
+  async pause({ lease, except }: Pause = {}): Promise<void> {
+    await this.#ask({ type: 'PAUSE', lease, except: except === undefined ? undefined : [...except] }, 'PAUSED');
+  }
+
+  /** Resolves when it accepts, or has ended. */
+  async accept(): Promise<void> {
+    await this.#ask({ type: 'ACCEPT' }, 'ACCEPTING');
+  }
+
+  /**
+   * What its program hands on: a file with the value serialized, the caller's; null when it has ended.
+   * @throws {HandoverError} the program has failed to
+   */
+  give(): Promise<number | null> {
+    // One at a time: the answer to one that was given up must not be taken for that of the next.
+    const giving = this.#giving.then(() => this.#give());
+    this.#giving = giving.catch(() => {});
+    return giving;
+  }
+
+  async #give(): Promise<number | null> {
+    const answer = await this.#ask({ type: 'GIVE' }, 'GIVEN');
+    const fd = this.#given;
+    this.#given = null;
+    if (answer?.type !== 'GIVEN' || fd !== null) return fd;
+    throw new HandoverError('MOTYA_STATE', `${this.name}: onHandover() failed: ${answer.error ?? 'no value came'}`);
+  }
+
+  /** Before {@link accept}. The files stay the caller's. */
+  inherit(fds: readonly number[]): void {
+    for (let start = 0; start < fds.length; start += MESSAGE_FDS) {
+      this.#channel.send({ type: 'INHERIT' }, fds.slice(start, start + MESSAGE_FDS));
+    }
+  }
+
+  /** One question at a time: a worker that is busy for long must not find a queue of them. */
+  count(what: Counted = {}): Promise<ConnectionCounts> {
+    this.#counting ??= this.#count(what).finally(() => {
+      this.#counting = null;
+    });
+    return this.#counting;
+  }
+
+  /** Of the listeners with these keys that it has; nothing when it has ended. */
+  countListeners(keys: readonly string[]): Promise<readonly ListenerCount[]> {
+    // One at a time: the answer names the keys of one question.
+    const counting = this.#countingListeners.then(async () => {
+      const answer = await this.#ask({ type: 'COUNT_LISTENERS', keys: [...keys] }, 'LISTENER_COUNTS');
+      return answer?.type === 'LISTENER_COUNTS' ? answer.listeners : [];
+    });
+    this.#countingListeners = counting;
+    return counting;
+  }
+
+  /** Resolves when no connection is left, or it has ended. */
+  async drain(timeoutMs: number): Promise<Drained> {
+    if (this.#drained !== null) return this.#drained;
+    const answer = await this.#ask({ type: 'DRAIN', timeout: Math.round(timeoutMs) }, 'DRAINED');
+    return drainedOf(answer);
+  }
+
+  force(): void {
+    this.#channel.send({ type: 'FORCE' });
+  }
+
+  /** For a worker that writes by itself. */
+  redirectOutput(fd: number): void {
+    this.#channel.send({ type: 'OUTPUT' }, [fd]);
+  }
+
+  /** The delay of its event loop as far as it has been asked and answered and not been told. */
+  takeDelay(): EventLoopDelay | null {
+    const delay = this.#delay;
+    this.#delay = null;
+    return delay;
+  }
+
+  /** Nothing more comes from it, and nothing is waited for. */
+  protected close(): void {
+    this.hasExited = true;
+    this.#channel.close();
+    this.#gate.forget(this.pid);
+    for (const waiting of this.#waiters.values()) for (const resolve of waiting) resolve(null);
+    this.#waiters.clear();
+  }
+
+  async #count(what: Counted): Promise<ConnectionCounts> {
+    const answer = await this.#ask({ type: 'COUNT', ...what }, 'COUNTS');
+    if (answer?.type !== 'COUNTS') return NO_CONNECTIONS;
+    this.#counts = answer.connections;
+    this.#answers = answer.answers ?? this.#answers;
+    // Whoever has asked may have given up waiting: a long delay must not get lost with that.
+    if (answer.delay) this.#delay = worse(this.#delay, inMs(answer.delay));
+    return answer.connections;
+  }
+
+  #ask(message: WorkerMessage, answer: WorkerMessage['type']): Promise<WorkerMessage | null> {
+    if (this.hasExited) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const waiting = this.#waiters.get(answer) ?? [];
+      this.#waiters.set(answer, [...waiting, resolve]);
+      this.#channel.send(message);
+    });
+  }
+
+  #hear(message: WorkerMessage, fds: FdBag): void {
+    // Nobody waits for one that is late.
+    if (message.type === 'GIVEN' && fds.length > 0 && this.#waiters.has('GIVEN')) this.#given = fds.take(0);
+    fds.closeRest();
+    switch (message.type) {
+      case 'GIVES':
+        this.#gives = message.gives;
+        return;
+      case 'AWAITS':
+        this.#awaits = true;
+        return;
+      case 'LISTEN':
+        this.#gate.ask(this, message.id, message.request as ListenRequest);
+        return;
+      case 'OWNS':
+        this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.owns(message.path) });
+        return;
+      case 'RELEASE':
+        this.emit('release', message.key, this.pid);
+        return;
+      case 'READY':
+        this.becomeReady();
+        return;
+      case 'EXHAUSTED':
+        this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);
+        return;
+      case 'DRAINED':
+        this.#drained = drainedOf(message);
+    }
+    for (const resolve of this.#waiters.get(message.type) ?? []) resolve(message);
+    this.#waiters.delete(message.type);
+  }
+
+  protected becomeReady(): void {
+    if (this.isReady) return;
+    this.isReady = true;
+    this.#readyAt = performance.now();
+    this.emit('ready');
+  }
+}
+
+function drainedOf(answer: WorkerMessage | null): Drained {
+  if (answer?.type !== 'DRAINED') return NOTHING_DRAINED;
+  return { forced: answer.forced, ended: answer.ended ?? 0 };
+}
+
+/** The channel has µs. */
+const inMs = ({ p50, p99, max }: EventLoopDelay): EventLoopDelay => ({
+  p50: p50 / 1000,
+  p99: p99 / 1000,
+  max: max / 1000,
+});
+
+/** Of two measurements, in ms. */
+export function worse(before: EventLoopDelay | null, later: EventLoopDelay): EventLoopDelay {
+  if (before === null) return later;
+  return {
+    p50: Math.max(before.p50, later.p50),
+    p99: Math.max(before.p99, later.p99),
+    max: Math.max(before.max, later.max),
+  };
+}

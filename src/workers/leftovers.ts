@@ -1,0 +1,71 @@
+import { constants } from 'node:os';
+import { isSystemError } from '../errors.js';
+import { native } from '../native.js';
+import { allProcesses, processEnd, processName, statOf, textsIn } from '../processes.js';
+import { isDone } from '../within.js';
+import { BRANCH_ENV } from './messages.js';
+
+const { SIGKILL, SIGTERM } = constants.signals;
+/** Looks for what is to be killed: one that forks in that very moment leaves a child for the next one. */
+const KILL_ROUNDS = 5;
+
+/** A worker's process, and those that its program has started. */
+export interface Family {
+  /** The worker led it, so its id is the worker's pid. */
+  readonly session: number;
+  /** In the environment that the program's children have inherited. */
+  readonly mark: string;
+}
+
+/** Ends what is left of the session of a worker that has ended, and was reaped: SIGTERM, and SIGKILL after the grace (ms). Resolves when nothing is left. */
+export async function endSession({ session }: Family, grace: number): Promise<void> {
+  const told = signalled(session, SIGTERM);
+  if (told.length === 0) return;
+  await isDone(grace, Promise.all(told.map((pid) => processEnd(pid))));
+  for (let round = 0; round < KILL_ROUNDS; round++) {
+    const killed = signalled(session, SIGKILL);
+    if (killed.length === 0) return;
+    await isDone(grace, Promise.all(killed.map((pid) => processEnd(pid))));
+  }
+}
+
+/** Processes that have the mark and are in another session (setsid(2)): their program may want them to outlive it. */
+export function strayed({ session, mark }: Family): { pid: number; name: string }[] {
+  return allProcesses()
+    .filter((process) => process.session !== session && hasMark(process.pid, mark))
+    .map(({ pid }) => ({ pid, name: processName(pid) ?? 'ended' }));
+}
+
+/** Pids of those that have been told. */
+function signalled(session: number, signal: number): number[] {
+  const members = allProcesses().filter((process) => process.session === session);
+  // The kernel gives the number to no other process as long as one is in the session. Another one that leads it: all had ended.
+  if (members.some(({ pid }) => pid === session)) return [];
+  return members.map(({ pid }) => pid).filter((pid) => tell(pid, session, signal));
+}
+
+/** False: it has ended, or may not be told. */
+function tell(pid: number, session: number, signal: number): boolean {
+  let pidfd: number | null = null;
+  try {
+    pidfd = native.openPidfd(pid);
+    // From here on the pid is that of this process: is it still the one that was found?
+    if (statOf(pid)?.session !== session) return false;
+    native.signalPidfd(pidfd, signal);
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return false;
+  } finally {
+    if (pidfd !== null) native.close(pidfd);
+  }
+}
+
+export function hasMark(pid: number, mark: string): boolean {
+  try {
+    return textsIn(pid, 'environ').some((text) => text.startsWith(`${BRANCH_ENV}=`) && text.includes(mark));
+  } catch {
+    // It has ended, or is another user's.
+    return false;
+  }
+}
