@@ -57,19 +57,18 @@ export class HealthWatch {
   }
 
   /**
-   * At the end. A worker that has crashed and is not back is one that the old version had; and the last answer to health.path must
+   * At the end. A worker that has crashed, and does not listen where it did, is one that the old version had; and the last answer to health.path must
    * be a good one. Waits for that no longer than one answer may take.
    */
   async lastLook(): Promise<HandoverError | null> {
     const fault = await this.#lastFault();
     if (this.#isClosed) return null;
     if (fault !== null) return new HandoverError(UNHEALTHY, fault);
-    if (this.#crashes === 0 || this.#life.instance.fleet.isWhole) return null;
+    const { fleet } = this.#life.instance;
+    if (this.#crashes === 0 || fleet.isBack) return null;
     const times = this.#crashes === 1 ? 'one has' : `${this.#crashes} have`;
-    return new HandoverError(
-      'MOTYA_CRASHES',
-      `a worker is down at the end of the probation, in which ${times} crashed`,
-    );
+    const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
+    return new HandoverError('MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
   }
 
   #crashed({ service, index, reason }: WorkerExit): void {

@@ -63,13 +63,16 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   #readyAt: number | null = null;
   #countingListeners: Promise<unknown> = Promise.resolve();
   #refusal: string | null = null;
+  /** Keys of the listeners that it has been given and whose servers its program has not closed. */
+  readonly granted: Set<string>;
   isReady = false;
   isBlocked = false;
   hasExited = false;
 
   /** Nothing is read until {@link open}. */
-  constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>) {
+  constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>, granted = new Set<string>()) {
     super();
+    this.granted = granted;
     this.service = service;
     this.#gate = gate;
     this.#channel = channel;
@@ -121,6 +124,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     const { key, backlog, fd, tickets } = listener;
     const { family, address, port, path } = listener.socket;
     const ticketKeys = tickets?.keys;
+    this.granted.add(key);
     this.#channel.send({ type: 'LISTENER', id, key, family, address, port, path, backlog, ticketKeys }, [fd]);
   }
 
@@ -262,6 +266,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.owns(message.path) });
         return;
       case 'RELEASE':
+        this.granted.delete(message.key);
         this.emit('release', message.key, this.pid);
         return;
       case 'READY':

@@ -91,6 +91,11 @@ export class Fleet {
     return this.services.every(({ isWhole }) => isWhole);
   }
 
+  /** As {@link isWhole}, and what was started again listens where it did before. */
+  get isBack(): boolean {
+    return this.services.every(({ isBack }) => isBack);
+  }
+
   thawed(): void {
     for (const service of this.services) service.thawed();
   }

@@ -49,6 +49,8 @@ interface Slot {
   readonly backoff: Backoff;
   timer: NodeJS.Timeout | null;
   draining: boolean;
+  /** Keys of listeners that the workers before had when they crashed. */
+  readonly owed: Set<string>;
   /** It has been told to end. */
   ending: boolean;
 }
@@ -96,6 +98,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         backoff: new Backoff(),
         timer: null,
         draining: false,
+        owed: new Set(),
         ending: false,
       });
     }
@@ -183,6 +186,14 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** Every worker is ready. */
   get isWhole(): boolean {
     return this.#workers.every(({ isReady, hasExited }) => isReady && !hasExited);
+  }
+
+  /** As {@link isWhole}; and one that was started again listens, as far as there is such a listener, where the one before did. */
+  get isBack(): boolean {
+    const { ledger } = this.#context;
+    const hasAll = ({ worker, owed }: Slot): boolean =>
+      [...owed].every((key) => worker.granted.has(key) || ledger.get(key) === undefined);
+    return this.isWhole && this.#slots.every(hasAll);
   }
 
   /** After {@link ListenGate.hold}: what programs have closed meanwhile. */
@@ -325,6 +336,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** `lived`: ms. */
   #restart(slot: Slot, worker: Worker, reason: string, lived: number): void {
     const inMs = slot.backoff.next(lived);
+    for (const key of worker.granted) slot.owed.add(key);
     this.emit('crash', worker, reason, inMs);
     slot.timer = setTimeout(() => {
       slot.timer = null;

@@ -173,6 +173,23 @@ test('a worker that has crashed and is not back when the probation ends: rolled 
   await servesAgain(stage, first.pid, listeners);
 });
 
+test('a worker that has crashed and then listens only elsewhere: rolled back', async (t) => {
+  const stage = await stageOf(t);
+  const first = await stage.first(['--probation', '6s', '--health-crashes', '100']);
+  const listeners = listeningInodes(first.pid);
+  const crashed = JSON.stringify(stage.space.path('crashed'));
+  const elsewhere = `if (require('node:fs').existsSync(${crashed})) { require('node:http').createServer().listen(0, '127.0.0.1'); return; }
+    process.on('SIGUSR2', () => { require('node:fs').writeFileSync(${crashed}, ''); process.exit(9); });`;
+  deploy(stage, 'two', elsewhere);
+  const upgrading = stage.upgrade();
+  await first.waitFor('probation');
+  process.kill((await stage.status()).services[0]?.workers[0]?.pid as number, 'SIGUSR2');
+  const { code, stderr } = await upgrading;
+  assert.equal(code, 6, stderr);
+  assert.match(stderr, /a worker does not listen where it did before it crashed/);
+  await servesAgain(stage, first.pid, listeners);
+});
+
 test('an HTTP path that must answer 2xx; a share of 5xx', async (t) => {
   const stage = await stageOf(t);
   const first = await stage.first([...LONG, '--health-path', '/']);
