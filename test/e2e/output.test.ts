@@ -121,13 +121,13 @@ describe('tagged lines', () => {
     assert.deepEqual((crash.stderr as string[]).slice(-2), ['line 1998', 'line 1999']);
   });
 
-  it('what a grandchild writes that outlives the worker goes on, and keeps nobody', async (test) => {
+  it('what a grandchild in a session of its own writes goes on after the worker, and keeps nobody', async (test) => {
     const stage = await scene(
       test,
       '',
       `${WRITER}
       const child = require('node:child_process').spawn('sh', ['-c', 'trap "echo still here" USR1; while :; do sleep 0.05; done'],
-        { stdio: ['ignore', 'inherit', 'inherit'] });
+        { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
       require('node:fs').writeFileSync('child', String(child.pid));
       process.on('SIGUSR2', () => process.exit(1));`,
     );

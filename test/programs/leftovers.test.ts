@@ -70,7 +70,7 @@ describe('what a program leaves behind ends with it', () => {
   });
 
   it('one in a session of its own is named, and goes on', async (test) => {
-    const source = withHelper('', { detached: true }).replace('env: {', 'env: { ...process.env,');
+    const source = withHelper('', { detached: true }).replace('env: {', 'env: { ...process.env, NODE_OPTIONS: "",');
     const stage = await scene(test, '', source);
     const { first, helper, stop } = await started(stage);
     const named = (line: LogLine) => line.event === 'strayed' && line.message.includes(`pid ${helper} `);
