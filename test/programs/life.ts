@@ -174,8 +174,8 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     const value = this.#env[place] ?? '';
     if (place === 'UDP') return { ...common, port: Number(value), udp: 1 };
     const at = place === 'SOCKET' ? { path: value } : { port: Number(value) };
-    const { slow, webSocket } = this.#row;
-    return { ...common, ...at, fresh: 1, keepAlive: 1, slow: slow ? 2 : 0, slowMs: 300, webSocket: webSocket ? 2 : 0 };
+    const { slow } = this.#row;
+    return { ...common, ...at, fresh: 1, keepAlive: 1, slow: slow ? 2 : 0, slowMs: 300 };
   }
 
   async #endLoads(loads: readonly Load[], child: Child): Promise<void> {

@@ -21,7 +21,6 @@ export interface Row {
   readonly shell?: Readonly<Record<string, string>>;
   /** Clients that take long, so that they are inside when a generation drains. */
   readonly slow?: boolean;
-  readonly webSocket?: boolean;
   /** What is to be mended first; left out until then. */
   readonly pending?: string;
   /** Asked once after the start. */
@@ -74,7 +73,6 @@ export const TABLE: readonly Row[] = [
 
   // What lives longer than a request, and what is done in one.
   { script: 'events.mjs', places: ['PORT'], outcome: 'serves', slow: true },
-  { script: 'websocket.mjs', places: ['PORT'], outcome: 'serves', webSocket: true },
   { script: 'closes-at-sigterm.mjs', places: ['PORT', 'PORT2'], outcome: 'serves', slow: true },
   {
     script: 'ports-in-requests.mjs',
@@ -115,7 +113,7 @@ export const TABLE: readonly Row[] = [
   { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'refused', pending: 'wrappers' },
   { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', pending: 'children with a port' },
   { script: 'threads.cjs', places: ['PORT'], outcome: 'refused' },
-  { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected' },
+  { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', pending: 'crashes on probation' },
 ];
 
 export function titleOf({ script, env = {}, workers = 1, service = [], shell = {} }: Row): string {
