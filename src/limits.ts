@@ -19,6 +19,9 @@ export const UNIX_PATH_BYTES = 107;
 /** ms for a worker to get an answer to LISTEN: the supervisor only binds; 10 s is a supervisor that is stopped. */
 export const LISTEN_ANSWER_MS = 10_000;
 
+/** ms that a program which is ready may still have a port open that it only looks at: it listens and closes at once. */
+export const PORT_PROBE_MS = 2_000;
+
 /** ms for HELLO and OFFER: both sides have them ready before they connect; a live peer needs milliseconds. */
 export const GREETING_MS = 2_000;
 /** ms for each message of fds and for ADOPTED: 1,000 listeners take some 30 ms; the rest is for a loaded machine. */

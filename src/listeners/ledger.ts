@@ -5,6 +5,7 @@ import { type ListenerSpec, native, type SocketDescription } from '../native.js'
 import { createListener } from './create.js';
 import { isStoreName } from './held-name.js';
 import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
+import { overlaps } from './overlap.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 import type { ListenRequest } from './request.js';
 import { Reservations } from './reservations.js';
@@ -195,6 +196,16 @@ export class Ledger {
     return requestedKeys(request)
       .map((key) => this.#listeners.get(key))
       .find((listener) => listener !== undefined);
+  }
+
+  /** Those whose address the kernel takes for that of the request (TCP). */
+  overlapping(request: ListenRequest): Listener[] {
+    return request.kind === 'tcp' ? this.all().filter(({ key }) => overlaps(nameOf(request), key)) : [];
+  }
+
+  /** A program has closed its server on it, and no other generation has it: closed here, its address is free. */
+  isFree({ declared, isUsed, claims, inherited }: Listener): boolean {
+    return !declared && !isUsed && claims.size === 0 && !(inherited && this.isShared);
   }
 
   /** A worker has ended: the one that takes its place is about to ask for the same. */

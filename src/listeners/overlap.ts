@@ -12,7 +12,8 @@ export function overlapWith(wanted: string, held: Iterable<string>): string | nu
   return `it overlaps ${found}, which this instance holds, or took over: an upgrade cannot bind both; stop and start`;
 }
 
-function overlaps(one: string, other: string): boolean {
+/** Whether the kernel takes the addresses of two listeners, which are not the same, for one. */
+export function overlaps(one: string, other: string): boolean {
   const [a, b] = [parse(one), parse(other)];
   if (a === null || b === null || one === other || a.scheme !== b.scheme || a.port !== b.port) return false;
   if (a.isV6 === b.isV6)

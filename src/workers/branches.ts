@@ -33,6 +33,11 @@ export class Branch extends Conversation {
     return this.#worker.readyAt;
   }
 
+  /** With the worker, whose program has started it. */
+  override end(): void {
+    this.#worker.end();
+  }
+
   /** The process has ended: it keeps the channel as long as it lives. */
   protected override cutOff(error: Error | null): void {
     if (this.hasExited) return;

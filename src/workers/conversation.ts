@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import { MESSAGE_FDS } from '../limits.js';
+import { MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
+import { inetKey } from '../listeners/key.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import { NO_ANSWERS, NO_CONNECTIONS } from './counts.js';
-import type { Asker, ListenGate } from './gate.js';
+import type { Asker, ListenGate, TcpRequest } from './gate.js';
 import type { AnswerCounts, ConnectionCounts, ListenerCount, WorkerMessage, WorkerShapes } from './messages.js';
 
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
@@ -65,6 +66,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   #refusal: string | null = null;
   /** Keys of the listeners that it has been given and whose servers its program has not closed. */
   readonly granted: Set<string>;
+  #saysReady = false;
+  /** Keys of what its program listens on for now, and of the listeners that have these addresses. */
+  readonly #lent = new Map<string, string>();
   isReady = false;
   isBlocked = false;
   hasExited = false;
@@ -84,6 +88,8 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   abstract get pid(): number;
   /** For people. */
   abstract get name(): string;
+  /** Ends the process at once: its program cannot serve. */
+  abstract end(): void;
   /** The channel is closed, which the process may outlive. */
   protected abstract cutOff(error: Error | null): void;
 
@@ -133,6 +139,14 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     if (this.isBlocked) return;
     this.isBlocked = true;
     this.emit('blocked');
+  }
+
+  lend(id: number, { address, port, v6only, backlog }: TcpRequest, holder: Listener): void {
+    const family = address === null || address.includes(':') ? 'inet6' : 'inet';
+    const key = inetKey('tcp', family, address ?? '::', port, v6only);
+    this.#lent.set(key, holder.key);
+    const granted = { key, family, address: address ?? '::', port, path: null, backlog, lent: true } as const;
+    this.#channel.send({ type: 'LISTENER', id, ...granted }, [holder.fd]);
   }
 
   refuse(id: number, refusal: Refusal, where: string): void {
@@ -266,11 +280,12 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.owns(message.path) });
         return;
       case 'RELEASE':
-        this.granted.delete(message.key);
-        this.emit('release', message.key, this.pid);
+        this.#released(message.key);
         return;
       case 'READY':
-        this.becomeReady();
+        this.#saysReady = true;
+        if (this.#lent.size === 0) this.becomeReady();
+        else setTimeout(() => this.#refuseLent(), PORT_PROBE_MS).unref();
         return;
       case 'EXHAUSTED':
         this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);
@@ -280,6 +295,24 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     }
     for (const resolve of this.#waiters.get(message.type) ?? []) resolve(message);
     this.#waiters.delete(message.type);
+  }
+
+  #released(key: string): void {
+    if (this.#lent.delete(key)) {
+      if (this.#lent.size === 0 && this.#saysReady) this.becomeReady();
+      return;
+    }
+    this.granted.delete(key);
+    this.emit('release', key, this.pid);
+  }
+
+  /** It listens where another listener of its service does: no client would reach it. */
+  #refuseLent(): void {
+    const [lent] = this.#lent;
+    if (lent === undefined || this.hasExited) return;
+    const [wanted, holder] = lent;
+    this.#refusal = `listen EADDRINUSE ${wanted} (it overlaps ${holder} of this service)`;
+    this.end();
   }
 
   protected becomeReady(): void {

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Sandbox } from '../drill/sandbox-env.js';
 import { isSystemError, reasonOf } from '../errors.js';
-import { RECONNECT_MS } from '../limits.js';
+import { PORT_PROBE_MS, RECONNECT_MS } from '../limits.js';
 import { adviceOn } from '../listeners/denied.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
@@ -20,9 +20,13 @@ export interface Asker {
   readonly readyAt: number | null;
   grant(id: number, listener: Listener): void;
   wait(id: number): void;
+  /** It listens as far as it can tell, on an address that overlaps `holder`: it is to close it again before it is ready. */
+  lend(id: number, request: TcpRequest, holder: Listener): void;
   /** `where`: the address that was asked for, and who has it where that can be told. */
   refuse(id: number, refusal: Refusal, where: string): void;
 }
+
+export type TcpRequest = Extract<ListenRequest, { kind: 'tcp' }>;
 
 interface Asked {
   readonly asker: Asker;
@@ -30,6 +34,8 @@ interface Asked {
   readonly request: ListenRequest;
   /** ms since it was ready. */
   readonly lateBy: number;
+  /** performance.now() */
+  readonly at: number;
 }
 
 /**
@@ -39,6 +45,7 @@ interface Asked {
 export class ListenGate {
   readonly #ledger: Ledger;
   readonly #waiting: Asked[] = [];
+  readonly #askers = new Map<number, Asker>();
   readonly #othersPaths = new Set<string>();
   readonly #sandbox: Sandbox | null;
   #open: boolean;
@@ -57,7 +64,8 @@ export class ListenGate {
   ask(asker: Asker, id: number, wanted: ListenRequest): void {
     const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
     const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
-    const asked = { asker, id, request, lateBy };
+    const asked = { asker, id, request, lateBy, at: performance.now() };
+    this.#askers.set(asker.pid, asker);
     // A worker that is started again while listeners change hands must not wait for what is here: clients would.
     const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
     if (mayAnswer && this.#answer(asked)) return;
@@ -113,6 +121,7 @@ export class ListenGate {
   /** A worker has ended. */
   forget(pid: number): void {
     this.#ledger.unclaim(pid);
+    this.#askers.delete(pid);
     const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
     this.#waiting.splice(0, this.#waiting.length, ...rest);
   }
@@ -130,14 +139,44 @@ export class ListenGate {
     }, RECONNECT_MS);
   }
 
+  /** True: it was lent; false: see {@link #answer}. @throws {SystemError} */
+  #claim({ asker, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
+    const claim = (): Listener | Refusal => this.#ledger.claim(asker.service, asker.pid, request, lateBy);
+    try {
+      return claim();
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EADDRINUSE' || request.kind !== 'tcp') throw error;
+      const overlapping = this.#ledger.overlapping(request);
+      const [holder] = overlapping;
+      if (holder === undefined) throw error;
+      if (overlapping.every((listener) => this.#ledger.isFree(listener))) {
+        for (const listener of overlapping) this.#ledger.remove(listener, { unlink: true });
+        return claim();
+      }
+      // A program that looks for a free port tries one address after the other. Those that the generation before, or another worker
+      // of the same service, listens on are free as far as this program is concerned.
+      const isOthers = ({ service, claims }: Listener): boolean =>
+        !claims.has(asker.pid) && (service === null || service === asker.service);
+      if (asker.readyAt !== null || !overlapping.every(isOthers)) throw error;
+      // Another worker that looks for a port as well closes it in a moment, or is ready.
+      const isProbed = ({ claims }: Listener): boolean =>
+        [...claims].some((pid) => this.#askers.get(pid)?.readyAt === null);
+      if (overlapping.some(isProbed) && performance.now() - at < PORT_PROBE_MS) return false;
+      asker.lend(id, request, holder);
+      return true;
+    }
+  }
+
   /** False: the address may become free in a moment. */
-  #answer({ asker, id, request, lateBy }: Asked): boolean {
+  #answer(asked: Asked): boolean {
+    const { asker, id, request } = asked;
     if (this.#shut) {
       asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
       return true;
     }
     try {
-      const answer = this.#ledger.claim(asker.service, asker.pid, request, lateBy);
+      const answer = this.#claim(asked);
+      if (typeof answer === 'boolean') return answer;
       if ('fd' in answer) asker.grant(id, answer);
       else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {

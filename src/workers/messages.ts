@@ -58,6 +58,8 @@ const shapes = {
     path: nullable(text),
     /** In force where the program names none. */
     backlog: optional(int),
+    /** The address is held by another listener: the program finds it free, but must close it again before it is ready. */
+    lent: optional(bool),
     /** For TLS sessions: base64 of 48 bytes, the same in every worker and, for a day, in every generation. */
     ticketKeys: optional(text),
   },

@@ -29,9 +29,7 @@ export class ReleasedListeners {
       // The incumbent has it as well: closed here its address would not be free, and the program may listen on it again.
       if (listener?.inherited === true && this.#ledger.isShared) continue;
       this.#keys.delete(key);
-      if (listener !== undefined && !listener.declared && listener.claims.size === 0) {
-        this.#ledger.remove(listener, { unlink: true });
-      }
+      if (listener !== undefined && this.#ledger.isFree(listener)) this.#ledger.remove(listener, { unlink: true });
     }
   }
 }

@@ -206,6 +206,10 @@ export class Worker extends Conversation {
     return delays.reduce((worst, delay) => (delay === null ? worst : worse(worst, delay)), null);
   }
 
+  override end(): void {
+    this.signal('SIGKILL');
+  }
+
   /** The end of what it has said on stderr, if that came through here. */
   lastWords(): string[] {
     return this.#output?.lastWords() ?? [];

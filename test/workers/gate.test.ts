@@ -23,6 +23,9 @@ class TestAsker implements Asker {
   wait(id: number): void {
     this.heard.push(`${this.pid}#${id} wait`);
   }
+  lend(id: number, { port }: { port: number }, holder: Listener): void {
+    this.heard.push(`${this.pid}#${id} lent ${port} of ${holder.key}`);
+  }
   refuse(id: number, refusal: Refusal, where: string): void {
     this.heard.push(`${this.pid}#${id} ${refusal.syscall} ${refusal.code} ${refusal.errno} ${where}`);
   }

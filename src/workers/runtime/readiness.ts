@@ -1,12 +1,16 @@
+import { Socket } from 'node:dgram';
 import { type EventEmitter, errorMonitor } from 'node:events';
+import type { Server } from 'node:net';
 import type { WorkerRole } from '../messages.js';
+import { udpState } from './node-internals.js';
 
 /** Says once when the program is ready: after its first listeners, or when it says so itself. */
 export class Readiness {
   readonly #mode: WorkerRole['ready'];
   readonly #announce: () => void;
   #outstanding = 0;
-  #listening = false;
+  /** Whether one that has listened does so still, of each. */
+  readonly #listening: (() => boolean)[] = [];
   #told = false;
 
   constructor(mode: WorkerRole['ready'], announce: () => void) {
@@ -20,7 +24,7 @@ export class Readiness {
     const expected = this.expect();
     const settle = (listening: boolean) => {
       listener.off('listening', succeed).off(errorMonitor, fail).off('close', fail);
-      expected(listening);
+      expected(listening, () => isOpen(listener));
     };
     const succeed = () => settle(true);
     const fail = () => settle(false);
@@ -29,15 +33,15 @@ export class Readiness {
   }
 
   /** A process that will listen for this one: what is returned is told once whether it does. */
-  expect(): (listening: boolean) => void {
+  expect(): (listening: boolean, isOpen?: () => boolean) => void {
     if (this.#told || this.#mode !== 'listen') return () => {};
     this.#outstanding++;
     let isSettled = false;
-    return (listening) => {
+    return (listening, isOpen = () => true) => {
       if (isSettled) return;
       isSettled = true;
       this.#outstanding--;
-      if (listening) this.#listening = true;
+      if (listening) this.#listening.push(isOpen);
       // A program opens its next listener in the callback of the one before, or in a promise that it settles.
       setImmediate(() => this.#check());
     };
@@ -49,7 +53,8 @@ export class Readiness {
   }
 
   #check(): void {
-    if (this.#listening && this.#outstanding === 0) this.#tell();
+    // One that was closed again was only to see whether its port is free.
+    if (this.#outstanding === 0 && this.#listening.some((isOpen) => isOpen())) this.#tell();
   }
 
   #tell(): void {
@@ -57,4 +62,10 @@ export class Readiness {
     this.#told = true;
     this.#announce();
   }
+}
+
+function isOpen(listener: EventEmitter): boolean {
+  if (!(listener instanceof Socket)) return (listener as Server).listening;
+  // Null once it is closed.
+  return udpState(listener)?.handle != null;
 }

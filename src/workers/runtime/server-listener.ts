@@ -89,6 +89,10 @@ export class ServerListener implements GatedListener {
       this.#release();
       return;
     }
+    if (grant.lent === true) {
+      native.close(grant.fd);
+      this.#fd = null;
+    }
     if (grant.address !== null && grant.port !== null) {
       const family = grant.family === 'inet6' ? 'IPv6' : 'IPv4';
       this.#parked.describe({ address: grant.address, family, port: grant.port });
