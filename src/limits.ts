@@ -93,6 +93,12 @@ export const HEALTH_ANSWER_MS = 4_000;
 /** Shares of a probation that one answer, and the pause behind it, may take. */
 export const HEALTH_ANSWER_SHARE = 0.4;
 export const HEALTH_PAUSE_SHARE = 0.1;
+/**
+ * ms that a worker which crashed on probation must live again, if the one before it lived so long: one that crashes with its first
+ * request, or its first timer, does so by then. At the end of the probation it has twice the time; ms between two looks.
+ */
+export const OUTLIVES_MS = 1_500;
+export const OUTLIVES_LOOK_MS = 100;
 /** Looks in a row that must fail: one may hit a worker that is busy with its first requests. */
 export const HEALTH_FAILURES = 2;
 /** Answers below which a share of errors says nothing. */

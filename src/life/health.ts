@@ -8,6 +8,8 @@ import {
   HEALTH_FAILURES,
   HEALTH_MS,
   HEALTH_PAUSE_SHARE,
+  OUTLIVES_LOOK_MS,
+  OUTLIVES_MS,
 } from '../limits.js';
 import { probe } from '../probe.js';
 import type { WorkerExit } from '../supervisor-events.js';
@@ -57,15 +59,22 @@ export class HealthWatch {
   }
 
   /**
-   * At the end. A worker that has crashed, and does not listen where it did, is one that the old version had; and the last answer to health.path must
-   * be a good one. Waits for that no longer than one answer may take.
+   * At the end. A worker that has crashed, and does not listen where it did, is one that the old version had; and the last answer to
+   * health.path must be a good one. Waits for that no longer than one answer may take, and for a worker that was started again until
+   * it has lived longer than the one before.
    */
   async lastLook(): Promise<HandoverError | null> {
     const fault = await this.#lastFault();
     if (this.#isClosed) return null;
     if (fault !== null) return new HandoverError(UNHEALTHY, fault);
     const { fleet } = this.#life.instance;
-    if (this.#crashes === 0 || fleet.isBack) return null;
+    if (this.#crashes === 0) return null;
+    const end = performance.now() + 2 * OUTLIVES_MS;
+    while (!fleet.isBack && performance.now() < end) {
+      await delay(OUTLIVES_LOOK_MS);
+      if (this.#isClosed) return null;
+    }
+    if (fleet.isBack) return null;
     const times = this.#crashes === 1 ? 'one has' : `${this.#crashes} have`;
     const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
     return new HandoverError('MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);

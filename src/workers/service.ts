@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS } from '../limits.js';
+import { COUNT_MS, FORCE_MS, OUTLIVES_MS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
@@ -51,6 +51,8 @@ interface Slot {
   draining: boolean;
   /** Keys of listeners that the workers before had when they crashed. */
   readonly owed: Set<string>;
+  /** performance.now() from which on it has outlived the worker before; see {@link OUTLIVES_MS}. */
+  outlivesAt: number;
   /** It has been told to end. */
   ending: boolean;
 }
@@ -99,6 +101,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         timer: null,
         draining: false,
         owed: new Set(),
+        outlivesAt: 0,
         ending: false,
       });
     }
@@ -188,12 +191,16 @@ export class Service extends EventEmitter<ServiceEvents> {
     return this.#workers.every(({ isReady, hasExited }) => isReady && !hasExited);
   }
 
-  /** As {@link isWhole}; and one that was started again listens, as far as there is such a listener, where the one before did. */
+  /**
+   * As {@link isWhole}; and one that was started again has outlived the one before, and listens, as far as there is such a listener,
+   * where that did.
+   */
   get isBack(): boolean {
     const { ledger } = this.#context;
-    const hasAll = ({ worker, owed }: Slot): boolean =>
+    const isBack = ({ worker, owed, outlivesAt }: Slot): boolean =>
+      performance.now() >= outlivesAt &&
       [...owed].every((key) => worker.granted.has(key) || ledger.get(key) === undefined);
-    return this.isWhole && this.#slots.every(hasAll);
+    return this.isWhole && this.#slots.every(isBack);
   }
 
   /** After {@link ListenGate.hold}: what programs have closed meanwhile. */
@@ -349,6 +356,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         return;
       }
       slot.restarts += 1;
+      slot.outlivesAt = performance.now() + Math.min(lived, OUTLIVES_MS);
       this.emit('restart', slot.worker);
     }, inMs);
   }

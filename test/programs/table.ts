@@ -107,11 +107,11 @@ export const TABLE: readonly Row[] = [
   },
 
   // Other processes and threads.
-  { script: 'cluster.cjs', places: ['PORT'], outcome: 'serves', slow: true, pending: 'node:cluster' },
-  { script: 'cluster-with-metrics.cjs', places: ['PORT', 'PORT2'], outcome: 'serves', pending: 'node:cluster' },
-  { script: 'wrapper.cjs', places: ['PORT'], outcome: 'refused' },
-  { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'refused', pending: 'wrappers' },
-  { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', pending: 'children with a port' },
+  { script: 'cluster.cjs', places: ['PORT'], outcome: 'serves', slow: true },
+  { script: 'cluster-with-metrics.cjs', places: ['PORT', 'PORT2'], outcome: 'serves' },
+  { script: 'wrapper.cjs', places: ['PORT'], outcome: 'serves' },
+  { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'serves', workers: 2 },
+  { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'serves' },
   { script: 'threads.cjs', places: ['PORT'], outcome: 'refused' },
   { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', pending: 'crashes on probation' },
 ];
