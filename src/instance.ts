@@ -275,7 +275,10 @@ export class Instance {
   /** The pidfile and the control socket's path are ours again. @throws {MotyaError} */
   reclaim(): void {
     if (!this.pidfile.isOurs) this.pidfile.publish();
-    if (this.#control?.isPublished === true) return;
+    if (this.#control?.isPublished === true) {
+      this.#control.admitWatchers();
+      return;
+    }
     this.#control?.close();
     this.#control = null;
     this.#openControl().publish();

@@ -64,6 +64,14 @@ export const RECONNECT_MS = 50;
  */
 export const SUMMON_GRACE_MS = 3_000;
 /**
+ * ms after SIGQUIT in which a successor that is started is meant for that very upgrade, though the incumbent has answered it with one
+ * of its own: the next line of a script comes within seconds, what is typed by hand within this. Too long costs an operator a second
+ * try, too short lets a successor wait for the next upgrade with what is old code by then.
+ */
+export const LATE_MS = 30_000;
+/** Files of a program that are looked at when a waiting successor is to be taken: a stat costs some 2 µs, this many 20 ms. */
+export const PROGRAM_FILES = 10_000;
+/**
  * ms beyond its probation in which a successor must say how it went: it tells each second that it is there, so one that is
  * silent for this long is wedged, and the incumbent serves again.
  */

@@ -3,7 +3,7 @@ import type { HandoverError } from './errors.js';
 import { keeperOf } from './keeper/whether.js';
 import type { InstanceLog } from './observe/log.js';
 import type { Supervisor } from './supervisor.js';
-import { count } from './terminal/units.js';
+import { count, duration } from './terminal/units.js';
 
 const ENDS = {
   stopped: 'stopped',
@@ -50,6 +50,13 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
   });
   supervisor.on('removed', (listener) => {
     log.info(`${listener} is not used any more; it is closed`, { event: 'removed', listener });
+  });
+  supervisor.on('taken', ({ pid: successor, ms }) => {
+    log.info(`the successor that waits (pid ${successor}${startedAgo(ms)}) is taken`, { event: 'taken', successor });
+  });
+  supervisor.on('stale', ({ pid: successor, ms }) => {
+    const text = `the successor that waits (pid ${successor}${startedAgo(ms)}) has older files than the program has now: it is not taken`;
+    log.warn(text, { event: 'stale', successor });
   });
   supervisor.on('successor', (successor) => {
     log.info(`started a successor (pid ${successor})`, { event: 'successor', successor });
@@ -126,6 +133,8 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.warn(text, { event, ...fields });
   });
 }
+
+const startedAgo = (ms: number | null): string => (ms === null ? '' : `, started ${duration(ms)} ago`);
 
 function round(ms: number): number {
   return Math.round(ms);

@@ -13,6 +13,10 @@ export interface SupervisorEvents {
   serving: [instance: { generation: number; listeners: string[]; ms: number }];
   /** A listener (its key) that the incumbent had and nobody asked for is closed. */
   removed: [listener: string];
+  /** A successor that has waited is taken. */
+  taken: [successor: WaitingSuccessor];
+  /** A successor that has waited is not taken: the files of the program are newer. It ends. */
+  stale: [successor: WaitingSuccessor];
   /** This incumbent has started a successor (its pid). */
   successor: [pid: number];
   /**
@@ -47,6 +51,12 @@ export interface SupervisorEvents {
   ended: [end: Ended];
   /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */
   warning: [warning: { event: string; text: string; fields: object }];
+}
+
+export interface WaitingSuccessor {
+  readonly pid: number;
+  /** ms since it was started; null: its version does not tell. */
+  readonly ms: number | null;
 }
 
 export interface WorkerExit {

@@ -1,4 +1,4 @@
-import type { Live, Result } from '../control/messages.js';
+import type { Live, Result, Waited } from '../control/messages.js';
 import { ROLLED_BACK, UNKNOWN_ENDS } from '../control/outcomes.js';
 import { type RemovedListener, removedText } from '../control/removed.js';
 import type { DrainStatus } from '../observe/status.js';
@@ -9,8 +9,8 @@ import { connectionsOf } from './status-view.js';
 
 /** How an upgrade is told while it happens. Durations are ms. */
 export interface UpgradeReport {
-  /** The incumbent has done with a phase (handover/phases.ts). */
-  phase(phase: string, ms: number): void;
+  /** The incumbent has done with a phase (handover/phases.ts). `waited`: what became of a successor that waited. */
+  phase(phase: string, ms: number, waited: Waited): void;
   /** It serves, `ms` after the command, and is on probation. */
   live(live: Live, ms: number): void;
   /** `old`: pid of the incumbent; `drain`: how it drains, after a hand-over that happened. */
@@ -23,7 +23,7 @@ export interface UpgradeReport {
 
 /** One JSON object a line. */
 export const jsonReport: UpgradeReport = {
-  phase: (phase, ms) => say({ phase, ms }),
+  phase: (phase, ms, { waited, stale }) => say({ phase, ms, waited, stale }),
   live: ({ pid, generation, gapMicros, probation, removed = [] }, ms) =>
     say({ live: { pid, generation, gapMs: gapMicros / 1000, probationMs: probation, removed }, ms }),
   outcome({ type: _, gapMicros, ...rest }, { ms, drain }) {
@@ -37,6 +37,9 @@ export const jsonReport: UpgradeReport = {
 };
 
 const say = (object: object): void => console.log(JSON.stringify(object));
+
+const startOf = ({ pid, ms }: NonNullable<Waited['waited']>): string =>
+  ms === null ? `pid ${pid}` : `pid ${pid}, started ${duration(ms)} ago`;
 
 /** What the incumbent does in each of its phases, and what is done at its end; in their order. */
 const STEPS: readonly (readonly [phase: string, doing: string, done: string])[] = [
@@ -63,7 +66,12 @@ export class PeopleReport implements UpgradeReport {
     if (process.stdout.isTTY) this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
   }
 
-  phase(phase: string, ms: number): void {
+  phase(phase: string, ms: number, { waited, stale }: Waited): void {
+    if (stale !== undefined)
+      this.#print(
+        `the successor that waited (${startOf(stale)}) has older files than the program: a fresh one is started`,
+      );
+    if (waited !== undefined) this.#print(`the successor that waited (${startOf(waited)}) is taken`);
     const index = STEPS.findIndex(([name]) => name === phase);
     this.#step = index + 1;
     this.#since = performance.now();

@@ -91,7 +91,7 @@ const command: Command<UpgradeArguments> = {
         if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
         if (message.type === 'LIVE') report.live(message, Math.round(performance.now() - started));
         if (message.type === 'PROGRESS' && message.phase !== 'serving')
-          report.phase(printable(message.phase), message.ms);
+          report.phase(printable(message.phase), message.ms, message);
       });
       channel.open();
       channel.send({ type: 'UPGRADE', dryRun, settled: !detach, allowRemoved });

@@ -10,7 +10,7 @@ import type { Status } from '../observe/status.js';
 import { printable } from '../printable.js';
 import { isTrusted } from '../private-socket.js';
 import { deadline } from '../within.js';
-import { type ControlMessage, type ControlShapes, controlCodec } from './messages.js';
+import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './messages.js';
 
 export type { Status };
 
@@ -170,12 +170,12 @@ export interface Watched {
   /** Keys of all its listeners. */
   readonly keys: ReadonlySet<string>;
   /** Resolves when it has gone: with its reason when it was stopped, with null when it died. Never when it is replaced. */
-  readonly gone: Promise<string | null>;
+  readonly gone: Promise<HandoverError | null>;
   close(): void;
 }
 
 /** @throws {NotRunningError} nothing to take over from; {MotyaError} */
-export function watchIncumbent(path: string): Promise<Watched> {
+export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {}): Promise<Watched> {
   const channel = connectControl(path);
   // Asked now: a closed channel cannot tell.
   const { peer } = channel;
@@ -187,18 +187,18 @@ export function watchIncumbent(path: string): Promise<Watched> {
     const paths: string[] = [];
     const keys = new Set<string>();
     let instance: { pid: number; generation: number } | null = null;
-    let reason: string | null = null;
-    let leave!: (reason: string | null) => void;
-    const gone = new Promise<string | null>((done) => {
+    let reason: HandoverError | null = null;
+    let leave!: (reason: HandoverError | null) => void;
+    const gone = new Promise<HandoverError | null>((done) => {
       leave = done;
     });
     channel.on('close', () => {
       inTime();
       leave(reason);
-      reject(reason === null ? new NotRunningError(path) : new HandoverError('MOTYA_INCUMBENT_STOPPED', reason));
+      reject(reason ?? new NotRunningError(path));
     });
     channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'GONE') reason = message.text;
+      if (message.type === 'GONE') reason = new HandoverError(message.code ?? 'MOTYA_INCUMBENT_STOPPED', message.text);
       if (message.type === 'INSTANCE') instance = message;
       if (message.type !== 'PATHS') return;
       paths.push(...message.paths);
@@ -208,6 +208,6 @@ export function watchIncumbent(path: string): Promise<Watched> {
       resolve({ ...instance, paths, keys, gone, close: () => channel.removeAllListeners('close').close() });
     });
     channel.open();
-    channel.send({ type: 'WATCH', pid: process.pid });
+    channel.send({ type: 'WATCH', pid: process.pid, ...of });
   });
 }

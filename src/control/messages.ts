@@ -1,4 +1,4 @@
-import { bool, Codec, int, list, type MessageOf, optional, record, text } from '../codec.js';
+import { bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../codec.js';
 
 /** What commands (status, upgrade, stop) and a waiting successor say to the main process over its control socket. */
 
@@ -8,7 +8,15 @@ const removed = list(record({ key: text, open: int, accepted: int, ms: int }));
 const shapes = {
   // to the main process
   /** A successor has started and waits. Answered by INSTANCE and PATHS; the connection stays open and tells of GONE. */
-  WATCH: { pid: int },
+  /**
+   * `age`: ms since its process was started. `program`: what it was started from (daemon/program-files.ts), in its state before the
+   * programs were loaded.
+   */
+  WATCH: {
+    pid: int,
+    age: optional(int),
+    program: optional(record({ scripts: list(text), source: nullable(text), fingerprint: text })),
+  },
   /** Answered by REPORT. */
   STATUS: {},
   /** Start a successor and hand over. Answered by PROGRESS, then RESULT; `settled`: by LIVE, too, before a probation begins. */
@@ -21,11 +29,17 @@ const shapes = {
   INSTANCE: { pid: int, generation: int },
   /** The unix paths that the instance listens on, in pieces; the last one says so. */
   PATHS: { paths: list(text), keys: optional(list(text)), last: bool },
-  /** The main process is about to end without a hand-over because somebody stopped it. */
-  GONE: { text },
+  /** No hand-over will come to this successor: the main process was stopped, or has another one. `code`: of the successor's end. */
+  GONE: { text, code: optional(text) },
   /** A Status (observe/status.ts) in JSON, in pieces; the last one says so. */
   REPORT: { piece: text, last: bool },
-  PROGRESS: { phase: text, ms: int },
+  /** `waited`: the successor that waited is taken; `stale`: it is not, and a fresh one is started. `ms`: since it was started. */
+  PROGRESS: {
+    phase: text,
+    ms: int,
+    waited: optional(record({ pid: int, ms: nullable(int) })),
+    stale: optional(record({ pid: int, ms: nullable(int) })),
+  },
   /** The successor serves and is on probation for `probation` ms; RESULT comes at its end. */
   LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed: optional(removed) },
   RESULT: {
@@ -48,3 +62,6 @@ export type ControlShapes = typeof shapes;
 export type ControlMessage = MessageOf<ControlShapes>;
 export type Live = Omit<Extract<ControlMessage, { type: 'LIVE' }>, 'type'>;
 export type Result = Extract<ControlMessage, { type: 'RESULT' }>;
+export type Watch = Extract<ControlMessage, { type: 'WATCH' }>;
+/** What a command is told of a successor that waited. */
+export type Waited = Pick<Extract<ControlMessage, { type: 'PROGRESS' }>, 'waited' | 'stale'>;

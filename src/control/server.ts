@@ -4,14 +4,23 @@ import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import type { Overview, Status } from '../observe/status.js';
 import { PrivateSocket } from '../private-socket.js';
-import { type ControlMessage, type ControlShapes, controlCodec, type Live, type Result } from './messages.js';
+import {
+  type ControlMessage,
+  type ControlShapes,
+  controlCodec,
+  type Live,
+  type Result,
+  type Waited,
+  type Watch,
+} from './messages.js';
+import { LATE } from './outcomes.js';
 
 /** Paths in one message: far below MESSAGE_BYTES with the longest of them. */
 const PATHS_PER_MESSAGE = 100;
 
 /** What whoever wants an upgrade hears of it; `live` null: it wants the result then, not after the probation. */
 export interface UpgradeTold {
-  progress(phase: string, ms: number): void;
+  progress(phase: string, ms: number, waited?: Waited): void;
   readonly live: ((live: Live) => void) | null;
 }
 
@@ -29,6 +38,8 @@ export interface Controlled {
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
   rollBack(): Promise<Omit<Result, 'type'>>;
   stop(options: { now: boolean }): void;
+  /** Why a successor is not wanted that announces itself now, or null. `startedAt`: of its process (performance.now()). */
+  lateness(startedAt: number): string | null;
   warn(text: string, fields: object): void;
 }
 
@@ -36,6 +47,16 @@ export interface Controlled {
 export interface Watcher {
   readonly pid: number;
   readonly since: string;
+  /** Of its process (performance.now()); null: its version does not tell. */
+  readonly startedAt: number | null;
+  /** What it was started from; null: its version does not tell. */
+  readonly program: NonNullable<Watch['program']> | null;
+}
+
+/** Why a successor is to wait no more. `code`: of its end. */
+interface Dismissal {
+  readonly text: string;
+  readonly code?: string;
 }
 
 /** The main process's end of the control socket. */
@@ -43,7 +64,7 @@ export class ControlServer {
   readonly #socket: PrivateSocket;
   readonly #instance: Controlled;
   readonly #channels = new Set<Channel<ControlShapes>>();
-  #dismissal: string | null = null;
+  #dismissal: Dismissal | null = null;
   readonly #watchers = new Map<Channel<ControlShapes>, Watcher>();
 
   /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
@@ -82,14 +103,32 @@ export class ControlServer {
     return this.#watchers.values().next().value ?? null;
   }
 
+  /** All of them: one waits, others may be about to hear that it does. */
+  get watchers(): Watcher[] {
+    return [...this.#watchers.values()];
+  }
+
   /** Tells waiting successors that no hand-over will come; and those who still come, when this is the end. */
-  dismissWatchers(reason: string, { forGood = false } = {}): void {
-    if (forGood) this.#dismissal = reason;
-    for (const channel of this.#watchers.keys()) {
-      channel.send({ type: 'GONE', text: reason });
-      channel.end();
-    }
-    this.#watchers.clear();
+  dismissWatchers(text: string, { forGood = false, code }: { forGood?: boolean; code?: string } = {}): void {
+    const dismissal = code === undefined ? { text } : { text, code };
+    if (forGood) this.#dismissal = dismissal;
+    for (const channel of [...this.#watchers.keys()]) this.#dismiss(channel, dismissal);
+  }
+
+  /** Tells one of them. */
+  dismiss(pid: number, dismissal: Dismissal): void {
+    for (const [channel, watcher] of [...this.#watchers]) if (watcher.pid === pid) this.#dismiss(channel, dismissal);
+  }
+
+  /** After {@link dismissWatchers} for good, which turned out otherwise: successors may wait again. */
+  admitWatchers(): void {
+    this.#dismissal = null;
+  }
+
+  #dismiss(channel: Channel<ControlShapes>, dismissal: Dismissal): void {
+    channel.send({ type: 'GONE', ...dismissal });
+    channel.end();
+    this.#watchers.delete(channel);
   }
 
   /** The socket goes; connections that are open stay until {@link disconnect}, so that their callers hear the end. */
@@ -120,7 +159,7 @@ export class ControlServer {
   #hear(channel: Channel<ControlShapes>, message: ControlMessage): void {
     switch (message.type) {
       case 'WATCH':
-        this.#watch(channel);
+        this.#watch(channel, message);
         return;
       case 'STATUS':
         void this.#report(channel);
@@ -139,13 +178,20 @@ export class ControlServer {
     }
   }
 
-  #watch(channel: Channel<ControlShapes>): void {
-    if (this.#dismissal !== null) {
-      channel.send({ type: 'GONE', text: this.#dismissal });
-      channel.end();
+  #watch(channel: Channel<ControlShapes>, { age, program }: Watch): void {
+    const startedAt = age === undefined ? null : performance.now() - age;
+    const late = startedAt === null ? null : this.#instance.lateness(startedAt);
+    const dismissal = this.#dismissal ?? (late === null ? null : { text: late, code: LATE });
+    if (dismissal !== null) {
+      this.#dismiss(channel, dismissal);
       return;
     }
-    this.#watchers.set(channel, { pid: channel.peer.pid, since: new Date().toISOString() });
+    this.#watchers.set(channel, {
+      pid: channel.peer.pid,
+      since: new Date().toISOString(),
+      startedAt,
+      program: program ?? null,
+    });
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
     for (const { part } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last: false });
     for (const { part, last } of parts(this.#instance.listenerKeys())) {
@@ -175,7 +221,8 @@ export class ControlServer {
       allowRemoved = false,
     }: { dryRun: boolean; settled?: boolean | undefined; allowRemoved?: boolean | undefined },
   ): Promise<void> {
-    const progress = (phase: string, ms: number): void => channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms) });
+    const progress = (phase: string, ms: number, waited: Waited = {}): void =>
+      channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms), ...waited });
     const live = settled ? (live: Live): void => channel.send({ type: 'LIVE', ...live }) : null;
     const result = await this.#instance.upgrade({ dryRun, allowRemoved }, { progress, live });
     channel.send({ type: 'RESULT', ...result });

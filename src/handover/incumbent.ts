@@ -33,6 +33,8 @@ export interface Giver {
   gather(): Promise<HandedOn[]>;
   /** What COMMIT tells the successor of the past; called once nothing can stop COMMIT any more. */
   bequeath(): object | undefined;
+  /** Whole ms since the signal for which this instance has started the successor, as none waited; null: otherwise. */
+  sinceSignal(): number | null;
 }
 
 /** A hand-over that has happened: the dialogue goes on with STATS and BYE. */
@@ -98,7 +100,9 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
 
     const committed = performance.now();
     const legacy = giver.bequeath();
-    dialogue.send({ type: 'COMMIT', txid, ...(legacy === undefined ? {} : { legacy }) });
+    const signalled = giver.sinceSignal();
+    const past = { ...(legacy === undefined ? {} : { legacy }), ...(signalled === null ? {} : { signalled }) };
+    dialogue.send({ type: 'COMMIT', txid, ...past });
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     giver.step('paused');
     const live = await dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {

@@ -78,8 +78,11 @@ const shapes = {
   LOCK: { txid: text },
   /** With one fd: what the program of a worker hands on to that of the successor (workers/runtime/program-state.ts). */
   STATE: { txid: text, service: text, index: int },
-  /** The incumbent accepts nothing any more. `legacy`: its memory (observe/chronicle.ts); no reason to fail, whatever it is. */
-  COMMIT: { txid: text, legacy: optional(anything) },
+  /**
+   * The incumbent accepts nothing any more. `legacy`: its memory (observe/chronicle.ts); no reason to fail, whatever it is.
+   * `signalled`: ms since the signal for which the incumbent has started this successor, as none waited.
+   */
+  COMMIT: { txid: text, legacy: optional(anything), signalled: optional(int) },
   /**
    * While it drains, once a second. `protocols`: the connections by what is spoken; `counters`: all that it has counted since
    * COMMIT; `gap`: µs from COMMIT to LIVE.

@@ -21,7 +21,7 @@ export interface Taker {
   /** Rejects when a service breaks after it was ready. */
   readonly broken: Promise<never>;
   /** What COMMIT told of the past, of whichever shape. */
-  inherit(legacy: unknown): void;
+  inherit(legacy: unknown, signalled: number | null): void;
   /** Gives the programs what they inherit, accepts on everything and makes the pidfile its own. */
   goLive(values: readonly HandedOn[]): Promise<void>;
   /** Once it is live: closes the adopted listeners that no program uses, unless a probation decides; returns their keys. */
@@ -137,7 +137,7 @@ export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over
     // Steps are logged; nobody accepts now, so what is to be sent goes first.
     const live = taker.goLive(alone ? [] : values);
     taker.step(alone ? 'incumbentGone' : 'commit');
-    if (commit !== null) taker.inherit(commit.legacy);
+    if (commit !== null) taker.inherit(commit.legacy, commit.signalled ?? null);
     await live;
     dialogue.send({ type: 'LIVE', txid, unused: alone ? undefined : taker.letGo() });
     taker.step('live');

@@ -1,10 +1,11 @@
-import type { Result } from '../control/messages.js';
+import type { Result, Waited } from '../control/messages.js';
 import { ROLLED_BACK, ROLLED_BACK_BY_HAND, STOPPING, SUCCESSOR_STOPPED } from '../control/outcomes.js';
 import { rejection, type UpgradeTold } from '../control/server.js';
 import { HandoverError } from '../errors.js';
 import { DRY_RUN } from '../handover/incumbent.js';
 import type { Phase } from '../handover/phases.js';
 import { LIVE_MS } from '../limits.js';
+import type { WaitingSuccessor } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import type { Life } from './life.js';
 import { upgrade } from './succession.js';
@@ -24,9 +25,12 @@ export async function upgradeForCommand(
     if (to === 'serving' && from === 'awaiting') awaited = ms;
     // A step back is told by the result, and so is a probation.
     const forward = from !== 'probation' && to !== 'resuming' && to !== 'stopping' && to !== 'serving';
-    if (forward) progress(from, ms);
+    if (forward) progress(from, ms, from === 'summoning' ? waited : {});
   };
-  life.events.on('phase', tell);
+  const waited: Waited = {};
+  const taken = (successor: WaitingSuccessor): void => void Object.assign(waited, { waited: rounded(successor) });
+  const stale = (successor: WaitingSuccessor): void => void Object.assign(waited, { stale: rounded(successor) });
+  life.events.on('phase', tell).on('taken', taken).on('stale', stale);
   try {
     const upgraded = await upgrade(life, { dryRun, allowRemoved, mode: 'now' });
     const { pid, generation, gapMs, probationMs, settled } = upgraded;
@@ -51,9 +55,11 @@ export async function upgradeForCommand(
     const isOurs = life.stopping.aborted;
     return told.code === STOPPING && !isOurs ? { ...told, code: SUCCESSOR_STOPPED } : told;
   } finally {
-    life.events.off('phase', tell);
+    life.events.off('phase', tell).off('taken', taken).off('stale', stale);
   }
 }
+
+const rounded = ({ pid, ms }: WaitingSuccessor) => ({ pid, ms: ms === null ? null : Math.round(ms) });
 
 /** A command wants the incumbent back. */
 export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 'type'>> {

@@ -8,6 +8,7 @@ import {
 } from '../control/client.js';
 import { holdsLock } from '../daemon/pidfile.js';
 import { asUser } from '../daemon/privileges.js';
+import { fingerprintOf } from '../daemon/program-files.js';
 import { HandoverError, reasonOf, StartError } from '../errors.js';
 import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
 import { decline, type Offer, takeOver } from '../handover/successor.js';
@@ -24,6 +25,7 @@ import { checkHealthPath } from './health-target.js';
 import { awaitLateListeners } from './late-listeners.js';
 import type { Life } from './life.js';
 import { dropUnused, isOnProbation, letGoUnused, prove } from './probation.js';
+import { lateUntil } from './waiting-successors.js';
 
 /** As the first instance. @throws {MotyaError} it could not start. */
 export async function startAsFirst(life: Life): Promise<void> {
@@ -107,8 +109,8 @@ export async function startAsSuccessor(life: Life): Promise<void> {
     if (offer === undefined) declineLater(socket, reason);
     throw error;
   } finally {
-    watched.close();
     socket.close(reason);
+    watched.close();
   }
 }
 
@@ -125,6 +127,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     if (life.phase !== 'taking') offer.dialogue.abort(offer.txid, stopping.reason as HandoverError);
   };
   stopping.addEventListener('abort', cancel);
+  let sinceSignal: number | null = null;
   try {
     const how = await takeOver(offer, {
       step: (event) => machine.step(event),
@@ -138,11 +141,15 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
         preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
         return instance.claims();
       },
-      inherit: (legacy) => life.chronicle.inherit(legacy),
+      inherit: (legacy, signalled) => {
+        life.chronicle.inherit(legacy);
+        sinceSignal = signalled;
+      },
       goLive: (values) => instance.goLive(values),
       letGo: () => (isOnProbation(life, offer) ? undefined : letGoUnused(life)),
     });
     if (how === 'handed-over') {
+      life.lateUntil = lateUntil(sinceSignal);
       succeeded(life, offer.generation);
       void prove(life, offer).catch((error: unknown) => life.warn('defect', reasonOf(error)));
       return;
@@ -183,10 +190,13 @@ function succeeded({ chronicle, generation, instance }: Life, predecessor: numbe
 
 /** `wedged`: the pid of one that answers nothing and is to be replaced all the same. */
 async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: number }> {
-  const { pidfile, upgradeSocket, controlSocket, user, force } = settings;
+  const { pidfile, upgradeSocket, controlSocket, user, force, services, source } = settings;
   const meant = takeMainPid(process.env);
   try {
-    const watched = await watchIncumbent(controlSocket);
+    // Before its programs are loaded: what changes from here on may be older there.
+    const files = { scripts: services.map(({ script }) => script), source };
+    const program = { ...files, fingerprint: fingerprintOf(files) };
+    const watched = await watchIncumbent(controlSocket, { age: Math.round(performance.now()), program });
     // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
     if (meant !== null && meant !== watched.pid) {
       watched.close();
@@ -210,6 +220,6 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
 /** Null when the incumbent died; throws when it was stopped, for then nobody wants a successor. */
 async function orphaned(watched: Watched): Promise<null> {
   const reason = await watched.gone;
-  if (reason !== null) throw new HandoverError('MOTYA_INCUMBENT_STOPPED', reason);
+  if (reason !== null) throw reason;
   return null;
 }

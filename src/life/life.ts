@@ -21,6 +21,7 @@ import type { Pause } from '../workers/conversation.js';
 import { total } from '../workers/counts.js';
 import type { Fleet } from '../workers/fleet.js';
 import { Drain } from './drain.js';
+import { lateness } from './waiting-successors.js';
 
 /** What only the Supervisor can be asked to do. */
 type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack'>;
@@ -46,6 +47,8 @@ export class Life {
   /** Where the lines of programs go; null: to stdout and stderr. */
   outlets: Outlets | null = null;
   generation = 1;
+  /** Until when a successor that starts was meant for the upgrade which has brought this instance (performance.now()). */
+  lateUntil = Number.NEGATIVE_INFINITY;
   /** While this successor is on probation. */
   proof: Proof | null = null;
   /** Resolves when the incumbent has let go, or serves again; null: this instance has none that could. */
@@ -193,6 +196,7 @@ export class Life {
       unixPaths: () => this.instance.ledger.unixPaths(),
       listenerKeys: () => this.instance.ledger.all().map(({ key }) => key),
       warn: (text, fields) => this.warn('peer', text, fields),
+      lateness: (startedAt) => lateness(this, startedAt),
       ...steering,
     };
   }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { LATE } from '../control/outcomes.js';
 import { deferred } from '../deferred.js';
 import { type HandoverError, reasonOf } from '../errors.js';
 import type { Dialogue } from '../handover/dialogue.js';
@@ -32,7 +33,8 @@ export async function afterHandover(
   let { unwanted } = handed;
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
-  instance.control?.dismissWatchers(`pid ${process.pid} has handed over to pid ${successor}`);
+  const text = `pid ${process.pid} has handed over to pid ${successor}, without this successor`;
+  instance.control?.dismissWatchers(text, { forGood: true, code: LATE });
   if (probationMs > 0 && !life.stopping.aborted) {
     events.emit('probation', { successor, ms: probationMs });
     const tell = async (): Promise<void> => {
@@ -107,8 +109,6 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
 /** The listeners are the successor's, the connections that are open stay ours. `unwanted`: keys of listeners that end. */
 async function drainAway(life: Life, handed: HandedOver, unwanted: readonly string[]): Promise<void> {
   const { instance, drain, predecessors } = life;
-  const text = `pid ${process.pid} has handed over to pid ${handed.successor}`;
-  instance.control?.dismissWatchers(text, { forGood: true });
   if (life.stopping.aborted) drain.shorten();
   drain.begin();
   // Those that it accepts on until they are empty.

@@ -17,6 +17,7 @@ import { afterHandover, drainAnyway } from './probation.js';
 import { replacedBy, restorePidfile } from './replaced.js';
 import { stopServing } from './stop.js';
 import { MAIN, takeBack } from './take-back.js';
+import { dismissStale, tellTaken } from './waiting-successors.js';
 
 /**
  * The incumbent's part: finds or starts a successor, hands over, and drains in the background; ./birth.ts is the successor's.
@@ -27,6 +28,7 @@ export async function upgrade(
   { dryRun = false, allowRemoved = false, mode }: UpgradeOptions,
 ): Promise<Upgraded> {
   const { settings, instance, machine, chronicle, events } = life;
+  const asked = performance.now();
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (isAboutToServe(life.phase)) await life.served.promise;
   if (life.undecided !== null) await endProof(life, dryRun);
@@ -45,6 +47,8 @@ export async function upgrade(
   if (!dryRun) instance.manager.reloading();
   let launched: Launched | null = null;
   try {
+    await dismissStale(life);
+    life.stopping.throwIfAborted();
     const summoned = await summon({
       upgradeSocket: settings.upgradeSocket,
       mode: mode ?? settings.onQuit,
@@ -54,7 +58,7 @@ export async function upgrade(
       cancelled: life.stopping,
     });
     launched = summoned.launched;
-    const pid = connected(life, summoned.fd);
+    const pid = connected(life, summoned);
     life.courted = pid;
     instance.freeze();
     const before = countAll(life);
@@ -77,6 +81,7 @@ export async function upgrade(
         life.predecessors.commit();
         return chronicle.bequeath();
       },
+      sinceSignal: () => (launched === null || mode === 'now' ? null : Math.round(performance.now() - asked)),
     });
     const generation = life.generation + 1;
     if (handed === 'dry-run') {
@@ -110,10 +115,11 @@ export async function upgrade(
 }
 
 /** @returns the pid of who is there; the connection is closed when this throws. */
-function connected({ machine }: Life, fd: number): number {
+function connected(life: Life, { fd, launched }: { fd: number; launched: Launched | null }): number {
   try {
     const { pid } = native.peerCredentials(fd);
-    machine.step('connected');
+    if (launched === null) tellTaken(life, pid);
+    life.machine.step('connected');
     return pid;
   } catch (error) {
     native.close(fd);

@@ -33,6 +33,7 @@ export async function collectStatus(
 ): Promise<Status> {
   const { settings, fleet, control } = instance;
   const services = await fleet.status();
+  const watcher = control?.watcher ?? null;
   const protocols = services.flatMap(({ workers }) => workers).map((worker) => worker.protocols);
   return {
     name: settings.name,
@@ -48,7 +49,7 @@ export async function collectStatus(
     services,
     listeners: instance.programListeners().map(listenerStatus),
     admin: instance.adminListener?.key ?? null,
-    successor: control?.watcher ?? null,
+    successor: watcher === null ? null : { pid: watcher.pid, since: watcher.since },
     lastUpgrade: chronicle.upgrades.at(-1) ?? null,
     generations: chronicle.generations,
     upgrades: chronicle.upgrades,

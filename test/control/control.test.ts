@@ -91,6 +91,10 @@ class TestInstance implements Controlled {
   async rollBack(): ReturnType<Controlled['rollBack']> {
     return { ok: true, code: 'MOTYA_ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
   }
+  lateness(): string | null {
+    return null;
+  }
+
   stop({ now }: { now: boolean }): void {
     this.stops.push(now);
   }
@@ -221,7 +225,8 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
     assert.equal(waiting?.pid, process.pid);
     assert.ok(Date.parse(waiting?.since ?? '') <= Date.now());
     server.dismissWatchers('it was stopped');
-    assert.equal(await watched.gone, 'it was stopped');
+    const { code, message } = (await watched.gone) as HandoverError;
+    assert.deepEqual([code, message], ['MOTYA_INCUMBENT_STOPPED', 'it was stopped']);
     assert.equal(server.watcher, null);
     watched.close();
 

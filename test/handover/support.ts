@@ -82,6 +82,10 @@ export class TestGiver implements Giver {
     this.accepting = false;
   }
 
+  sinceSignal(): number | null {
+    return null;
+  }
+
   bequeath(): object | undefined {
     return this.legacy;
   }
