@@ -44,7 +44,7 @@ export class ProgramLife {
     for (const place of row.places)
       env[place] = place === 'SOCKET' ? space.path('server.sock') : String(await freePort());
     const life = new ProgramLife(space, row, env);
-    life.#configure(`${PROBATION_MS}ms`);
+    life.#configure(`${row.probation ?? PROBATION_MS}ms`);
     cpSync(`${FIXTURES}metrics.cjs`, space.path('metrics.cjs'));
     return life;
   }
@@ -75,7 +75,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     const { outcome, first } = this.#row;
     const child = this.#space.motya(['start'], { env: this.#env });
     if (outcome === 'refused') {
-      const { code } = await child.waitForExit({ deadline: 3 * READY_MS });
+      const { code } = await child.waitForExit();
       assert.equal(code, 1, child.describe());
       assert.equal(typeof failureOf(child).code, 'string');
       await this.#space.nothingLeft();

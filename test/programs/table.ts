@@ -23,6 +23,8 @@ export interface Row {
   readonly slow?: boolean;
   /** Its new version crashes on probation, and what is inside it is lost. */
   readonly crashes?: boolean;
+  /** ms, when the default is too short to see the clients of a listener that is left out. */
+  readonly probation?: number;
   /** What is to be mended first; left out until then. */
   readonly pending?: string;
   /** Asked once after the start. */
@@ -56,7 +58,7 @@ export const TABLE: readonly Row[] = [
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '0' }, places: ['PORT'], outcome: 'serves' },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '100' }, places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '900' }, places: ['PORT'], outcome: 'serves' },
-  { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'rejected' },
+  { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'rejected', probation: 1500 },
   { script: 'picks-the-next.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', pending: 'an address is free after close' },
   { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', workers: 2, pending: 'an address is free after close' },
@@ -84,7 +86,7 @@ export const TABLE: readonly Row[] = [
     pending: 'listen() while draining',
   },
   { script: 'own-backend.mjs', places: ['PORT', 'PORT2'], outcome: 'serves', slow: true },
-  { script: 'opens-when-asked.mjs', first: '/open', places: ['PORT', 'PORT2'], outcome: 'rejected' },
+  { script: 'opens-when-asked.mjs', first: '/open', places: ['PORT', 'PORT2'], outcome: 'rejected', probation: 1500 },
 
   // Preloads with a port of their own.
   {
