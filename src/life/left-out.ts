@@ -13,14 +13,19 @@ import type { Life } from './life.js';
  */
 export class LeftOut {
   readonly #life: Life;
-  /** Counts of each from when it was left out. */
+  readonly #before: Promise<ListenerCounts>;
+  /** Counts of each from when it was left out; of the first ones from the beginning of the upgrade. */
   readonly #since = new Map<string, Promise<ListenerCounts>>();
 
-  constructor(life: Life) {
+  /** `before`: of all listeners at the beginning of the upgrade; a probation may be shorter than the time between two clients. */
+  constructor(life: Life, before: Promise<ListenerCounts>, keys: readonly string[]) {
     this.#life = life;
+    this.#before = before;
+    for (const key of keys) this.#since.set(key, before);
+    this.set(keys);
   }
 
-  /** Accepts on the listeners with these keys, and on no other. */
+  /** Accepts on the listeners with these keys, and on no other, for good: a lease (worker PAUSE) ends here. */
   set(keys: readonly string[]): void {
     void this.#life.instance.fleet.pause({ except: keys });
     for (const key of this.#since.keys()) if (!keys.includes(key)) this.#since.delete(key);
@@ -30,17 +35,15 @@ export class LeftOut {
     for (const key of added) this.#since.set(key, counts);
   }
 
-  /** What had come to those that only programs have asked for, since `before`. */
-  async told(before: Promise<ListenerCounts>): Promise<RemovedListener[]> {
-    const then = await before;
-    const some = this.#undeclared([...this.#since.keys()]).slice(0, REMOVED_TOLD);
-    return Promise.all(
-      some.map(async ({ key }) => {
-        const now = (await this.#since.get(key)) ?? then;
-        const ms = Math.round(now.at - then.at);
-        return { key, open: now.open(key), accepted: now.acceptedSince(then, key), ms };
-      }),
-    );
+  /** What has come since the beginning of the upgrade to those that only programs have asked for. */
+  async told(): Promise<RemovedListener[]> {
+    const keys = this.#undeclared([...this.#since.keys()]).map(({ key }) => key);
+    if (keys.length === 0) return [];
+    const [then, now] = [await this.#before, await this.#life.instance.fleet.countListeners(keys)];
+    const ms = Math.round(now.at - then.at);
+    return keys
+      .slice(0, REMOVED_TOLD)
+      .map((key) => ({ key, open: now.open(key), accepted: now.acceptedSince(then, key), ms }));
   }
 
   /**

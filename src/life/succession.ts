@@ -92,13 +92,11 @@ export async function upgrade(
       return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
     }
     const { gapMs, probationMs, unwanted } = handed;
-    const leftOut = new LeftOut(life);
-    // For good: until then they would have gone on by themselves.
-    leftOut.set(unwanted);
+    const leftOut = new LeftOut(life, before, unwanted);
     const settled = afterHandover(life, handed, leftOut, { allowRemoved }).catch((error: unknown) =>
       drainAnyway(life, handed, error),
     );
-    const removed = await leftOut.told(before);
+    const removed = await leftOut.told();
     for (const one of removed) life.warn('removed', `the new version has not asked for ${removedText(one)}`, one);
     return { pid, generation, gapMs, probationMs, removed, settled };
   } catch (error) {
