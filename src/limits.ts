@@ -81,6 +81,8 @@ export const PROBATION_MARGIN_MS = 5_000;
  * READY; for one that came late there, twice as late. A program opens its second port within a second of the first, or says so.
  */
 export const LATE_LISTENER_MS = 1_000;
+/** ms after its readiness in which what a program opens belongs to its start: a database that is slow to answer takes seconds. */
+export const START_MS = 30_000;
 /** ms between two looks whether clients wait on a listener of a successor on probation: a question to the kernel for each. */
 export const ACCEPT_LOOK_MS = 250;
 /** ms for which clients wait and no program accepts, though its event loop turns, until the listener counts as dead. */

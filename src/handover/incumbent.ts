@@ -1,7 +1,7 @@
 import { Channel } from '../channel.js';
 import { HandoverError } from '../errors.js';
 import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
-import type { Listener } from '../listeners/ledger.js';
+import { isOfStart, type Listener } from '../listeners/ledger.js';
 import { endsWithin } from '../processes.js';
 import { closeValues, type HandedOn } from '../workers/handing-on.js';
 import { Dialogue, isBroken } from './dialogue.js';
@@ -158,10 +158,11 @@ async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<Hande
   }
 }
 
-function entryOf({ key, alias, backlog, path, heldAs, adoptedFrom, lateBy, tickets }: Listener): ManifestEntry {
+function entryOf(listener: Listener): ManifestEntry {
+  const { key, alias, backlog, path, heldAs, adoptedFrom, lateBy, tickets } = listener;
   const held = heldAs === null ? {} : { heldAs };
   const adopted = adoptedFrom === null ? {} : { adoptedFrom };
-  const used = lateBy === null ? {} : { lateBy };
+  const used = lateBy === null || !isOfStart(listener) ? {} : { lateBy };
   const secrets = tickets === null ? {} : { tickets };
   return {
     key,

@@ -14,7 +14,7 @@ const entry = record({
   heldAs: optional(text),
   /** Pid of another program that may still have it. */
   adoptedFrom: optional(int),
-  /** ms after its worker was ready in which a program has asked for it; missing: no program has. */
+  /** ms after its worker was ready in which a program has asked for it; missing: none has, or not as it started. */
   lateBy: optional(int),
   /** listeners/ticket-keys.ts */
   tickets: optional(record({ keys: text, since: int })),

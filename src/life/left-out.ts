@@ -3,7 +3,7 @@ import { HandoverError } from '../errors.js';
 import { fitting } from '../handover/claims.js';
 import { REMOVED_TOLD } from '../limits.js';
 import { ADMIN } from '../listeners/declared.js';
-import type { Listener } from '../listeners/ledger.js';
+import { isOfStart, type Listener } from '../listeners/ledger.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import type { Life } from './life.js';
 
@@ -68,7 +68,9 @@ export class LeftOut {
   }
 
   #undeclared(keys: readonly string[]): Listener[] {
-    return this.#life.instance.programListeners().filter((one) => !one.declared && keys.includes(one.key));
+    return this.#life.instance
+      .programListeners()
+      .filter((one) => !one.declared && isOfStart(one) && keys.includes(one.key));
   }
 }
 

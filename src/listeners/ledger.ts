@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Account, DeclaredListener } from '../config/settings.js';
 import { isSystemError, StartError } from '../errors.js';
+import { START_MS } from '../limits.js';
 import { type ListenerSpec, native, type SocketDescription } from '../native.js';
 import { createListener } from './create.js';
 import { isStoreName } from './held-name.js';
@@ -352,6 +353,14 @@ type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'isUsed' | 'late
   tickets?: TicketKeys | undefined;
 };
 type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;
+
+/**
+ * A program has opened it as it started, so the next version is expected to do so, too; not when a client asked for it, like a data
+ * port of FTP.
+ */
+export function isOfStart({ lateBy, alias }: Listener): boolean {
+  return lateBy !== null && lateBy <= (alias === null ? START_MS : 0);
+}
 
 /** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */
 function requestedKeys(request: InetRequest): string[] {
