@@ -2,12 +2,13 @@ import type { Observed } from './admin/routes.js';
 import { AdminServer } from './admin/server.js';
 import type { Settings } from './config/settings.js';
 import { answersAt } from './control/client.js';
+import { clearDrainers } from './control/drainers.js';
 import { type Controlled, ControlServer } from './control/server.js';
-import { ensureRuntimeFolder } from './daemon/paths.js';
+import { drainSocketOf, ensureRuntimeFolder } from './daemon/paths.js';
 import { Pidfile } from './daemon/pidfile.js';
 import { asUser, dropPrivileges, isToDrop } from './daemon/privileges.js';
 import { checkReach } from './daemon/reach.js';
-import { HandoverError, MotyaError, StartError } from './errors.js';
+import { HandoverError, MotyaError, reasonOf, StartError } from './errors.js';
 import { type Claims, claimsOn, fitting } from './handover/claims.js';
 import type { Offered } from './handover/successor.js';
 import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, RETIRED_MS } from './limits.js';
@@ -180,6 +181,7 @@ export class Instance {
     this.fleet.keepAlive();
     // First, because it can fail: a pidfile that names us must not stay behind.
     this.#openControl().publish();
+    clearDrainers(this.settings.controlSocket);
     this.pidfile.publish();
     this.manager.isMain();
     for (const { heldAs, key, service } of this.ledger.all()) {
@@ -284,6 +286,14 @@ export class Instance {
     this.#openControl().publish();
   }
 
+  /** Makes the socket of a generation that drains anew that was removed while this instance drains. @throws {MotyaError} */
+  restoreDrainSocket(): void {
+    if (this.#control?.isLost !== true) return;
+    const { runtimeFolder } = this.settings;
+    if (runtimeFolder !== null) ensureRuntimeFolder(runtimeFolder);
+    this.#control.restore();
+  }
+
   /**
    * Makes anew what has been removed under the main process: its directory, pidfile, lock, control and admin socket.
    * @returns what was lost; empty: nothing
@@ -340,7 +350,7 @@ export class Instance {
     for (const listener of this.ledger.all()) if (listener.inherited) this.ledger.remove(listener, { unlink: false });
     // Not removed: it is the incumbent's business from here.
     this.pidfile.letGo();
-    this.#control?.close();
+    this.#standAside();
   }
 
   /** Those that came neither from an incumbent nor from a service manager. */
@@ -372,7 +382,17 @@ export class Instance {
     this.ledger.removeAll({ unlink: false });
     // It names the successor by now; if it still names us, the successor has another one.
     this.pidfile.release();
-    this.#control?.close();
+    this.#standAside();
+  }
+
+  /** The control socket's path is another generation's: while this one drains it is found, and can be ended, at a path of its own. */
+  #standAside(): void {
+    try {
+      this.#control?.moveTo(drainSocketOf(this.settings.controlSocket, process.pid));
+    } catch (error) {
+      // A full disk, a directory that has gone: its successor still hears of it, and signals reach it.
+      this.#controlled.warn(`commands cannot reach this instance while it drains: ${reasonOf(error)}`, {});
+    }
   }
 
   /** At a stop: clients are refused from here on, and no program may listen any more. Who looks is answered to the end. */
@@ -400,6 +420,7 @@ export class Instance {
   /** At the very end: whoever is connected hears of it. */
   disconnect(): void {
     this.#admin?.close();
+    this.#control?.close();
     this.#control?.disconnect();
   }
 

@@ -312,3 +312,5 @@ export const GIVE_UP_MS = 10_000;
 export const GIVE_UP_LOOK_MS = 100;
 /** ms between two looks whether pidfile and sockets of a running instance are still there: the longest that it cannot be reached. */
 export const PLACE_LOOK_MS = 1_000;
+/** ms for an instance that has hung up, at its end, to be gone: it writes what it has logged (OUTPUT_FLUSH_MS), and exits. */
+export const STOPPED_MS = 4_000;

@@ -35,6 +35,7 @@ export class PrivateSocket {
   #poll: NativePoll;
   #identity: PathIdentity;
   #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
   constructor(path: string, handlers: PrivateSocketHandlers) {
@@ -70,7 +71,7 @@ export class PrivateSocket {
 
   /** True: nothing is at the path any more, so that nobody could connect. */
   get isLost(): boolean {
-    return identify(this.path) === null;
+    return !this.#isClosed && identify(this.path) === null;
   }
 
   /** Listens at the path again after it {@link isLost}; connections that are open stay. @throws {MotyaError} `MOTYA_SOCKET` */
@@ -89,6 +90,8 @@ export class PrivateSocket {
 
   /** Stops listening; the path goes if it is still ours. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#poll.close();
     native.close(this.#fd);

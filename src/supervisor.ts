@@ -8,7 +8,7 @@ import { BEFORE_COMMIT, type Phase } from './handover/phases.js';
 import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
-import { stop, stopOnceDecided } from './life/stop.js';
+import { type StopOptions, stop, stopOnceDecided } from './life/stop.js';
 import { upgrade } from './life/succession.js';
 import { keepReachable } from './life/upkeep.js';
 import { native } from './native.js';
@@ -99,7 +99,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * Graceful stop: no new connections, drain, end. `now`, or a second call, closes what is left. While it drains after a
    * hand-over the drain is only shortened.
    */
-  stop(options: { now?: boolean } = {}): void {
+  stop(options: StopOptions = {}): void {
     stop(this.#life, options);
   }
 

@@ -81,6 +81,6 @@ export async function forcedOf(path: string, pid: number): Promise<number | null
 function ownDrain({ pid, generation, draining, services }: Status): DrainStatus {
   const connections = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
   const own = draining.find((one) => one.pid === pid);
-  if (own !== undefined) return { ...own, left: Math.round(own.left) };
-  return { pid, generation, connections, protocols: null, left: 0, deadline: '' };
+  if (own !== undefined) return { ...own, left: own.left === null ? null : Math.round(own.left) };
+  return { pid, generation, connections, protocols: null, left: null, deadline: null };
 }

@@ -1,12 +1,15 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { connectControl, connectKeeper, RestartingError, requestStatus } from '../control/client.js';
+import { connectControl, connectKeeper, NotRunningError, RestartingError, requestStatus } from '../control/client.js';
+import { drainersOf } from '../control/drainers.js';
+import { DRAIN_MARK } from '../daemon/paths.js';
 import { allPlaces, entriesOf } from '../daemon/places.js';
 import type { PeerCredentials } from '../native.js';
 import { textsIn } from '../processes.js';
 
 const ENDING = '.control.sock';
 const KEEPER_ENDING = '.keeper.sock';
+const DRAINER = new RegExp(`${DRAIN_MARK}\\d+\\.sock$`);
 
 /** An instance that runs, or that its keeper is about to start again. */
 export interface Running {
@@ -48,17 +51,29 @@ async function describe(path: string): Promise<Running | null> {
   return { ...known, name: basename(path, ENDING), directory: directoryOf(pid), config: null };
 }
 
-/** Null: no instance answers, and no keeper. */
+/** Null: no instance answers, and no keeper, and no generation that has outlived them and drains. */
 export function peerAt(path: string): PeerCredentials | null {
   try {
     const channel = connectControl(path);
     channel.close();
     return channel.peer;
   } catch (error) {
-    if (!(error instanceof RestartingError)) return null;
-    const keeper = connectKeeper(path);
+    if (!(error instanceof NotRunningError)) return null;
+    const keeper = error instanceof RestartingError ? connectKeeper(path) : null;
     keeper?.close();
-    return keeper?.peer ?? null;
+    return keeper?.peer ?? drainerAt(path);
+  }
+}
+
+function drainerAt(path: string): PeerCredentials | null {
+  const [drainer] = drainersOf(path);
+  if (drainer === undefined) return null;
+  try {
+    const channel = connectControl(drainer.path);
+    channel.close();
+    return channel.peer;
+  } catch {
+    return null;
   }
 }
 
@@ -79,6 +94,7 @@ function controlSocketsIn(folder: string): string[] {
   const names = entriesOf(folder)
     .filter((name) => !name.startsWith('.'))
     .map((name) => (name.endsWith(KEEPER_ENDING) ? `${name.slice(0, -KEEPER_ENDING.length)}${ENDING}` : name))
+    .map((name) => name.replace(DRAINER, ENDING))
     .filter((name) => name.endsWith(ENDING));
   return [...new Set(names)].map((name) => join(folder, name));
 }

@@ -13,8 +13,7 @@ const PHASES_SHOWN = 6;
 
 /** What `motya status` shows to people. */
 export function statusLines(status: Status): string[] {
-  const { name, generation, pid, phase, phaseMs, uptime, version, node } = status;
-  const draining = drainingOf(status);
+  const { name, generation, pid, phase, phaseMs, uptime, version, node, draining } = status;
   // It serves in the phases of an upgrade too: each rejected one would look like an outage.
   const lasting = phase === 'serving' ? '' : ` for ${duration(phaseMs)}`;
   return [
@@ -32,10 +31,6 @@ export function statusLines(status: Status): string[] {
     ...(status.lastUpgrade === null ? [] : ['', lastUpgrade(status.lastUpgrade)]),
   ];
 }
-
-/** Without the one that may serve again: it drains when the probation is over. */
-const drainingOf = ({ draining, probation }: Status): readonly DrainStatus[] =>
-  draining.filter(({ pid }) => pid !== probation?.incumbent);
 
 const left = (title: string): Column => ({ title });
 const right = (title: string): Column => ({ title, align: 'right' });
@@ -109,9 +104,17 @@ function probationLine({ incumbent, until }: NonNullable<Status['probation']>): 
 
 const DRAIN_COLUMNS = [left('DRAINING'), right('PID'), left('UNTIL'), right('LEFT'), left('CONNECTIONS')];
 
-function drainRow({ generation, pid, deadline, left, connections, protocols }: DrainStatus): string[] {
-  const open = connectionsOf(connections, protocols);
-  return [`generation ${generation}`, String(pid), timeOfDay(deadline), duration(left), open];
+function drainRow(one: DrainStatus): string[] {
+  const { generation, pid, deadline, connections, protocols } = one;
+  const until = deadline === null ? '-' : timeOfDay(deadline);
+  return [`generation ${generation}`, String(pid), until, leftOf(one), connectionsOf(connections, protocols)];
+}
+
+/** How long it has: `24 s`; `closing` when its time is over and what is left is being closed; `drains in 8 s` before that. */
+export function leftOf({ left, probation = null }: DrainStatus): string {
+  if (probation !== null) return `drains in ${duration(probation)}`;
+  if (left === null) return '-';
+  return left > 0 ? duration(left) : 'closing';
 }
 
 function lastUpgrade({ ok, code, at, text, ms, gapMs }: UpgradeRecord): string {
@@ -139,18 +142,23 @@ export function eventsOf({ pid, phase, services, draining, lastUpgrade, successo
 
 /** One line: who serves, how many, what drains, what went wrong last. */
 export function statusLine(status: Status): string {
-  const { generation, pid, phase, services, lastUpgrade, successor, probation } = status;
-  const draining = drainingOf(status);
+  const { generation, pid, phase, services, lastUpgrade, successor, probation, draining } = status;
   const workers = services.flatMap((service) => service.workers);
   const ready = workers.filter(({ state }) => state === 'ready').length;
   const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
-  const drains = draining.map(
-    (one) =>
-      `; generation ${one.generation} drains ${count(one.connections, 'connection')}, ${duration(one.left)} left`,
-  );
+  const drains = draining.map(drainText);
   const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
   const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
   const trial = probation === null ? '' : ` on probation until ${timeOfDay(probation.until)}`;
   const who = `generation ${generation} (pid ${pid}): ${phase}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
   return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;
+}
+
+function drainText(one: DrainStatus): string {
+  const { generation, connections, left, probation = null } = one;
+  const open = count(connections, 'connection');
+  if (probation !== null)
+    return `; generation ${generation} has ${open} and can serve again for ${duration(probation)}`;
+  const time = left === null ? '' : left > 0 ? `, ${leftOf(one)} left` : ', closing';
+  return `; generation ${generation} drains ${open}${time}`;
 }

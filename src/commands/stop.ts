@@ -11,6 +11,9 @@ interface StopArguments extends TargetArguments {
 const command: Command<StopArguments> = {
   name: 'stop',
   summary: 'Stop: let open connections finish, then end',
+  details: [
+    'Ends all generations: those that still drain after an upgrade get 5 s, or less where their drainTimeout is over sooner (below a service manager their whole drainTimeout). It returns when all have ended. If the main process has died, those that drain are ended.',
+  ],
   positionals: targetPositionals,
   flags: {
     ...targetFlags,
@@ -23,42 +26,49 @@ const command: Command<StopArguments> = {
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
   async run({ now, ...target }) {
     const { controlSocketFor } = await import('./target.js');
-    const { answersAt, connectControl, connectKeeper, requestStatus, RestartingError } = await import(
+    const { answersAt, connectControl, connectKeeper, NotRunningError, requestStatus, RestartingError } = await import(
       '../control/client.js'
     );
+    const { OtherGenerations } = await import('./other-generations.js');
     const path = await controlSocketFor(target);
+    const others = new OtherGenerations(path);
+    await others.look();
     // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
     const asked = await requestStatus(path).catch((error: unknown) => {
-      if (error instanceof RestartingError) return null;
+      // Its main process has died, and those that drain have nobody who would end them.
+      if (error instanceof NotRunningError && (error instanceof RestartingError || others.size > 0)) return null;
       throw error;
     });
     const keeper = asked === null ? connectKeeper(path) : null;
     if (keeper !== null) {
       await stopped(keeper, now);
       console.log(`the keeper (pid ${keeper.peer.pid}) has stopped`);
-      return;
+    } else if (asked !== null || others.size === 0) {
+      // Between the two questions an instance may have come to serve.
+      const { name } = asked ?? (await requestStatus(path));
+      const channel = connectControl(path);
+      const { pid } = channel.peer;
+      await stopped(channel, now);
+      const successor = answersAt(path);
+      if (successor !== null && successor !== pid) {
+        console.error(`motya: pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`);
+        process.exitCode = EXIT.failed;
+        return;
+      }
+      console.log(`${name} (pid ${pid}) has stopped`);
+      // One that was on probation beside it has begun to drain since.
+      await others.look();
     }
-    // Between the two questions an instance may have come to serve.
-    const { name } = asked ?? (await requestStatus(path));
-    const channel = connectControl(path);
-    const { pid } = channel.peer;
-    await stopped(channel, now);
-    const successor = answersAt(path);
-    if (successor !== null && successor !== pid) {
-      console.error(`motya: pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`);
-      process.exitCode = EXIT.failed;
-      return;
-    }
-    console.log(`${name} (pid ${pid}) has stopped`);
+    // The keeper has told all of them, the main process those that it knew of.
+    if (keeper === null) others.end({ now, told: asked?.draining.map(({ pid }) => pid) ?? [] });
+    for (const line of await others.ended(asked?.draining ?? [])) console.log(line);
   },
 };
 export default command;
 
-/** The kernel closes the connection when the process has ended: no pid is looked up, none is signalled. */
-function stopped(channel: Channel<ControlShapes>, now: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    channel.on('close', () => resolve());
-    channel.open();
-    channel.send({ type: 'STOP', now });
-  });
+async function stopped(channel: Channel<ControlShapes>, now: boolean): Promise<void> {
+  const { endOf } = await import('./other-generations.js');
+  const ended = endOf(channel);
+  channel.send({ type: 'STOP', now });
+  await ended;
 }

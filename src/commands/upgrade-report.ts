@@ -109,14 +109,15 @@ export class PeopleReport implements UpgradeReport {
       this.#removed(removed);
     }
     if (drain === null || typeof drain === 'string' || drain.connections === 0) return;
-    const most = drain.left > 0 ? `, for at most ${duration(drain.left)}` : '';
+    const most = drain.left === null || drain.left === 0 ? '' : `, for at most ${duration(drain.left)}`;
     this.#print(
       `generation ${drain.generation} (pid ${drain.pid}) still drains ${count(drain.connections, 'connection')}${most}`,
     );
   }
 
   draining({ generation, connections, protocols, left }: DrainStatus): void {
-    const text = `generation ${generation} drains ${connectionsOf(connections, protocols)}; ${duration(left)} left`;
+    const time = left === null ? '' : left > 0 ? `; ${duration(left)} left` : '; closing';
+    const text = `generation ${generation} drains ${connectionsOf(connections, protocols)}${time}`;
     if (process.stdout.isTTY) this.#line.update(`          ${text}`);
     else if (connections !== this.#connections) console.log(text);
     this.#connections = connections;

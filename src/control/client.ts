@@ -10,6 +10,7 @@ import type { Status } from '../observe/status.js';
 import { printable } from '../printable.js';
 import { isTrusted } from '../private-socket.js';
 import { deadline } from '../within.js';
+import { drainersOf } from './drainers.js';
 import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './messages.js';
 
 export type { Status };
@@ -96,7 +97,12 @@ function notRunning(path: string): NotRunningError {
   const keeper = connectKeeper(path);
   const said = keeper?.receiveSync(({ type }) => type === 'RESULT', GREETING_MS)?.message;
   keeper?.close();
-  if (said?.type !== 'RESULT') return new NotRunningError(path);
+  if (said?.type !== 'RESULT') {
+    const drainers = drainersOf(path).map(({ pid }) => pid);
+    if (drainers.length === 0) return new NotRunningError(path);
+    const text = `no instance serves at ${path}; what drains still is pid ${drainers.join(', ')}; \`motya stop\` ends it`;
+    return new NotRunningError(path, text);
+  }
   return new RestartingError(path, `${printable(said.text)}; \`motya stop\` ends it`);
 }
 

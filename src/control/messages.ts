@@ -23,7 +23,8 @@ const shapes = {
   UPGRADE: { dryRun: bool, settled: optional(bool), allowRemoved: optional(bool) },
   /** End the probation: the incumbent is to serve again. Answered by RESULT. */
   ROLLBACK: {},
-  STOP: { now: bool },
+  /** A second one means now, unless it is said `once`: by another generation that stops. */
+  STOP: { now: bool, once: optional(bool) },
 
   // from the main process
   INSTANCE: { pid: int, generation: int },

@@ -37,7 +37,7 @@ export interface Controlled {
   upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
   rollBack(): Promise<Omit<Result, 'type'>>;
-  stop(options: { now: boolean }): void;
+  stop(options: { now: boolean; once?: boolean | undefined }): void;
   /** Why a successor is not wanted that announces itself now, or null. `startedAt`: of its process (performance.now()). */
   lateness(startedAt: number): string | null;
   warn(text: string, fields: object): void;
@@ -61,7 +61,7 @@ interface Dismissal {
 
 /** The main process's end of the control socket. */
 export class ControlServer {
-  readonly #socket: PrivateSocket;
+  #socket: PrivateSocket;
   readonly #instance: Controlled;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #dismissal: Dismissal | null = null;
@@ -70,13 +70,25 @@ export class ControlServer {
   /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
   constructor(path: string, instance: Controlled) {
     this.#instance = instance;
-    this.#socket = new PrivateSocket(path, {
+    this.#socket = this.#listen(path);
+  }
+
+  #listen(path: string): PrivateSocket {
+    const instance = this.#instance;
+    return new PrivateSocket(path, {
       connection: (fd) => this.#welcome(fd),
       refused: (peer: PeerCredentials) => {
         instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
       },
       failed: (error) => instance.warn(`somebody could not be heard on the control socket: ${reasonOf(error)}`, {}),
     });
+  }
+
+  /** Answers at another path from here on; connections that are open stay. @throws {MotyaError} it answers nowhere */
+  moveTo(path: string): void {
+    this.#socket.close();
+    this.#socket = this.#listen(path);
+    this.#socket.publish();
   }
 
   /** Becomes the one that answers at the path. */
@@ -171,7 +183,7 @@ export class ControlServer {
         void this.#instance.rollBack().then((result) => channel.send({ type: 'RESULT', ...result }));
         return;
       case 'STOP':
-        this.#instance.stop({ now: message.now });
+        this.#instance.stop({ now: message.now, once: message.once });
         return;
       default:
         channel.close();

@@ -61,6 +61,14 @@ export function keeperSocketOf(controlSocket: string): string {
   return controlSocket.replace(/control\.sock$/, 'keeper.sock');
 }
 
+/** In the name of a generation's own control socket, before its pid. No name of an instance has it. */
+export const DRAIN_MARK = '~';
+
+/** Where the process answers while it drains. Never longer than the control socket's path: a pid has at most seven digits. */
+export function drainSocketOf(controlSocket: string, pid: number): string {
+  return controlSocket.replace(/\.control\.sock$/, `${DRAIN_MARK}${pid}.sock`);
+}
+
 /** Default path of the admin socket that goes with an upgrade socket. */
 export function adminSocketOf(upgradeSocket: string): string {
   return besideOf(upgradeSocket, 'admin');

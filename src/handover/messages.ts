@@ -21,6 +21,15 @@ const entry = record({
 });
 export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
+/** A generation that drains, as another one tells of it. */
+const other = record({
+  pid: int,
+  generation: int,
+  connections: int,
+  left: optional(int),
+  protocols: optional(connectionCounts),
+});
+
 const shapes = {
   // successor → incumbent
   /**
@@ -84,8 +93,9 @@ const shapes = {
    */
   COMMIT: { txid: text, legacy: optional(anything), signalled: optional(int) },
   /**
-   * While it drains, once a second. `protocols`: the connections by what is spoken; `counters`: all that it has counted since
-   * COMMIT; `gap`: µs from COMMIT to LIVE.
+   * While the successor is on probation, and while it drains, once a second. `left`: ms until what is left is closed by force, at
+   * most; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `counters`: all that it has
+   * counted since COMMIT; `gap`: µs from COMMIT to LIVE; `others`: generations before it that it still follows.
    */
   STATS: {
     txid: text,
@@ -94,6 +104,8 @@ const shapes = {
     protocols: optional(connectionCounts),
     counters: optional(anything),
     gap: optional(int),
+    probation: optional(int),
+    others: optional(list(other)),
   },
   /** It has heard SETTLED: its listeners are closed. */
   DRAINING: { txid: text },
@@ -101,9 +113,18 @@ const shapes = {
   REVOKED: { txid: text, code: text, text },
   /**
    * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
-   * `counted`: what of its counters COMMIT had in it.
+   * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`: what it has
+   * said last.
    */
-  PREDECESSOR: { txid: text, pid: int, generation: int, counted: anything },
+  PREDECESSOR: {
+    txid: text,
+    pid: int,
+    generation: int,
+    counted: anything,
+    connections: optional(int),
+    left: optional(int),
+    protocols: optional(connectionCounts),
+  },
   BYE: { txid: text, forced: int, counters: optional(anything) },
 
   // either → either

@@ -5,6 +5,7 @@ import { native } from '../native.js';
 import type { Chronicle } from '../observe/chronicle.js';
 import type { DrainStatus } from '../observe/status.js';
 import { Totals } from '../observe/totals.js';
+import type { ConnectionCounts } from '../workers/messages.js';
 import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.js';
 import type { HandedOver } from './incumbent.js';
 import { type HandoverMessage, handoverCodec } from './messages.js';
@@ -21,10 +22,49 @@ interface Followed {
   readonly dialogue: Dialogue;
   readonly generation: number;
   status: DrainStatus;
+  /** When it begins to drain (Date.now()), while its successor is on probation; null: it drains. */
+  drainsAt: number | null;
+  /** Those before it, as it has told of them. */
+  others: readonly DrainStatus[];
   /** What it has counted since its COMMIT, as far as our own counters have it; and as far as our own COMMIT had it. */
   counted: Totals;
   committed: Totals;
 }
+
+interface Told {
+  readonly pid: number;
+  readonly generation: number;
+  readonly connections?: number | undefined;
+  /** ms */
+  readonly left?: number | undefined;
+  readonly protocols?: ConnectionCounts | undefined;
+}
+
+function statusOf({ pid, generation, connections = 0, left, protocols }: Told): DrainStatus {
+  const deadline = left === undefined ? null : new Date(Date.now() + left).toISOString();
+  return { pid, generation, connections, protocols: protocols ?? null, left: left ?? null, deadline };
+}
+
+/** What is told of it to another generation. */
+export function toldOf({
+  pid,
+  generation,
+  connections,
+  deadline,
+  protocols,
+}: DrainStatus): Told & { connections: number } {
+  const left = leftUntil(deadline);
+  return {
+    pid,
+    generation,
+    connections,
+    ...(left === null ? {} : { left: Math.round(left) }),
+    ...(protocols === null ? {} : { protocols }),
+  };
+}
+
+const leftUntil = (deadline: string | null): number | null =>
+  deadline === null ? null : Math.max(0, Date.parse(deadline) - Date.now());
 
 /**
  * The generations before this one that still drain, as far as they have told. One that outlives its own successor goes on
@@ -37,7 +77,7 @@ export class Predecessors {
   readonly #warn: (text: string) => void;
   readonly #changed: () => void;
 
-  /** `changed` is called when one has told for the first time what it drains, and when one has ended. */
+  /** `changed` is called when one is followed, when it has told for the first time what it drains, and when one has ended. */
   constructor(chronicle: Chronicle, warn: (text: string) => void, changed: () => void = () => {}) {
     this.#chronicle = chronicle;
     this.#warn = warn;
@@ -46,15 +86,27 @@ export class Predecessors {
 
   /** The oldest first. */
   all(): DrainStatus[] {
-    const statuses = [...this.#followed.values()].map(({ status }) => status);
-    return statuses
-      .map((status) => ({ ...status, left: Math.max(0, Date.parse(status.deadline) - Date.now()) }))
+    const told = [...this.#followed.values()].flatMap(({ others }) => others);
+    const own = [...this.#followed.values()].map(({ status, drainsAt }) => {
+      const probation = drainsAt === null ? 0 : drainsAt - Date.now();
+      return probation > 0 ? { ...status, probation } : status;
+    });
+    // One that was passed on to us speaks for itself.
+    const all = new Map([...told, ...own].map((status) => [status.pid, status]));
+    return [...all.values()]
+      .map((status) => ({ ...status, left: leftUntil(status.deadline) }))
       .sort((a, b) => a.generation - b.generation);
   }
 
-  /** To those that are still heard of: a pid whose connection is open is nobody else's. */
-  signal(signal: NodeJS.Signals): void {
+  /** Of those that are heard of. */
+  pids(): number[] {
+    return [...this.#followed.keys()];
+  }
+
+  /** To those that are still heard of, or to one of them: a pid whose connection is open is nobody else's. */
+  signal(signal: NodeJS.Signals, only?: number): void {
     for (const pid of this.#followed.keys()) {
+      if (only !== undefined && pid !== only) continue;
       try {
         process.kill(pid, signal);
       } catch {
@@ -89,11 +141,11 @@ export class Predecessors {
   /** After a hand-over: whom we follow is the successor's to follow. May be called again, for those that could not go yet. */
   passOn({ dialogue, txid, follows }: HandedOver): void {
     if (!follows) return;
-    for (const [pid, { dialogue: conversation, generation, counted, committed }] of this.#followed) {
+    for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
       const fd = conversation.release();
       if (fd === null) continue;
       this.#chronicle.subtract(counted.since(committed));
-      dialogue.send({ type: 'PREDECESSOR', txid, pid, generation, counted: committed }, [fd]);
+      dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...toldOf(status) }, [fd]);
       native.close(fd);
       this.#followed.delete(pid);
     }
@@ -101,14 +153,23 @@ export class Predecessors {
 
   async #follow(
     dialogue: Dialogue,
-    { pid, generation }: { pid: number; generation: number },
+    named: Told,
     counted: Totals,
     draining: (() => void) | null,
   ): Promise<HandoverError | null> {
-    const deadline = new Date().toISOString();
-    const status = { pid, generation, connections: 0, protocols: null, left: 0, deadline };
-    const followed: Followed = { dialogue, generation, status, counted, committed: counted };
+    const { pid, generation } = named;
+    const status = statusOf(named);
+    const followed: Followed = {
+      dialogue,
+      generation,
+      status,
+      drainsAt: null,
+      others: [],
+      counted,
+      committed: counted,
+    };
     this.#followed.set(pid, followed);
+    this.#changed();
     let isRevoked = false;
     let isHeard = false;
     let silence = draining === null ? STATS_SILENCE_MS : LONGEST_TIMER_MS;
@@ -134,9 +195,10 @@ export class Predecessors {
           this.#chronicle.generationEnded(generation, message.forced);
           return null;
         }
-        const { connections, left, protocols = null, gap } = message;
-        const until = new Date(Date.now() + left).toISOString();
-        followed.status = { pid, generation, connections, protocols, left, deadline: until };
+        const { connections, left, protocols, gap, probation, others = [] } = message;
+        followed.status = statusOf({ pid, generation, connections, left, protocols });
+        followed.drainsAt = probation === undefined ? null : Date.now() + probation;
+        followed.others = others.map(statusOf);
         if (!isHeard) this.#changed();
         isHeard = true;
         if (gap !== undefined) this.#chronicle.gap(generation + 1, gap / 1000);

@@ -5,19 +5,22 @@ import { total } from '../workers/counts.js';
 import type { ConnectionCounts } from '../workers/messages.js';
 import type { Life } from './life.js';
 
+type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
+
 /** The graceful end of the connections that an instance has, and its deadline. */
 export class Drain {
   readonly #life: Life;
   readonly #cut = deferred<void>();
   #deadline = Number.POSITIVE_INFINITY;
   #hasBegun = false;
+  #wasCut = false;
 
   constructor(life: Life) {
     this.#life = life;
   }
 
   /** Of connections that were counted just now; null before it has begun. */
-  status(protocols: ConnectionCounts): (DrainStatus & { protocols: ConnectionCounts }) | null {
+  status(protocols: ConnectionCounts): OwnDrainStatus | null {
     if (!this.#hasBegun) return null;
     const { left } = this;
     const deadline = new Date(Date.now() + left).toISOString();
@@ -35,8 +38,13 @@ export class Drain {
     return this.#cut.promise;
   }
 
+  get wasCut(): boolean {
+    return this.#wasCut;
+  }
+
   /** Closes what is open. */
   cut(): void {
+    this.#wasCut = true;
     this.#cut.resolve();
   }
 
@@ -50,12 +58,16 @@ export class Drain {
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    const longest = Math.max(...this.#life.settings.services.map((service) => service.drainTimeout));
-    this.#deadline = Math.min(this.#deadline, performance.now() + longest);
+    this.#deadline = Math.min(this.#deadline, performance.now() + this.longest);
+  }
+
+  /** ms from its beginning to its end, at most. */
+  get longest(): number {
+    return Math.max(...this.#life.settings.services.map((service) => service.drainTimeout));
   }
 
   /** `progress` is told at once and then each second. @returns how many connections were closed by force. */
-  async run(progress: (drain: DrainStatus & { protocols: ConnectionCounts }) => void): Promise<number> {
+  async run(progress: (drain: OwnDrainStatus) => void): Promise<number> {
     const { instance, events } = this.#life;
     const started = performance.now();
     this.begin();

@@ -21,6 +21,7 @@ import type { Pause } from '../workers/conversation.js';
 import { total } from '../workers/counts.js';
 import type { Fleet } from '../workers/fleet.js';
 import { Drain } from './drain.js';
+import { EndOfOthers } from './end-others.js';
 import { lateness } from './waiting-successors.js';
 
 /** What only the Supervisor can be asked to do. */
@@ -36,8 +37,12 @@ export class Life {
   readonly predecessors = new Predecessors(
     this.chronicle,
     (text) => this.warn('peer', text),
-    () => this.instance.manager.tell(),
+    () => {
+      this.endOfOthers.look();
+      this.instance.manager.tell();
+    },
   );
+  readonly endOfOthers = new EndOfOthers(this);
   readonly drain = new Drain(this);
   /** Settled when it serves, or never will. */
   readonly served: Deferred<void> = deferred();

@@ -4,6 +4,7 @@ import { deferred } from '../deferred.js';
 import { type HandoverError, reasonOf } from '../errors.js';
 import type { Dialogue } from '../handover/dialogue.js';
 import type { HandedOver } from '../handover/incumbent.js';
+import { toldOf } from '../handover/predecessors.js';
 import { observe, Proof } from '../handover/probation.js';
 import type { Offer } from '../handover/successor.js';
 import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
@@ -37,10 +38,15 @@ export async function afterHandover(
   instance.control?.dismissWatchers(text, { forGood: true, code: LATE });
   if (probationMs > 0 && !life.stopping.aborted) {
     events.emit('probation', { successor, ms: probationMs });
+    const end = performance.now() + probationMs;
     const tell = async (): Promise<void> => {
       const protocols = await instance.fleet.connections();
+      const probation = Math.max(0, Math.round(end - performance.now()));
+      const left = probation + life.drain.longest;
+      const others = othersOf(life);
+      const connections = total(protocols);
       // No counters: what is rolled back must not have been counted on both sides.
-      dialogue.send({ type: 'STATS', txid, connections: total(protocols), left: 0, protocols, gap: gapOf(handed) });
+      dialogue.send({ type: 'STATS', txid, connections, left, probation, protocols, gap: gapOf(handed), others });
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);
@@ -133,7 +139,10 @@ async function drainTo(
   { reason, gap, counters }: { reason: Ended['reason']; gap?: number; counters: () => Totals },
 ): Promise<void> {
   const forced = await life.drain.run(({ connections, protocols, left }) => {
-    dialogue.send({ type: 'STATS', txid, connections, left: Math.round(left), protocols, counters: counters(), gap });
+    const sums = counters();
+    const others = othersOf(life);
+    const ms = Math.round(left);
+    dialogue.send({ type: 'STATS', txid, connections, left: ms, protocols, counters: sums, gap, others });
   });
   // Before BYE, whose counters have this phase in them.
   life.machine.step('drained');
@@ -238,5 +247,8 @@ export function letGoUnused({ instance, events }: Life): string[] {
   for (const key of keys) events.emit('removed', key);
   return keys;
 }
+
+/** Generations before this one whose conversations are not, or not yet, the other generation's. */
+const othersOf = ({ predecessors }: Life) => predecessors.all().map(toldOf);
 
 const gapOf = ({ gapMs }: HandedOver): number => Math.round(gapMs * 1000);

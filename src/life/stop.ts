@@ -4,14 +4,21 @@ import { within } from '../within.js';
 import type { Life } from './life.js';
 import { replacedBy, restorePidfile } from './replaced.js';
 
+export interface StopOptions {
+  /** What is open is closed. */
+  readonly now?: boolean | undefined;
+  /** One that stops already goes on as it does. */
+  readonly once?: boolean | undefined;
+}
+
 /** What SIGTERM does; see the Supervisor's method. */
-export function stop(life: Life, { now = false }: { now?: boolean } = {}): void {
+export function stop(life: Life, { now = false, once = false }: StopOptions = {}): void {
   const { drain, machine, stopping } = life;
   const again = stopping.aborted;
-  if (now || again) drain.cut();
+  if (now || (again && !once)) drain.cut();
   if (again) return;
   life.tellToStop();
-  if (life.phase === 'draining') drain.shorten();
+  if (life.phase === 'draining') shorten(life);
   // In other phases it is too late to take back what runs, or what runs has heard the signal.
   else if (machine.can('stop')) void stopOnceDecided(life);
 }
@@ -23,8 +30,24 @@ export function stop(life: Life, { now = false }: { now?: boolean } = {}): void 
 export async function stopOnceDecided(life: Life): Promise<void> {
   void life.proof?.settle().catch(() => {});
   if (life.undecided !== null) await within(GREETING_MS, life.undecided);
-  if (life.phase === 'draining') life.drain.shorten();
+  if (life.phase === 'draining') shorten(life);
   else if (life.machine.can('stop')) await stopServing(life);
+}
+
+/** Of a generation that has handed over: whoever ends it means those before it, of which it alone may know, too. */
+function shorten(life: Life): void {
+  life.drain.shorten();
+  withOthers(life);
+}
+
+/**
+ * Ends the generations that drain together with this one. Below a service manager they have the time that is theirs, unless it is
+ * cut: this process outlasts them.
+ */
+function withOthers(life: Life): void {
+  const { drain, instance, endOfOthers } = life;
+  if (!instance.manager.exists && !drain.wasCut) endOfOthers.begin({ now: false });
+  void drain.isCut.then(() => endOfOthers.begin({ now: true }));
 }
 
 /** The graceful end without a successor: no new connections, drain, end. */
@@ -36,6 +59,7 @@ export async function stopServing(life: Life): Promise<void> {
   // Ours, so that it goes with us.
   restorePidfile(life);
   life.events.emit('stopping');
+  withOthers(life);
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';
   instance.control?.dismissWatchers(reason, { forGood: true });

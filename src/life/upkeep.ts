@@ -18,6 +18,7 @@ export function keepReachable(life: Life): void {
   let trouble = '';
   const look = (): void => {
     try {
+      if (life.phase === 'draining') life.instance.restoreDrainSocket();
       const lost = OWNER.includes(life.phase) ? life.instance.restore() : [];
       if (lost.length > 0)
         life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`);

@@ -90,9 +90,11 @@ export interface DrainStatus {
   readonly generation: number;
   readonly connections: number;
   readonly protocols: ConnectionCounts | null;
-  /** ms until what is left is closed by force, and when that will be. */
-  readonly left: number;
-  readonly deadline: string;
+  /** ms until what is left is closed by force, at most, and when that will be; null: it has not said yet. */
+  readonly left: number | null;
+  readonly deadline: string | null;
+  /** ms until it begins to drain: its successor is on probation, and until then it can serve again. Missing or null: it drains. */
+  readonly probation?: number | null;
 }
 
 /** What a service manager shows in one line. */
@@ -104,10 +106,12 @@ export interface Overview {
 }
 
 export function statusLine({ generation, phase, connections, draining }: Overview): string {
-  // One that is on its way out, or has not told anything yet (on probation it may serve again), is nothing to wait for.
+  // One that is on its way out, or has not told anything yet, is nothing to wait for.
   const open = draining.filter((one) => one.connections > 0);
-  const drains = open.map(
-    (one) => `; generation ${one.generation} drains ${one.connections}, ${Math.ceil(one.left / 1000)} s left`,
-  );
+  const seconds = (ms: number): number => Math.ceil(ms / 1000);
+  const drains = open.map(({ generation, connections, left, probation = null }) => {
+    if (probation !== null) return `; generation ${generation} can serve again for ${seconds(probation)} s`;
+    return `; generation ${generation} drains ${connections}${left === null || left === 0 ? '' : `, ${seconds(left)} s left`}`;
+  });
   return `generation ${generation}: ${phase}, ${connections} open connections${drains.join('')}`;
 }

@@ -24,6 +24,7 @@ test('all generations that drain are told, also the one whose successor has ende
     [2, second, 1],
   ]);
   for (const { left, deadline, protocols } of (await stage.status()).draining) {
+    assert.ok(left !== null && deadline !== null);
     assert.ok(left > 60_000 && left <= 300_000, String(left));
     assert.ok(Math.abs(Date.parse(deadline) - Date.now() - left) < 5_000);
     assert.deepEqual(protocols, { http1: 1, idle: 0, http2: 0, upgraded: 0, other: 0 });

@@ -102,7 +102,7 @@ function spanOf({ draining, generations }, now) {
   const begins = (handed.length > 0 ? handed : shown).map(({ startedAt, handedOverAt }) =>
     Date.parse((handed.length > 0 ? handedOverAt : null) ?? startedAt),
   );
-  const to = Math.max(now, ...draining.map(({ deadline }) => Date.parse(deadline)));
+  const to = Math.max(now, ...draining.map(({ deadline }) => (deadline === null ? now : Date.parse(deadline))));
   const from = Math.min(now - 1000, ...begins);
   return { shown, from: handed.length > 0 ? from - (to - from) * MARGIN : from, to };
 }
@@ -135,12 +135,12 @@ function generationRow(one, status, { from, to, now }) {
   bar('boots', Date.parse(one.startedAt), live);
   bar('serves', live, handed);
   bar('drains', handed, ended);
-  if (drain !== undefined) bar('left', now, Date.parse(drain.deadline));
+  if (drain !== undefined && drain.deadline !== null) bar('left', now, Date.parse(drain.deadline));
   if (to > now) svg.append(drawing('rect', { class: 'now', x: placeOf(now), y: 0, width: 2, height: 16 }));
   const forced = one.forced === null || one.forced === 0 ? '' : `, ${one.forced} closed by force`;
   const words =
     drain !== undefined
-      ? `pid ${one.pid} drains ${counted(drain.connections, 'connection')}`
+      ? `pid ${one.pid} ${(drain.probation ?? null) === null ? 'drains' : 'can serve again, with'} ${counted(drain.connections, 'connection')}`
       : isCurrent
         ? `pid ${one.pid} serves since ${clock(one.liveAt)}`
         : `pid ${one.pid} served ${duration(handed - live)}${forced}`;
@@ -154,16 +154,24 @@ const whole = /** @type {Map<number, number>} */ (new Map());
 function showDraining({ draining }) {
   at('draining-section').hidden = draining.length === 0;
   for (const pid of whole.keys()) if (!draining.some((one) => one.pid === pid)) whole.delete(pid);
-  const rows = draining.map(({ pid, generation, connections, protocols, left }) => {
-    const all = Math.max(whole.get(pid) ?? 0, left, 1);
+  const rows = draining.map(({ pid, generation, connections, protocols, left, probation = null }) => {
+    const all = Math.max(whole.get(pid) ?? 0, left ?? 0, 1);
     whole.set(pid, all);
     const bar = /** @type {HTMLProgressElement} */ (element('progress', ''));
     bar.max = all;
-    bar.value = left;
+    bar.value = left ?? 0;
     bar.setAttribute('aria-label', `time left for generation ${generation}`);
     const kinds = protocols === null ? '' : protocolsOf(protocols);
     const what = `Generation ${generation} (pid ${pid}): ${counted(connections, 'connection')}`;
-    return element('li', '', what, kinds === '' ? '' : ` (${kinds})`, `, ${duration(left)} left`, bar);
+    const time =
+      probation !== null
+        ? `; it can serve again for ${duration(probation)}, then drains`
+        : left === null
+          ? ''
+          : left > 0
+            ? `, ${duration(left)} left`
+            : ', closing';
+    return element('li', '', what, kinds === '' ? '' : ` (${kinds})`, time, bar);
   });
   at('draining').replaceChildren(...rows);
 }
