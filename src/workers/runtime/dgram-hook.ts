@@ -38,7 +38,7 @@ export function hookBind(runtime: Runtime): void {
     const handle = state?.handle;
     // `exclusive` is also what Node itself says when send() binds an unbound socket.
     if (!state || !handle || state.bindState !== 0) return bind.apply(this, args);
-    if (state.reusePort || isLeftAlone(options)) {
+    if (state.reusePort || isLeftAlone(options) || runtime.gate.leavesAlone(portOf(options.port))) {
       bind.apply(this, args);
       // Port 0 is for what it asks others: no program is ready by that.
       if (portOf(options.port) !== 0 || typeof options.fd === 'number') runtime.readiness.watch(this);

@@ -24,6 +24,8 @@ export class Gate {
   /** Keys of listeners on which it is open all the same. */
   #except = new Set<string>();
   #givenUp = false;
+  #isPaused = false;
+  #isVacated = false;
   /** The process is ending: what it closes now is no decision of the program. */
   ending = false;
 
@@ -37,6 +39,15 @@ export class Gate {
 
   get givenUp(): boolean {
     return this.#givenUp;
+  }
+
+  /**
+   * Whether the program gets plain Node's own socket for a port that it asks for now, such as a data port of a session. A fixed port
+   * may be a listener that changes hands just now; once that has happened, the kernel knows whose it is. Without a supervisor a fixed
+   * port is the next instance's.
+   */
+  leavesAlone(port: number): boolean {
+    return port === 0 ? this.#isPaused || this.#givenUp : this.#givenUp && !this.#isVacated;
   }
 
   /** Of the listeners with these keys. */
@@ -59,6 +70,7 @@ export class Gate {
   accept(): void {
     if (this.#open || this.#givenUp) return;
     this.#open = true;
+    this.#isPaused = false;
     for (const listener of this.#listeners) listener.accept();
   }
 
@@ -69,6 +81,8 @@ export class Gate {
     except?: readonly string[] | undefined;
     isForGood?: boolean;
   } = {}): void {
+    // One that boots in a successor has not served yet: what it opens is the service's.
+    this.#isPaused ||= this.#open;
     this.#open = false;
     this.#except = new Set(except);
     for (const listener of this.#listeners) {
@@ -99,6 +113,7 @@ export class Gate {
 
   /** The supervisor is gone, and with it perhaps the last other copy of each listener: the next instance may have to bind anew. */
   vacate(): void {
+    this.#isVacated = true;
     this.giveUp();
     for (const listener of this.#listeners) listener.vacate?.();
   }

@@ -58,6 +58,12 @@ export function hookListen(runtime: Runtime): void {
 
   prototype._listen2 = function (address, port, addressType, backlog, fd, flags) {
     if (this._handle === CLUSTER_HANDLE) this._handle = null;
+    if (addressType !== -1 && typeof fd !== 'number' && runtime.gate.leavesAlone(port ?? 0)) {
+      // The drain waits for its connections.
+      runtime.connections.watch(this);
+      listen2.call(this, address, port, addressType, backlog, fd, flags);
+      return;
+    }
     if (
       this._handle !== null ||
       typeof fd === 'number' ||
