@@ -178,6 +178,7 @@ export class Instance {
 
   /** Workers that end are started again; the pidfile and the control socket are ours, and the service manager knows. */
   becomeMain(): void {
+    this.gate.guardKeys(new Map());
     this.fleet.keepAlive();
     // First, because it can fail: a pidfile that names us must not stay behind.
     this.#openControl().publish();

@@ -173,8 +173,8 @@ export interface Watched {
   readonly generation: number;
   /** Unix paths that it listens on. */
   readonly paths: readonly string[];
-  /** Keys of all its listeners. */
-  readonly keys: ReadonlySet<string>;
+  /** Keys of all its listeners, and the names of the services that use them; empty where none does. */
+  readonly keys: ReadonlyMap<string, string>;
   /** Resolves when it has gone: with its reason when it was stopped, with null when it died. Never when it is replaced. */
   readonly gone: Promise<HandoverError | null>;
   close(): void;
@@ -191,7 +191,7 @@ export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {
       reject(new WedgedError(peer, path));
     });
     const paths: string[] = [];
-    const keys = new Set<string>();
+    const keys = new Map<string, string>();
     let instance: { pid: number; generation: number } | null = null;
     let reason: HandoverError | null = null;
     let leave!: (reason: HandoverError | null) => void;
@@ -208,7 +208,7 @@ export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {
       if (message.type === 'INSTANCE') instance = message;
       if (message.type !== 'PATHS') return;
       paths.push(...message.paths);
-      for (const key of message.keys ?? []) keys.add(key);
+      for (const [index, key] of (message.keys ?? []).entries()) keys.set(key, message.services?.[index] ?? '');
       if (!message.last || instance === null) return;
       inTime();
       resolve({ ...instance, paths, keys, gone, close: () => channel.removeAllListeners('close').close() });

@@ -28,8 +28,11 @@ const shapes = {
 
   // from the main process
   INSTANCE: { pid: int, generation: int },
-  /** The unix paths that the instance listens on, in pieces; the last one says so. */
-  PATHS: { paths: list(text), keys: optional(list(text)), last: bool },
+  /**
+   * The unix paths that the instance listens on, and the keys of all its listeners with the services that use them (none: empty),
+   * in pieces; the last one says so.
+   */
+  PATHS: { paths: list(text), keys: optional(list(text)), services: optional(list(text)), last: bool },
   /** No hand-over will come to this successor: the main process was stopped, or has another one. `code`: of the successor's end. */
   GONE: { text, code: optional(text) },
   /** A Status (observe/status.ts) in JSON, in pieces; the last one says so. */

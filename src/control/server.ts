@@ -31,8 +31,8 @@ export interface Controlled {
   overview(): Promise<Overview>;
   /** The files of all unix listeners. */
   unixPaths(): string[];
-  /** Of all listeners. */
-  listenerKeys(): string[];
+  /** Of all listeners: key, and name of the service that uses it, or empty. */
+  listenerServices(): [key: string, service: string][];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
   upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
@@ -206,8 +206,9 @@ export class ControlServer {
     });
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
     for (const { part } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last: false });
-    for (const { part, last } of parts(this.#instance.listenerKeys())) {
-      channel.send({ type: 'PATHS', paths: [], keys: part, last });
+    for (const { part, last } of parts(this.#instance.listenerServices())) {
+      const [keys, services] = [0, 1].map((at) => part.map((pair) => pair[at] as string));
+      channel.send({ type: 'PATHS', paths: [], keys, services, last });
     }
   }
 

@@ -80,7 +80,8 @@ export async function startAsSuccessor(life: Life): Promise<void> {
   life.events.emit('generation', life.generation);
   preflightFds(watched.keys.size);
   instance.gate.guardPaths(watched.paths);
-  instance.reserve(watched.keys);
+  instance.gate.guardKeys(watched.keys);
+  instance.reserve(new Set(watched.keys.keys()));
   const socket = new UpgradeSocket(settings.upgradeSocket, {
     pid: process.pid,
     version: VERSION,

@@ -199,7 +199,7 @@ export class Life {
         return { phase, generation, connections: total(protocols), draining: draining(protocols) };
       },
       unixPaths: () => this.instance.ledger.unixPaths(),
-      listenerKeys: () => this.instance.ledger.all().map(({ key }) => key),
+      listenerServices: () => this.instance.ledger.all().map(({ key, service }) => [key, service ?? '']),
       warn: (text, fields) => this.warn('peer', text, fields),
       lateness: (startedAt) => lateness(this, startedAt),
       ...steering,

@@ -279,6 +279,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
       case 'OWNS':
         this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.owns(message.path) });
         return;
+      case 'ANSWERS':
+        this.#channel.send({ type: 'OWNED', id: message.id, owned: this.#gate.isIncumbents(this, message.port) });
+        return;
       case 'RELEASE':
         this.#released(message.key);
         return;

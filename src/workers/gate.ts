@@ -46,6 +46,7 @@ export class ListenGate {
   readonly #ledger: Ledger;
   readonly #waiting: Asked[] = [];
   readonly #askers = new Map<number, Asker>();
+  #incumbents: ReadonlyMap<string, string> = new Map();
   readonly #othersPaths = new Set<string>();
   readonly #sandbox: Sandbox | null;
   #open: boolean;
@@ -116,6 +117,19 @@ export class ListenGate {
   owns(path: string): boolean {
     // In a sandbox every socket outside it is somebody else's, such as that of the same program in production.
     return this.#sandbox !== null || this.#othersPaths.has(path) || this.#ledger.owns(path);
+  }
+
+  /** The incumbent's listeners, by key, and the services that use them; none once this instance serves. */
+  guardKeys(services: ReadonlyMap<string, string>): void {
+    this.#incumbents = services;
+  }
+
+  /** Whether the incumbent serves the worker's own service on a TCP port, and the worker has not been given that listener. */
+  isIncumbents({ service, pid }: Asker, port: number): boolean {
+    return [...this.#incumbents].some(
+      ([key, owner]) =>
+        owner === service && key.startsWith('tcp:') && portIn(key) === port && !this.#ledger.get(key)?.claims.has(pid),
+    );
   }
 
   /** A worker has ended. */
@@ -193,3 +207,6 @@ export class ListenGate {
     return true;
   }
 }
+
+/** Of the key of a TCP listener (listeners/key.ts). */
+const portIn = (key: string): number => Number(/:(\d+)(?: v6only)?$/.exec(key)?.[1]);

@@ -25,6 +25,8 @@ const shapes = {
   RELEASE: { key: text },
   /** The program is about to unlink `path`, a socket: is it a listener of the instance (or of the incumbent)? */
   OWNS: { id: int, path: text },
+  /** The program, which boots, is about to connect to this TCP port of its machine: does the incumbent answer there? See OWNED. */
+  ANSWERS: { id: int, port: int },
   READY: {},
   /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
   EXHAUSTED: { code: text },

@@ -75,8 +75,8 @@ class TestInstance implements Controlled {
       waiting: n,
     }));
   }
-  listenerKeys(): string[] {
-    return Array.from({ length: this.listenerCount + 1 }, (_, n) => `tcp://127.0.0.1:${n}`);
+  listenerServices(): [string, string][] {
+    return Array.from({ length: this.listenerCount + 1 }, (_, n) => [`tcp://127.0.0.1:${n}`, n === 0 ? '' : 'web']);
   }
   unixPaths(): string[] {
     return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
@@ -220,7 +220,7 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
     const watched = await watchIncumbent(path);
     assert.deepEqual([watched.pid, watched.generation], [process.pid, 7]);
     assert.deepEqual(watched.paths, instance.unixPaths());
-    assert.deepEqual([...watched.keys], instance.listenerKeys());
+    assert.deepEqual([...watched.keys], instance.listenerServices());
     const waiting = server.watcher as Watcher | null;
     assert.equal(waiting?.pid, process.pid);
     assert.ok(Date.parse(waiting?.since ?? '') <= Date.now());

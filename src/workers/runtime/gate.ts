@@ -1,3 +1,4 @@
+import type { Server } from 'node:net';
 import type { ListenerCount } from '../messages.js';
 
 /** Something that can accept connections (or receive datagrams), or hold still without losing its socket. */
@@ -8,6 +9,8 @@ export interface GatedListener {
   readonly takesFds: boolean;
   /** Connections that are open, and how many connections or datagrams have come since the listener is here. */
   readonly counts: { readonly open: number; readonly accepted: number };
+  /** Of a TCP listener. */
+  readonly server?: { readonly server: Server; readonly port: number } | null;
   accept(): void;
   /** To be able to {@link accept} again. `isReadElsewhere`: another generation accepts. */
   park(isReadElsewhere: boolean): void;
@@ -48,6 +51,17 @@ export class Gate {
    */
   leavesAlone(port: number): boolean {
     return port === 0 ? this.#isPaused || this.#givenUp : this.#givenUp && !this.#isVacated;
+  }
+
+  /** It has accepted, and does not any more. */
+  get isLeaving(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The server of this program that has, or had, a TCP listener on this port. */
+  serverOn(port: number): Server | null {
+    for (const listener of this.#listeners) if (listener.server?.port === port) return listener.server.server;
+    return null;
   }
 
   /** Of the listeners with these keys. */

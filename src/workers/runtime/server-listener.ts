@@ -44,6 +44,7 @@ export class ServerListener implements GatedListener {
   readonly #parked: ParkedHandle;
   #grantedBacklog = DEFAULT_BACKLOG;
   #key: string | null = null;
+  #port: number | null = null;
   #fd: number | null = null;
   #live: { readonly handle: ServerHandle; readonly close: ServerHandle['close'] } | null = null;
   #closed = false;
@@ -72,6 +73,10 @@ export class ServerListener implements GatedListener {
     return this.#key;
   }
 
+  get server(): { server: ServerInternals; port: number } | null {
+    return this.#port === null ? null : { server: this.#server, port: this.#port };
+  }
+
   get counts(): { open: number; accepted: number } {
     return { open: this.#server._connections ?? 0, accepted: this.#accepted };
   }
@@ -84,6 +89,7 @@ export class ServerListener implements GatedListener {
   granted(grant: Grant): void {
     this.#key = grant.key;
     this.#grantedBacklog = grant.backlog ?? DEFAULT_BACKLOG;
+    this.#port = grant.port;
     this.#fd = grant.fd;
     if (this.#closed) {
       this.#release();

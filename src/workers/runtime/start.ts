@@ -7,6 +7,7 @@ import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, type WorkerShap
 import { AnswerCount } from './answer-count.js';
 import { passOn } from './branch-env.js';
 import { isClusterWorker, listenAsClusterWorker, watchForks } from './cluster.js';
+import { hookConnect } from './connect-hook.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
 import { Drain } from './drain.js';
@@ -82,6 +83,7 @@ function begin(
   };
 
   hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });
+  hookConnect({ link, gate });
   hookBind({ link, gate, readiness, ordinals });
   watchTicketKeys();
   process.prependListener('exit', () => {

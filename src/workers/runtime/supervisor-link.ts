@@ -67,6 +67,14 @@ export class SupervisorLink {
     return received === null || (received.message.type === 'OWNED' && received.message.owned);
   }
 
+  /** Whether the incumbent serves this program's clients on the port, and this process has not taken that over. */
+  isIncumbents(port: number): boolean {
+    const id = this.#nextId++;
+    this.#channel.send({ type: 'ANSWERS', id, port });
+    const received = this.#channel.receiveSync((m) => m.type === 'OWNED' && m.id === id, LISTEN_ANSWER_MS);
+    return received?.message.type === 'OWNED' && received.message.owned;
+  }
+
   /** Takes the late answers to {@link askListener}. */
   receive(message: WorkerMessage, fds: FdBag): void {
     if (!isAnswer(message)) return;
