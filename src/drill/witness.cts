@@ -5,7 +5,7 @@ import type { Server } from 'node:net';
 /**
  * Given to `node --require` before a program that is drilled, and before Motya's own preload. It writes down where the program does
  * what can lose requests, and refuses real addresses to servers that Motya leaves alone. The program's own child processes and threads
- * get it too, and nothing there is Motya's. CommonJS for the reason of preload.cts.
+ * get it too. CommonJS for the reason of preload.cts.
  */
 const { appendFileSync } = require('node:fs') as typeof import('node:fs');
 const { syncBuiltinESMExports } = require('node:module') as typeof import('node:module');
@@ -26,6 +26,10 @@ const folder = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
 const OURS = join(__dirname, '..');
 /** Motya's preload, which comes after this and takes the variable away, makes this process a worker. */
 const isWorker = process.env.MOTYA_WORKER !== undefined;
+/** A child of the program that asks Motya for what it listens on (workers/runtime/branch.ts). */
+const isBranch =
+  process.env.MOTYA_BRANCH_OF !== undefined &&
+  (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread;
 let terminated = false;
 
 if (folder !== undefined) {
@@ -116,7 +120,8 @@ function keepFromRealPorts(): void {
     const port = typeof options.port === 'function' ? 0 : Number(options.port) || 0;
     // A handle that has come from the parent is bound; what it has as `fd` is nothing to open.
     const fd = typeof options.fd === 'number' && typeof options.recvStart !== 'function' ? options.fd : null;
-    if (isWorker) return bind.apply(this, options.exclusive && port !== 0 ? [{ ...options, port: 0 }, ...rest] : args);
+    if (isWorker || isBranch)
+      return bind.apply(this, options.exclusive && port !== 0 ? [{ ...options, port: 0 }, ...rest] : args);
     if (port === 0 && fd === null) return bind.apply(this, args);
     refuse(this as Socket, 'bind', fd === null ? `UDP port ${port}` : `fd ${fd}`);
     return this;

@@ -44,13 +44,25 @@ export function outsideListeners(worker: Family, known: ReadonlySet<string>): Ou
 /** What to start instead, from what has been started. */
 export function adviceOnOutside({ pid, commandLine }: Outside, worker: number): string {
   if (pid === worker) return 'listen without `exclusive`, `reusePort` and `fd`, and not in a worker_threads thread';
+  if (watches(worker)) return 'leave out --watch: an upgrade replaces the program';
   const [program = '', ...args] = commandLine;
-  const script = args.find((word) => !word.startsWith('-') && /\.[cm]?[jt]sx?$/.test(word));
+  const isValue = (at: number): boolean =>
+    /^(-r|--require|--import|--loader|--experimental-loader)$/.test(args[at - 1] ?? '');
+  const script = args.find((word, at) => !word.startsWith('-') && !isValue(at) && /\.[cm]?[jt]sx?$/.test(word));
   if (!/^node(js)?$/.test(basename(program))) return 'Motya hands over what Node programs listen on; this is none';
   if (args.some((word) => /[/\\]tsx[/\\]/.test(word))) return 'start the real script: nodeArgs: [--import, tsx]';
   return script === undefined
     ? 'start that program itself, or leave NODE_OPTIONS and MOTYA_BRANCH_OF in its environment'
     : `start that program itself (motya start ${script}), or leave NODE_OPTIONS and MOTYA_BRANCH_OF in its environment`;
+}
+
+/** `node --watch` runs the program as its child. */
+function watches(pid: number): boolean {
+  try {
+    return textsIn(pid, 'cmdline').some((word) => /^--watch(-path)?(=|$)/.test(word));
+  } catch {
+    return false;
+  }
 }
 
 /** The columns of /proc/PID/net (proc(5)): where each socket listens, by inode. */

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS, OUTLIVES_MS } from '../limits.js';
+import { COUNT_MS, FORCE_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
@@ -15,7 +15,7 @@ import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { adviceOnOutside, OutsideWatch } from './outside.js';
+import { adviceOnOutside, OutsideWatch, outsideListeners } from './outside.js';
 import { ReleasedListeners } from './released.js';
 import { Worker } from './worker.js';
 
@@ -23,7 +23,7 @@ interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
   crash: [worker: Worker, reason: string, inMs: number | null];
   /** `what` says where, and what to do about it; see {@link Worker}. */
-  trouble: [kind: 'denied' | 'exhausted' | 'strayed', worker: { pid: number; index: number }, what: string];
+  trouble: [kind: 'denied' | 'exhausted' | 'strayed' | 'outside', worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -281,6 +281,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#removeReleased();
     });
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
+    worker.once('ready', () => setTimeout(() => this.#tellOutside(worker), OUTSIDE_LOOKS * OUTSIDE_LOOK_MS).unref());
     // Once it has asked for all that it listens on in the same turn.
     worker.once('ready', () => void worker.count().then(() => this.#removeReleased()));
     if (this.#except.length > 0) void worker.pause({ except: this.#except });
@@ -310,6 +311,21 @@ export class Service extends EventEmitter<ServiceEvents> {
     throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
   }
 
+  /** What a worker listens on beside what it has from us: no hand-over takes it along. */
+  #tellOutside(worker: Worker): void {
+    if (worker.hasExited || this.#draining) return;
+    for (const outside of outsideListeners(worker.family, this.#known())) {
+      const who = outside.pid === worker.pid ? 'the program' : `pid ${outside.pid}, which it has started,`;
+      const text = `${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${adviceOnOutside(outside, worker.pid)}`;
+      this.emit('trouble', 'outside', worker, text);
+    }
+  }
+
+  /** Inodes of the listeners of this instance. */
+  #known(): ReadonlySet<string> {
+    return new Set(this.#context.ledger.all().map(({ socket }) => String(socket.inode)));
+  }
+
   /** A program that says itself when it is ready may well wait for a child that listens. */
   #watchOutside(): OutsideWatch {
     const { ledger } = this.#context;
@@ -317,7 +333,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       !isReady && !isBlocked && !ledger.all().some(({ claims }) => pids.some((pid) => claims.has(pid)));
     return new OutsideWatch(
       () => (this.settings.ready === 'listen' ? this.#workers.filter(hasNone).map(({ family }) => family) : []),
-      () => new Set(ledger.all().map(({ socket }) => String(socket.inode))),
+      () => this.#known(),
     );
   }
 

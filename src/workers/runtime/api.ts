@@ -8,7 +8,7 @@ export type { DrainCallback, DrainInfo };
 
 const state = workerState();
 
-/** False under plain `node` (and in child processes and threads of a worker). */
+/** False under plain `node` (and in threads of a worker). True in Node processes that a worker starts. */
 export const isWorker: boolean = state !== undefined;
 /** How many upgrades there have been, plus 1. */
 export const generation: number = state?.generation ?? 1;
