@@ -11,7 +11,7 @@ import { checkReach } from './daemon/reach.js';
 import { HandoverError, MotyaError, reasonOf, StartError } from './errors.js';
 import { type Claims, claimsOn, fitting } from './handover/claims.js';
 import type { Offered } from './handover/successor.js';
-import { ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, RETIRED_MS } from './limits.js';
+import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, RETIRED_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
 import { hasSocket } from './listeners/holder.js';
@@ -430,7 +430,8 @@ export class Instance {
     this.ledger.abandonAll();
     this.#control?.close();
     this.disconnect();
-    await this.#fleet?.drain(Promise.resolve());
+    // Its programs have served no client: the grace of the settings may be long, and the next upgrade waits.
+    await this.#fleet?.drain(Promise.resolve(), ABANDON_MS);
     this.#fleet?.closeOutput();
     asUser(this.settings.user, () => this.pidfile.letGo());
   }

@@ -83,6 +83,10 @@ export const PROBATION_MARGIN_MS = 5_000;
 export const LATE_LISTENER_MS = 1_000;
 /** ms after its readiness in which what a program opens belongs to its start: a database that is slow to answer takes seconds. */
 export const START_MS = 30_000;
+/** ms from SIGTERM to SIGKILL for programs of an instance that has failed to start, at most: what killGrace is by default. */
+export const ABANDON_MS = 5_000;
+/** ms beyond ABANDON_MS in which a successor that was rejected ends by itself; then it is killed. */
+export const REJECTED_END_MS = 5_000;
 /** ms between two looks whether clients wait on a listener of a successor on probation: a question to the kernel for each. */
 export const ACCEPT_LOOK_MS = 250;
 /** ms for which clients wait and no program accepts, though its event loop turns, until the listener counts as dead. */

@@ -2,21 +2,21 @@ import { STOPPING } from '../control/outcomes.js';
 import { removedText } from '../control/removed.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { type Launched, launch } from '../daemon/launch.js';
-import { HandoverError, reasonOf } from '../errors.js';
+import { HandoverError } from '../errors.js';
 import { DRY_RUN, handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../handover/phases.js';
 import { ownReason, summon } from '../handover/summon.js';
 import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
-import { processEnd } from '../processes.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import { countAll, LeftOut } from './left-out.js';
 import type { Life } from './life.js';
 import { afterHandover, drainAnyway } from './probation.js';
+import { reclaimAfter } from './rejected.js';
 import { replacedBy, restorePidfile } from './replaced.js';
 import { stopServing } from './stop.js';
-import { MAIN, takeBack } from './take-back.js';
+import { takeBack } from './take-back.js';
 import { dismissStale, tellTaken } from './waiting-successors.js';
 
 /**
@@ -153,20 +153,6 @@ async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<vo
     throw new HandoverError('MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
   }
   await proof.settle();
-}
-
-/**
- * What a successor that failed has left behind goes with its end: files, if it was killed. And one that was about to be live
- * when it was told that it is not may have taken the pidfile and the control socket's path a moment after we had them back.
- */
-async function reclaimAfter(life: Life, successor: number): Promise<void> {
-  try {
-    await processEnd(successor);
-    life.instance.clearAfter(successor);
-    if (MAIN.includes(life.phase)) life.instance.reclaim();
-  } catch (error) {
-    life.warn('take-back', reasonOf(error));
-  }
 }
 
 function launchSuccessor({ events }: Life): Launched {

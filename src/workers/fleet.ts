@@ -101,8 +101,8 @@ export class Fleet {
   }
 
   /** @returns how many connections were closed by force. */
-  async drain(cut: Promise<void>): Promise<number> {
-    return sum(await Promise.all(this.services.map((service) => service.drain(cut))));
+  async drain(cut: Promise<void>, mostGrace?: number): Promise<number> {
+    return sum(await Promise.all(this.services.map((service) => service.drain(cut, mostGrace))));
   }
 
   redirectOutput(fd: number): void {

@@ -211,11 +211,13 @@ export class Service extends EventEmitter<ServiceEvents> {
   /**
    * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
    * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.
+   * `mostGrace`: ms, where the settings give more.
    * @returns how many connections were.
    */
-  async drain(cut: Promise<void>): Promise<number> {
+  async drain(cut: Promise<void>, mostGrace = Number.POSITIVE_INFINITY): Promise<number> {
     this.#draining = true;
-    const forced = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, cut)));
+    const grace = Math.min(this.settings.killGrace, mostGrace);
+    const forced = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, cut, grace)));
     await Promise.all(this.#clearing);
     return forced.reduce((sum, count) => sum + count, 0);
   }
@@ -391,7 +393,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     if (this.#keepAlive && this.isWhole) this.#released.remove();
   }
 
-  async #drainSlot(slot: Slot, cut: Promise<void>): Promise<number> {
+  async #drainSlot(slot: Slot, cut: Promise<void>, killGrace: number): Promise<number> {
     if (slot.timer !== null) clearTimeout(slot.timer);
     const { worker } = slot;
     if (worker.hasExited) return 0;
@@ -402,7 +404,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const closed = await within(FORCE_MS, forced);
     slot.ending = true;
     worker.signal('SIGTERM');
-    if ((await within(this.settings.killGrace, worker.exited)) === null) {
+    if ((await within(killGrace, worker.exited)) === null) {
       worker.signal('SIGKILL');
       await worker.exited;
     }
