@@ -36,13 +36,7 @@ const parser = yargs()
   .strict()
   .version(VERSION)
   .help()
-  .epilogue(
-    [
-      'Examples:',
-      '  motya start server.js   run a program; motya start --help says how else',
-      '  motya upgrade           replace it by its next version, or say why not',
-    ].join('\n'),
-  )
+  .epilogue('First: motya start server.js. Of each command: motya start --help')
   .fail((message, error) => {
     // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
     if (error !== undefined && error !== null && error.name !== 'YError') throw error;

@@ -68,6 +68,11 @@ export class Instance {
     return this.#fleet;
   }
 
+  /** @returns how many workers run, each of which has got it */
+  signalPrograms(signal: NodeJS.Signals): number {
+    return this.#fleet?.signal(signal) ?? 0;
+  }
+
   /** Null until this instance is, or is about to be, the main process. */
   get control(): ControlServer | null {
     return this.#control;

@@ -115,6 +115,9 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
       worker: pid,
     });
   });
+  supervisor.on('signalled', ({ signal, workers }) => {
+    log.info(`${signal} was passed on to ${count(workers, 'worker')}`, { event: 'signalled', signal, workers });
+  });
   supervisor.on('stopping', () => {
     log.info(`pid ${pid} stops`, { event: 'stopping' });
   });

@@ -1,11 +1,23 @@
+import { DEADLY } from './config/signals.js';
 import type { Supervisor } from './supervisor.js';
 
 /**
  * What signals mean to an instance: SIGQUIT hand over; SIGTERM and SIGINT stop gracefully, a second one at once; SIGHUP reopen
- * the log files. Install them before the instance is announced: SIGQUIT's default action ends the process.
+ * the log files. Those that the settings pass on go to the programs, too. Every other one that would end the process is ignored.
+ * Install them before the instance is announced: SIGQUIT's default action ends the process.
+ * @param ignored is told of one that does nothing
  * @returns removes the handlers.
  */
-export function handleSignals(supervisor: Supervisor, { reopenLogs }: { reopenLogs: () => void }): () => void {
+export function handleSignals(
+  supervisor: Supervisor,
+  { reopenLogs, ignored = () => {} }: { reopenLogs: () => void; ignored?: (signal: NodeJS.Signals) => void },
+): () => void {
+  const { passedSignals } = supervisor.settings;
+  const passed = (signal: NodeJS.Signals): boolean => {
+    const passes = passedSignals.includes(signal);
+    if (passes) supervisor.signalPrograms(signal);
+    return passes;
+  };
   const handlers: [NodeJS.Signals, () => void][] = [
     // The supervisor has logged why it failed; nobody else is here to be told.
     ['SIGQUIT', () => void supervisor.upgrade().catch(() => {})],
@@ -15,9 +27,12 @@ export function handleSignals(supervisor: Supervisor, { reopenLogs }: { reopenLo
       'SIGHUP',
       () => {
         reopenLogs();
+        passed('SIGHUP');
         supervisor.hangUpPredecessors();
       },
     ],
+    ['SIGWINCH', () => void passed('SIGWINCH')],
+    ...DEADLY.map((signal): [NodeJS.Signals, () => void] => [signal, () => void (passed(signal) || ignored(signal))]),
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return () => {

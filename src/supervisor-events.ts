@@ -42,6 +42,8 @@ export interface SupervisorEvents {
    */
   workerExit: [worker: WorkerExit];
   workerRestart: [worker: { service: string; index: number; pid: number }];
+  /** Its programs were sent a signal, one process a worker. */
+  signalled: [sent: { signal: NodeJS.Signals; workers: number }];
   /** It stops gracefully, without a successor. */
   stopping: [];
   /** While it drains, about once a second. `leftMs`: until the rest is closed by force. */

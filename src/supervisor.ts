@@ -115,6 +115,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     this.#life.instance.fleet.redirectOutput(fd);
   }
 
+  /** Sends a signal to the process of every worker that runs. @returns how many there are */
+  signalPrograms(signal: NodeJS.Signals): number {
+    return this.#life.signalPrograms(signal);
+  }
+
   /** Passes SIGHUP on to the generations that still drain: they have the same log file open, and are no main process any more. */
   hangUpPredecessors(): void {
     this.#life.predecessors.signal('SIGHUP');

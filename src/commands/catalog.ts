@@ -5,6 +5,7 @@ import drill from './drill.js';
 import init from './init.js';
 import rollback from './rollback.js';
 import schema from './schema.js';
+import signal from './signal.js';
 import start from './start.js';
 import status from './status.js';
 import stop from './stop.js';
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   start,
   upgrade,
   rollback,
+  signal,
   status,
   stop,
   check,

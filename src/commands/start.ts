@@ -85,6 +85,8 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
   outliveDefects(log);
   const keeper = new Keeper(settings, log);
   handleKeeperSignals(keeper, {
+    passed: settings.passedSignals,
+    ignored: (signal) => logIgnored(log, signal),
     reopenLogs: () => {
       log.reopen();
       // What is started later writes there too.
@@ -117,7 +119,7 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
     // A daemon's own stdout and stderr are the same file, and those of its programs, unless they are tagged.
     if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
   };
-  handleSignals(supervisor, { reopenLogs });
+  handleSignals(supervisor, { reopenLogs, ignored: (signal) => logIgnored(log, signal) });
   onLauncherGone(() => supervisor.giveUp());
   if (settings.sandbox !== null) {
     const { processEnd } = await import('../processes.js');
@@ -128,6 +130,12 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
     if (log.outlets.hasMoved) reopenLogs();
   });
   return written(log, await live(supervisor, log, launched));
+}
+
+function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
+  const short = signal.replace('SIG', '');
+  const text = `${signal} is ignored: it means nothing here; the setting signals: { ${short}: pass } gives it to the programs`;
+  log.warn(text, { event: 'ignored-signal', signal });
 }
 
 /** A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). */

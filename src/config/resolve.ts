@@ -11,6 +11,7 @@ import { causeOf } from './document.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
 import type { Account, AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
+import { nameOf, PASSABLE } from './signals.js';
 import { parseOctal } from './values.js';
 
 /** Mode of the admin socket's file: only its user reads. */
@@ -73,6 +74,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
       workers: service.workers === 'auto' ? availableParallelism() : service.workers,
       listeners: service.listeners.map((listener) => absoluteListener(base, listener)),
       drainTimeout: service.drainTimeout ?? valid.drainTimeout,
+      killSignal: `SIG${service.killSignal}`,
     }),
   );
   const name = valid.name ?? context.fallbackName ?? defaultName(context.source ?? services[0]?.script ?? base);
@@ -95,6 +97,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     drainTimeout: valid.drainTimeout,
     probation: valid.probation,
     health: { path: valid.health.path ?? null, crashes: valid.health.crashes, errors: valid.health.errors ?? null },
+    passedSignals: PASSABLE.filter((name) => valid.signals[name] === 'pass').map(nameOf),
     upgradeWait: valid.upgradeWait,
     readyTimeout: valid.readyTimeout,
     onQuit: valid.onQuit,

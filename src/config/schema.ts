@@ -2,6 +2,7 @@ import { LARGEST_ID, MOST_WORKERS } from '../limits.js';
 import * as z from '../vendor/zod.js';
 import { adminForm, checkAdmin, parseAdminListener } from './admin.js';
 import { optionAt } from './options.js';
+import { PASSABLE, type Passable } from './signals.js';
 import {
   durationForm,
   durationPattern,
@@ -58,6 +59,7 @@ const duration = () =>
   z
     .union([z.number().min(0, durationForm), z.string().regex(durationPattern, durationForm)], { error: durationForm })
     .transform(parsed(parseDuration));
+const optionalPass = () => z.literal('pass', { error: 'must be pass' }).optional();
 const positiveDuration = () => duration().refine((ms) => ms > 0, 'must be longer than 0');
 
 /** A user or a group; YAML makes a number of a uid. */
@@ -126,7 +128,10 @@ export const serviceObject = z.strictObject(
     ready: choice('listen', 'signal').default('listen').describe(descriptionOf('services.*.ready')),
     listeners: listOf(listener).default([]).describe('Listeners to open before the program asks for them'),
     drainTimeout: duration().optional().describe("This service's own drainTimeout"),
-    killGrace: duration().prefault('5s').describe('Time from SIGTERM to SIGKILL, after the drain'),
+    killSignal: choice('TERM', 'INT', 'QUIT', 'HUP', 'USR2')
+      .default('TERM')
+      .describe('Signal that asks a worker to end, after the drain; pm2 sends INT'),
+    killGrace: duration().prefault('5s').describe('Time from killSignal to SIGKILL, after the drain'),
   },
   { error: 'must be an object with a script' },
 );
@@ -174,6 +179,14 @@ export const healthObject = z.strictObject(
   { error: 'must be an object of path, crashes and errors' },
 );
 
+export const signalsObject = z.strictObject(
+  Object.fromEntries(PASSABLE.map((name) => [name, optionalPass().describe(`SIG${name}`)])) as Record<
+    Passable,
+    ReturnType<typeof optionalPass>
+  >,
+  { error: `must be an object of signals (${PASSABLE.join(', ')}) and pass` },
+);
+
 export const settingsObject = z.strictObject(
   {
     name: text().regex(namePattern, nameForm).optional().describe(descriptionOf('name')),
@@ -198,6 +211,7 @@ export const settingsObject = z.strictObject(
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
     probation: duration().prefault(defaultOf('probation')).describe(descriptionOf('probation')),
     health: healthObject.prefault({}).describe('What ends a probation with a rollback'),
+    signals: signalsObject.prefault({}).describe('Signals that the programs get, too'),
     onQuit: choice('start', 'wait').default('start').describe(descriptionOf('onQuit')),
     umask: octal().transform(parseOctal).optional().describe(descriptionOf('umask')),
     admin: adminObject
@@ -220,6 +234,7 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
   if (path.length === 0) return Object.keys(settingsObject.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
   if (path.length === 1 && first === 'health') return Object.keys(healthObject.shape);
+  if (path.length === 1 && first === 'signals') return [...PASSABLE];
   if (path.length === 1 && first === 'admin') return Object.keys(adminObject.shape);
   if (path.length === 2 && first === 'services') return Object.keys(serviceObject.shape);
   if (path.length === 4 && third === 'listeners') return Object.keys(listenerObject.shape);

@@ -39,7 +39,9 @@ export interface ServiceSettings {
   readonly listeners: readonly DeclaredListener[];
   /** ms from the start of the drain until what is left is closed by force. */
   readonly drainTimeout: number;
-  /** ms from SIGTERM to SIGKILL, after the drain. */
+  /** Asks a worker to end, after the drain. */
+  readonly killSignal: NodeJS.Signals;
+  /** ms from that to SIGKILL. */
   readonly killGrace: number;
 }
 
@@ -104,6 +106,8 @@ export interface Settings {
   /** ms after a hand-over in which the incumbent keeps what it needs to serve again; 0: none. The successor's setting counts. */
   readonly probation: number;
   readonly health: HealthSettings;
+  /** Signals that the programs get, too, when the instance gets them. */
+  readonly passedSignals: readonly NodeJS.Signals[];
   /** ms for which an incumbent that got SIGQUIT looks for a successor. */
   readonly upgradeWait: number;
   /** ms for all services to become ready. */

@@ -26,6 +26,9 @@ const shapes = {
   /** A second one means now, unless it is said `once`: by another generation that stops. */
   STOP: { now: bool, once: optional(bool) },
 
+  /** Sends a signal to the programs. Answered by RESULT. */
+  SIGNAL: { signal: text },
+
   // from the main process
   INSTANCE: { pid: int, generation: int },
   /**

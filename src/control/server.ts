@@ -1,9 +1,11 @@
 import { Channel } from '../channel.js';
-import { codeOf, reasonOf } from '../errors.js';
+import { nameOf, PASSABLE } from '../config/signals.js';
+import { codeOf, MotyaError, reasonOf } from '../errors.js';
 import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import type { Overview, Status } from '../observe/status.js';
 import { PrivateSocket } from '../private-socket.js';
+import { count } from '../terminal/units.js';
 import {
   type ControlMessage,
   type ControlShapes,
@@ -15,6 +17,8 @@ import {
 } from './messages.js';
 import { LATE } from './outcomes.js';
 
+/** What `motya signal` may send. */
+const SIGNALS = PASSABLE.map(nameOf);
 /** Paths in one message: far below MESSAGE_BYTES with the longest of them. */
 const PATHS_PER_MESSAGE = 100;
 
@@ -37,6 +41,8 @@ export interface Controlled {
   upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
   rollBack(): Promise<Omit<Result, 'type'>>;
+  /** Sends a signal to the programs; returns to how many processes. */
+  signal(signal: NodeJS.Signals): number;
   stop(options: { now: boolean; once?: boolean | undefined }): void;
   /** Why a successor is not wanted that announces itself now, or null. `startedAt`: of its process (performance.now()). */
   lateness(startedAt: number): string | null;
@@ -182,12 +188,22 @@ export class ControlServer {
       case 'ROLLBACK':
         void this.#instance.rollBack().then((result) => channel.send({ type: 'RESULT', ...result }));
         return;
+      case 'SIGNAL':
+        channel.send({ type: 'RESULT', ...this.#signal(message.signal) });
+        return;
       case 'STOP':
         this.#instance.stop({ now: message.now, once: message.once });
         return;
       default:
         channel.close();
     }
+  }
+
+  #signal(name: string): Omit<Result, 'type'> {
+    const signal = SIGNALS.find((one) => one === name);
+    if (signal === undefined) return rejection(new MotyaError('MOTYA_SIGNAL', `${name} cannot be sent to programs`));
+    const sent = this.#instance.signal(signal);
+    return { ok: true, code: 'MOTYA_SIGNALLED', text: `${signal} was sent to ${count(sent, 'worker')}` };
   }
 
   #watch(channel: Channel<ControlShapes>, { age, program }: Watch): void {

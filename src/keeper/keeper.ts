@@ -19,7 +19,7 @@ import { Succession } from './succession.js';
 import { forward } from './upward.js';
 import { keptEnvironment } from './whether.js';
 
-const { SIGHUP, SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
+const { SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
 
 /** Exit status of a process that a signal has ended, less the signal's number, as shells have it. */
 const SIGNALLED = 128;
@@ -111,9 +111,11 @@ export class Keeper {
     if (!this.#hasServed) this.stop();
   }
 
-  /** SIGHUP: the instances reopen their logs. */
-  reopenLogs(): void {
-    for (const pid of this.#succession.living) if (this.#succession.isReady(pid)) this.#signal(pid, SIGHUP);
+  /** To the instances that serve or drain. */
+  pass(signal: NodeJS.Signals): void {
+    for (const pid of this.#succession.living) {
+      if (this.#succession.isReady(pid)) this.#signal(pid, constants.signals[signal]);
+    }
   }
 
   /** SIGTERM, SIGINT: the instances stop gracefully; a second time: now; a third time they are killed. */

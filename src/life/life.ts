@@ -112,6 +112,13 @@ export class Life {
     if (!isPaused) this.warn('busy', 'a worker has not stopped accepting: it is busy');
   }
 
+  /** To the process of every worker that runs. @returns how many there are */
+  signalPrograms(signal: NodeJS.Signals): number {
+    const workers = this.instance.signalPrograms(signal);
+    this.events.emit('signalled', { signal, workers });
+    return workers;
+  }
+
   warn(event: string, text: string, fields: object = {}): void {
     this.events.emit('warning', { event, text, fields });
   }
@@ -202,6 +209,7 @@ export class Life {
       listenerServices: () => this.instance.ledger.all().map(({ key, service }) => [key, service ?? '']),
       warn: (text, fields) => this.warn('peer', text, fields),
       lateness: (startedAt) => lateness(this, startedAt),
+      signal: (signal) => this.signalPrograms(signal),
       ...steering,
     };
   }

@@ -105,6 +105,11 @@ export class Fleet {
     return sum(await Promise.all(this.services.map((service) => service.drain(cut, mostGrace))));
   }
 
+  /** To the process of every worker that runs. @returns how many there are */
+  signal(signal: NodeJS.Signals): number {
+    return sum(this.services.map((service) => service.signal(signal)));
+  }
+
   redirectOutput(fd: number): void {
     for (const service of this.services) service.redirectOutput(fd);
   }

@@ -222,6 +222,12 @@ export class Service extends EventEmitter<ServiceEvents> {
     return forced.reduce((sum, count) => sum + count, 0);
   }
 
+  signal(signal: NodeJS.Signals): number {
+    const running = this.#workers.filter(({ hasExited }) => !hasExited);
+    for (const worker of running) worker.signal(signal);
+    return running.length;
+  }
+
   redirectOutput(fd: number): void {
     for (const worker of this.#workers) worker.redirectOutput(fd);
   }
@@ -403,7 +409,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     worker.force();
     const closed = await within(FORCE_MS, forced);
     slot.ending = true;
-    worker.signal('SIGTERM');
+    worker.signal(this.settings.killSignal);
     if ((await within(killGrace, worker.exited)) === null) {
       worker.signal('SIGKILL');
       await worker.exited;

@@ -139,6 +139,7 @@ services:
     upgradeWait: 500,
     readyTimeout: 3_600_000,
     probation: 60_000,
+    passedSignals: [],
     health: { path: '/ok', crashes: 2, errors: 0.5 },
     onQuit: 'wait',
     umask: 0o027,
@@ -161,6 +162,7 @@ services:
           { family: 'inet6', type: 'stream', address: '::', port: 443, v6only: true, backlog: 9 },
         ],
         drainTimeout: 1500,
+        killSignal: 'SIGTERM',
         killGrace: 0,
       },
       {
@@ -174,6 +176,7 @@ services:
         ready: 'listen',
         listeners: [],
         drainTimeout: 120_000,
+        killSignal: 'SIGTERM',
         killGrace: 5000,
       },
     ],
@@ -255,7 +258,7 @@ daemonise: true
 log: loud
 `);
     assert.deepEqual(problems(), [
-      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, listeners, drainTimeout, killGrace; did you mean "workers"?',
+      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, listeners, drainTimeout, killSignal, killGrace; did you mean "workers"?',
       'motya.yaml:6:12: services.web.ready: must be one of listen, signal, not "listn"; did you mean "listen"?',
       `motya.yaml:7:19: services.web.drainTimeout: must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h', not "soon"`,
       'motya.yaml:9:9: services.web.listeners.0: must have a numeric address: IPv4, or IPv6 in brackets, not "tcp://nowhere:80"',
@@ -266,7 +269,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, probation, health, onQuit, umask, admin, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format, file and programs, not "loud"',
     ]);
   });

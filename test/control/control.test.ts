@@ -78,6 +78,9 @@ class TestInstance implements Controlled {
   listenerServices(): [string, string][] {
     return Array.from({ length: this.listenerCount + 1 }, (_, n) => [`tcp://127.0.0.1:${n}`, n === 0 ? '' : 'web']);
   }
+  signal(): number {
+    return 2;
+  }
   unixPaths(): string[] {
     return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
   }

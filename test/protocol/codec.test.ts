@@ -114,6 +114,7 @@ const control: Arbitraries<ControlMessage> = {
   STATUS: none,
   UPGRADE: fc.record({ dryRun: flag }),
   ROLLBACK: none,
+  SIGNAL: fc.record({ signal: word }),
   LIVE: fc.record({ pid: nat, generation: nat, gapMicros: nat, probation: nat }),
   STOP: fc.record({ now: flag }),
   INSTANCE: fc.record({ pid: nat, generation: nat }),

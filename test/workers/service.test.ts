@@ -47,6 +47,7 @@ function setting(t: TestContext, program: string, more: Partial<ServiceSettings>
     ready: 'listen',
     listeners: [],
     drainTimeout: 20_000,
+    killSignal: 'SIGTERM',
     killGrace: 20_000,
     ...more,
   };

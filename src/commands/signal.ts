@@ -1,0 +1,52 @@
+import { PASSABLE } from '../config/signals.js';
+import type { ControlMessage, Result } from '../control/messages.js';
+import { GONE } from '../control/outcomes.js';
+import type { Command } from './command.js';
+import { EXIT } from './exit-status.js';
+import { type TargetArguments, targetFlags } from './target-options.js';
+
+interface SignalArguments extends Omit<TargetArguments, 'script'> {
+  readonly signal?: string | undefined;
+}
+
+const command: Command<SignalArguments> = {
+  name: 'signal',
+  summary: 'Send a signal to the programs of an instance',
+  details: [
+    `One of ${PASSABLE.join(', ')}, to the process of each worker. A program that does not handle a signal may be ended by it, and is started again.`,
+    'The setting signals gives the programs what the instance itself gets (kill -USR2).',
+  ],
+  positionals: { signal: { description: 'Name of the signal, such as USR2 or SIGUSR2' } },
+  flags: targetFlags,
+  examples: [['motya signal USR2', 'write a heap snapshot, or whatever the program does then']],
+  exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
+  async run({ signal = '', ...target }) {
+    const { SettingsError } = await import('../errors.js');
+    const name = signal.toUpperCase().replace(/^SIG/, '');
+    if (!(PASSABLE as readonly string[]).includes(name)) {
+      const isOurs = ['TERM', 'INT', 'QUIT', 'KILL'].includes(name);
+      const mend = isOurs ? '; motya stop ends the programs, motya upgrade replaces them' : '';
+      throw new SettingsError(`signal ${signal}: must be one of ${PASSABLE.join(', ')}${mend}`);
+    }
+    const { controlSocketFor } = await import('./target.js');
+    const { connectControl, ensureAnswers } = await import('../control/client.js');
+    const { printable } = await import('../printable.js');
+    const path = await controlSocketFor(target);
+    await ensureAnswers(path);
+    const channel = connectControl(path);
+    const { pid } = channel.peer;
+    const result = await new Promise<Result>((resolve) => {
+      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text: `pid ${pid} has hung up` }));
+      channel.on('message', (message: ControlMessage) => {
+        if (message.type === 'RESULT') resolve(message);
+      });
+      channel.open();
+      channel.send({ type: 'SIGNAL', signal: `SIG${name}` });
+    });
+    channel.close();
+    if (result.ok) console.log(printable(result.text));
+    else console.error(`motya: not sent: ${printable(result.text)}`);
+    process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;
+  },
+};
+export default command;
