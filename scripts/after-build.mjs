@@ -1,6 +1,6 @@
 // What `tsc` does not do: the command is executable, the status page is copied, each package of src/vendor/ becomes one file, and the
 // JSON Schema for editors is written from the compiled schema.
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -21,7 +21,7 @@ const asciiWidth = {
   },
 };
 
-if (existsSync(at('dist/cli.js'))) chmodSync(at('dist/cli.js'), 0o755);
+chmodSync(at('dist/motya.cjs'), 0o755);
 await bundle();
 cpSync(at('src/admin/page'), at('dist/admin/page'), { recursive: true });
 const { settingsJsonSchema } = await import('../dist/config/schema.js');

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import './frugal-heap.js';
 import { commands } from './commands/catalog.js';
 import { yargsModule } from './commands/command.js';

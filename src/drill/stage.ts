@@ -29,7 +29,7 @@ import { endAllIn } from './marked.js';
 import { SANDBOX_ENV, sandboxText } from './sandbox-env.js';
 
 const WITNESS = fileURLToPath(new URL('witness.cjs', import.meta.url));
-const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../motya.cjs', import.meta.url));
 /** Variables that would change what an instance does or whom it tells of it. */
 const FOREIGN = /^(MOTYA_|LISTEN_|WATCHDOG_|NOTIFY_SOCKET$|RUNTIME_DIRECTORY$)/;
 

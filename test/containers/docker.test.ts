@@ -35,7 +35,7 @@ it('its CMD runs as PID 1: serves, is healthy, is upgraded, is stopped', { skip:
   const cwd = space.path('app');
   cpSync(`${ROOT}examples/docker`, cwd, { recursive: true });
   mkdirSync(`${cwd}/node_modules/.bin`, { recursive: true });
-  symlinkSync(`${ROOT}dist/cli.js`, `${cwd}/node_modules/.bin/motya`);
+  symlinkSync(`${ROOT}dist/motya.cjs`, `${cwd}/node_modules/.bin/motya`);
   const container = await contain(commandOf(lastOf('CMD')), { cwd });
   await container.unshare.waitFor('serving');
   assert.equal((await get(port)).body.split(',')[0], 'generation 1');

@@ -59,7 +59,7 @@ const KINDS: readonly Kind[] = [
 function deploy(space: Workspace, port: number): string {
   const app = space.path('app');
   mkdirSync(join(app, 'node_modules/.bin'), { recursive: true });
-  symlinkSync(`${ROOT}dist/cli.js`, join(app, 'node_modules/.bin/motya'));
+  symlinkSync(`${ROOT}dist/motya.cjs`, join(app, 'node_modules/.bin/motya'));
   writeFileSync(join(app, 'server.cjs'), program('one'));
   const service = `services:\n  web: { script: server.cjs, env: { PORT: ${port} } }\n`;
   writeFileSync(join(app, 'motya.yaml'), `name: app\ndrainTimeout: 10m\n${service}`);

@@ -43,7 +43,7 @@ async function inTerminal(command: string, body: (terminal: Terminal, stage: Sce
     const stage = new Scene(space, await freePort(), space.write('server.cjs', program('one')));
     space.write('package.json', '{}');
     mkdirSync(space.path('node_modules/.bin'), { recursive: true });
-    symlinkSync(`${ROOT}dist/cli.js`, space.path('node_modules/.bin/motya'));
+    symlinkSync(`${ROOT}dist/motya.cjs`, space.path('node_modules/.bin/motya'));
     const terminal = new Terminal(space, `exec ${command} start server.cjs --name app --supervise`, {
       PORT: String(stage.port),
     });

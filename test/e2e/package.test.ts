@@ -84,6 +84,7 @@ describe('the package', () => {
       'README.md',
       'binding.gyp',
       'dist/cli.js',
+      'dist/motya.cjs',
       'native/addon.cc',
       'schema/motya.schema.json',
     ];

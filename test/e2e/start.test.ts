@@ -245,7 +245,7 @@ describe('the embedded default', () => {
     const space = workspace(test);
     const port = await freePort();
     // A shell's job: a process group of its own, which gets the terminal's SIGINT as a whole.
-    const job = `const c = require('node:child_process').spawn(process.execPath, ${JSON.stringify([`${ROOT}dist/cli.js`, 'start'])}, { detached: true, stdio: 'inherit' });
+    const job = `const c = require('node:child_process').spawn(process.execPath, ${JSON.stringify([`${ROOT}dist/motya.cjs`, 'start'])}, { detached: true, stdio: 'inherit' });
       c.on('exit', (code, signal) => console.log(JSON.stringify({ code, signal })));
       process.on('SIGUSR2', () => process.kill(-c.pid, 'SIGINT'));`;
     const shell = space.node(['-e', job], { env: { PORT: String(port) } });

@@ -74,7 +74,7 @@ export class Sandbox {
     ]);
     const [pid = '', cgroup = ''] = line.split(' ');
     const sandbox = new Sandbox(booted, pid, cgroup);
-    await sandbox.run('ln', '-sfn', `${INSTALLED}/dist/cli.js`, '/usr/bin/motya');
+    await sandbox.run('ln', '-sfn', `${INSTALLED}/dist/motya.cjs`, '/usr/bin/motya');
     sandbox.version = Number(/^systemd (\d+)/.exec((await sandbox.run('systemctl', '--version')).stdout)?.[1]);
     return sandbox;
   }

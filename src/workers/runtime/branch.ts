@@ -12,7 +12,7 @@ import { setWorkerState, type WorkerState } from './worker-state.js';
 type Call = (this: unknown, ...args: unknown[]) => unknown;
 
 const require = createRequire(import.meta.url);
-const COMMAND = fileURLToPath(new URL('../../cli.js', import.meta.url));
+const COMMAND = fileURLToPath(new URL('../../motya.cjs', import.meta.url));
 
 /** Makes this process a part of the worker whose program has started it, as soon as it listens or asks for `motya/worker`. */
 export function offerBranch(role: WorkerRole): void {

@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+// The first file of the command: a Node that is too old must be able to read it, so nothing newer than 2015 but import().
+
+/** As `engines` in package.json. */
+const numbers = process.versions.node.split('.').map(Number);
+const major = numbers[0] || 0;
+const minor = numbers[1] || 0;
+
+if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22) {
+  import('./cli.js').catch((error) => {
+    // Thrown as from a module that was started directly.
+    setImmediate(() => {
+      throw error;
+    });
+  });
+} else {
+  console.error(`motya needs Node 20.19, 22.12 or later; this is ${process.versions.node} (${process.execPath})`);
+  process.exitCode = 1;
+}
