@@ -69,6 +69,25 @@ describe('what a program leaves behind ends with it', () => {
     assert.ok(await isRefused(port));
   });
 
+  it('a child of a successor that is rejected', async (test) => {
+    const port = await freePort();
+    const stage = await scene(test, '', program('one'));
+    const first = await stage.first([], { HELPER_PORT: String(port) });
+    const fail = "setTimeout(() => { throw new Error('no'); }, 800);";
+    stage.space.write('server.cjs', withHelper('', { before: fail }).replace(/server\.listen.*/, ''));
+    assert.equal((await stage.upgrade()).code, 3);
+    await first.waitForSaid(/^helper \d+$/);
+    await until(() => isRefused(port), { what: 'the end of the helper' });
+    assert.equal((await stage.who()).generation, '1');
+  });
+
+  it('a child with a port that is not handed over is told of', async (test) => {
+    const stage = await scene(test, '', withHelper(''));
+    const { first, helper, port } = await started(stage);
+    const { message } = await first.waitFor('outside');
+    assert.ok(message.includes(`pid ${helper},`) && message.includes(`port ${port} `), message);
+  });
+
   it('one in a session of its own is named, and goes on', async (test) => {
     const source = withHelper('', { detached: true }).replace('env: {', 'env: { ...process.env, NODE_OPTIONS: "",');
     const stage = await scene(test, '', source);
