@@ -144,6 +144,11 @@ export const RESTART_MAX_MS = 30_000;
 export const TAKE_BACK_MS = 500;
 /** ms of life after which earlier crashes are forgotten. */
 export const RESTART_FORGET_MS = 10_000;
+/** Part of a drain, at its end, over which what is open is closed; and the most ms of it. */
+export const SPREAD_SHARE = 0.2;
+export const SPREAD_MOST_MS = 20_000;
+/** ms between two steps of that: shorter than clients notice, and 20 a second cost nothing. */
+export const SPREAD_STEP_MS = 50;
 /** ms that a worker has to close what FORCE tells it to close. */
 export const FORCE_MS = 1_000;
 

@@ -51,6 +51,7 @@ export class Drain {
   /** Of an instance that drains after a hand-over and is told to stop. */
   shorten(): void {
     this.#deadline = Math.min(this.#deadline, performance.now() + STOP_WHILE_DRAINING_MS);
+    this.#life.instance.fleet.hurry(this.left);
     setTimeout(() => this.cut(), STOP_WHILE_DRAINING_MS).unref();
   }
 

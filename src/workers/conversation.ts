@@ -218,6 +218,11 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     return drainedOf(answer);
   }
 
+  /** After {@link drain}: {@link force} will come earlier, in `timeoutMs`. */
+  hurry(timeoutMs: number): void {
+    this.#channel.send({ type: 'DRAIN', timeout: Math.round(timeoutMs) });
+  }
+
   force(): void {
     this.#channel.send({ type: 'FORCE' });
   }

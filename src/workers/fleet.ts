@@ -110,6 +110,11 @@ export class Fleet {
     return sum(this.services.map((service) => service.signal(signal)));
   }
 
+  /** A drain, now or later, is cut in `ms`. */
+  hurry(ms: number): void {
+    for (const service of this.services) service.hurry(ms);
+  }
+
   redirectOutput(fd: number): void {
     for (const service of this.services) service.redirectOutput(fd);
   }

@@ -81,7 +81,7 @@ const shapes = {
   INHERIT: {},
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: {},
-  /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */
+  /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come; said again when it is to come earlier. */
   DRAIN: { timeout: int },
   /** Close what is still open, now. */
   FORCE: {},

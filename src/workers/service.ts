@@ -69,6 +69,8 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
+  /** When a drain is cut (performance.now()). */
+  #cutAt = Number.POSITIVE_INFINITY;
   /** Of workers that have ended, and what they have left. */
   readonly #clearing = new Set<Promise<void>>();
   #fail!: (error: StartError) => void;
@@ -226,6 +228,12 @@ export class Service extends EventEmitter<ServiceEvents> {
     const running = this.#workers.filter(({ hasExited }) => !hasExited);
     for (const worker of running) worker.signal(signal);
     return running.length;
+  }
+
+  /** A drain, now or later, is cut in `ms`: see {@link drain}. */
+  hurry(ms: number): void {
+    this.#cutAt = performance.now() + ms;
+    for (const { worker, draining } of this.#slots) if (draining && !worker.hasExited) worker.hurry(ms);
   }
 
   redirectOutput(fd: number): void {
@@ -404,8 +412,9 @@ export class Service extends EventEmitter<ServiceEvents> {
     const { worker } = slot;
     if (worker.hasExited) return 0;
     slot.draining = true;
-    const forced = worker.drain(this.settings.drainTimeout);
-    await within(this.settings.drainTimeout, Promise.race([forced, cut]));
+    const timeout = Math.max(0, Math.min(this.settings.drainTimeout, this.#cutAt - performance.now()));
+    const forced = worker.drain(timeout);
+    await within(timeout, Promise.race([forced, cut]));
     worker.force();
     const closed = await within(FORCE_MS, forced);
     slot.ending = true;

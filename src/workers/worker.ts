@@ -189,6 +189,12 @@ export class Worker extends Conversation {
     );
   }
 
+  override hurry(timeoutMs: number): void {
+    this.#tell({ drainsUntil: performance.now() + timeoutMs });
+    super.hurry(timeoutMs);
+    for (const branch of this.#branches) branch.hurry(timeoutMs);
+  }
+
   override force(): void {
     super.force();
     for (const branch of this.#branches) branch.force();

@@ -1,16 +1,23 @@
+import { total } from '../counts.js';
 import type { ConnectionCounts } from '../messages.js';
-import type { Connections } from './connections.js';
+import type { Connection, Connections } from './connections.js';
 import { drainHttp1 } from './drain-http1.js';
 import { drainHttp2, drainLateSession } from './drain-http2.js';
+import { Spread, spreadOf } from './drain-spread.js';
+import { endEventStream } from './event-stream.js';
 import type { DrainCallback } from './worker-state.js';
 
 /** The end of a worker's connections, each by what its protocol allows. Nothing polls: it is over with the last event. */
 export class Drain {
   readonly #connections: Connections;
   readonly #drained: (forced: ConnectionCounts, ended: number) => void;
+  readonly #spread: Spread;
+  /** What has been closed before its time, by kind. */
+  readonly #cut: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
   #programBusy = true;
   #over = false;
-  #ended = 0;
+  /** Connections that have closed, by themselves or not. */
+  #closed = 0;
 
   /**
    * @param drained called once, when no connection is left and every callback of the program has settled; `ended`: connections
@@ -19,17 +26,19 @@ export class Drain {
   constructor(connections: Connections, drained: (forced: ConnectionCounts, ended: number) => void) {
     this.#connections = connections;
     this.#drained = drained;
+    this.#spread = new Spread(connections, (connection) => this.#close(connection));
   }
 
-  /** @param timeout ms until {@link force} will be called */
+  /** @param timeout ms until {@link force} will be called; what is open then is closed over the last part of it */
   start(callbacks: readonly DrainCallback[], timeout: number): void {
     this.#connections.observe(() => {
-      if (!this.#over) this.#ended++;
+      if (!this.#over) this.#closed++;
       this.#check();
     }, drainLateSession);
     drainHttp1(this.#connections);
     drainHttp2(this.#connections);
-    const info = { deadline: Date.now() + timeout };
+    this.#spread.plan(timeout);
+    const info = { deadline: Date.now() + timeout - spreadOf(timeout) };
     const running = callbacks.map(async (callback) => callback(info));
     Promise.allSettled(running).then((outcomes) => {
       for (const outcome of outcomes) if (outcome.status === 'rejected') warn(outcome.reason);
@@ -38,24 +47,47 @@ export class Drain {
     });
   }
 
+  /** It ends earlier: {@link force} will be called in `timeout` ms. */
+  shorten(timeout: number): void {
+    if (!this.#over) this.#spread.plan(timeout);
+  }
+
   /** Closes what is open, waits for nothing. */
   force(): void {
     if (this.#over) return;
-    this.#over = true;
-    const forced = this.#connections.counts();
-    for (const { raw, top, session } of this.#connections) {
-      session?.destroy();
-      top.destroy();
-      raw.destroy();
-    }
-    this.#drained(forced, this.#ended);
+    const isClosing = (connection: Connection): boolean => this.#spread.isClosing(connection);
+    const late = [...this.#connections].filter(isClosing);
+    const open = [...this.#connections].filter((connection) => !isClosing(connection));
+    const ended = this.#closed - (total(this.#cut) - late.length);
+    this.#finish(ended, () => {
+      for (const connection of open) this.#close(connection);
+      // Event streams whose client does not read the end.
+      for (const connection of late) destroy(connection);
+    });
   }
 
   #check(): void {
     if (this.#over || this.#programBusy || this.#connections.size > 0) return;
-    this.#over = true;
-    this.#drained({ http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 }, this.#ended);
+    this.#finish(this.#closed - total(this.#cut));
   }
+
+  #finish(ended: number, before = (): void => {}): void {
+    this.#over = true;
+    this.#spread.stop();
+    before();
+    this.#drained(this.#cut, ended);
+  }
+
+  #close(connection: Connection): void {
+    this.#cut[connection.protocol]++;
+    if (!endEventStream(connection)) destroy(connection);
+  }
+}
+
+function destroy({ raw, top, session }: Connection): void {
+  session?.destroy();
+  top.destroy();
+  raw.destroy();
 }
 
 function warn(reason: unknown): void {

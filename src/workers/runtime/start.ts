@@ -164,7 +164,8 @@ class WorkerLife {
         for (let index = 0; index < fds.length; index++) this.#inherit(fds.take(index));
         break;
       case 'DRAIN':
-        this.#startDrain(message.timeout);
+        if (this.#drain === null) this.#startDrain(message.timeout);
+        else this.#drain.shorten(message.timeout);
         break;
       case 'FORCE':
         this.#startDrain(0).force();
