@@ -47,7 +47,7 @@ describe('what a program leaves behind ends with it', () => {
     await first.waitFor('serving');
     const [, pid] = /^helper (\d+)$/.exec(await first.waitForSaid(/^helper \d+$/)) ?? [];
     await stage.space.run(['stop', '--name', 'app']);
-    assert.ok(!isAlive(Number(pid)));
+    await until(() => !isAlive(Number(pid)), { what: 'the end of the helper' });
   });
 
   it('a child of a program that crashes', async (test) => {
