@@ -77,7 +77,8 @@ export class Predecessors {
   readonly #warn: (text: string) => void;
   readonly #changed: () => void;
 
-  /** `changed` is called when one is followed, when it has told for the first time what it drains, and when one has ended. */
+  /** `changed` is called when one is followed, when it has told for the first time what it has open, when it begins to drain,
+   * and when it has ended. */
   constructor(chronicle: Chronicle, warn: (text: string) => void, changed: () => void = () => {}) {
     this.#chronicle = chronicle;
     this.#warn = warn;
@@ -197,9 +198,10 @@ export class Predecessors {
         }
         const { connections, left, protocols, gap, probation, others = [] } = message;
         followed.status = statusOf({ pid, generation, connections, left, protocols });
+        const hasSettled = followed.drainsAt !== null && probation === undefined;
         followed.drainsAt = probation === undefined ? null : Date.now() + probation;
         followed.others = others.map(statusOf);
-        if (!isHeard) this.#changed();
+        if (!isHeard || hasSettled) this.#changed();
         isHeard = true;
         if (gap !== undefined) this.#chronicle.gap(generation + 1, gap / 1000);
       }
