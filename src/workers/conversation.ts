@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { constants } from 'node:os';
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError } from '../errors.js';
 import { MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
@@ -139,6 +140,17 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     if (this.isBlocked) return;
     this.isBlocked = true;
     this.emit('blocked');
+  }
+
+  leavePlain(id: number): void {
+    this.#channel.send({
+      type: 'REFUSED',
+      id,
+      code: 'ECANCELED',
+      errno: -constants.errno.ECANCELED,
+      syscall: 'listen',
+      plain: true,
+    });
   }
 
   lend(id: number, { address, port, v6only, backlog }: TcpRequest, holder: Listener): void {

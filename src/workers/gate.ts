@@ -20,6 +20,8 @@ export interface Asker {
   readonly readyAt: number | null;
   grant(id: number, listener: Listener): void;
   wait(id: number): void;
+  /** It gets a socket of its own: the instance gives its listeners up, or is about to. */
+  leavePlain(id: number): void;
   /** It listens as far as it can tell, on an address that overlaps `holder`: it is to close it again before it is ready. */
   lend(id: number, request: TcpRequest, holder: Listener): void;
   /** `where`: the address that was asked for, and who has it where that can be told. */
@@ -67,6 +69,11 @@ export class ListenGate {
     const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
     const asked = { asker, id, request, lateBy, at: performance.now() };
     this.#askers.set(asker.pid, asker);
+    // A session's port: waiting would end in the next generation.
+    if (this.#held && asker.readyAt !== null && 'port' in request && request.port === 0) {
+      asker.leavePlain(id);
+      return;
+    }
     // A worker that is started again while listeners change hands must not wait for what is here: clients would.
     const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
     if (mayAnswer && this.#answer(asked)) return;
@@ -184,6 +191,11 @@ export class ListenGate {
   /** False: the address may become free in a moment. */
   #answer(asked: Asked): boolean {
     const { asker, id, request } = asked;
+    if (this.#shut && 'port' in request) {
+      // The kernel knows whose the address is.
+      asker.leavePlain(id);
+      return true;
+    }
     if (this.#shut) {
       asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
       return true;

@@ -66,8 +66,8 @@ const shapes = {
     ticketKeys: optional(text),
   },
   PENDING: { id: int },
-  /** As the system call failed. */
-  REFUSED: { id: int, code: text, errno: signed, syscall: text },
+  /** As the system call failed; `plain`: not at all, the program is to have a plain socket of its own. */
+  REFUSED: { id: int, code: text, errno: signed, syscall: text, plain: optional(bool) },
   OWNED: { id: int, owned: bool },
   /**
    * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything;

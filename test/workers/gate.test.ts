@@ -23,6 +23,9 @@ class TestAsker implements Asker {
   wait(id: number): void {
     this.heard.push(`${this.pid}#${id} wait`);
   }
+  leavePlain(id: number): void {
+    this.heard.push(`${this.pid}#${id} plain`);
+  }
   lend(id: number, { port }: { port: number }, holder: Listener): void {
     this.heard.push(`${this.pid}#${id} lent ${port} of ${holder.key}`);
   }

@@ -112,6 +112,10 @@ function finishBind(
     listener?.abandoned();
     return;
   }
+  if ('refused' in answer && answer.refused.plain === true) {
+    goOn();
+    return;
+  }
   const { bind } = handle;
   handle.bind = () => ('refused' in answer ? answer.refused.errno : (listener?.open() ?? 0));
   goOn();

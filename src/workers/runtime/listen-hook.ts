@@ -96,6 +96,7 @@ export function hookListen(runtime: Runtime): void {
     }
     const answered = (answer: ListenAnswer): void => {
       if ('granted' in answer) listener.granted(answer.granted);
+      else if (answer.refused.plain === true) listener.leftPlain();
       else listener.refused(listenError(answer.refused, address, port));
     };
     // The events are in the async context of the caller (AsyncLocalStorage), also when the answer comes later.

@@ -108,6 +108,14 @@ export class ServerListener implements GatedListener {
     if (this.#live === null) this.#announce();
   }
 
+  /** As Node would have listened without us. */
+  leftPlain(): void {
+    if (this.#closed) return;
+    this.#discard();
+    const { address, port, addressType, backlog, flags } = this.#arguments;
+    this.#listen2.call(this.#server, address, port, addressType, backlog || DEFAULT_BACKLOG, undefined, flags);
+  }
+
   refused(error: Error): void {
     if (this.#closed) return;
     this.#discard();
