@@ -22,7 +22,15 @@ function exitStatusOf(error: unknown): number {
   return EXIT.failed;
 }
 
-const words = split(hideBin(process.argv));
+/** `--no-color` with any command, and for all that it starts: what NO_COLOR says (https://no-color.org). */
+function withoutColour(typed: readonly string[]): string[] {
+  const end = typed.indexOf('--');
+  const isOurs = (word: string, at: number): boolean => word === '--no-color' && (end < 0 || at < end);
+  if (typed.some(isOurs)) process.env.NO_COLOR = '1';
+  return typed.filter((word, at) => !isOurs(word, at));
+}
+
+const words = split(withoutColour(hideBin(process.argv)));
 const parser = yargs()
   .scriptName('motya')
   .usage('$0 <command>\n\nHot reload of network servers: replaced while they run, unnoticed by clients.')
@@ -35,7 +43,7 @@ const parser = yargs()
   .strict()
   .version(VERSION)
   .help()
-  .epilogue('First: motya start server.js. Of each command: motya start --help')
+  .epilogue('First: motya start server.js. Of each command: motya start --help\nWith any command: --no-color')
   .fail((message, error) => {
     // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
     if (error !== undefined && error !== null && error.name !== 'YError') throw error;

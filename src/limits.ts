@@ -19,6 +19,8 @@ export const UNIX_PATH_BYTES = 107;
 /** ms for a worker to get an answer to LISTEN: the supervisor only binds; 10 s is a supervisor that is stopped. */
 export const LISTEN_ANSWER_MS = 10_000;
 
+/** ms after which a program that has not listened is told of, while it is waited for: most have by then. */
+export const LISTEN_HINT_MS = 3_000;
 /** ms that a program which is ready may still have a port open that it only looks at: it listens and closes at once. */
 export const PORT_PROBE_MS = 2_000;
 

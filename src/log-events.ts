@@ -25,9 +25,8 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     log.generation = generation;
   });
   supervisor.on('phase', ({ from, to, ms, listeners }) => {
-    // The ends of a life have lines of their own.
-    const level = from === 'starting' || to === 'ended' ? 'debug' : 'info';
-    log[level](`${from} → ${to} after ${round(ms)} ms`, { event: 'phase', from, to, ms: round(ms), listeners });
+    // What they mean has lines of its own.
+    log.debug(`${from} → ${to} after ${round(ms)} ms`, { event: 'phase', from, to, ms: round(ms), listeners });
   });
   supervisor.on('waiting', ({ generation, incumbent, ms }) => {
     log.info(

@@ -4,11 +4,14 @@ import { type RemovedListener, removedText } from '../control/removed.js';
 import type { DrainStatus } from '../observe/status.js';
 import { LiveLine } from '../terminal/screen.js';
 import { count, duration, visible } from '../terminal/units.js';
+import { type Differences, differenceLines } from './differences.js';
 import type { Drain } from './drain-watch.js';
 import { connectionsOf } from './status-view.js';
 
 /** How an upgrade is told while it happens. Durations are ms. */
 export interface UpgradeReport {
+  /** What the caller has otherwise than the instance. */
+  differs(differences: Differences): void;
   /** The incumbent has done with a phase (handover/phases.ts). `waited`: what became of a successor that waited. */
   phase(phase: string, ms: number, waited: Waited): void;
   /** It serves, `ms` after the command, and is on probation. */
@@ -23,6 +26,7 @@ export interface UpgradeReport {
 
 /** One JSON object a line. */
 export const jsonReport: UpgradeReport = {
+  differs: (differs) => say({ differs }),
   phase: (phase, ms, { waited, stale }) => say({ phase, ms, waited, stale }),
   live: ({ pid, generation, gapMicros, probation, removed = [] }, ms) =>
     say({ live: { pid, generation, gapMs: gapMicros / 1000, probationMs: probation, removed }, ms }),
@@ -64,6 +68,11 @@ export class PeopleReport implements UpgradeReport {
 
   constructor() {
     if (process.stdout.isTTY) this.#timer = setInterval(() => this.#refresh(), REFRESH_MS);
+  }
+
+  differs(differences: Differences): void {
+    this.#line.clear();
+    for (const line of differenceLines(differences)) console.error(`motya: ${visible(line)}`);
   }
 
   phase(phase: string, ms: number, { waited, stale }: Waited): void {

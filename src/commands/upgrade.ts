@@ -55,6 +55,7 @@ const command: Command<UpgradeArguments> = {
     const { OldInstance, forcedOf } = await import('./drain-watch.js');
     const { jsonReport, PeopleReport } = await import('./upgrade-report.js');
     const { printable } = await import('../printable.js');
+    const { differencesFrom } = await import('./differences.js');
     const path = await controlSocketFor(target);
     const started = performance.now();
     // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
@@ -78,6 +79,10 @@ const command: Command<UpgradeArguments> = {
     const old = channel.peer.pid;
     const instance = new OldInstance(channel);
     const report = json ? jsonReport : new PeopleReport();
+    const differences = differencesFrom(old);
+    if (differences !== null && (differences.environment.length > 0 || differences.node !== null)) {
+      report.differs(differences);
+    }
     process.once('SIGINT', () => {
       report.close();
       const text = 'what has begun goes on without this command; motya status tells more';

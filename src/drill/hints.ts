@@ -51,9 +51,11 @@ function closes({ steps, seen }: Evidence): string[] {
 function crashes({ log }: Evidence): string[] {
   const ends = log.filter(({ event }) => event === 'worker-exit');
   if (ends.length === 0) return [];
-  return [
-    `a worker ended ${ends.length === 1 ? 'once' : `${ends.length} times`} by itself (${ends[0]?.reason}): what was inside it is lost`,
-  ];
+  const reason = String(ends[0]?.reason);
+  const times = ends.length === 1 ? 'once' : `${ends.length} times`;
+  // A signal comes from somewhere else: kill, or the kernel for want of memory.
+  const how = reason.startsWith('signal') ? `was ended ${times} from outside` : `ended ${times} by itself`;
+  return [`a worker ${how} (${reason}): what was inside it is lost`];
 }
 
 function drains({ log, settings }: Evidence): string[] {

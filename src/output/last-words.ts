@@ -15,10 +15,19 @@ export class LastWords {
 
   /** The last lines, without colours; none of them in part. */
   lines(): string[] {
+    return this.#all().slice(-LAST_WORDS_LINES);
+  }
+
+  /** See {@link reasonIn}: what Node prints of an error may be longer than {@link lines}. */
+  reason(): string | null {
+    return reasonIn(this.#all());
+  }
+
+  #all(): string[] {
     const lines = stripVTControlCharacters(this.#tail.toString()).split(/\r?\n/);
     if (this.#cut) lines.shift();
     while (lines.at(-1) === '') lines.pop();
-    return lines.slice(-LAST_WORDS_LINES);
+    return lines;
   }
 }
 
@@ -26,8 +35,9 @@ export class LastWords {
 const ERROR = /^(?:Uncaught |\[)?(?:[\w$.]*(?:Error|Exception|Rejection)\b(?: \[\w+\])?(?::|$)|FATAL ERROR: )/;
 const PLACE = /^((?:file:\/\/)?\/.*:\d+)$/;
 const FRAME = /^\s+at (?:.*\()?((?:file:\/\/)?\/.*:\d+:\d+)\)?(?: \{)?$/;
-/** What Node prints around an error. */
-const NOISE = /^\s*(?:at .*|\^+|[{}]|Node\.js v.*|\(Use `node --trace.*|Uncaught:|-+ .*|\d+: 0x[0-9a-f]+ .*)?$/;
+/** What Node prints around an error, the fields of an error object among it. */
+const NOISE =
+  /^\s*(?:(?<=\s)[\w$]+: .*|at .*|\^+|[{}]|Node\.js v.*|\(Use `node --trace.*|Uncaught:|-+ .*|\d+: 0x[0-9a-f]+ .*)?$/;
 
 /**
  * The line that says why a program has ended, with its place: `SyntaxError: Unexpected token '}' (/srv/server.js:3)`; without an

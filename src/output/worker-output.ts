@@ -154,4 +154,8 @@ export class WorkerOutput {
   lastWords(): string[] {
     return this.#lastWords.lines();
   }
+
+  lastReason(): string | null {
+    return this.#lastWords.reason();
+  }
 }

@@ -2,11 +2,10 @@ import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
+import { COUNT_MS, FORCE_MS, LISTEN_HINT_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
-import { reasonIn } from '../output/last-words.js';
 import type { Outlets } from '../output/outlets.js';
 import { isDone, within } from '../within.js';
 import type { Drained, Pause } from './conversation.js';
@@ -23,7 +22,11 @@ interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */
   crash: [worker: Worker, reason: string, inMs: number | null];
   /** `what` says where, and what to do about it; see {@link Worker}. */
-  trouble: [kind: 'denied' | 'exhausted' | 'strayed' | 'outside', worker: { pid: number; index: number }, what: string];
+  trouble: [
+    kind: 'denied' | 'exhausted' | 'strayed' | 'outside' | 'silent',
+    worker: { pid: number; index: number },
+    what: string,
+  ];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -306,6 +309,7 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   async #inTime(stages: Promise<void>[]): Promise<void> {
     const watch = this.#watchOutside();
+    const hint = setTimeout(() => this.#hint(), LISTEN_HINT_MS);
     try {
       const refused = watch.found.then(({ outside, worker }) => {
         const { pid, where, commandLine } = outside;
@@ -316,6 +320,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       });
       if (await isDone(this.#context.readyMs, Promise.race([this.failed, refused, Promise.all(stages)]))) return;
     } finally {
+      clearTimeout(hint);
       watch.close();
     }
     const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
@@ -324,7 +329,8 @@ export class Service extends EventEmitter<ServiceEvents> {
       : this.settings.ready === 'listen'
         ? 'listens on nothing'
         : 'has not called ready()';
-    throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s`);
+    const mend = !waits && this.settings.ready === 'listen' ? `; ${NO_LISTENER_ADVICE}` : '';
+    throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s${mend}`);
   }
 
   /** What a worker listens on beside what it has from us: no hand-over takes it along. */
@@ -393,13 +399,22 @@ export class Service extends EventEmitter<ServiceEvents> {
     }, inMs);
   }
 
+  /** It may be right to wait: a program loads for as long as it loads. */
+  #hint(): void {
+    if (this.settings.ready !== 'listen') return;
+    const worker = this.#workers.find(({ isReady, isBlocked, hasExited }) => !isReady && !isBlocked && !hasExited);
+    if (worker === undefined) return;
+    const what = `it listens on nothing after ${LISTEN_HINT_MS / 1000} s; ${NO_LISTENER_ADVICE}`;
+    this.emit('trouble', 'silent', worker, what);
+  }
+
   #failureOf(worker: Worker, reason: string): StartError {
     const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
     const stderr = worker.lastWords();
     const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
     // A refusal says more than the program's error about it: who has the address.
-    const words = refusal === '' ? reasonIn(stderr) : null;
-    const text = `${this.#what} ended (${reason}) ${when}${refusal}${words === null ? '' : `: ${words}`}`;
+    const words = refusal === '' ? worker.lastReason() : null;
+    const text = `${this.#what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
     return new StartError('MOTYA_PROGRAM', text, { stderr });
   }
 
@@ -428,6 +443,15 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.emit('drained', drained);
     return total(drained.forced);
   }
+}
+
+const NO_LISTENER_ADVICE =
+  'a program that has no port, or opens it late, says when it is ready: --ready signal, and ready() or process.send("ready")';
+
+/** A signal that the supervisor has not sent comes from another process, or from the kernel. */
+function endOf(reason: string): string {
+  if (reason !== 'signal SIGKILL') return `ended (${reason})`;
+  return 'was killed (signal SIGKILL, by another process or by the kernel for want of memory)';
 }
 
 async function answerAll(workers: readonly Worker[], ms: number): Promise<boolean> {

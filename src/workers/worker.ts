@@ -221,6 +221,11 @@ export class Worker extends Conversation {
     return this.#output?.lastWords() ?? [];
   }
 
+  /** The line of it that says why the program has ended. */
+  lastReason(): string | null {
+    return this.#output?.lastReason() ?? null;
+  }
+
   /** The instance ends: children of the program that still have its output write to nobody from here on. */
   closeOutput(): void {
     this.#output?.readRest();

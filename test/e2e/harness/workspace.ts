@@ -64,6 +64,8 @@ export class Workspace {
       RUNTIME_DIRECTORY: join(this.runtimeDir, 'motya'),
       HOME: this.dir,
       PWD: this.dir,
+      // Tests wait for steps.
+      MOTYA_LOG_LEVEL: 'debug',
       // What is tested is over when the command says so; the tests of the probation have one.
       MOTYA_PROBATION: '0',
       // Who tests as root means it.
