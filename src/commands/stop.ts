@@ -26,19 +26,23 @@ const command: Command<StopArguments> = {
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
   async run({ now, ...target }) {
     const { controlSocketFor } = await import('./target.js');
-    const { answersAt, connectControl, connectKeeper, NotRunningError, requestStatus, RestartingError } = await import(
-      '../control/client.js'
-    );
+    const { answersAt, connectControl, connectKeeper, NotRunningError, requestStatus, RestartingError, StartingError } =
+      await import('../control/client.js');
     const { OtherGenerations } = await import('./other-generations.js');
     const path = await controlSocketFor(target);
     const others = new OtherGenerations(path);
     await others.look();
     // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
     const asked = await requestStatus(path).catch((error: unknown) => {
+      if (error instanceof StartingError) return error;
       // Its main process has died, and those that drain have nobody who would end them.
       if (error instanceof NotRunningError && (error instanceof RestartingError || others.size > 0)) return null;
       throw error;
     });
+    if (asked instanceof StartingError) {
+      await endStarting(asked.pid);
+      return;
+    }
     const keeper = asked === null ? connectKeeper(path) : null;
     if (keeper !== null) {
       await stopped(keeper, now);
@@ -65,6 +69,15 @@ const command: Command<StopArguments> = {
   },
 };
 export default command;
+
+/** It hears no command yet; the signal means the same. */
+async function endStarting(pid: number): Promise<void> {
+  const { processEnd } = await import('../processes.js');
+  const ended = processEnd(pid);
+  process.kill(pid, 'SIGTERM');
+  await ended;
+  console.log(`pid ${pid}, which was starting, has stopped`);
+}
 
 async function stopped(channel: Channel<ControlShapes>, now: boolean): Promise<void> {
   const { endOf } = await import('./other-generations.js');

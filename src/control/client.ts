@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../channel.js';
+import { lockHolder } from '../daemon/lock-holder.js';
 import { keeperSocketOf } from '../daemon/paths.js';
 import { userOfFolder } from '../daemon/places.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
@@ -45,6 +46,16 @@ export class WedgedError extends MotyaError {
 
 /** No instance answers, but a keeper is about to start one again. */
 export class RestartingError extends NotRunningError {}
+
+/** An instance has the place, and does not answer yet: its programs start. */
+export class StartingError extends NotRunningError {
+  readonly pid: number;
+
+  constructor(path: string, pid: number) {
+    super(path, `pid ${pid} is starting, and answers once it serves; \`motya stop\` ends it`);
+    this.pid = pid;
+  }
+}
 
 /** @throws {NotRunningError} nobody listens there; {MotyaError} `MOTYA_PEER`: somebody of another user does. */
 export function connectControl(path: string): Channel<ControlShapes> {
@@ -99,6 +110,9 @@ function notRunning(path: string): NotRunningError {
   keeper?.close();
   if (said?.type !== 'RESULT') {
     const drainers = drainersOf(path).map(({ pid }) => pid);
+    // The lock of a pidfile beside it, where both have their default places.
+    const holder = lockHolder(path.replace(/\.control\.sock$/, '.pid.lock'));
+    if (holder !== null && !drainers.includes(holder)) return new StartingError(path, holder);
     if (drainers.length === 0) return new NotRunningError(path);
     const text = `no instance serves at ${path}; what drains still is pid ${drainers.join(', ')}; \`motya stop\` ends it`;
     return new NotRunningError(path, text);

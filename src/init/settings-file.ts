@@ -26,6 +26,8 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   user: 'www-data',
   umask: '022',
   'health.path': '/healthz',
+  'signals.HUP': 'pass',
+  'signals.USR2': 'pass',
   'admin.listen': 'tcp://127.0.0.1:9090',
   'log.file': 'motya.log',
 };
