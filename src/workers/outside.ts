@@ -43,7 +43,7 @@ export function outsideListeners(worker: Family, known: ReadonlySet<string>): Ou
 
 /** What to start instead, from what has been started. */
 export function adviceOnOutside({ pid, commandLine }: Outside, worker: number): string {
-  if (pid === worker) return 'listen without `exclusive`, `reusePort` and `fd`, and not in a worker_threads thread';
+  if (pid === worker) return 'listen without `reusePort` and `fd`, and not in a worker_threads thread';
   if (watches(worker)) return 'leave out --watch: an upgrade replaces the program';
   const [program = '', ...args] = commandLine;
   const isValue = (at: number): boolean =>

@@ -9,7 +9,7 @@ test('a program that cannot be drilled: one line says why', async (t) => {
   const refusals: [source: string, why: RegExp][] = [
     ["throw new Error('no database');", /^motya: service server: .* ended \(exit status 1\).*: Error: no database \(/],
     [
-      "require('node:http').createServer().listen({ port: 80, exclusive: true });",
+      "require('node:http').createServer().listen({ port: 80, reusePort: true });",
       /: Error: listen EADDRINUSE: the program binds :::80 past Motya .*no real address\n$/,
     ],
     [

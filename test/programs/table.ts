@@ -58,7 +58,7 @@ export const TABLE: readonly Row[] = [
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '0' }, places: ['PORT'], outcome: 'serves' },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '100' }, places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '900' }, places: ['PORT'], outcome: 'serves' },
-  { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'rejected', probation: 1500 },
+  { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-the-next.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', pending: 'an address is free after close' },
   { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', workers: 2, pending: 'an address is free after close' },
@@ -73,7 +73,7 @@ export const TABLE: readonly Row[] = [
   { script: 'udp.mjs', places: ['UDP'], outcome: 'serves', workers: 2 },
   { script: 'any-port.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'both-families.mjs', places: ['PORT'], outcome: 'serves' },
-  { script: 'exclusive.mjs', places: ['PORT'], outcome: 'rejected' },
+  { script: 'exclusive.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
 
   // What lives longer than a request, and what is done in one.
   { script: 'events.mjs', places: ['PORT'], outcome: 'serves', slow: true },

@@ -134,9 +134,13 @@ test(
 );
 
 test(
-  'exclusive listeners are left alone',
+  'a listener with reusePort is left alone; an exclusive one on a port is not',
   supervised(async (supervisor) => {
-    const worker = supervisor.spawn('net.cjs', listenArgs({ port: 0, host: '127.0.0.1', exclusive: true }));
+    const shared = supervisor.spawn('net.cjs', listenArgs({ port: 0, host: '127.0.0.1', exclusive: true }));
+    await shared.message('READY');
+    assert.equal(supervisor.requests.length, 1);
+    supervisor.requests.length = 0;
+    const worker = supervisor.spawn('net.cjs', listenArgs({ port: 0, host: '127.0.0.1', reusePort: true }));
     const { port } = await worker.address();
     assert.equal(await talk({ port, host: '127.0.0.1' }), 'hello');
     await worker.message('READY');

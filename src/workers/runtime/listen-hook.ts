@@ -29,6 +29,7 @@ interface Runtime {
 }
 
 interface Options {
+  readonly path?: unknown;
   readonly exclusive?: unknown;
   readonly reusePort?: unknown;
   readonly handle?: unknown;
@@ -37,19 +38,18 @@ interface Options {
 
 /**
  * Servers get their listeners from the supervisor. Hooked is `_listen2`, which Node calls after it has checked the arguments
- * and resolved names; `listen` itself only to remember `exclusive`, which `_listen2` is not told.
+ * and resolved names; `listen` itself only to remember which options leave a server alone: `_listen2` is not told.
  */
 export function hookListen(runtime: Runtime): void {
   const prototype = net.Server.prototype as ServerInternals;
   const { listen, _listen2: listen2 } = prototype;
-  const exclusive = new WeakSet<net.Server>();
+  const alone = new WeakSet<net.Server>();
 
   prototype.listen = function (this: ServerInternals, ...args: unknown[]) {
     const options = args[0] as Options | null | undefined;
     // As Node looks for it; another server's listener may be given as the server, or as its handle.
     if ((options?._handle || options?.handle || options) instanceof ParkedHandle) throw new ParkedError();
-    const alone = typeof options === 'object' && Boolean(options?.exclusive || options?.reusePort);
-    if (this._handle === null) alone ? exclusive.add(this) : exclusive.delete(this);
+    if (this._handle === null) isLeftAlone(options) ? alone.add(this) : alone.delete(this);
     const result = Reflect.apply(listen, this, args) as ServerInternals;
     // Not before: arguments that `listen` throws at settle nothing.
     if (typeof this._pipeName !== 'string' || !isOwnToProcess(this._pipeName)) runtime.readiness.watch(this);
@@ -69,7 +69,7 @@ export function hookListen(runtime: Runtime): void {
       typeof fd === 'number' ||
       port === null ||
       addressType === null ||
-      exclusive.has(this) ||
+      alone.has(this) ||
       (addressType === -1 && isOwnToProcess(address as string))
     ) {
       listen2.call(this, address, port, addressType, backlog, fd, flags);
@@ -102,6 +102,15 @@ export function hookListen(runtime: Runtime): void {
     // The events are in the async context of the caller (AsyncLocalStorage), also when the answer comes later.
     runtime.link.askListener(request, AsyncResource.bind(answered));
   };
+}
+
+/**
+ * `exclusive` on a port means nothing outside node:cluster, and libraries say it unasked (srvx, so h3 and Nitro): such a listener is
+ * handed over like any other. On a path it is the way to have a socket of one's own.
+ */
+function isLeftAlone(options: Options | null | undefined): boolean {
+  if (typeof options !== 'object' || options === null) return false;
+  return Boolean(options.reusePort || (options.exclusive && options.path !== undefined));
 }
 
 /**
