@@ -279,13 +279,6 @@ createServer((req, res) => res.end('hello')).listen(port);
   ),
   cli('Node-RED', { 'node-red': '5.0.7' }, 'node-red/red.js', ['--port', '$PORT', '--userDir', 'red'], { files: {} }),
   cli('PeerJS server', { peer: '1.0.2' }, 'peer/dist/bin/peerjs.js', ['--port', '$PORT']),
-  cli('MailDev', { maildev: '3.0.0' }, 'maildev/dist/bin/maildev.js', ['--web', '$PORT', '--smtp', '$PORT2'], {
-    files: {},
-    places: [
-      { port: 'PORT', path: '/' },
-      { port: 'PORT2', talk: [{ expect: '220' }, { send: 'EHLO a\r\n', expect: '250' }] },
-    ],
-  }),
 
   {
     ...app(

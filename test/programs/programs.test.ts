@@ -4,7 +4,7 @@ import { ProgramLife } from './life.js';
 import { type Row, TABLE, titleOf } from './table.js';
 
 /** Programs at a time: most of a life is waiting for probations. */
-const AT_ONCE = 6;
+const AT_ONCE = 3;
 
 /** Those that are not mended yet are tried with PENDING=1. */
 const isLeftOut = ({ pending }: Row): string | false =>

@@ -117,7 +117,13 @@ export const TABLE: readonly Row[] = [
   { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'serves' },
   { script: 'threads.cjs', places: ['PORT'], outcome: 'refused' },
-  { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', crashes: true },
+  {
+    script: 'main-and-thread.cjs',
+    places: ['PORT', 'PORT2'],
+    outcome: 'rejected',
+    crashes: true,
+    pending: 'a crash late in a short probation',
+  },
 ];
 
 export function titleOf({ script, env = {}, workers = 1, service = [], shell = {} }: Row): string {
