@@ -1,4 +1,3 @@
-import type { ControlMessage, Result } from '../control/messages.js';
 import { GONE } from '../control/outcomes.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
@@ -16,22 +15,9 @@ const command: Command<TargetArguments> = {
   exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
   async run(target) {
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl, ensureAnswers } = await import('../control/client.js');
+    const { resultOf } = await import('./result.js');
     const { printable } = await import('../printable.js');
-    const path = await controlSocketFor(target);
-    await ensureAnswers(path);
-    const channel = connectControl(path);
-    const { pid } = channel.peer;
-    const result = await new Promise<Result>((resolve) => {
-      const text = `pid ${pid} ended before it was decided`;
-      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text }));
-      channel.on('message', (message: ControlMessage) => {
-        if (message.type === 'RESULT') resolve(message);
-      });
-      channel.open();
-      channel.send({ type: 'ROLLBACK' });
-    });
-    channel.close();
+    const result = await resultOf(await controlSocketFor(target), { type: 'ROLLBACK' });
     if (result.ok) console.log(printable(result.text));
     else console.error(`motya: not rolled back: ${printable(result.text)}`);
     process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;

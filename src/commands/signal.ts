@@ -1,5 +1,4 @@
 import { PASSABLE } from '../config/signals.js';
-import type { ControlMessage, Result } from '../control/messages.js';
 import { GONE } from '../control/outcomes.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
@@ -29,21 +28,9 @@ const command: Command<SignalArguments> = {
       throw new SettingsError(`signal ${signal}: must be one of ${PASSABLE.join(', ')}${mend}`);
     }
     const { controlSocketFor } = await import('./target.js');
-    const { connectControl, ensureAnswers } = await import('../control/client.js');
+    const { resultOf } = await import('./result.js');
     const { printable } = await import('../printable.js');
-    const path = await controlSocketFor(target);
-    await ensureAnswers(path);
-    const channel = connectControl(path);
-    const { pid } = channel.peer;
-    const result = await new Promise<Result>((resolve) => {
-      channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text: `pid ${pid} has hung up` }));
-      channel.on('message', (message: ControlMessage) => {
-        if (message.type === 'RESULT') resolve(message);
-      });
-      channel.open();
-      channel.send({ type: 'SIGNAL', signal: `SIG${name}` });
-    });
-    channel.close();
+    const result = await resultOf(await controlSocketFor(target), { type: 'SIGNAL', signal: `SIG${name}` });
     if (result.ok) console.log(printable(result.text));
     else console.error(`motya: not sent: ${printable(result.text)}`);
     process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { isSystemError, reasonOf, StartError } from '../errors.js';
+import { isSystemError, reasonOf, type StartError } from '../errors.js';
 import { COUNT_MS, FORCE_MS, LISTEN_HINT_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
@@ -16,6 +16,7 @@ import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { adviceOnOutside, OutsideWatch, outsideListeners } from './outside.js';
 import { ReleasedListeners } from './released.js';
+import { endedTooSoon, listensOutside, notReady, silenceHint } from './start-failures.js';
 import { Worker } from './worker.js';
 
 interface ServiceEvents {
@@ -43,8 +44,6 @@ export interface ServiceContext {
 }
 
 const DONE = 'exit status 0';
-/** UTF-16 units of a command line in a message. */
-const COMMAND_LENGTH = 100;
 
 interface Slot {
   worker: Worker;
@@ -312,11 +311,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const hint = setTimeout(() => this.#hint(), LISTEN_HINT_MS);
     try {
       const refused = watch.found.then(({ outside, worker }) => {
-        const { pid, where, commandLine } = outside;
-        const who =
-          pid === worker ? 'its own process' : `pid ${pid} (${commandLine.join(' ').slice(0, COMMAND_LENGTH)})`;
-        const text = `${this.#what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside, worker)}`;
-        throw new StartError('MOTYA_NOT_READY', text);
+        throw listensOutside(this.#what, outside, worker);
       });
       if (await isDone(this.#context.readyMs, Promise.race([this.failed, refused, Promise.all(stages)]))) return;
     } finally {
@@ -324,13 +319,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       watch.close();
     }
     const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
-    const how = waits
-      ? 'waits for inherited(), which comes when it has called listen(): call that first; it still'
-      : this.settings.ready === 'listen'
-        ? 'listens on nothing'
-        : 'has not called ready()';
-    const mend = !waits && this.settings.ready === 'listen' ? `; ${NO_LISTENER_ADVICE}` : '';
-    throw new StartError('MOTYA_NOT_READY', `${this.#what} ${how} after ${this.#context.readyMs / 1000} s${mend}`);
+    throw notReady(this.#what, { waits, ready: this.settings.ready, ms: this.#context.readyMs });
   }
 
   /** What a worker listens on beside what it has from us: no hand-over takes it along. */
@@ -372,7 +361,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       return;
     }
     if (!this.#keepAlive) {
-      this.#fail(this.#failureOf(worker, reason));
+      this.#fail(endedTooSoon(this.#what, worker, reason));
       return;
     }
     this.#restart(slot, worker, reason, performance.now() - worker.startedAt);
@@ -404,18 +393,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     if (this.settings.ready !== 'listen') return;
     const worker = this.#workers.find(({ isReady, isBlocked, hasExited }) => !isReady && !isBlocked && !hasExited);
     if (worker === undefined) return;
-    const what = `it listens on nothing after ${LISTEN_HINT_MS / 1000} s; ${NO_LISTENER_ADVICE}`;
-    this.emit('trouble', 'silent', worker, what);
-  }
-
-  #failureOf(worker: Worker, reason: string): StartError {
-    const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
-    const stderr = worker.lastWords();
-    const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
-    // A refusal says more than the program's error about it: who has the address.
-    const words = refusal === '' ? worker.lastReason() : null;
-    const text = `${this.#what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
-    return new StartError('MOTYA_PROGRAM', text, { stderr });
+    this.emit('trouble', 'silent', worker, silenceHint());
   }
 
   #removeReleased(): void {
@@ -443,15 +421,6 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.emit('drained', drained);
     return total(drained.forced);
   }
-}
-
-const NO_LISTENER_ADVICE =
-  'a program that has no port, or opens it late, says when it is ready: --ready signal, and ready() or process.send("ready")';
-
-/** A signal that the supervisor has not sent comes from another process, or from the kernel. */
-function endOf(reason: string): string {
-  if (reason !== 'signal SIGKILL') return `ended (${reason})`;
-  return 'was killed (signal SIGKILL, by another process or by the kernel for want of memory)';
 }
 
 async function answerAll(workers: readonly Worker[], ms: number): Promise<boolean> {

@@ -98,7 +98,7 @@ describe('a program that cannot start fails the start, and nothing is left', () 
     },
     'it never listens': {
       source: 'setInterval(() => {}, 1000)',
-      reason: /server\.cjs listens on nothing after 0\.5 s$/,
+      reason: /server\.cjs listens on nothing after 0\.5 s;/,
       args: ['--ready-timeout', '500ms'],
     },
   };

@@ -1,0 +1,52 @@
+import { StartError } from '../errors.js';
+import { LISTEN_HINT_MS } from '../limits.js';
+import { adviceOnOutside, type Outside } from './outside.js';
+import type { Worker } from './worker.js';
+
+/** Why a service does not start, in words. `what`: the service and its program. */
+
+/** UTF-16 units of a command line in a message. */
+const COMMAND_LENGTH = 100;
+const NO_LISTENER_ADVICE =
+  'a program that has no port, or opens it late, says when it is ready: --ready signal, and ready() or process.send("ready")';
+
+/** While it is waited for. */
+export const silenceHint = (): string =>
+  `it listens on nothing after ${LISTEN_HINT_MS / 1000} s; ${NO_LISTENER_ADVICE}`;
+
+export function endedTooSoon(what: string, worker: Worker, reason: string): StartError {
+  const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
+  const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
+  // A refusal says more than the program's error about it: who has the address.
+  const words = refusal === '' ? worker.lastReason() : null;
+  const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
+  return new StartError('MOTYA_PROGRAM', text, { stderr: worker.lastWords() });
+}
+
+/** `worker`: pid of its process. */
+export function listensOutside(what: string, outside: Outside, worker: number): StartError {
+  const { pid, where, commandLine } = outside;
+  const who = pid === worker ? 'its own process' : `pid ${pid} (${commandLine.join(' ').slice(0, COMMAND_LENGTH)})`;
+  const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside, worker)}`;
+  return new StartError('MOTYA_NOT_READY', text);
+}
+
+export function notReady(
+  what: string,
+  { waits, ready, ms }: { waits: boolean; ready: 'listen' | 'signal'; ms: number },
+): StartError {
+  const seconds = ms / 1000;
+  if (waits) {
+    const text = `${what} waits for inherited(), which comes when it has called listen(): call that first; it still waits after ${seconds} s`;
+    return new StartError('MOTYA_NOT_READY', text);
+  }
+  if (ready === 'signal') return new StartError('MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`);
+  const text = `${what} listens on nothing after ${seconds} s; ${NO_LISTENER_ADVICE}`;
+  return new StartError('MOTYA_NOT_READY', text);
+}
+
+/** A signal that the supervisor has not sent comes from another process, or from the kernel. */
+function endOf(reason: string): string {
+  if (reason !== 'signal SIGKILL') return `ended (${reason})`;
+  return 'was killed (signal SIGKILL, by another process or by the kernel for want of memory)';
+}
