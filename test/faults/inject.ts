@@ -31,7 +31,7 @@ const DELAY_MS = 1200;
 
 const text = process.env[FAULT];
 // A worker inherits the environment; what goes wrong there is its program's.
-if (text !== undefined && process.argv[1]?.endsWith('/cli.js')) install(JSON.parse(text) as Fault);
+if (text !== undefined && process.argv[1]?.endsWith('/motya.cjs')) install(JSON.parse(text) as Fault);
 
 function install(fault: Fault): void {
   const isSuccessor = process.env.MOTYA_UPGRADE === 'true' || process.argv.includes('--upgrade');

@@ -181,7 +181,7 @@ async function settled(stage: Scene): Promise<number | null> {
 function supervisors(stage: Scene): number[] {
   return stage.space.processes().filter((pid) => {
     const line = commandOf(pid);
-    return line.includes('cli.js') && line.includes('start');
+    return line.includes('motya.cjs') && line.includes('start');
   });
 }
 

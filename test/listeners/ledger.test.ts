@@ -9,6 +9,7 @@ import { Ledger, type Listener, type Refusal } from '#src/listeners/ledger.js';
 import { identify } from '#src/listeners/path-identity.js';
 import type { ListenRequest } from '#src/listeners/request.js';
 import { type ListenerSpec, native } from '#src/native.js';
+import { freePort } from '../e2e/harness/ports.js';
 import { keepsFds, openFds, runModule, scratch } from '../native/support.js';
 
 type TcpRequest = Extract<ListenRequest, { kind: 'tcp' }>;
@@ -81,12 +82,14 @@ test('listen(port) finds what listens on :: or on 0.0.0.0', () => {
   });
 });
 
-test('one program on 0.0.0.0 and, v6only, on :: has two listeners', () => {
+test('one program on 0.0.0.0 and, v6only, on :: has two listeners', async () => {
+  // One that is free to both: what the kernel gives on 0.0.0.0 another process may have on ::.
+  const port = await freePort();
   withLedger((ledger) => {
-    const four = granted(ledger.claim('web', 1, tcp('0.0.0.0')));
+    granted(ledger.claim('web', 1, tcp('0.0.0.0', port)));
     for (const address of [null, '::']) {
-      const six = granted(ledger.claim('web', 1, tcp(address, portOf(four), { v6only: true })));
-      assert.equal(six.key, `tcp://[::]:${portOf(four)} v6only`);
+      const six = granted(ledger.claim('web', 1, tcp(address, port, { v6only: true })));
+      assert.equal(six.key, `tcp://[::]:${port} v6only`);
       ledger.remove(six, { unlink: true });
     }
   });

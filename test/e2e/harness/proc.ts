@@ -145,14 +145,17 @@ function tableOf(name: string): string[][] {
   return lines.map((line) => line.trim().split(/\s+/));
 }
 
-/** Inode → kind and address of each listening socket that the process has open, UDP and unix among them. */
+/** The abstract socket of each worker at which Node processes that its program starts join it: no listener of the service. */
+const OF_A_WORKER = /^unix @motya-worker-/;
+
+/** Inode → kind and address of each listening socket that the process has open, UDP and unix among them; those of workers are not. */
 export function listeningInodes(pid: number): Map<number, string> {
   const all = listeningSockets();
   const own = new Map<number, string>();
   for (const { target } of fdList(pid)) {
     const inode = Number(/^socket:\[(\d+)\]$/.exec(target)?.[1]);
     const what = all.get(inode);
-    if (what !== undefined) own.set(inode, what);
+    if (what !== undefined && !OF_A_WORKER.test(what)) own.set(inode, what);
   }
   return own;
 }
