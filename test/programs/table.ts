@@ -47,21 +47,26 @@ export const TABLE: readonly Row[] = [
   { script: 'signal-ready.mjs', service: ['ready: signal'], places: ['PORT', 'PORT2'], outcome: 'serves' },
 
   // Pickers.
-  { script: 'picks-by-listen.mjs', places: ['PORT'], outcome: 'serves', pending: 'an address is free after close' },
+  { script: 'picks-by-listen.mjs', places: ['PORT'], outcome: 'serves' },
   {
     script: 'picks-by-listen.mjs',
     places: ['PORT'],
     outcome: 'serves',
     workers: 2,
-    pending: 'an address is free after close',
   },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '0' }, places: ['PORT'], outcome: 'serves' },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '100' }, places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-then-pauses.mjs', env: { PAUSE: '900' }, places: ['PORT'], outcome: 'serves' },
   { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-the-next.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
-  { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', pending: 'an address is free after close' },
-  { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', workers: 2, pending: 'an address is free after close' },
+  { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves' },
+  {
+    script: 'narrows.mjs',
+    places: ['PORT'],
+    outcome: 'serves',
+    workers: 2,
+    pending: 'several workers that narrow an address',
+  },
   { script: 'udp-rebinds.mjs', places: ['UDP'], outcome: 'serves' },
 
   // Close, and listen again.
@@ -83,7 +88,6 @@ export const TABLE: readonly Row[] = [
     places: ['PORT'],
     outcome: 'serves',
     slow: true,
-    pending: 'listen() while draining',
   },
   { script: 'own-backend.mjs', places: ['PORT', 'PORT2'], outcome: 'serves', slow: true },
   { script: 'opens-when-asked.mjs', first: '/open', places: ['PORT', 'PORT2'], outcome: 'rejected', probation: 1500 },
