@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { ownFile } from '../daemon/needed-files.js';
 import { reasonOf } from '../errors.js';
 import type { Phase } from '../handover/phases.js';
 import { ADMIN_REUSE_MS } from '../limits.js';
@@ -46,7 +48,7 @@ export class Routes {
     this.#status = shared(() => observed.status());
     this.#metrics = shared(async () => {
       // Loaded when it is wanted: half of the time that a supervisor needs to start.
-      const { renderMetrics } = await import('./metrics.js');
+      const { renderMetrics } = (await import(ownUrl('metrics.js'))) as typeof import('./metrics.js');
       const { type, body } = await renderMetrics(await this.#status(), observed.totals);
       return { status: 200, type, body };
     });
@@ -81,8 +83,13 @@ export class Routes {
     const page = Object.hasOwn(PAGE, path) ? PAGE[path] : undefined;
     if (page === undefined) return text(404, 'there are /, /healthz, /readyz, /status.json and /metrics');
     const [file, type] = page;
-    return { status: 200, type, body: readFileSync(new URL(`page/${file}`, import.meta.url)) };
+    return { status: 200, type, body: readFileSync(new URL(ownUrl(`page/${file}`))) };
   }
+}
+
+/** Of a file beside this one, also when this release has been removed since. */
+function ownUrl(path: string): string {
+  return pathToFileURL(ownFile(fileURLToPath(new URL(path, import.meta.url)))).href;
 }
 
 function text(status: number, line: string): Answer {

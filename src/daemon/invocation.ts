@@ -1,5 +1,5 @@
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
+import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
 
 /** How a program was started. */
 export interface Invocation {
@@ -9,6 +9,8 @@ export interface Invocation {
   readonly args: readonly string[];
   /** Absolute, symlinks unresolved. */
   readonly cwd: string;
+  /** Absolute path of the script that Node runs: Motya's own. Symlinks unresolved. Left out where it is not known. */
+  readonly entry?: string;
 }
 
 /**
@@ -27,7 +29,32 @@ const atStart = readInvocation();
 function readInvocation(): Invocation {
   const cwd = typedCwd();
   const [name, ...args] = typedArguments();
-  return { file: typedExecutable(name, cwd), args, cwd };
+  const file = throughFolder(cwd, typedExecutable(name, cwd));
+  // Node's own options come before the script.
+  const at = process.execArgv.length;
+  const script = args[at];
+  if (script === undefined || resolve(process.cwd(), script) !== process.argv[1]) return { file, args, cwd };
+  // A relative path is relative to `cwd`, so it follows its symlinks already.
+  const typed = isAbsolute(script) ? throughFolder(cwd, script) : script;
+  const entry = resolve(cwd, typed);
+  // Not `node server` for server.js: a name without its ending is no file.
+  return { file, args: args.with(at, typed), cwd, ...(isSameFile(entry, entry) ? { entry } : {}) };
+}
+
+/**
+ * The path through the working directory as it was typed. npm resolves symlinks: `npx motya` in `/srv/app/current` runs
+ * `/srv/app/releases/1/node_modules/.bin/motya`. That path ends with its release, and `current` leads to the next one.
+ * @returns the path itself where the typed directory, or one above it, does not lead to the same file.
+ */
+function throughFolder(cwd: string, path: string): string {
+  for (let folder = cwd; folder !== '/'; folder = dirname(folder)) {
+    const real = realpathSync(folder);
+    if (real === folder) return path;
+    if (!path.startsWith(`${real}/`)) continue;
+    const typed = folder + path.slice(real.length);
+    if (isSameFile(typed, path)) return typed;
+  }
+  return path;
 }
 
 /** `$PWD` is the shell's name of the working directory, symlinks and all; but anybody may have set it to anything. */

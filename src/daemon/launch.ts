@@ -4,6 +4,7 @@ import { HandoverError, StartError } from '../errors.js';
 import type { Activated } from '../manager/activation.js';
 import { type NativePoll, native } from '../native.js';
 import type { Invocation } from './invocation.js';
+import { demandFiles } from './needed-files.js';
 
 /**
  * Starting an instance that is nobody's child (a daemon, or an incumbent's own successor), and learning how it went: the
@@ -45,6 +46,12 @@ export function launch(
     attended?: boolean;
   },
 ): Launched {
+  const { entry, ...program } = invocation;
+  demandFiles({
+    'the working directory': program.cwd,
+    'the executable': program.file,
+    ...(entry === undefined ? {} : { 'the script that Node runs': entry }),
+  });
   const passed = options.passed ?? [];
   const stdin = openSync('/dev/null', 'r');
   let pipe: readonly [number, number];
@@ -66,8 +73,8 @@ export function launch(
       ...(options.attended === true ? { [ATTENDED_ENV]: '1' } : {}),
     };
     const pid = native.launch({
-      ...invocation,
-      args: [...invocation.args],
+      ...program,
+      args: [...program.args],
       env: Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`),
       fds: [...fds, writer],
       ...(passed.length === 0 ? {} : { pidVariable: 'LISTEN_PID' }),

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { isSystemError, reasonOf, type StartError } from '../errors.js';
+import { isSystemError, MotyaError, reasonOf, type StartError } from '../errors.js';
 import { COUNT_MS, FORCE_MS, LISTEN_HINT_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
@@ -377,8 +377,8 @@ export class Service extends EventEmitter<ServiceEvents> {
       try {
         slot.worker = this.#spawn(worker.index);
       } catch (error) {
-        // Out of fds or memory, for now: no reason to end what serves.
-        if (!isSystemError(error)) throw error;
+        // Out of fds or memory, or a file is missing, for now: no reason to end what serves.
+        if (!isSystemError(error) && !(error instanceof MotyaError)) throw error;
         this.#restart(slot, worker, `it cannot be started again: ${reasonOf(error)}`, 0);
         return;
       }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Channel } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
+import { demandFiles, ownFile } from '../daemon/needed-files.js';
 import { HandoverError } from '../errors.js';
 import { native } from '../native.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
@@ -58,6 +59,12 @@ export class Worker extends Conversation {
     let joined = (_channel: Channel<WorkerShapes>): void => {};
     let started: { channel: Channel<WorkerShapes>; child: ChildProcess; branchSocket: BranchSocket };
     try {
+      const preload = ownFile(PRELOAD);
+      demandFiles({
+        'the working directory': settings.cwd,
+        'the executable': process.execPath,
+        'a file of motya': preload,
+      });
       const branchSocket = new BranchSocket((channel) => joined(channel));
       undo.push(() => branchSocket.close());
       const [ours, theirs] = native.socketpair();
@@ -67,7 +74,7 @@ export class Worker extends Conversation {
       const role = { ...startedAs, branches: branchSocket.name };
       const child = spawn(
         process.execPath,
-        [...settings.nodeArgs, '--require', PRELOAD, settings.script, ...settings.args],
+        [...settings.nodeArgs, '--require', preload, settings.script, ...settings.args],
         {
           cwd: settings.cwd,
           env: workerEnvironment(settings, role, outlets?.form('stdout').coloured ?? false),
@@ -79,7 +86,7 @@ export class Worker extends Conversation {
       native.close(theirs);
       started = { channel, child, branchSocket };
     } catch (error) {
-      // Out of fds or memory.
+      // Out of fds or memory, or the release has been removed.
       for (const step of undo) step();
       throw error;
     }

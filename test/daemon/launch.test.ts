@@ -99,14 +99,17 @@ test('an end without a word is a death, also in the middle of the word', async (
 test('what cannot be executed is an error at once', async (t) => {
   const folder = scratch(t);
   await keepsFds(async () => {
-    const run = (file: string, cwd: string): unknown => launch({ file, args: [], cwd }, { env: {}, output: 'inherit' });
-    for (const [file, cwd, code] of [
-      [join(folder, 'none'), folder, /cannot be started: execve ENOENT/],
-      [process.execPath, join(folder, 'none'), /cannot be started: chdir ENOENT/],
+    const none = join(folder, 'none');
+    const right = { file: process.execPath, args: [], cwd: folder };
+    for (const [wrong, code, part] of [
+      [{ file: folder }, 'MOTYA_LAUNCH', 'execve EACCES'],
+      [{ file: none }, 'MOTYA_FILE_MISSING', none],
+      [{ cwd: none }, 'MOTYA_FILE_MISSING', none],
+      [{ entry: none }, 'MOTYA_FILE_MISSING', none],
     ] as const) {
       assert.throws(
-        () => run(file, cwd),
-        (error: unknown) => error instanceof StartError && error.code === 'MOTYA_LAUNCH' && code.test(error.message),
+        () => launch({ ...right, ...wrong }, { env: {}, output: 'inherit' }),
+        (error: unknown) => error instanceof StartError && error.code === code && error.message.includes(part),
       );
     }
   });

@@ -217,11 +217,17 @@ test('a program that never listens, or never says that it is ready, fails in tim
   }
 });
 
-test('a folder that is not there: the worker cannot be started', async (t) => {
-  const scene = setting(t, pidServer);
-  await running({ ...scene, settings: { ...scene.settings, cwd: join(scene.folder, 'none') } }, async (service) => {
-    await failsToStart(service.ready(), 'MOTYA_PROGRAM', /ENOENT/);
-  });
+test('a folder that is not there: the worker cannot be started, and the error names it', (t) => {
+  const { settings, context, folder } = setting(t, pidServer);
+  const cwd = join(folder, 'none');
+  const before = openFds();
+  const service = new Service({ ...settings, cwd }, context, { accepting: true });
+  assert.throws(
+    () => service.start(),
+    (error: unknown) =>
+      error instanceof StartError && error.code === 'MOTYA_FILE_MISSING' && error.message.includes(cwd),
+  );
+  assert.equal(openFds(), before);
 });
 
 test('behind a shut gate a worker boots as far as its listen() and is ready when the gate opens', async (t) => {

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { cpSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { type Child, childrenOf, commandLineOf, freePort, ROOT, until, workspace } from './harness/index.js';
+import { ask, program, servesAs, who } from './scene.js';
+
+/** Releases with a Motya of their own in node_modules, and `current`, which leads to one of them. */
+async function deployment(test: TestContext) {
+  const space = workspace(test);
+  const port = await freePort();
+  const current = space.path('current');
+  const root = realpathSync(space.dir);
+
+  const deploy = (release: string): void => {
+    const at = `releases/${release}`;
+    space.write(`${at}/server.cjs`, program(release).replace('...address()', 'Number(process.env.PORT)'));
+    const own = space.path(at, 'node_modules/motya');
+    for (const part of ['dist', 'package.json', 'build/Release/motya.node']) {
+      cpSync(`${ROOT}${part}`, `${own}/${part}`, { recursive: true });
+    }
+    symlinkSync(`${ROOT}node_modules`, `${own}/node_modules`);
+    space.write(`${at}/node_modules/.bin/x`, '');
+    symlinkSync('../motya/dist/motya.cjs', space.path(at, 'node_modules/.bin/motya'));
+    symlinkSync(at, space.path('next'));
+    renameSync(space.path('next'), current);
+  };
+  /** As npx does it: npm resolves the symlinks of the directory, the shell keeps PWD. */
+  const npx = (release: string, args: readonly string[], cwd = current): Child =>
+    space.motya(args, { cli: `${root}/releases/${release}/node_modules/.bin/motya`, cwd, env: { PORT: String(port) } });
+  const remove = (release: string) => rmSync(space.path('releases', release), { recursive: true });
+  return { space, port, current, root, deploy, npx, remove };
+}
+
+describe('releases behind a symlink, each with its own Motya', () => {
+  it('an instance that npx has started goes on when its release is removed, and the next one comes', async (test) => {
+    const { space, port, current, deploy, npx, remove } = await deployment(test);
+    deploy('1');
+    const first = npx('1', ['start', 'server.cjs', '--name', 'app']);
+    await first.waitFor('serving');
+    deploy('2');
+    remove('1');
+    for (const path of ['/metrics', '/']) {
+      const { status } = await ask({ socketPath: `${space.runtimeDir}/motya/app.admin.sock`, path });
+      assert.equal(status, 200, path);
+    }
+    // A worker that crashes is started with what `current` leads to now.
+    process.kill(childrenOf(first.pid)[0] as number, 'SIGKILL');
+    await until(async () => (await who(port).catch(() => null))?.version === '2', { what: 'the new worker' });
+
+    first.kill('SIGQUIT');
+    const { pid } = await servesAs(first, 2);
+    assert.equal(commandLineOf(pid as number)[1], `${current}/node_modules/.bin/motya`);
+    deploy('3');
+    remove('2');
+    process.kill(pid as number, 'SIGQUIT');
+    await servesAs(first, 3);
+    assert.equal((await who(port)).version, '3');
+  });
+
+  it('a path that ends with its release: the rejection and the worker that cannot be restarted name it', async (test) => {
+    const { space, root, deploy, npx, remove } = await deployment(test);
+    deploy('1');
+    // The path was typed whole, from another directory.
+    const script = space.write('server.cjs', program('fixed').replace('...address()', 'Number(process.env.PORT)'));
+    const first = npx('1', ['start', script, '--name', 'app'], space.dir);
+    await first.waitFor('serving');
+    deploy('2');
+    remove('1');
+    const { code, stdout } = await space.run(['upgrade', '--name', 'app', '--json']);
+    assert.equal(code, 3);
+    const answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { code: string; text: string };
+    assert.equal(answer.code, 'MOTYA_FILE_MISSING');
+    const own = `${root}/releases/1/node_modules`;
+    assert.ok(answer.text.includes(`${own}/.bin/motya`), answer.text);
+
+    process.kill(childrenOf(first.pid)[0] as number, 'SIGKILL');
+    await first.waitFor(({ message }) => message.includes(`${own}/motya/dist/workers/runtime/preload.cjs`), {
+      what: 'the path that the new worker lacks',
+    });
+  });
+});
