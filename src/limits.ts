@@ -325,3 +325,6 @@ export const GIVE_UP_LOOK_MS = 100;
 export const PLACE_LOOK_MS = 1_000;
 /** ms for an instance that has hung up, at its end, to be gone: it writes what it has logged (OUTPUT_FLUSH_MS), and exits. */
 export const STOPPED_MS = 4_000;
+
+/** Bytes of a JSON file that is looked into for the `apps` of pm2: settings are small, a data file given by mistake may not be. */
+export const LARGEST_PM2_FILE = 1_000_000;

@@ -8,6 +8,7 @@ import { folderOf } from '../daemon/places.js';
 import type { Sandbox } from '../drill/sandbox-env.js';
 import { SettingsError } from '../errors.js';
 import { causeOf } from './document.js';
+import { whyPm2Settings } from './pm2-settings.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
 import type { Account, AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
@@ -154,7 +155,8 @@ function scriptProblems(input: unknown, base: string): Problem[] {
     const path = ['services', name, 'script'];
     const script = valueAt(input, path);
     if (typeof script !== 'string' || script === '') return [];
-    const cause = whyNotRunnable(absolutePath(base, script));
+    const file = absolutePath(base, script);
+    const cause = whyNotRunnable(file) ?? whyPm2Settings(file);
     return cause === null ? [] : [{ path, part: 'value', text: cause }];
   });
 }
