@@ -102,7 +102,7 @@ describe('the successor dies', () => {
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
     assert.match(
       failureOf(second).message,
-      /^service http: \S+http\.cjs ended \(signal SIGKILL\) before it was ready$/,
+      /^service http: \S+http\.cjs was killed \(signal SIGKILL, [^)]+\) before it was ready$/,
     );
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });

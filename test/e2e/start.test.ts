@@ -94,7 +94,7 @@ describe('a program that cannot start fails the start, and nothing is left', () 
     'it ends': { source: '', reason: /server\.cjs ended \(exit status 0\) before it was ready$/ },
     'it is killed': {
       source: "process.kill(process.pid, 'SIGKILL')",
-      reason: /server\.cjs ended \(signal SIGKILL\) before it was ready$/,
+      reason: /server\.cjs was killed \(signal SIGKILL, [^)]+\) before it was ready$/,
     },
     'it never listens': {
       source: 'setInterval(() => {}, 1000)',

@@ -193,7 +193,7 @@ describe('an upgrade that cannot be', () => {
     },
     'a script that is killed': {
       source: "process.kill(process.pid, 'SIGKILL')",
-      reason: /ended \(signal SIGKILL\) before it was ready; pid/,
+      reason: /was killed \(signal SIGKILL, [^)]+\) before it was ready; pid/,
     },
     'a script that throws after it listens': {
       source: program(

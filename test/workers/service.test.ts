@@ -191,7 +191,7 @@ test('after some time without a crash the earlier ones are forgotten', async (t)
 test('a program that ends before it listens fails the start, with the reason', async (t) => {
   for (const [program, reason] of [
     ['process.exitCode = 3;', /^service web: .*program.cjs ended \(exit status 3\) before it was ready$/],
-    ["process.kill(process.pid, 'SIGKILL');", /ended \(signal SIGKILL\) before it was ready$/],
+    ["process.kill(process.pid, 'SIGKILL');", /was killed \(signal SIGKILL, [^)]+\) before it was ready$/],
     [
       "require('node:net').createServer().listen(1, '192.0.2.1').on('error', () => process.exit(1));",
       /bind E[A-Z]+ .*192\.0\.2\.1/,
