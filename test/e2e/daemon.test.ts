@@ -129,7 +129,10 @@ describe('a daemon that cannot serve', () => {
     const stage = await scene(test, '', "process.kill(process.pid, 'SIGKILL')");
     const { code, stderr } = await daemonize(stage);
     assert.equal(code, 1);
-    assert.match(stderr, /^motya: .* was killed \(signal SIGKILL, [^)]+\) before it was ready; a --log-file tells more\n$/);
+    assert.match(
+      stderr,
+      /^motya: .* was killed \(signal SIGKILL, [^)]+\) before it was ready; a --log-file tells more\n$/,
+    );
   });
 
   it('its port is in use: the address and the holder', async (test) => {

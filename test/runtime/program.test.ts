@@ -25,7 +25,8 @@ test(
     await worker.message('READY');
     worker.send({ type: 'DRAIN', timeout: 50_000 });
     const { left } = await worker.line('drain');
-    assert.ok(Number(left) > 40_000 && Number(left) <= 50_000);
+    // In the last fifth what is still open is closed.
+    assert.ok(Number(left) > 30_000 && Number(left) <= 40_000, `${left} ms`);
     await worker.ask({ type: 'COUNT' }, 'COUNTS');
     assert.equal(
       worker.messages.some(({ type }) => type === 'DRAINED'),
