@@ -36,6 +36,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("isWritable", IsWritable);
   add("widenPipe", WidenPipe);
   add("launch", Launch);
+  add("execve", Execve);
   add("becomeSubreaper", BecomeSubreaper);
   add("reap", Reap);
   add("signalChild", SignalChild);

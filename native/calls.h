@@ -45,6 +45,7 @@ Napi::Value WidenPipe(const Napi::CallbackInfo& info);
 
 // process.cc
 Napi::Value Launch(const Napi::CallbackInfo& info);
+Napi::Value Execve(const Napi::CallbackInfo& info);
 Napi::Value ExitNow(const Napi::CallbackInfo& info);
 
 // users.cc

@@ -220,6 +220,31 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   return ThrowSystemError(env, failure.value, StepName(failure.step));
 }
 
+Napi::Value Execve(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::string file;
+  std::vector<std::string> args;
+  std::vector<std::string> variables;
+  std::vector<int> kept;
+  if (!ReadCString(info[0], "file", &file) || !ReadCStrings(info[1], "args", &args) ||
+      !ReadCStrings(info[2], "env", &variables) || !ReadFds(info[3], &kept)) {
+    return env.Undefined();
+  }
+  const std::vector<char*> argv = Pointers(args);
+  const std::vector<char*> envp = Pointers(variables);
+  std::vector<int> flags;
+  for (const int fd : kept) {
+    flags.push_back(fcntl(fd, F_GETFD));
+    if (flags.back() >= 0) fcntl(fd, F_SETFD, flags.back() & ~FD_CLOEXEC);
+  }
+  execve(file.c_str(), argv.data(), envp.data());
+  const int error = errno;
+  for (size_t i = 0; i < kept.size(); i++) {
+    if (flags[i] >= 0) fcntl(kept[i], F_SETFD, flags[i]);
+  }
+  return ThrowSystemError(env, error, "execve");
+}
+
 Napi::Value ExitNow(const Napi::CallbackInfo& info) {
   int status;
   if (!ReadInteger(info[0], "status", 0, 255, &status)) return info.Env().Undefined();

@@ -7,6 +7,14 @@ const major = numbers[0] || 0;
 const minor = numbers[1] || 0;
 
 if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22) {
+  if (process.env.NODE_OPTIONS) {
+    try {
+      // At once: an error of what it has loaded there would end this process before a promise settles.
+      require('./own-process.js');
+    } catch (_error) {
+      // Without the addon; the command says so.
+    }
+  }
   import('./cli.js').catch((error) => {
     // Thrown as from a module that was started directly.
     setImmediate(() => {

@@ -190,6 +190,13 @@ export interface Native {
    */
   launch(spec: LaunchSpec): number;
   /**
+   * execve(2): another program takes the place of this one, with the same pid; nothing of this one runs to its end.
+   * @param args from argv[0] on
+   * @param env `NAME=value` strings
+   * @param kept fds that stay open there; all others are closed that are CLOEXEC, as every fd is which this process was started with
+   */
+  execve(file: string, args: readonly string[], env: readonly string[], kept: readonly number[]): never;
+  /**
    * _exit(2): ends the process without what process.exit() waits for. A thread of libuv's pool that is blocked in a write is
    * joined there, so a reader that does not read would keep the process for ever.
    */

@@ -1,4 +1,5 @@
 import type { Options } from 'yargs';
+import { SET_ASIDE } from '../node-options.js';
 
 /**
  * One setting that the command line and the environment can give too. Its flag and its variable are derived from its path, so
@@ -131,6 +132,7 @@ const allOptions: readonly SettingOption[] = [
 
 /** Variables that Motya's own processes set for each other and for programs: no settings, and no mistakes either. */
 const ownVariables = new Set([
+  SET_ASIDE,
   'MOTYA_WORKER',
   'MOTYA_READY_FD',
   'MOTYA_ATTENDED',

@@ -28,10 +28,9 @@ import { native } from '../native.js';
 import { endAllIn } from './marked.js';
 import { SANDBOX_ENV, sandboxText } from './sandbox-env.js';
 
-const WITNESS = fileURLToPath(new URL('witness.cjs', import.meta.url));
 const CLI = fileURLToPath(new URL('../motya.cjs', import.meta.url));
 /** Variables that would change what an instance does or whom it tells of it. */
-const FOREIGN = /^(MOTYA_|LISTEN_|WATCHDOG_|NOTIFY_SOCKET$|RUNTIME_DIRECTORY$)/;
+const FOREIGN = /^(MOTYA_(?!NODE_OPTIONS$)|LISTEN_|WATCHDOG_|NOTIFY_SOCKET$|RUNTIME_DIRECTORY$)/;
 
 /** What the witness (witness.cts) has seen the program do. */
 export interface Seen {
@@ -145,7 +144,7 @@ export class Stage {
    * to the user only when that one serves; from then on instances are the user's from their beginning.
    */
   #writeSettings(nodeArgs: string[]): void {
-    const settings = drillSettings(this.#settings, this.#sandbox, ['--require', WITNESS, ...nodeArgs]);
+    const settings = drillSettings(this.#settings, this.#sandbox, nodeArgs);
     const next = `${this.#configFile}.new`;
     writeFileSync(next, JSON.stringify(settings), { mode: 0o600, flag: 'wx' });
     renameSync(next, this.#configFile);

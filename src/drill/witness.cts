@@ -3,9 +3,9 @@ import type { EventEmitter } from 'node:events';
 import type { Server } from 'node:net';
 
 /**
- * Given to `node --require` before a program that is drilled, and before Motya's own preload. It writes down where the program does
- * what can lose requests, and refuses real addresses to servers that Motya leaves alone. The program's own child processes and threads
- * get it too. CommonJS for the reason of preload.cts.
+ * Loaded by Motya's preload into a program that is drilled, before the runtime. It writes down where the program does what can lose
+ * requests, and refuses real addresses to servers that Motya leaves alone. The program's own child processes and threads get it too.
+ * CommonJS for the reason of preload.cts.
  */
 const { appendFileSync } = require('node:fs') as typeof import('node:fs');
 const { syncBuiltinESMExports } = require('node:module') as typeof import('node:module');
@@ -24,7 +24,7 @@ interface BindOptions {
 
 const folder = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
 const OURS = join(__dirname, '..');
-/** Motya's preload, which comes after this and takes the variable away, makes this process a worker. */
+/** Motya's preload, which takes the variable away after this, makes this process a worker. */
 const isWorker = process.env.MOTYA_WORKER !== undefined;
 /** A child of the program that asks Motya for what it listens on (workers/runtime/branch.ts). */
 const isBranch =

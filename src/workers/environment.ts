@@ -1,5 +1,6 @@
 import type { ServiceSettings } from '../config/settings.js';
 import { MANAGER_VARIABLES } from '../manager/activation.js';
+import { programOptions, quoteOption, requires, SET_ASIDE } from '../node-options.js';
 import { BRANCH_ENV, WORKER_ENV, type WorkerRole } from './messages.js';
 import { withoutBranch } from './runtime/branch-env.js';
 
@@ -10,19 +11,31 @@ const withoutTheirs = Object.fromEntries(
   [...STARTING, ...MANAGER_VARIABLES, BRANCH_ENV].map((name) => [name, undefined]),
 );
 
-/** What a worker's program finds in its environment. `onTerminal`: what it writes to its pipe comes to a terminal in the end. */
-export function workerEnvironment(settings: ServiceSettings, role: WorkerRole, onTerminal: boolean): NodeJS.ProcessEnv {
+/**
+ * What a worker's program finds in its environment, once `preload` has made it a worker. `onTerminal`: what it writes to its pipe
+ * comes to a terminal in the end.
+ */
+export function workerEnvironment(
+  settings: ServiceSettings,
+  role: WorkerRole,
+  preload: string,
+  onTerminal: boolean,
+): NodeJS.ProcessEnv {
+  const nodeOptions = settings.env.NODE_OPTIONS ?? withoutBranch(programOptions(process.env));
+  // These are loaded before those of the command line, and may listen.
+  const isFirst = nodeOptions === undefined || !requires(nodeOptions);
   return {
     ...process.env,
     ...withoutTheirs,
-    NODE_OPTIONS: withoutBranch(process.env.NODE_OPTIONS),
     PWD: settings.cwd,
     ...(onTerminal ? colours(settings) : {}),
     ...settings.env,
     MOTYA_SERVICE: role.service,
     MOTYA_WORKER_INDEX: String(role.index),
     MOTYA_GENERATION: String(role.generation),
-    [WORKER_ENV]: JSON.stringify(role),
+    [SET_ASIDE]: undefined,
+    NODE_OPTIONS: isFirst ? nodeOptions : `--require ${quoteOption(preload)} ${nodeOptions}`,
+    [WORKER_ENV]: JSON.stringify(isFirst ? role : { ...role, nodeOptions }),
   };
 }
 

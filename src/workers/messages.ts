@@ -118,4 +118,6 @@ export interface WorkerRole {
   readonly tagged: boolean;
   /** Name of the abstract unix socket at which Node processes that the program starts find the supervisor. */
   readonly branches: string;
+  /** NODE_OPTIONS as the program is to find it; undefined: as it is. */
+  readonly nodeOptions?: string | undefined;
 }

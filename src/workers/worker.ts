@@ -74,10 +74,11 @@ export class Worker extends Conversation {
       const role = { ...startedAs, branches: branchSocket.name };
       const child = spawn(
         process.execPath,
-        [...settings.nodeArgs, '--require', preload, settings.script, ...settings.args],
+        // Before the program's own: what these listen on is to be handed over, too.
+        ['--require', preload, ...settings.nodeArgs, settings.script, ...settings.args],
         {
           cwd: settings.cwd,
-          env: workerEnvironment(settings, role, outlets?.form('stdout').coloured ?? false),
+          env: workerEnvironment(settings, role, preload, outlets?.form('stdout').coloured ?? false),
           // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
           detached: true,
           stdio: ['ignore', ...(output?.fds ?? (['inherit', 'inherit'] as const)), theirs],

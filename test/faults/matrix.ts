@@ -19,7 +19,7 @@ export interface Case {
 const SIDES: readonly Side[] = ['incumbent', 'successor'];
 const INJECT = pathToFileURL(fileURLToPath(new URL('./inject.js', import.meta.url))).href;
 /** The upgrade of a case, as the injected processes see it; whoever looks at them sees no fault. */
-const CLEAN = { NODE_OPTIONS: undefined, [FAULT]: undefined };
+const CLEAN = { [FAULT]: undefined };
 const PROBATION = '1';
 /** On a TCP port and on a unix path. */
 const PROGRAM = `'use strict';
@@ -74,9 +74,9 @@ async function pointsOf(test: TestContext, side: Side): Promise<Map<string, numb
 async function stageWith(test: TestContext, fault: Partial<Fault> & { side: Side }): Promise<Scene> {
   const stage = await scene(test, '', PROGRAM);
   const whole: Fault = { ...fault, armed: stage.space.path('armed'), record: stage.space.path('record') };
+  stage.space.nodeArgs.push('--import', INJECT);
   Object.assign(stage.space.env, {
     [FAULT]: JSON.stringify(whole),
-    NODE_OPTIONS: `--import ${INJECT}`,
     MOTYA_PROBATION: PROBATION,
     SOCKET: stage.space.path('app.sock'),
   });

@@ -31,8 +31,8 @@ describe('a keeper', () => {
     const stage = await scene(test);
     const [armed, record] = [stage.space.path('armed'), stage.space.path('record')];
     const fault: Fault = { side: 'incumbent', point: 'send OFFER', action: 'kill', armed, record };
-    const inject = `--import ${import.meta.resolve('../faults/inject.js')}`;
-    Object.assign(stage.space.env, { NODE_OPTIONS: inject, [FAULT]: JSON.stringify(fault) });
+    stage.space.nodeArgs.push('--import', import.meta.resolve('../faults/inject.js'));
+    Object.assign(stage.space.env, { [FAULT]: JSON.stringify(fault) });
     const keeper = await stage.first(['--supervise']);
     await holds(keeper.pid, 1);
     stage.space.write('armed', '');

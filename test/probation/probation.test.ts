@@ -405,7 +405,8 @@ test('a conversation that breaks while both live: the successor serves, alone', 
        };
      }`,
   );
-  Object.assign(stage.space.env, { NODE_OPTIONS: `--import ${preload}`, BREAK: stage.space.path('break') });
+  stage.space.nodeArgs.push('--import', preload);
+  Object.assign(stage.space.env, { BREAK: stage.space.path('break') });
   const first = await stage.first([...LONG]);
   assert.equal((await stage.upgrade('--detach')).code, 0);
   const second = stage.mainPid as number;

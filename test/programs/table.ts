@@ -98,7 +98,6 @@ export const TABLE: readonly Row[] = [
     service: ['nodeArgs: [--require, ./metrics.cjs]'],
     places: ['PORT', 'PORT2'],
     outcome: 'serves',
-    pending: '--require',
   },
   {
     script: 'one-port.mjs',
@@ -111,7 +110,6 @@ export const TABLE: readonly Row[] = [
     shell: { NODE_OPTIONS: '--require ./metrics.cjs' },
     places: ['PORT', 'PORT2'],
     outcome: 'serves',
-    pending: 'NODE_OPTIONS',
   },
 
   // Other processes and threads.

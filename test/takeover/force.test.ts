@@ -53,7 +53,8 @@ describe('an incumbent that answers nothing is replaced by force', () => {
       by: (_: Child, stage: Scene) => void stage.space.write('spin', ''),
       before: (stage: Scene) => {
         const preload = stage.space.write('spin.mjs', SPIN);
-        Object.assign(stage.space.env, { NODE_OPTIONS: `--import ${preload}`, SPIN_FILE: stage.space.path('spin') });
+        stage.space.nodeArgs.push('--import', preload);
+        Object.assign(stage.space.env, { SPIN_FILE: stage.space.path('spin') });
       },
     },
   };

@@ -1,14 +1,22 @@
 /**
- * Given to `node --require` before a worker's program. CommonJS on purpose: `--import` would send a CommonJS program through
- * the ESM loader, where `node .` and `node server` (without `.js`) fail and `module.parent` is undefined instead of null.
+ * Given to `node --require` before a worker's program, and before everything that the program itself has loaded that way: by its
+ * `nodeArgs`, and by NODE_OPTIONS, where this stands in front until it has run. CommonJS on purpose: `--import` would send a CommonJS
+ * program through the ESM loader, where `node .` and `node server` (without `.js`) fail and `module.parent` is undefined instead of
+ * null.
  *
  * The variable is removed before the program runs, so its own children and threads, which inherit this option in execArgv,
- * find nothing to do here. Those of a `--require` before this one do find it. A thread leaves it alone, because it may
- * share the environment with the main thread (SHARE_ENV), whose turn is to come; a child has no channel, which `startRuntime` sees.
+ * find nothing to do here. A thread leaves it alone, because it may share the environment with the main thread (SHARE_ENV); a child
+ * has no channel, which `startRuntime` sees.
  */
 const role = process.env.MOTYA_WORKER;
-if (role !== undefined && (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread) {
+const isMain = (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread;
+const parsed = role === undefined ? null : (JSON.parse(role) as import('../messages.js').WorkerRole);
+// The program and its children find it as it was.
+if (parsed?.nodeOptions !== undefined && isMain) process.env.NODE_OPTIONS = parsed.nodeOptions;
+// In a drill: it looks at what is below the runtime's own hooks, in threads of the program, too.
+if (process.env.MOTYA_SANDBOX !== undefined) require('../../drill/witness.cjs');
+if (parsed !== null && isMain) {
   delete process.env.MOTYA_WORKER;
   const { startRuntime } = require('./start.js') as typeof import('./start.js');
-  startRuntime(JSON.parse(role));
+  startRuntime(parsed);
 }

@@ -26,7 +26,7 @@ export function markedProcesses(id: string): number[] {
 export async function stopMarked(id: string, own: ReadonlySet<number>, stopMs: number): Promise<string[]> {
   const isInstance = (pid: number) => {
     const line = commandLineOf(pid);
-    return line.some((part) => part === CLI || part.endsWith('/motya')) && !line.includes('--import');
+    return line.some((part) => part === CLI || part.endsWith('/motya'));
   };
   for (let round = 0; round < 2 && markedProcesses(id).length > 0; round++) {
     const marked = markedProcesses(id);

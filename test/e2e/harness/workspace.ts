@@ -49,6 +49,8 @@ export class Workspace {
   readonly env: NodeJS.ProcessEnv;
   /** Value of {@link MARKER} in the environment of every process of this workspace. */
   readonly id: string;
+  /** Options of node for every `motya` here; those of NODE_OPTIONS are the programs' alone. */
+  readonly nodeArgs: string[] = [];
   readonly #started: Child[] = [];
 
   constructor() {
@@ -87,7 +89,7 @@ export class Workspace {
 
   /** Starts `motya ...args`. */
   motya(args: readonly string[], options: StartOptions = {}): Child {
-    return this.start(options.node ?? process.execPath, [options.cli ?? CLI, ...args], options);
+    return this.start(options.node ?? process.execPath, [...this.nodeArgs, options.cli ?? CLI, ...args], options);
   }
 
   /** Starts `node ...args`, for example a fixture without Motya. */
