@@ -44,6 +44,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("copyFd", CopyFd);
   add("signalPidfd", SignalPidfd);
   add("exitNow", ExitNow);
+  add("ignoreRealTimeSignals", IgnoreRealTimeSignals);
   add("lockFile", LockFile);
   add("sealedFile", SealedFile);
   add("findUser", FindUser);

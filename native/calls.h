@@ -47,6 +47,7 @@ Napi::Value WidenPipe(const Napi::CallbackInfo& info);
 Napi::Value Launch(const Napi::CallbackInfo& info);
 Napi::Value Execve(const Napi::CallbackInfo& info);
 Napi::Value ExitNow(const Napi::CallbackInfo& info);
+Napi::Value IgnoreRealTimeSignals(const Napi::CallbackInfo& info);
 
 // users.cc
 Napi::Value FindUser(const Napi::CallbackInfo& info);

@@ -251,4 +251,14 @@ Napi::Value ExitNow(const Napi::CallbackInfo& info) {
   _exit(status);
 }
 
+// Node has no names for these signals, and their default action ends the process (signal(7)). A handler, not SIG_IGN: that would be
+// inherited by the programs (execve(2)).
+Napi::Value IgnoreRealTimeSignals(const Napi::CallbackInfo& info) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  for (int number = SIGRTMIN; number <= SIGRTMAX; number++) sigaction(number, &action, nullptr);
+  return info.Env().Undefined();
+}
+
 }  // namespace motya

@@ -26,6 +26,11 @@ export const PORT_PROBE_MS = 2_000;
 
 /** ms for HELLO and OFFER: both sides have them ready before they connect; a live peer needs milliseconds. */
 export const GREETING_MS = 2_000;
+/**
+ * ms for an instance to answer a command, or a successor that is about to wait: it asks its workers, and a machine on which several
+ * programs start needs seconds. One that is silent for longer is stopped, or spins.
+ */
+export const ANSWER_MS = 5_000;
 /** ms for each message of fds and for ADOPTED: 1,000 listeners take some 30 ms; the rest is for a loaded machine. */
 export const FDS_MS = 5_000;
 /** ms that the incumbent waits for READY beyond its readyTimeout: the successor's own, better reason should come first. */

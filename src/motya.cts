@@ -7,6 +7,8 @@ const major = numbers[0] || 0;
 const minor = numbers[1] || 0;
 
 if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22) {
+  // Until an instance has its own handlers these would end it, or open a debugger in it.
+  process.on('SIGUSR1', () => {}).on('SIGUSR2', () => {});
   if (process.env.NODE_OPTIONS) {
     try {
       // At once: an error of what it has loaded there would end this process before a promise settles.

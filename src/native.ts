@@ -201,6 +201,8 @@ export interface Native {
    * joined there, so a reader that does not read would keep the process for ever.
    */
   exitNow(status: number): never;
+  /** SIGRTMIN to SIGRTMAX do nothing from here on; programs that are started get them as ever. */
+  ignoreRealTimeSignals(): void;
 
   /** Orphans among our descendants become our children (PR_SET_CHILD_SUBREAPER, prctl(2)); PID 1 needs it not. */
   becomeSubreaper(): void;

@@ -1,4 +1,5 @@
 import { DEADLY } from './config/signals.js';
+import { native } from './native.js';
 import type { Supervisor } from './supervisor.js';
 
 /**
@@ -35,6 +36,7 @@ export function handleSignals(
     ...DEADLY.map((signal): [NodeJS.Signals, () => void] => [signal, () => void (passed(signal) || ignored(signal))]),
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
+  native.ignoreRealTimeSignals();
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };

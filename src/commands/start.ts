@@ -1,5 +1,6 @@
 import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
+import { PASSABLE } from '../config/signals.js';
 import { STOPPING } from '../control/outcomes.js';
 import type { InstanceLog } from '../observe/log.js';
 import type { Supervisor } from '../supervisor.js';
@@ -134,7 +135,9 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
 
 function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
   const short = signal.replace('SIG', '');
-  const text = `${signal} is ignored: it means nothing here; the setting signals: { ${short}: pass } gives it to the programs`;
+  const isPassable = (PASSABLE as readonly string[]).includes(short);
+  const mend = isPassable ? `; the setting signals: { ${short}: pass } gives it to the programs` : '';
+  const text = `${signal} is ignored: it means nothing here${mend}`;
   log.warn(text, { event: 'ignored-signal', signal });
 }
 

@@ -5,7 +5,7 @@ import { lockHolder } from '../daemon/lock-holder.js';
 import { keeperSocketOf } from '../daemon/paths.js';
 import { userOfFolder } from '../daemon/places.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
-import { GREETING_MS } from '../limits.js';
+import { ANSWER_MS, GREETING_MS } from '../limits.js';
 import { native, type PeerCredentials } from '../native.js';
 import type { Status } from '../observe/status.js';
 import { printable } from '../printable.js';
@@ -38,7 +38,7 @@ export class WedgedError extends MotyaError {
       keeper === null
         ? `\`motya upgrade --force\` replaces it all the same, kill -KILL ${pid} ends it`
         : `kill -KILL ${pid} ends it, and its keeper starts the next one with its listeners`;
-    const text = `pid ${pid} holds ${path} but does not answer within ${GREETING_MS} ms: is it stopped, or busy? ${next}`;
+    const text = `pid ${pid} holds ${path} but does not answer within ${ANSWER_MS} ms: is it stopped, or busy? ${next}`;
     super(code, text);
     this.peer = peer;
   }
@@ -161,7 +161,7 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
       channel.close();
       reject(error);
     };
-    const inTime = deadline(GREETING_MS, () => fail(new WedgedError(peer, path, NO_ANSWER)));
+    const inTime = deadline(ANSWER_MS, () => fail(new WedgedError(peer, path, NO_ANSWER)));
     const pieces: string[] = [];
     const done = (json: string | null): void => {
       inTime();
@@ -200,7 +200,7 @@ export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {
   // Asked now: a closed channel cannot tell.
   const { peer } = channel;
   return new Promise((resolve, reject) => {
-    const inTime = deadline(GREETING_MS, () => {
+    const inTime = deadline(ANSWER_MS, () => {
       channel.close();
       reject(new WedgedError(peer, path));
     });

@@ -1,4 +1,5 @@
 import { DEADLY } from '../config/signals.js';
+import { native } from '../native.js';
 import type { Keeper } from './keeper.js';
 
 /**
@@ -25,5 +26,6 @@ export function handleKeeperSignals(
   for (const signal of DEADLY) {
     process.on(signal, () => (passed.includes(signal) ? keeper.pass(signal) : ignored(signal)));
   }
+  native.ignoreRealTimeSignals();
   if (passed.includes('SIGWINCH')) process.on('SIGWINCH', () => keeper.pass('SIGWINCH'));
 }

@@ -222,7 +222,7 @@ describe('the incumbent is wedged', () => {
     const stage = await scene(test);
     const first = await stage.first();
     first.kill('SIGSTOP');
-    const why = `pid ${first.pid} holds \\S+app\\.control\\.sock but does not answer.* within 2000 ms: is it stopped, or busy\\? .motya upgrade --force. replaces it all the same, kill -KILL ${first.pid} ends it`;
+    const why = `pid ${first.pid} holds \\S+app\\.control\\.sock but does not answer.* within \\d+ ms: is it stopped, or busy\\? .motya upgrade --force. replaces it all the same, kill -KILL ${first.pid} ends it`;
     for (const command of ['status', 'upgrade']) {
       const { code, stdout, stderr } = await stage.space.run([command, '--name', 'app']);
       assert.deepEqual([code, stdout], [5, '']);

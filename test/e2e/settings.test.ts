@@ -12,6 +12,8 @@ function configured(test: TestContext): {
   start: () => Promise<Child>;
 } {
   const space = workspace(test);
+  // What the file says would come after it.
+  delete space.env.MOTYA_LOG_LEVEL;
   return {
     space,
     settings: (...lines) => void space.write('motya.yaml', `${lines.join('\n')}\n`),
