@@ -31,6 +31,8 @@ export const GREETING_MS = 2_000;
  * programs start needs seconds. One that is silent for longer is stopped, or spins.
  */
 export const ANSWER_MS = 5_000;
+/** ms after which an instance whose directory was removed has its control socket again: it looks each second. */
+export const SOCKET_REMADE_MS = 1_500;
 /** ms for each message of fds and for ADOPTED: 1,000 listeners take some 30 ms; the rest is for a loaded machine. */
 export const FDS_MS = 5_000;
 /** ms that the incumbent waits for READY beyond its readyTimeout: the successor's own, better reason should come first. */

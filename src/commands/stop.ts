@@ -1,5 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Channel } from '../channel.js';
+import type { Status } from '../control/client.js';
 import type { ControlShapes } from '../control/messages.js';
+import { SOCKET_REMADE_MS } from '../limits.js';
 import type { Command } from './command.js';
 import { EXIT } from './exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from './target-options.js';
@@ -32,11 +35,10 @@ const command: Command<StopArguments> = {
     const path = await controlSocketFor(target);
     const others = new OtherGenerations(path);
     await others.look();
-    // One that answers nothing would stop whenever it wakes, with nobody waiting for it any more.
-    const asked = await requestStatus(path).catch((error: unknown) => {
-      if (error instanceof StartingError) return error;
+    const asked = await answer(path, others.size > 0).catch((error: unknown) => {
       // Its main process has died, and those that drain have nobody who would end them.
       if (error instanceof NotRunningError && (error instanceof RestartingError || others.size > 0)) return null;
+      if (error instanceof StartingError) return error;
       throw error;
     });
     if (asked instanceof StartingError) {
@@ -69,6 +71,19 @@ const command: Command<StopArguments> = {
   },
 };
 export default command;
+
+/** One that answers nothing would stop whenever it wakes, with nobody waiting for it any more. `lives`: other generations do. */
+async function answer(path: string, lives: boolean): Promise<Status> {
+  const { NotRunningError, requestStatus, StartingError } = await import('../control/client.js');
+  try {
+    return await requestStatus(path);
+  } catch (error) {
+    if (!(error instanceof StartingError) && !(lives && error instanceof NotRunningError)) throw error;
+    // Or its directory was removed, and it makes its socket anew.
+    await delay(SOCKET_REMADE_MS);
+    return requestStatus(path);
+  }
+}
 
 /** It hears no command yet; the signal means the same. */
 async function endStarting(pid: number): Promise<void> {
