@@ -5,10 +5,14 @@ import { native } from '../native.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import type { Life } from './life.js';
 
-/** A listener on which clients wait, and what its programs had accepted when that was seen first. */
+/** A listener on which clients wait. */
 interface Suspect {
+  /** performance.now() of when its programs were last seen to accept, or of the first look. */
   readonly since: number;
+  /** What they had accepted then. */
   readonly counts: ListenerCounts;
+  /** They have accepted since the look before. Clients may still wait: under load the queue is never empty. */
+  readonly accepts: boolean;
 }
 
 /**
@@ -35,12 +39,13 @@ export class AcceptWatch {
     clearTimeout(this.#timer);
   }
 
-  /** At the end: looks on until no listener is suspected. @returns what is wrong, or null */
+  /** At the end: looks on until each listener on which clients wait is seen to accept. @returns what is wrong, or null */
   async lastLook(): Promise<HandoverError | null> {
     clearTimeout(this.#timer);
     for (;;) {
       const fault = await this.#look();
-      if (fault !== null || this.#suspects.size === 0 || this.#isClosed) return fault;
+      const areWell = [...this.#suspects.values()].every(({ accepts }) => accepts);
+      if (fault !== null || areWell || this.#isClosed) return fault;
       await new Promise<void>((resolve) => {
         this.#timer = setTimeout(resolve, ACCEPT_LOOK_MS);
       });
@@ -86,10 +91,17 @@ export class AcceptWatch {
     for (const listener of waiting) {
       const { key } = listener;
       const suspect = this.#suspects.get(key);
-      if (suspect === undefined || counts.acceptedSince(suspect.counts, key) > 0) {
-        this.#suspects.set(key, { since: performance.now(), counts });
+      if (suspect === undefined) {
+        this.#suspects.set(key, { since: performance.now(), counts, accepts: false });
         continue;
       }
+      const accepts = counts.acceptedSince(suspect.counts, key) > 0;
+      // What a worker had accepted that did not answer then is not known: its event loop turns again, and counts from here.
+      if (accepts || counts.answeredFirst(suspect.counts)) {
+        this.#suspects.set(key, { since: performance.now(), counts: counts.filledFrom(suspect.counts), accepts });
+        continue;
+      }
+      this.#suspects.set(key, { ...suspect, accepts });
       const ms = performance.now() - suspect.since;
       if (ms >= (counts.answered(listener.claims) ? NOT_ACCEPTING_MS : NOT_TURNING_MS)) return dead(listener, ms);
     }

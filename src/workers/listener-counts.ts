@@ -35,11 +35,27 @@ export class ListenerCounts {
     return this.#workers.every(({ pid, counts }) => !pids.has(pid) || counts !== null);
   }
 
+  /** Whether a worker has answered now that had not in `before`: what it has accepted in between cannot be told. */
+  answeredFirst(before: ListenerCounts): boolean {
+    return this.#workers.some(({ pid, counts }) => counts !== null && before.#countsOf(pid) === null);
+  }
+
+  /** These counts, and those of `before` where a worker has not answered now. */
+  filledFrom(before: ListenerCounts): ListenerCounts {
+    const filled = this.#workers.map(({ pid, counts }) => ({ pid, counts: counts ?? before.#countsOf(pid) ?? null }));
+    return new ListenerCounts(filled);
+  }
+
+  /** Null: it has not answered. Undefined: it was not there. */
+  #countsOf(pid: number): readonly ListenerCount[] | null | undefined {
+    return this.#workers.find((one) => one.pid === pid)?.counts;
+  }
+
   /** Null: it has not answered. */
   #accepted(pid: number, key: string): number | null {
-    const worker = this.#workers.find((one) => one.pid === pid);
-    if (worker?.counts === null) return null;
-    return worker?.counts.find((one) => one.key === key)?.accepted ?? 0;
+    const counts = this.#countsOf(pid);
+    if (counts === null) return null;
+    return counts?.find((one) => one.key === key)?.accepted ?? 0;
   }
 
   #sum(of: (pid: number, counts: readonly ListenerCount[]) => number): number {

@@ -232,4 +232,26 @@ servers.set('fill=', { close() {} });`;
   assert.equal(await command(stage, '/'), 'one');
 });
 
+test('a program that always has clients in its queue, for it is busy, passes', async (t) => {
+  const { stage, first, other } = await begin(t, 'tcp', ['--probation', '1s']);
+  const busy = 'const end = Date.now() + 20; while (Date.now() < end);';
+  stage.space.write(
+    'server.cjs',
+    program('two', [other]).replace('(request, response) => {', (head) => `${head} ${busy}`),
+  );
+  let isOver = false;
+  const clients = Array.from({ length: 20 }, async () => {
+    while (!isOver) assert.match(await answerOn(other), /^(one|two)$/);
+  });
+  try {
+    const result = await stage.upgrade('--json');
+    assert.equal(result.code, 0, result.stdout);
+    assert.equal(outcome(result).code, 'MOTYA_LIVE');
+    assert.ok(!first.logs.some(({ event }) => event === 'rolled-back'));
+  } finally {
+    isOver = true;
+    await Promise.all(clients);
+  }
+});
+
 const portOf = (name: string): number => Number(name.split('=')[1]);
