@@ -5,11 +5,14 @@ import { EXIT } from '#src/commands/exit-status.js';
 import { CLI, freePort, until } from './harness/index.js';
 import { get, program, type Scene, scene, servesAs } from './scene.js';
 
-/** Writes down each process that has loaded it, with its command; has a port of its own, as a metrics exporter has. */
+/**
+ * Writes down each process that has loaded it, with its command; has a port of its own, as a metrics exporter has. Without a host:
+ * with one, Node listens a tick later.
+ */
 const METRICS = `'use strict';
 require('node:fs').appendFileSync(process.env.LOADED, process.argv.slice(1).join(' ') + '\\n');
 require('node:http').createServer((_, response) => response.end(process.env.MOTYA_GENERATION))
-  .on('error', () => {}).listen(Number(process.env.METRICS), '127.0.0.1').unref();
+  .on('error', () => {}).listen(Number(process.env.METRICS)).unref();
 `;
 /** Says what it finds in its environment, and what a child and a thread of it find. */
 const TELLS = `
@@ -23,8 +26,11 @@ new Worker('require("worker_threads").parentPort.postMessage(process.env.NODE_OP
   });
 `;
 
-async function stageWith(t: Parameters<typeof scene>[0]): Promise<Scene & { metrics: number; preload: string }> {
-  const stage = await scene(t, '', program('one', TELLS));
+async function stageWith(
+  t: Parameters<typeof scene>[0],
+  before = '',
+): Promise<Scene & { metrics: number; preload: string }> {
+  const stage = await scene(t, '', program('one', before));
   const metrics = await freePort();
   // A blank and a quote, which NODE_OPTIONS wants in quotes and behind a backslash.
   const preload = stage.space.write('my "metrics".cjs', METRICS);
@@ -42,7 +48,7 @@ const generations = async ({ port, metrics }: { port: number; metrics: number })
 ];
 
 test('NODE_OPTIONS is for the programs: supervisors run without it, and what it listens on is handed over', async (t) => {
-  const stage = await stageWith(t);
+  const stage = await stageWith(t, TELLS);
   const options = `--require "${stage.preload.replaceAll('"', '\\"')}" --no-warnings`;
   const first = await stage.first([], { NODE_OPTIONS: options });
   await until(() => existsSync(stage.space.path('found')), { what: 'what the program finds' });
