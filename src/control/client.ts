@@ -10,6 +10,7 @@ import { native, type PeerCredentials } from '../native.js';
 import type { Status } from '../observe/status.js';
 import { printable } from '../printable.js';
 import { isTrusted } from '../private-socket.js';
+import { hasOpen } from '../processes.js';
 import { deadline } from '../within.js';
 import { drainersOf } from './drainers.js';
 import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './messages.js';
@@ -46,6 +47,13 @@ export class WedgedError extends MotyaError {
 
 /** No instance answers, but a keeper is about to start one again. */
 export class RestartingError extends NotRunningError {}
+
+/** Pid of the process that has locked the file and has it open; null: none, or it cannot be told. */
+function holderOf(lock: string): number | null {
+  const holder = lockHolder(lock);
+  const file = statSync(lock, { throwIfNoEntry: false });
+  return holder !== null && file !== undefined && hasOpen(holder, file) ? holder : null;
+}
 
 /** An instance has the place, and does not answer yet: its programs start. */
 export class StartingError extends NotRunningError {
@@ -111,7 +119,7 @@ function notRunning(path: string): NotRunningError {
   if (said?.type !== 'RESULT') {
     const drainers = drainersOf(path).map(({ pid }) => pid);
     // The lock of a pidfile beside it, where both have their default places.
-    const holder = lockHolder(path.replace(/\.control\.sock$/, '.pid.lock'));
+    const holder = holderOf(path.replace(/\.control\.sock$/, '.pid.lock'));
     if (holder !== null && !drainers.includes(holder)) return new StartingError(path, holder);
     if (drainers.length === 0) return new NotRunningError(path);
     const text = `no instance serves at ${path}; what drains still is pid ${drainers.join(', ')}; \`motya stop\` ends it`;

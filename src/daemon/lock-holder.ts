@@ -1,6 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 
-/** Pid of the process that has locked a file (flock(2)), as /proc/locks tells (proc(5)); null: none, or it cannot be told. */
+/**
+ * Pid of the process that has locked a file (flock(2)), as /proc/locks tells (proc(5)); null: none, or it cannot be told. The open
+ * file may have been passed on: then it is the pid of a process that has ended, which another process may have by now.
+ */
 export function lockHolder(path: string): number | null {
   try {
     const { ino } = statSync(path, { bigint: true });

@@ -16,6 +16,7 @@ import { isFileAt } from '../listeners/path-identity.js';
 import { native } from '../native.js';
 import { adviceOnFolder } from '../path-advice.js';
 import { hasOpen } from '../processes.js';
+import { lockHolder } from './lock-holder.js';
 
 /** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
 export function readPid(path: string): number | null {
@@ -47,7 +48,9 @@ export function holdsLock(path: string): string | null {
 function holderIn(path: string): string | null {
   const pid = readPid(path);
   const lock = statSync(`${path}.lock`, { throwIfNoEntry: false });
-  return pid !== null && lock !== undefined && hasOpen(pid, lock) ? `pid ${pid}` : null;
+  if (pid === null || lock === undefined) return null;
+  // Of a process that root has left to another user /proc tells its files to neither; of the one that took the lock the kernel does.
+  return hasOpen(pid, lock) || lockHolder(`${path}.lock`) === pid ? `pid ${pid}` : null;
 }
 
 /**

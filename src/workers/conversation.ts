@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError } from '../errors.js';
@@ -158,7 +159,10 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     const key = inetKey('tcp', family, address ?? '::', port, v6only);
     this.#lent.set(key, holder.key);
     const granted = { key, family, address: address ?? '::', port, path: null, backlog, lent: true } as const;
-    this.#channel.send({ type: 'LISTENER', id, ...granted }, [holder.fd]);
+    // Not the holder's socket: a copy that is on its way would keep its address bound when it is closed.
+    const none = openSync('/dev/null', 'r');
+    this.#channel.send({ type: 'LISTENER', id, ...granted }, [none]);
+    closeSync(none);
   }
 
   refuse(id: number, refusal: Refusal, where: string): void {

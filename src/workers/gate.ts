@@ -172,7 +172,8 @@ export class ListenGate {
       if (holder === undefined) throw error;
       if (overlapping.every((listener) => this.#ledger.isFree(listener))) {
         for (const listener of overlapping) this.#ledger.remove(listener, { unlink: true });
-        return claim();
+        // A copy that is on its way to another worker may keep the address bound for a moment.
+        return performance.now() - at < PORT_PROBE_MS ? this.#soon(claim) : claim();
       }
       // A program that looks for a free port tries one address after the other. Those that the generation before, or another worker
       // of the same service, listens on are free as far as this program is concerned.
@@ -185,6 +186,16 @@ export class ListenGate {
       if (overlapping.some(isProbed) && performance.now() - at < PORT_PROBE_MS) return false;
       asker.lend(id, request, holder);
       return true;
+    }
+  }
+
+  /** False: not yet. @throws {SystemError} */
+  #soon(claim: () => Listener | Refusal): Listener | Refusal | false {
+    try {
+      return claim();
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EADDRINUSE') throw error;
+      return false;
     }
   }
 

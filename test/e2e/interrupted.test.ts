@@ -55,7 +55,10 @@ describe('the reason of a failed start whose log is a file', () => {
       const lines = command.stderrLines.filter((line) => line.includes('broken on purpose'));
       assert.equal(lines.length, 1, command.stderr);
       assert.match(lines[0] as string, /^motya: service server: /);
-      assert.ok(readLogFile(stage.space.path('a.log')).some(({ event }) => event === 'failed'));
+      // A launched instance tells its launcher before it writes the line.
+      await until(() => readLogFile(stage.space.path('a.log')).some(({ event }) => event === 'failed'), {
+        what: 'the reason in the log',
+      });
     });
   }
 });

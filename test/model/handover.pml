@@ -19,7 +19,7 @@
  * - One listener stands for all: they go over together or not at all. It has a path, as a unix listener has.
  * - The control socket's path: it is published and had back in the same turns as the pidfile, which stands for both.
  * - Workers are their supervisor's: its death takes their accepting away (they notice within a turn), its freezing does not.
- * - Messages whose content decides nothing (PROVING, STATS) are sent once, not each second: else no run would end.
+ * - Messages whose content decides nothing here (PROVING, UNUSED, STATS) are sent once, not each second: else no run would end.
  *
  * Names of phases are those of phases.ts, of messages those of messages.ts; phases change by STEP alone. A test compares.
  * MUTANT_*: what the protocol would be without one of its rules. The test sees each of them fail.
@@ -54,7 +54,7 @@ mtype:phase = {
 };
 
 mtype:message = {
-  HELLO, ADOPTED, READY, LIVE, PROVING, SETTLED, ROLLBACK,
+  HELLO, ADOPTED, READY, LIVE, PROVING, UNUSED, SETTLED, ROLLBACK,
   OFFER, FDS, LOCK, STATE, COMMIT, STATS, DRAINING, REVOKED, PREDECESSOR, BYE,
   ABORT
 };
@@ -429,6 +429,7 @@ end_serving:
     :: atomic { quit[me] && isUndecided && (!proof || asked || settledSaid[me]) -> quit[me] = false }
     /* handover/probation.ts, Proof */
     :: atomic { proof && !proved -> proved = true; sayUp(PROVING) }
+    :: atomic { proof && !proved -> proved = true; sayUp(UNUSED) }
     :: atomic { proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { proof && !asked && isSick -> asked = true; sayUp(ROLLBACK) }
     /* predecessors.ts, and prove */
@@ -572,6 +573,9 @@ afterHandover:
     }
     do
     :: atomic { up[heir]?PROVING -> skip }
+    :: atomic { up[heir]?UNUSED -> skip }
+    /* life/left-out.ts: what it has left out still gets connections. */
+    :: atomic { up[heir]?SETTLED -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
     :: atomic { up[heir]?SETTLED -> sayDown(heir, DRAINING); STEP(probation, settled, draining); goto letGo }
     :: atomic { up[heir]?ROLLBACK -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
     :: atomic { UP_ENDED(heir) -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }

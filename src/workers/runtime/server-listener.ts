@@ -143,8 +143,9 @@ export class ServerListener implements GatedListener {
     this.#parked.unref();
     const close = handle.close;
     handle.close = (callback) => {
-      this.#closedByProgram();
+      // The address is free before the supervisor hears of it.
       close.call(handle, callback);
+      this.#closedByProgram();
     };
     this.#live = { handle, close };
     this.#exhaustion.watch();
@@ -223,8 +224,9 @@ export class ServerListener implements GatedListener {
 
   #release(): void {
     this.#gate.delete(this);
-    if (this.#key !== null && !this.#gate.ending) this.#link.send({ type: 'RELEASE', key: this.#key });
+    const key = this.#key;
     this.giveUp();
+    if (key !== null && !this.#gate.ending) this.#link.send({ type: 'RELEASE', key });
     this.#parked.free();
   }
 
