@@ -71,6 +71,8 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
+  /** It has been told that a worker listens on nothing. */
+  #isHinted = false;
   /** When a drain is cut (performance.now()). */
   #cutAt = Number.POSITIVE_INFINITY;
   /** Of workers that have ended, and what they have left. */
@@ -390,9 +392,10 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   /** It may be right to wait: a program loads for as long as it loads. */
   #hint(): void {
-    if (this.settings.ready !== 'listen') return;
+    if (this.settings.ready !== 'listen' || this.#isHinted) return;
     const worker = this.#workers.find(({ isReady, isBlocked, hasExited }) => !isReady && !isBlocked && !hasExited);
     if (worker === undefined) return;
+    this.#isHinted = true;
     this.emit('trouble', 'silent', worker, silenceHint());
   }
 

@@ -15,7 +15,7 @@ const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
 /** Messages of the flood; a long run sets FLOOD, say to a million. */
 const FLOOD = Number(process.env.FLOOD ?? 20_000);
 /** KiB by which memory may grow: what a garbage collector may not have got round to. */
-const SLACK_KIB = 24 * 1024;
+const SLACK_KIB = 32 * 1024;
 /** Connections that drip: most of those that an instance takes at once (CONTROL_PEERS); commands need some. */
 const DRIPS = 48;
 const LOAD = { keepAlive: 2, fresh: 2, thinkMs: 5 } as const;
