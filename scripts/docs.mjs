@@ -48,7 +48,7 @@ function flagsText(command) {
     .map((name) => `\`--${name}\``);
   return [
     flagsTable(Object.fromEntries(own.map((name) => [name, flags[name]]))),
-    `And the flags of [motya start](#motya-start), but not ${left.join(', ')}.`,
+    `And the flags of [motya start](#motya-start)${left.length === 0 ? '' : `, but not ${left.join(', ')}`}.`,
   ];
 }
 

@@ -1,4 +1,4 @@
-import { configOption, yargsOptions } from '../config/options.js';
+import { yargsOptions } from '../config/options.js';
 import type { Settings } from '../config/settings.js';
 import { SettingsError } from '../errors.js';
 import type { Command } from './command.js';
@@ -6,6 +6,7 @@ import { EXIT } from './exit-status.js';
 
 interface CheckArguments {
   script?: string | undefined;
+  supervise?: boolean;
   print: boolean;
   showSecrets: boolean;
 }
@@ -13,10 +14,13 @@ interface CheckArguments {
 const command: Command<CheckArguments> = {
   name: 'check',
   summary: 'Check the settings and do nothing else',
-  details: ['Every problem is a line on stderr: file:line:column, the setting, what is wrong.'],
+  details: [
+    'Takes the flags of motya start, and refuses what that would refuse before it runs anything.',
+    'Every problem is a line on stderr: file:line:column, the setting, what is wrong.',
+  ],
   positionals: { script: { description: 'Program to run', isPath: true } },
   flags: {
-    ...yargsOptions([configOption.flag]),
+    ...yargsOptions(),
     print: {
       alias: 'json',
       type: 'boolean',
@@ -32,15 +36,20 @@ const command: Command<CheckArguments> = {
   takesProgramArguments: true,
   examples: [
     ['motya check', 'is motya.yaml right?'],
+    ['motya check --workers 2 server.js', 'would motya start take this?'],
     ['motya check --config new.yaml --print', 'and what does it amount to?'],
   ],
   exits: ['ok', 'usage'],
   async run(flags) {
     const { loadSettings } = await import('../config/load.js');
     const { typedInvocation } = await import('../daemon/invocation.js');
+    const { checkPrivileges } = await import('../daemon/privileges.js');
+    const { demandNoKeeper } = await import('../keeper/whether.js');
     const { cwd } = typedInvocation();
     try {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
+      checkPrivileges(settings);
+      if (flags.supervise === true) demandNoKeeper(settings, process.env);
       for (const warning of settings.warnings) console.error(`warning: ${warning}`);
       if (flags.print) {
         console.log(JSON.stringify(flags.showSecrets ? settings : withoutSecrets(settings), null, 2));

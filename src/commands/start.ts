@@ -58,12 +58,9 @@ export default command;
 
 /** The launcher of a daemon, a keeper or an instance: what this process is to be. */
 async function begin(settings: Settings, { launched, supervise }: { launched: boolean; supervise: boolean }) {
-  const { isKept, wantsKeeper } = await import('../keeper/whether.js');
-  const { SettingsError, StartError } = await import('../errors.js');
-  if (supervise && settings.upgrade && !isKept(process.env)) {
-    const text = 'the keeper that runs starts its successors itself: send it SIGQUIT, or use motya upgrade';
-    throw new SettingsError(`--supervise: cannot be used with --upgrade: ${text}`);
-  }
+  const { demandNoKeeper, wantsKeeper } = await import('../keeper/whether.js');
+  const { StartError } = await import('../errors.js');
+  if (supervise) demandNoKeeper(settings, process.env);
   if (settings.daemonize && process.pid === 1) {
     const text = 'the container would end with its first process; leave --daemonize out';
     throw new StartError('MOTYA_PID_1', `pid 1 cannot go into the background: ${text}`);

@@ -48,7 +48,7 @@ export interface ResolveContext {
 export function resolveSettings(input: SettingsInput, context: ResolveContext): Settings {
   const base = context.source === null ? context.cwd : dirname(context.source);
   const result = settingsObject.safeParse(input);
-  const problems = scriptProblems(input, base);
+  const problems = programProblems(input, base);
   if (!result.success) problems.push(...problemsOf(result.error.issues, input));
   if (result.success && input.services === undefined) {
     problems.push({
@@ -147,18 +147,30 @@ function absoluteListener(base: string, listener: DeclaredListener): DeclaredLis
   return { ...listener, path: absolutePath(base, listener.path) };
 }
 
-/** Scripts that node could not run. The input may be wrong in any other way too. */
-function scriptProblems(input: unknown, base: string): Problem[] {
+/** Scripts that node could not run, and working directories that are not there. The input may be wrong in any other way too. */
+function programProblems(input: unknown, base: string): Problem[] {
   const services = valueAt(input, ['services']);
   if (typeof services !== 'object' || services === null) return [];
-  return Object.keys(services).flatMap((name): Problem[] => {
-    const path = ['services', name, 'script'];
-    const script = valueAt(input, path);
-    if (typeof script !== 'string' || script === '') return [];
-    const file = absolutePath(base, script);
-    const cause = whyNotRunnable(file) ?? whyPm2Settings(file);
+  const problemOf = (path: string[], whyNot: (path: string) => string | null): Problem[] => {
+    const value = valueAt(input, path);
+    if (typeof value !== 'string' || value === '') return [];
+    const cause = whyNot(absolutePath(base, value));
     return cause === null ? [] : [{ path, part: 'value', text: cause }];
-  });
+  };
+  return Object.keys(services).flatMap((name) => [
+    ...problemOf(['services', name, 'script'], (file) => whyNotRunnable(file) ?? whyPm2Settings(file)),
+    ...problemOf(['services', name, 'cwd'], whyNoDirectory),
+  ]);
+}
+
+/** What is wrong with a working directory for this process, or null. */
+function whyNoDirectory(path: string): string | null {
+  try {
+    return statSync(path).isDirectory() ? null : 'is no directory';
+  } catch (error) {
+    const cause = causeOf(error);
+    return cause === 'no such file' ? 'no such directory' : cause;
+  }
 }
 
 /** What is wrong with a script for whoever this process is (its real uid, access(2)), or null. */

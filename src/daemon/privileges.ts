@@ -11,15 +11,15 @@ const EMBEDDED = fileURLToPath(new URL('../services/', import.meta.url));
  * @throws {SettingsError} in one line, with what to type
  */
 export function checkPrivileges({ user, services, source }: Settings): void {
-  const place = source === null ? '' : `${source}: `;
   const uid = process.geteuid?.();
   if (user === null) {
     if (uid !== 0 || services.every(({ script }) => script.startsWith(EMBEDDED))) return;
     throw new SettingsError(
-      `${place}user: missing: you are root, and a program runs as root only when told to; type --user www-data (or whoever it is to run as), or --user root if it must be root`,
+      `root must say as which user the programs are to run: --user www-data (user: www-data in ${source ?? 'motya.yaml'}), or --user root for programs that need root`,
     );
   }
   if (uid === 0 || (uid === user.uid && process.getegid?.() === user.gid)) return;
+  const place = source === null ? '' : `${source}: `;
   throw new SettingsError(
     `${place}user: only root can become user ${user.name} (uid ${user.uid}, gid ${user.gid}); this is uid ${uid}, gid ${process.getegid?.()}`,
   );

@@ -1,4 +1,5 @@
 import type { Settings } from '../config/settings.js';
+import { SettingsError } from '../errors.js';
 
 /** In an instance that a keeper has started, and in its successors: the keeper's pid. */
 const KEEPER_ENV = 'MOTYA_KEEPER';
@@ -25,4 +26,11 @@ export function wantsKeeper({ supervise, upgrade }: Settings, env: NodeJS.Proces
   // systemd.exec(5): the pid of the process that a unit has started, since systemd 248.
   const isMainOfUnit = env.SYSTEMD_EXEC_PID === String(process.pid);
   return process.pid === 1 || (isMainOfUnit && env.NOTIFY_SOCKET === undefined);
+}
+
+/** For `--supervise`: a successor that was started by hand can have no keeper of its own. @throws {SettingsError} */
+export function demandNoKeeper({ upgrade }: Settings, env: NodeJS.ProcessEnv): void {
+  if (!upgrade || isKept(env)) return;
+  const text = 'the keeper that runs starts its successors itself: send it SIGQUIT, or use motya upgrade';
+  throw new SettingsError(`--supervise: cannot be used with --upgrade: ${text}`);
 }

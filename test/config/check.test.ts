@@ -7,6 +7,8 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const runner = fileURLToPath(new URL('../../test/fixtures/config/run-command.mjs', import.meta.url));
+/** A program runs as root only when told to. */
+const asRoot = process.getuid?.() === 0 ? { MOTYA_USER: 'root' } : {};
 let cwd: string;
 before(() => {
   cwd = realpathSync(mkdtempSync(join(tmpdir(), 'motya-check-')));
@@ -15,7 +17,7 @@ before(() => {
 after(() => rmSync(cwd, { recursive: true }));
 
 function run(...words: string[]) {
-  const env = { ...process.env, RUNTIME_DIRECTORY: '/run/user/7/motya' };
+  const env = { ...process.env, RUNTIME_DIRECTORY: '/run/user/7/motya', ...asRoot };
   const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...words], { cwd, env, encoding: 'utf8' });
   return { status, stdout, stderr };
 }
@@ -42,6 +44,32 @@ test('wrong settings: a line for each problem on stderr, and status 2', () => {
     stderr,
     /^motya\.yaml:2:17: services\.web\.script: no such file\nmotya\.yaml:3:1: nme: unknown key; .*\n$/,
   );
+});
+
+test('it takes the flags of start, and refuses what start refuses', () => {
+  assert.deepEqual(run('check', 'check', '--workers', '2', 'server.js'), {
+    status: 0,
+    stdout: 'server.js is valid: 1 service: server (2 workers)\n',
+    stderr: '',
+  });
+  writeFileSync(
+    join(cwd, 'away.yaml'),
+    'services:\n  web: {script: server.js, cwd: gone}\n  api: {script: server.js, cwd: server.js}\n',
+  );
+  for (const [args, line] of [
+    [['--workers', 'x', 'server.js'], /^--workers: /],
+    [['--force', 'server.js'], /^--force: goes with --upgrade/],
+    [['--supervise', '--upgrade', 'server.js'], /^--supervise: cannot be used with --upgrade/],
+    [['gone.js'], /^gone\.js: no such file\n$/],
+    [
+      ['--config', 'away.yaml'],
+      /^away\.yaml:2:\d+: services\.web\.cwd: no such directory\naway\.yaml:3:\d+: services\.api\.cwd: is no directory\n$/,
+    ],
+  ] as const) {
+    const { status, stdout, stderr } = run('check', 'check', ...args);
+    assert.deepEqual([status, stdout], [2, ''], stderr);
+    assert.match(stderr, line);
+  }
 });
 
 test('--json prints the settings in force', () => {

@@ -5,8 +5,8 @@ import { app, CLI, freePort, ROOT, workspace } from '../e2e/harness/index.js';
 import { DROPPED, GROUP, idsOf, needsRoot, privilegedScene, USER } from './support.js';
 
 const asRoot = { skip: process.getuid?.() !== 0 && 'needs root' };
-const NOT_AS_ROOT =
-  'user: missing: you are root, and a program runs as root only when told to; type --user www-data (or whoever it is to run as), or --user root if it must be root\n';
+const notAsRoot = (file: string): string =>
+  `root must say as which user the programs are to run: --user www-data (user: www-data in ${file}), or --user root for programs that need root\n`;
 
 describe('root', asRoot, () => {
   it('is refused for a program unless asked for: exit 2, one line, nothing made', async (test) => {
@@ -14,11 +14,13 @@ describe('root', asRoot, () => {
     const env = { MOTYA_USER: undefined };
     for (const more of [[], ['--daemonize', '--log-file', 'motya.log'], ['--upgrade']]) {
       const { code, stdout, stderr } = await space.run(['start', app('http.cjs'), ...more], { env });
-      assert.deepEqual([code, stdout, stderr], [2, '', NOT_AS_ROOT]);
+      assert.deepEqual([code, stdout, stderr], [2, '', notAsRoot('motya.yaml')]);
     }
     const config = space.write('motya.yaml', `services: {web: {script: ${app('http.cjs')}}}\n`);
-    const { code, stderr } = await space.run(['start'], { env });
-    assert.deepEqual([code, stderr], [2, `${config}: ${NOT_AS_ROOT}`]);
+    for (const command of ['start', 'check']) {
+      const { code, stderr } = await space.run([command], { env });
+      assert.deepEqual([code, stderr], [2, notAsRoot(config)]);
+    }
     assert.equal(existsSync(`${space.runtimeDir}/motya`), false);
     assert.equal(existsSync(space.path('motya.log')), false);
   });
@@ -29,15 +31,17 @@ describe('root', asRoot, () => {
       env: { MOTYA_USER: undefined },
     });
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    assert.match(first.stderr, /SettingsError: user: missing: you are root/);
+    assert.match(first.stderr, /SettingsError: root must say as which user/);
   });
 
-  it('may run the embedded welcome page, and may check and stop anything', async (test) => {
+  it('may run the embedded welcome page, and may stop anything; check refuses what start refuses', async (test) => {
     const space = workspace(test);
     const env = { MOTYA_USER: undefined, PORT: String(await freePort()) };
     const first = space.motya(['start'], { env });
     await first.waitFor('serving');
-    assert.equal((await space.run(['check', app('http.cjs')], { env })).code, 0);
+    assert.equal((await space.run(['check'], { env })).code, 0);
+    assert.equal((await space.run(['check', app('http.cjs')], { env })).code, 2);
+    assert.equal((await space.run(['check', app('http.cjs'), '--user', 'root'], { env })).code, 0);
     assert.equal((await space.run(['stop'], { env })).code, 0);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
   });
