@@ -102,6 +102,8 @@ export const ACCEPT_LOOK_MS = 250;
 export const NOT_ACCEPTING_MS = 2_000;
 /** The same for a program whose event loop does not turn: it may be busy with its first requests. */
 export const NOT_TURNING_MS = 5_000;
+/** Listeners that one question to a worker counts: their answer, with unix paths of 107 bytes, has half of MESSAGE_BYTES. */
+export const LISTENERS_COUNTED = 128;
 /** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
 export const REMOVED_TOLD = 20;
 /** ms between two looks at the health of a successor on probation, at most: a deploy is judged within seconds. */

@@ -12,7 +12,8 @@ import { MAIN } from './take-back.js';
  */
 export async function reclaimAfter(life: Life, successor: number): Promise<void> {
   try {
-    await endInTime(life, successor);
+    await endInTime(life, successor).catch((error: unknown) => life.warn('rejected', reasonOf(error), { successor }));
+    await processEnd(successor);
     life.instance.clearAfter(successor);
     if (MAIN.includes(life.phase)) life.instance.reclaim();
   } catch (error) {
@@ -34,8 +35,10 @@ async function endInTime(life: Life, successor: number): Promise<void> {
     if (await endsWithin(ABANDON_MS + REJECTED_END_MS, successor)) return;
     life.warn('rejected', `pid ${successor} was rejected and does not end; it is killed`, { successor });
     native.signalPidfd(pidfd, constants.signals.SIGKILL);
+  } catch (error) {
+    // It has ended just now.
+    if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
   } finally {
     native.close(pidfd);
   }
-  await processEnd(successor);
 }

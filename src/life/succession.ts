@@ -1,8 +1,8 @@
 import { STOPPING } from '../control/outcomes.js';
-import { removedText } from '../control/removed.js';
+import { type RemovedListener, removedText } from '../control/removed.js';
 import { typedInvocation } from '../daemon/invocation.js';
 import { type Launched, launch } from '../daemon/launch.js';
-import { HandoverError } from '../errors.js';
+import { HandoverError, reasonOf } from '../errors.js';
 import { DRY_RUN, handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../handover/phases.js';
 import { ownReason, summon } from '../handover/summon.js';
@@ -96,7 +96,7 @@ export async function upgrade(
     const settled = afterHandover(life, handed, leftOut, { allowRemoved }).catch((error: unknown) =>
       drainAnyway(life, handed, error),
     );
-    const removed = await leftOut.told();
+    const removed = await toldOf(life, leftOut);
     for (const one of removed) life.warn('removed', `the new version has not asked for ${removedText(one)}`, one);
     return { pid, generation, gapMs, probationMs, removed, settled };
   } catch (error) {
@@ -153,6 +153,16 @@ async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<vo
     throw new HandoverError('MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
   }
   await proof.settle();
+}
+
+/** The successor is live: a failure to count must not be taken for one of the hand-over. */
+async function toldOf(life: Life, leftOut: LeftOut): Promise<readonly RemovedListener[]> {
+  try {
+    return await leftOut.told();
+  } catch (error) {
+    life.warn('defect', `what the new version has left out cannot be told: ${reasonOf(error)}`);
+    return [];
+  }
 }
 
 function launchSuccessor({ events }: Life): Launched {

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError } from '../errors.js';
-import { MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
+import { LISTENERS_COUNTED, MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
 import { inetKey } from '../listeners/key.js';
 import type { Listener, Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
@@ -157,12 +157,15 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   lend(id: number, { address, port, v6only, backlog }: TcpRequest, holder: Listener): void {
     const family = address === null || address.includes(':') ? 'inet6' : 'inet';
     const key = inetKey('tcp', family, address ?? '::', port, v6only);
-    this.#lent.set(key, holder.key);
     const granted = { key, family, address: address ?? '::', port, path: null, backlog, lent: true } as const;
     // Not the holder's socket: a copy that is on its way would keep its address bound when it is closed.
     const none = openSync('/dev/null', 'r');
-    this.#channel.send({ type: 'LISTENER', id, ...granted }, [none]);
-    closeSync(none);
+    try {
+      this.#channel.send({ type: 'LISTENER', id, ...granted }, [none]);
+      this.#lent.set(key, holder.key);
+    } finally {
+      closeSync(none);
+    }
   }
 
   refuse(id: number, refusal: Refusal, where: string): void {
@@ -219,12 +222,19 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   /** Of the listeners with these keys that it has; nothing when it has ended. */
   countListeners(keys: readonly string[]): Promise<readonly ListenerCount[]> {
     // One at a time: the answer names the keys of one question.
-    const counting = this.#countingListeners.then(async () => {
-      const answer = await this.#ask({ type: 'COUNT_LISTENERS', keys: [...keys] }, 'LISTENER_COUNTS');
-      return answer?.type === 'LISTENER_COUNTS' ? answer.listeners : [];
-    });
-    this.#countingListeners = counting;
+    const counting = this.#countingListeners.then(() => this.#countListeners(keys));
+    this.#countingListeners = counting.catch(() => {});
     return counting;
+  }
+
+  async #countListeners(keys: readonly string[]): Promise<readonly ListenerCount[]> {
+    const counted: ListenerCount[] = [];
+    for (let start = 0; start < keys.length; start += LISTENERS_COUNTED) {
+      const some = keys.slice(start, start + LISTENERS_COUNTED);
+      const answer = await this.#ask({ type: 'COUNT_LISTENERS', keys: some }, 'LISTENER_COUNTS');
+      if (answer?.type === 'LISTENER_COUNTS') counted.push(...answer.listeners);
+    }
+    return counted;
   }
 
   /** Resolves when no connection is left, or it has ended. */

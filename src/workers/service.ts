@@ -291,7 +291,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const worker = new Worker(this.settings, role, gate, outlets);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     this.#clearing.add(worker.cleared);
-    void worker.cleared.then(() => this.#clearing.delete(worker.cleared));
+    void worker.cleared.finally(() => this.#clearing.delete(worker.cleared));
     worker.on('strayed', (who) => {
       const text = `${who}, which it has started, is in a session of its own and goes on; end it by hand if it should not`;
       this.emit('trouble', 'strayed', worker, text);

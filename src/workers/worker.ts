@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Channel } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { demandFiles, ownFile } from '../daemon/needed-files.js';
-import { HandoverError } from '../errors.js';
+import { HandoverError, isSystemError, reasonOf } from '../errors.js';
 import { native } from '../native.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import type { Outlets } from '../output/outlets.js';
@@ -303,7 +303,13 @@ export class Worker extends Conversation {
     this.close();
     this.emit('exit', this.#cutOffBy === null ? reason : `${reason}; its channel broke: ${this.#cutOffBy.message}`);
     if (this.pid === 0) return;
-    await endSession(this.family, this.#killGrace);
-    for (const { pid, name } of strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`);
+    try {
+      await endSession(this.family, this.#killGrace);
+      for (const { pid, name } of strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`);
+    } catch (error) {
+      // Without fds /proc cannot be read. A drain, which waits for this, must end all the same.
+      if (!isSystemError(error)) throw error;
+      this.emit('strayed', `what it has started cannot be looked for (${reasonOf(error)}); any of it`);
+    }
   }
 }

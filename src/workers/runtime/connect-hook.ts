@@ -31,6 +31,7 @@ export function hookConnect({ gate, link }: { readonly gate: Gate; readonly link
     const server = gate.serverOn(target.port);
     if (server === null) return connect.apply(this, args);
     const port = relays.get(server) ?? relayTo(server);
+    if (port === null) return connect.apply(this, args);
     relays.set(server, port);
     return connect.apply(this, redirected(args, port));
   };
@@ -46,6 +47,7 @@ function localTarget(args: readonly unknown[]): Target | null {
   const { port, host, path } = options as { port?: unknown; host?: unknown; path?: unknown };
   const number = Number(port);
   if (typeof path === 'string' || port === undefined || port === null || !Number.isInteger(number)) return null;
+  if (number < 1 || number > 65_535) return null;
   const name = typeof host === 'string' && host !== '' ? host : 'localhost';
   return isLocal(name) ? { host: name, port: number } : null;
 }
@@ -80,12 +82,13 @@ function redirected(args: readonly unknown[], port: number): unknown[] {
   return typeof callback === 'function' ? [target, callback] : [target];
 }
 
-/** @returns the port of a socket on the loopback address whose connections are the server's */
-function relayTo(server: net.Server): number {
+/** @returns the port of a socket on the loopback address whose connections are the server's; null: there are no fds for one */
+function relayTo(server: net.Server): number | null {
   const relay = net.createServer((socket) => server.emit('connection', socket)) as ServerInternals;
+  relay.on('error', () => {});
   const IPV4 = 4;
   // The part of listen() that comes after the lookup of the address; it binds before it returns.
   relay._listen2('127.0.0.1', 0, IPV4, undefined);
   relay.unref();
-  return (relay.address() as net.AddressInfo).port;
+  return (relay.address() as net.AddressInfo | null)?.port ?? null;
 }
