@@ -84,8 +84,8 @@ export class BranchSocket {
     try {
       for (let fd = native.accept(this.#fd); fd !== null; fd = native.accept(this.#fd)) {
         const channel = new Channel(fd, workerCodec);
-        // The name is in /proc/net/unix for everybody to see.
-        if (channel.peer.uid === process.getuid?.() || channel.peer.uid === 0) this.#joined(channel);
+        // The name is in /proc/net/unix for everybody to see. The process makes the same check: joinWorker().
+        if (channel.peer.uid === process.geteuid?.()) this.#joined(channel);
         else channel.close();
         if (this.#isClosed) return;
       }

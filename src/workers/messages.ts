@@ -118,6 +118,8 @@ export interface WorkerRole {
   readonly tagged: boolean;
   /** Name of the abstract unix socket at which Node processes that the program starts find the supervisor. */
   readonly branches: string;
+  /** Path of Motya as it was typed, where it is known: see daemon/own-file.ts. */
+  readonly entry?: string | undefined;
   /** NODE_OPTIONS as the program is to find it; undefined: as it is. */
   readonly nodeOptions?: string | undefined;
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Channel } from '../channel.js';
 import type { ServiceSettings } from '../config/settings.js';
+import { typedInvocation } from '../daemon/invocation.js';
 import { demandFiles, ownFile } from '../daemon/needed-files.js';
 import { HandoverError, isSystemError, reasonOf } from '../errors.js';
 import { native } from '../native.js';
@@ -28,7 +29,7 @@ const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url))
 type Told = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };
 
 /** How {@link Worker} is started. */
-export type StartedAs = Omit<WorkerRole, 'branches'>;
+export type StartedAs = Omit<WorkerRole, 'branches' | 'entry'>;
 
 /** One worker, seen from the supervisor: its process, and the Node processes that its program has started and that listen. */
 export class Worker extends Conversation {
@@ -71,7 +72,7 @@ export class Worker extends Conversation {
       undo.push(() => native.close(theirs));
       const channel = new Channel(ours, workerCodec);
       undo.push(() => channel.close());
-      const role = { ...startedAs, branches: branchSocket.name };
+      const role = { ...startedAs, branches: branchSocket.name, entry: typedInvocation().entry };
       const child = spawn(
         process.execPath,
         // Before the program's own: what these listen on is to be handed over, too.

@@ -2,7 +2,45 @@ import assert from 'node:assert/strict';
 import { cpSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { type Child, childrenOf, commandLineOf, freePort, ROOT, until, workspace } from './harness/index.js';
-import { ask, program, servesAs, who } from './scene.js';
+import { ask, get, program, servesAs, who } from './scene.js';
+
+const WAYS = ['spawn', 'env', 'exec', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
+
+/** Answers at /children?SCRIPT with what the script says when it is started in each of the {@link WAYS}. */
+const STARTS_CHILDREN = `
+const children = require('node:child_process');
+const { createServer } = require('node:http');
+const env = { ...process.env };
+const said = (child) => new Promise((resolve) => {
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { text += data; });
+  child.on('close', () => resolve(text));
+});
+const line = (script) => JSON.stringify(process.execPath) + ' ' + JSON.stringify(script);
+const ways = {
+  spawn: (script) => said(children.spawn(process.execPath, [script])),
+  env: (script) => said(children.spawn(process.execPath, [script], { env })),
+  exec: (script) => said(children.exec(line(script))),
+  fork: (script) => said(children.fork(script, { silent: true })),
+  spawnSync: (script) => children.spawnSync(process.execPath, [script], { encoding: 'utf8' }).stdout,
+  execSync: (script) => String(children.execSync(line(script))),
+  execFileSync: (script) => children.execFileSync(process.execPath, [script], { env, encoding: 'utf8' }),
+};
+require('node:http').createServer = (handler) => createServer(async (request, response) => {
+  if (!request.url.startsWith('/children?')) return handler(request, response);
+  const script = decodeURIComponent(request.url.slice('/children?'.length));
+  const answers = {};
+  for (const [name, way] of Object.entries(ways)) {
+    try {
+      // A shell complains of its directory first.
+      answers[name] = (await way(script)).trim().split('\\n').at(-1);
+    } catch (error) {
+      answers[name] = error.message;
+    }
+  }
+  response.end(JSON.stringify(answers));
+});
+`;
 
 /** Releases with a Motya of their own in node_modules, and `current`, which leads to one of them. */
 async function deployment(test: TestContext) {
@@ -11,9 +49,9 @@ async function deployment(test: TestContext) {
   const current = space.path('current');
   const root = realpathSync(space.dir);
 
-  const deploy = (release: string): void => {
+  const deploy = (release: string, before = ''): void => {
     const at = `releases/${release}`;
-    space.write(`${at}/server.cjs`, program(release).replace('...address()', 'Number(process.env.PORT)'));
+    space.write(`${at}/server.cjs`, program(release, before).replace('...address()', 'Number(process.env.PORT)'));
     const own = space.path(at, 'node_modules/motya');
     for (const part of ['dist', 'package.json', 'build/Release/motya.node']) {
       cpSync(`${ROOT}${part}`, `${own}/${part}`, { recursive: true });
@@ -55,6 +93,23 @@ describe('releases behind a symlink, each with its own Motya', () => {
     process.kill(pid as number, 'SIGQUIT');
     await servesAs(first, 3);
     assert.equal((await who(port)).version, '3');
+  });
+
+  it('the program still starts Node processes when its release is removed', async (test) => {
+    const { space, port, deploy, npx, remove } = await deployment(test);
+    const child = space.write('child.cjs', "console.log(process.env.NODE_OPTIONS === undefined ? 'plain' : 'part')");
+    deploy('1', STARTS_CHILDREN);
+    const first = npx('1', ['start', 'server.cjs', '--name', 'app']);
+    await first.waitFor('serving');
+    const started = async (): Promise<unknown> =>
+      JSON.parse((await get(port, `/children?${encodeURIComponent(child)}`)).body);
+    const everyWay = (what: string) => Object.fromEntries(WAYS.map((way) => [way, what]));
+    assert.deepEqual(await started(), everyWay('part'));
+    remove('1');
+    assert.deepEqual(await started(), everyWay('plain'));
+    // The same version of Motya is at the path that was typed.
+    deploy('2');
+    assert.deepEqual(await started(), everyWay('part'));
   });
 
   it('a path that ends with its release: the rejection and the worker that cannot be restarted name it', async (test) => {

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { WorkerRole } from '../messages.js';
+import { guardSpawn } from './spawn-guard.js';
 import type { Joined } from './start.js';
 import { guardSocketPaths } from './unlink-guard.js';
 import { setWorkerState, type WorkerState } from './worker-state.js';
@@ -17,6 +18,7 @@ const COMMAND = fileURLToPath(new URL('../../motya.cjs', import.meta.url));
 /** Makes this process a part of the worker whose program has started it, as soon as it listens or asks for `motya/worker`. */
 export function offerBranch(role: WorkerRole): void {
   if (isMotya()) return;
+  guardSpawn(role.entry);
   let joined: Joined | null | undefined;
   const join = (): Joined | null => {
     // Loaded late: it costs some 50 ms, and most children of a program never listen.

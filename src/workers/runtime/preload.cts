@@ -4,9 +4,9 @@
  * program through the ESM loader, where `node .` and `node server` (without `.js`) fail and `module.parent` is undefined instead of
  * null.
  *
- * The variable is removed before the program runs, so its own children and threads, which inherit this option in execArgv,
- * find nothing to do here. A thread leaves it alone, because it may share the environment with the main thread (SHARE_ENV); a child
- * has no channel, which `startRuntime` sees.
+ * The variable is removed before the program runs, so its own threads, which inherit this option, find nothing to do here. A thread
+ * leaves it alone, because it may share the environment with the main thread (SHARE_ENV); a child has no channel, which
+ * `startRuntime` sees.
  */
 const role = process.env.MOTYA_WORKER;
 const isMain = (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread;
@@ -17,6 +17,9 @@ if (parsed?.nodeOptions !== undefined && isMain) process.env.NODE_OPTIONS = pars
 if (process.env.MOTYA_SANDBOX !== undefined) require('../../drill/witness.cjs');
 if (parsed !== null && isMain) {
   delete process.env.MOTYA_WORKER;
+  // fork() passes them on to children, which would not start once this file's release has been removed.
+  const at = process.execArgv.indexOf(__filename);
+  if (at > 0) process.execArgv.splice(at - 1, 2);
   const { startRuntime } = require('./start.js') as typeof import('./start.js');
   startRuntime(parsed);
 }

@@ -19,6 +19,7 @@ import { OutputGuard } from './output-guard.js';
 import { offerProcessSend } from './process-send.js';
 import { ProgramState } from './program-state.js';
 import { Readiness } from './readiness.js';
+import { guardSpawn } from './spawn-guard.js';
 import { SupervisorLink } from './supervisor-link.js';
 import { watchTicketKeys } from './ticket-keys.js';
 import { guardSocketPaths } from './unlink-guard.js';
@@ -35,11 +36,12 @@ export function startRuntime(role: WorkerRole): void {
   guardSocketPaths((path) => link.owns(path));
   watchForks(readiness);
   passOn(role);
+  guardSpawn(role.entry);
 }
 
 /**
  * Makes this process, which the program of a worker has started, a part of that worker. It accepts once the supervisor says so.
- * @returns null: there is no supervisor at that name; plain Node, then
+ * @returns null: there is no supervisor of this user at that name; plain Node, then
  */
 export function joinWorker(role: WorkerRole): Joined | null {
   let fd: number;
@@ -49,7 +51,13 @@ export function joinWorker(role: WorkerRole): Joined | null {
     if (!isSystemError(error)) throw error;
     return null;
   }
-  const { state, link } = begin(new Channel(fd, workerCodec), { ...role, held: true });
+  const channel = new Channel(fd, workerCodec);
+  // A supervisor talks to its own user only; and once it has ended, any user can take the name (unix(7)).
+  if (channel.peer.uid !== process.geteuid?.()) {
+    channel.close();
+    return null;
+  }
+  const { state, link } = begin(channel, { ...role, held: true });
   listenAsClusterWorker();
   return { state, owns: (path) => link.owns(path) };
 }
