@@ -78,8 +78,12 @@ export const SUMMON_GRACE_MS = 3_000;
  * try, too short lets a successor wait for the next upgrade with what is old code by then.
  */
 export const LATE_MS = 30_000;
-/** Files of a program that are looked at when a waiting successor is to be taken: a stat costs some 2 µs, this many 20 ms. */
+/** Files of a program that are looked at when a waiting successor is to be taken: with a hash some 10 µs each. */
 export const PROGRAM_FILES = 10_000;
+/** Directories in which they are looked for, at most: a thousand with 200 entries each take some 100 ms. */
+export const PROGRAM_DIRECTORIES = 1_000;
+/** Entries of a directory beyond which none of it is looked at: uploads, a cache. Source code has some hundreds at most. */
+export const PROGRAM_DIRECTORY_ENTRIES = 1_000;
 /**
  * ms beyond its probation in which a successor must say how it went: it tells each second that it is there, so one that is
  * silent for this long is wedged, and the incumbent serves again.

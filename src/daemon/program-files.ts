@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, opendirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { PROGRAM_FILES } from '../limits.js';
+import { isSystemError } from '../errors.js';
+import { PROGRAM_DIRECTORIES, PROGRAM_DIRECTORY_ENTRIES, PROGRAM_FILES } from '../limits.js';
 
 /** What an instance was started from: its scripts and its settings file, absolute, as they were typed. */
 export interface ProgramFiles {
@@ -10,20 +11,20 @@ export interface ProgramFiles {
 }
 
 /** The way in which the fingerprint is made: one made in another way says nothing. */
-const FORM = '1:';
+const FORM = '2:';
 const CODE = /\.[cm]?[jt]sx?$/;
 const LISTS = /^(package\.json|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?)$/;
 
 /**
  * Changes with any file that a deploy replaces: where each script's path leads, the code and the package files of its package
  * (without one, those beside the script), what npm has installed, and the settings. A file counts by its inode and the time of its
- * last change (ctime), which no copy carries over from elsewhere as it may mtime.
+ * last change (ctime), which no copy carries over from elsewhere as it may mtime. Never throws: one that cannot be looked at counts by the
+ * reason.
  */
 export function fingerprintOf({ scripts, source }: ProgramFiles): string {
   const hash = createHash('sha256');
   const add = (path: string): void => {
-    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-    hash.update(stat === undefined ? `${path} -\n` : `${path} ${stat.ino} ${stat.size} ${stat.ctimeNs}\n`);
+    hash.update(`${path} ${stateOf(path)}\n`);
   };
   if (source !== null) add(source);
   for (const script of scripts) {
@@ -50,12 +51,20 @@ function realPath(path: string): string {
   }
 }
 
-/** The directory of the nearest package.json at or above the script; null: there is none. */
-function packageOf(script: string): string | null {
-  for (let directory = dirname(script); ; directory = dirname(directory)) {
-    if (existsSync(join(directory, 'package.json'))) return directory;
-    if (directory === '/' || directory === '.') return null;
+function stateOf(path: string): string {
+  try {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? '-' : `${stat.ino} ${stat.size} ${stat.ctimeNs}`;
+  } catch (error) {
+    return isSystemError(error) ? error.code : '?';
   }
+}
+
+/** The directory of the nearest package.json at or above the script; null: there is none. One in `/` would make all files the program's. */
+function packageOf(script: string): string | null {
+  for (let directory = dirname(script); directory !== '/' && directory !== '.'; directory = dirname(directory))
+    if (existsSync(join(directory, 'package.json'))) return directory;
+  return null;
 }
 
 const isCode = (entry: Dirent): boolean => entry.isFile() && (CODE.test(entry.name) || LISTS.test(entry.name));
@@ -63,27 +72,47 @@ const isCode = (entry: Dirent): boolean => entry.isFile() && (CODE.test(entry.na
 function codeBeside(directory: string): string[] {
   return entriesOf(directory)
     .filter(isCode)
-    .slice(0, PROGRAM_FILES)
     .map(({ name }) => join(directory, name));
 }
 
-/** At most {@link PROGRAM_FILES}, in a fixed order. */
+/** At most {@link PROGRAM_FILES}, in a fixed order: what is nearest to the root comes first. On its file system alone. */
 function codeBelow(root: string): string[] {
   const found: string[] = [];
   const directories = [root];
-  for (let next = directories.pop(); next !== undefined && found.length < PROGRAM_FILES; next = directories.pop()) {
-    for (const entry of entriesOf(next)) {
+  const device = deviceOf(root);
+  for (let at = 0; at < directories.length && found.length < PROGRAM_FILES; at++) {
+    const directory = directories[at] as string;
+    if (deviceOf(directory) !== device) continue;
+    for (const entry of entriesOf(directory)) {
       const isOwn = entry.isDirectory() && entry.name !== 'node_modules' && !entry.name.startsWith('.');
-      if (isOwn) directories.push(join(next, entry.name));
-      else if (isCode(entry)) found.push(join(next, entry.name));
+      if (isCode(entry)) found.push(join(directory, entry.name));
+      else if (isOwn && directories.length < PROGRAM_DIRECTORIES) directories.push(join(directory, entry.name));
     }
   }
   return found.slice(0, PROGRAM_FILES);
 }
 
+function deviceOf(directory: string): number | null {
+  try {
+    return statSync(directory).dev;
+  } catch {
+    return null;
+  }
+}
+
+/** None of a directory with more than {@link PROGRAM_DIRECTORY_ENTRIES}: it holds data. */
 function entriesOf(directory: string): Dirent[] {
   try {
-    return readdirSync(directory, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const opened = opendirSync(directory);
+    try {
+      const entries: Dirent[] = [];
+      for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
+        if (entries.push(entry) > PROGRAM_DIRECTORY_ENTRIES) return [];
+      }
+      return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    } finally {
+      opened.closeSync();
+    }
   } catch {
     return [];
   }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, realpathSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { fingerprintOf, haveChanged } from '#src/daemon/program-files.js';
+import { PROGRAM_DIRECTORY_ENTRIES } from '#src/limits.js';
 import { scratch } from '../native/support.js';
 
 test('a deploy changes the fingerprint, and nothing else does', (t) => {
@@ -58,4 +60,55 @@ test('a deploy changes the fingerprint, and nothing else does', (t) => {
   rmSync(join(folder, 'two/server.js'));
   assert.equal(haveChanged(files, before), false, 'nothing to compare with: another mount, say');
   assert.equal(haveChanged(files, '0:made in another way'), false);
+});
+
+/** A package of one script in a directory that data of it is in as well. */
+function packageIn(t: TestContext) {
+  const folder = realpathSync(scratch(t));
+  writeFileSync(join(folder, 'package.json'), '{}');
+  writeFileSync(join(folder, 'server.js'), '');
+  return { folder, files: { scripts: [join(folder, 'server.js')], source: null } };
+}
+
+test('what cannot be looked at has a fingerprint all the same', (t) => {
+  const { folder, files } = packageIn(t);
+  const modules = join(folder, 'node_modules');
+  symlinkSync(modules, modules);
+  const source = join(folder, 'motya.yaml');
+  symlinkSync(source, source);
+  const before = fingerprintOf({ ...files, source });
+  assert.equal(haveChanged({ ...files, source }, before), false);
+  rmSync(source);
+  writeFileSync(source, '');
+  assert.equal(haveChanged({ ...files, source }, before), true);
+});
+
+test('a directory with thousands of entries holds data', (t) => {
+  const { folder, files } = packageIn(t);
+  for (const name of ['data', 'lib']) mkdirSync(join(folder, name));
+  for (let index = 0; index <= PROGRAM_DIRECTORY_ENTRIES; index++)
+    writeFileSync(join(folder, 'data', `${index}.js`), '');
+  const before = fingerprintOf(files);
+  writeFileSync(join(folder, 'data', '0.js'), 'x');
+  assert.equal(haveChanged(files, before), false);
+  writeFileSync(join(folder, 'lib', '0.js'), 'x');
+  assert.equal(haveChanged(files, before), true);
+});
+
+test('files of another file system are not the program’s', (t) => {
+  const { folder, files } = packageIn(t);
+  const before = fingerprintOf(files);
+  mkdirSync(join(folder, 'volume'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', 'none', join(folder, 'volume')], { stdio: 'ignore' });
+  } catch {
+    t.skip('may not mount');
+    return;
+  }
+  try {
+    writeFileSync(join(folder, 'volume', 'module.js'), '');
+    assert.equal(haveChanged(files, before), false);
+  } finally {
+    execFileSync('umount', [join(folder, 'volume')]);
+  }
 });

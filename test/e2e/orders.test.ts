@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { symlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { watchIncumbent } from '#src/control/client.js';
 import { failureOf, program, scene, servesAs } from './scene.js';
@@ -72,5 +73,19 @@ describe('a successor that has waited since before the command', () => {
     assert.equal(failureOf(third).code, 'MOTYA_STALE');
     await servesAs(first, 3);
     assert.equal((await stage.who()).version, 'three');
+  });
+
+  it('files that cannot be looked at fail neither its start nor the upgrade', async (test) => {
+    const stage = await scene(test, '', program('one'));
+    stage.space.write('package.json', '{}');
+    const modules = stage.space.path('node_modules');
+    const first = await stage.first();
+    await stage.waiting();
+    symlinkSync(modules, modules);
+    const upgraded = await stage.upgrade();
+    assert.equal(upgraded.code, 0, upgraded.stderr);
+    await stage.waiting();
+    assert.equal((await stage.upgrade()).code, 0);
+    await servesAs(first, 2);
   });
 });
