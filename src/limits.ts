@@ -167,6 +167,9 @@ export const SPREAD_STEP_MS = 50;
 /** ms that a worker has to close what FORCE tells it to close. */
 export const FORCE_MS = 1_000;
 
+/** ms between two looks whether the inspector's port is free, of a worker that waits for it: a bind(2) that fails. */
+export const INSPECTOR_LOOK_MS = 250;
+
 /** ms for a worker of a program's own cluster, once it is online, to listen: most boot in one; a worker for jobs never does. */
 export const CLUSTER_LISTEN_MS = 5_000;
 

@@ -40,7 +40,7 @@ export function splitOptions(options: string): string[] {
 export const quoteOption = (word: string): string => `"${word.replace(/["\\]/g, '\\$&')}"`;
 
 /** The name of an option without its value; node takes `_` for `-` in it. */
-const nameOf = (word: string): string => (word.split('=', 1)[0] as string).replaceAll(/(?<!^-?)_/g, '-');
+export const nameOf = (word: string): string => (word.split('=', 1)[0] as string).replaceAll(/(?<!^-?)_/g, '-');
 
 /** What runs before everything that `--require` in a command line names. */
 export const requires = (options: string): boolean =>

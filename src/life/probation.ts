@@ -99,6 +99,7 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   const accepting = takeBack(life);
   machine.step('failed');
   instance.thaw();
+  instance.fleet.openInspectors(true);
   await accepting;
   instance.becomeMainAgain();
   const text = failure.message.slice(0, REASON_LENGTH);
@@ -229,6 +230,7 @@ async function goBack(life: Life, offer: Offer, reason: HandoverError): Promise<
   const text = `pid ${offer.incumbent} serves again: ${reason.message}`;
   life.warn('rolled-back', `the incumbent took the hand-over back; ${text}`, { code: reason.code });
   machine.step('revoked');
+  instance.fleet.openInspectors(false);
   instance.control?.dismissWatchers(text, { forGood: true });
   instance.handBack(offer.incumbent);
   life.proof?.close();

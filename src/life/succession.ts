@@ -49,6 +49,8 @@ export async function upgrade(
   try {
     await dismissStale(life);
     life.stopping.throwIfAborted();
+    // A program of the new version may be told to begin with a debugger.
+    instance.fleet.openInspectors(false);
     const summoned = await summon({
       upgradeSocket: settings.upgradeSocket,
       mode: mode ?? settings.onQuit,
@@ -87,6 +89,7 @@ export async function upgrade(
     if (handed === 'dry-run') {
       machine.step('failed');
       instance.thaw();
+      instance.fleet.openInspectors(true);
       chronicle.upgradeRehearsed(DRY_RUN);
       events.emit('rehearsed', pid);
       return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
@@ -131,6 +134,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: number | n
   instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
   machine.step('failed');
   instance.thaw();
+  instance.fleet.openInspectors(true);
   if (life.phase === 'resuming') {
     await takeBack(life);
     machine.step('resumed');

@@ -253,6 +253,11 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     this.#channel.send({ type: 'FORCE' });
   }
 
+  /** For a program that was started with `--inspect`: its port is another generation's, or is to be had again. */
+  openInspector(open: boolean): void {
+    this.#channel.send({ type: 'INSPECTOR', open });
+  }
+
   /** For a worker that writes by itself. */
   redirectOutput(fd: number): void {
     this.#channel.send({ type: 'OUTPUT' }, [fd]);

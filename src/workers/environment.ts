@@ -21,7 +21,7 @@ export function workerEnvironment(
   preload: string,
   onTerminal: boolean,
 ): NodeJS.ProcessEnv {
-  const nodeOptions = settings.env.NODE_OPTIONS ?? withoutBranch(programOptions(process.env));
+  const nodeOptions = nodeOptionsOf(settings);
   // These are loaded before those of the command line, and may listen.
   const isFirst = nodeOptions === undefined || !requires(nodeOptions);
   return {
@@ -37,6 +37,11 @@ export function workerEnvironment(
     NODE_OPTIONS: isFirst ? nodeOptions : `--require ${quoteOption(preload)} ${nodeOptions}`,
     [WORKER_ENV]: JSON.stringify(isFirst ? role : { ...role, nodeOptions }),
   };
+}
+
+/** NODE_OPTIONS of its programs. */
+export function nodeOptionsOf({ env }: ServiceSettings): string | undefined {
+  return env.NODE_OPTIONS ?? withoutBranch(programOptions(process.env));
 }
 
 /** For programs that ask whether stdout is a terminal (https://force-color.org). */

@@ -3,6 +3,7 @@ import type { ServiceStatus } from '../observe/status.js';
 import type { Pause } from './conversation.js';
 import { both, NO_CONNECTIONS, plus } from './counts.js';
 import { allGiven, type HandedOn } from './handing-on.js';
+import { inspectorPorts } from './inspector-ports.js';
 import { ListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { Service, type ServiceContext } from './service.js';
@@ -12,7 +13,10 @@ export class Fleet {
   readonly services: readonly Service[];
 
   constructor(services: readonly ServiceSettings[], context: ServiceContext, options: { accepting: boolean }) {
-    this.services = services.map((settings) => new Service(settings, context, options));
+    const ports = inspectorPorts(services);
+    this.services = services.map(
+      (settings) => new Service(settings, { ...context, inspectorPorts: ports.get(settings.name) }, options),
+    );
   }
 
   /** Rejects when a worker ends before {@link keepAlive}. */
@@ -113,6 +117,11 @@ export class Fleet {
   /** A drain, now or later, is cut in `ms`. */
   hurry(ms: number): void {
     for (const service of this.services) service.hurry(ms);
+  }
+
+  /** False: for the inspectors of another generation, which have the same ports. */
+  openInspectors(open: boolean): void {
+    for (const service of this.services) service.openInspectors(open);
   }
 
   redirectOutput(fd: number): void {

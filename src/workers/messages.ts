@@ -89,6 +89,8 @@ const shapes = {
   COUNT: { delay: optional(bool), answers: optional(bool) },
   /** Answered by LISTENER_COUNTS. */
   COUNT_LISTENERS: { keys: list(text) },
+  /** Open the inspector, as soon as its port is free, or close it: a fixed port is one generation's. See `--inspect` of node. */
+  INSPECTOR: { open: bool },
   /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
   OUTPUT: {},
 } as const;

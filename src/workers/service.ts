@@ -12,6 +12,7 @@ import type { Drained, Pause } from './conversation.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
+import { inspectorOf, withInspectorPort } from './inspector-ports.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import { adviceOnOutside, OutsideWatch, outsideListeners } from './outside.js';
@@ -41,6 +42,8 @@ export interface ServiceContext {
   readonly readyMs: number;
   /** Where the workers' lines go; without it they write to the supervisor's own stdout and stderr. */
   readonly outlets?: Outlets | null;
+  /** The inspector's port of each worker, if the options of node ask for one. */
+  readonly inspectorPorts?: readonly number[] | undefined;
 }
 
 const DONE = 'exit status 0';
@@ -71,6 +74,8 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** False until the first start has succeeded: till then a worker that ends fails the start. */
   #keepAlive = false;
   #draining = false;
+  /** False: the inspectors' ports are another generation's. */
+  #hasInspectors = true;
   /** It has been told that a worker listens on nothing. */
   #isHinted = false;
   /** When a drain is cut (performance.now()). */
@@ -240,6 +245,13 @@ export class Service extends EventEmitter<ServiceEvents> {
     for (const { worker, draining } of this.#slots) if (draining && !worker.hasExited) worker.hurry(ms);
   }
 
+  /** Those of its programs, if they have ports of their own; see `--inspect` of node. */
+  openInspectors(open: boolean): void {
+    if (this.#context.inspectorPorts === undefined) return;
+    this.#hasInspectors = open;
+    for (const worker of this.#workers) worker.openInspector(open);
+  }
+
   redirectOutput(fd: number): void {
     for (const worker of this.#workers) worker.redirectOutput(fd);
   }
@@ -285,10 +297,12 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   #spawn(index: number): Worker {
-    const { generation, gate, outlets = null } = this.#context;
+    const { generation, gate, outlets = null, inspectorPorts } = this.#context;
     const { name: service, ready } = this.settings;
     const role = { service, index, generation, held: !this.#accepting, ready, tagged: outlets !== null };
-    const worker = new Worker(this.settings, role, gate, outlets);
+    const settings = withInspectorPort(this.settings, inspectorPorts?.[index]);
+    const worker = new Worker(settings, role, gate, outlets);
+    if (!this.#hasInspectors) worker.openInspector(false);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     this.#clearing.add(worker.cleared);
     void worker.cleared.finally(() => this.#clearing.delete(worker.cleared));
@@ -321,7 +335,8 @@ export class Service extends EventEmitter<ServiceEvents> {
       watch.close();
     }
     const waits = this.#workers.some((worker) => worker.awaits && !worker.isReady);
-    throw notReady(this.#what, { waits, ready: this.settings.ready, ms: this.#context.readyMs });
+    const options = { waits, ready: this.settings.ready, ms: this.#context.readyMs, debuggers: this.#awaitedDebuggers };
+    throw notReady(this.#what, options);
   }
 
   /** What a worker listens on beside what it has from us: no hand-over takes it along. */
@@ -392,11 +407,19 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   /** It may be right to wait: a program loads for as long as it loads. */
   #hint(): void {
-    if (this.settings.ready !== 'listen' || this.#isHinted) return;
+    const debuggers = this.#awaitedDebuggers;
+    if ((this.settings.ready !== 'listen' && debuggers === null) || this.#isHinted) return;
     const worker = this.#workers.find(({ isReady, isBlocked, hasExited }) => !isReady && !isBlocked && !hasExited);
     if (worker === undefined) return;
     this.#isHinted = true;
-    this.emit('trouble', 'silent', worker, silenceHint());
+    this.emit('trouble', 'silent', worker, silenceHint(debuggers));
+  }
+
+  /** Where programs that do not begin without a debugger wait for it. */
+  get #awaitedDebuggers(): string | null {
+    const inspector = inspectorOf(this.settings);
+    if (inspector?.waits !== true) return null;
+    return (this.#context.inspectorPorts ?? []).map((port) => `${inspector.host}:${port}`).join(', ') || inspector.host;
   }
 
   #removeReleased(): void {

@@ -10,9 +10,14 @@ const COMMAND_LENGTH = 100;
 const NO_LISTENER_ADVICE =
   'a program that has no port, or opens it late, says when it is ready: --ready signal, and ready() or process.send("ready")';
 
-/** While it is waited for. */
-export const silenceHint = (): string =>
-  `it listens on nothing after ${LISTEN_HINT_MS / 1000} s; ${NO_LISTENER_ADVICE}`;
+/** While it is waited for. `debuggers`: where it waits for one, if its options say so. */
+export const silenceHint = (debuggers: string | null): string =>
+  debuggers === null
+    ? `it listens on nothing after ${LISTEN_HINT_MS / 1000} s; ${NO_LISTENER_ADVICE}`
+    : waitsForDebugger(debuggers);
+
+const waitsForDebugger = (where: string): string =>
+  `its options (--inspect-brk, --inspect-wait) let it wait for a debugger on ${where}`;
 
 export function endedTooSoon(what: string, worker: Worker, reason: string): StartError {
   const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
@@ -33,9 +38,13 @@ export function listensOutside(what: string, outside: Outside, worker: number): 
 
 export function notReady(
   what: string,
-  { waits, ready, ms }: { waits: boolean; ready: 'listen' | 'signal'; ms: number },
+  { waits, ready, ms, debuggers }: { waits: boolean; ready: 'listen' | 'signal'; ms: number; debuggers: string | null },
 ): StartError {
   const seconds = ms / 1000;
+  if (debuggers !== null) {
+    const text = `${what} is not ready after ${seconds} s: ${waitsForDebugger(debuggers)}`;
+    return new StartError('MOTYA_NOT_READY', text);
+  }
   if (waits) {
     const text = `${what} waits for inherited(), which comes when it has called listen(): call that first; it still waits after ${seconds} s`;
     return new StartError('MOTYA_NOT_READY', text);

@@ -49,6 +49,8 @@ export class Worker extends Conversation {
   #endedDelay: EventLoopDelay | null = null;
   #endedRefusal: string | null = null;
   #cutOffBy: Error | null = null;
+  /** False: the inspector's port is another generation's. */
+  #hasInspector = true;
   readonly #killGrace: number;
   /** Null: it writes to the supervisor's own stdout and stderr. */
   readonly #output: WorkerOutput | null;
@@ -209,6 +211,12 @@ export class Worker extends Conversation {
     for (const branch of this.#branches) branch.force();
   }
 
+  override openInspector(open: boolean): void {
+    this.#hasInspector = open;
+    super.openInspector(open);
+    for (const branch of this.#branches) branch.openInspector(open);
+  }
+
   override redirectOutput(fd: number): void {
     if (this.#output !== null) return;
     super.redirectOutput(fd);
@@ -275,6 +283,7 @@ export class Worker extends Conversation {
       const delay = branch.takeDelay();
       if (delay !== null) this.#endedDelay = worse(this.#endedDelay, delay);
     });
+    if (!this.#hasInspector) branch.openInspector(false);
     const told = this.#told;
     if (told === 'accept') void branch.accept();
     else if ('paused' in told) void branch.pause(told.paused);

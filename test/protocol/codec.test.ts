@@ -77,6 +77,7 @@ const worker: Arbitraries<WorkerMessage> = {
   COUNT: none,
   COUNT_LISTENERS: fc.record({ keys: fc.array(word) }),
   LISTENER_COUNTS: fc.record({ listeners: fc.array(fc.record({ key: word, open: nat, accepted: nat })) }),
+  INSPECTOR: fc.record({ open: flag }),
   OUTPUT: none,
 };
 

@@ -13,6 +13,7 @@ import { hookBind } from './dgram-hook.js';
 import { Drain } from './drain.js';
 import { Exhaustion } from './exhaustion.js';
 import { Gate } from './gate.js';
+import { Inspector } from './inspector.js';
 import { hookListen } from './listen-hook.js';
 import { Ordinals } from './ordinals.js';
 import { OutputGuard } from './output-guard.js';
@@ -30,7 +31,7 @@ export function startRuntime(role: WorkerRole): void {
   if (!hasChannel()) return;
   // Children of the program must not hold the channel open, or the supervisor would not see the worker's end.
   native.setCloexec(WORKER_CHANNEL_FD);
-  const { state, link, readiness } = begin(new Channel(WORKER_CHANNEL_FD, workerCodec), role);
+  const { state, link, readiness } = begin(new Channel(WORKER_CHANNEL_FD, workerCodec), role, { isBranch: false });
   setWorkerState(state);
   offerProcessSend(state.ready);
   guardSocketPaths((path) => link.owns(path));
@@ -57,7 +58,7 @@ export function joinWorker(role: WorkerRole): Joined | null {
     channel.close();
     return null;
   }
-  const { state, link } = begin(channel, { ...role, held: true });
+  const { state, link } = begin(channel, { ...role, held: true }, { isBranch: true });
   listenAsClusterWorker();
   return { state, owns: (path) => link.owns(path) };
 }
@@ -72,6 +73,7 @@ export interface Joined {
 function begin(
   channel: Channel<WorkerShapes>,
   role: WorkerRole,
+  { isBranch }: { isBranch: boolean },
 ): { state: WorkerState; link: SupervisorLink; readiness: Readiness } {
   const link = new SupervisorLink(channel);
   const gate = new Gate(!role.held);
@@ -99,7 +101,8 @@ function begin(
   });
 
   const output = role.tagged ? new OutputGuard() : null;
-  const life = new WorkerLife(link, gate, connections, state, programState);
+  const inspector = Inspector.ofThisProcess({ insists: !isBranch || isClusterWorker() });
+  const life = new WorkerLife(link, gate, connections, state, programState, inspector);
   channel.on('message', (message, fds) => {
     link.receive(message, fds);
     life.receive(message, fds);
@@ -132,6 +135,7 @@ class WorkerLife {
   readonly #programState: ProgramState;
   readonly #loopDelay = new LoopDelay();
   readonly #answers = new AnswerCount();
+  readonly #inspector: Inspector | null;
   #drain: Drain | null = null;
   #drained = false;
   /** The supervisor that has paused us may be stopped: clients should not wait for it. */
@@ -144,7 +148,9 @@ class WorkerLife {
     connections: Connections,
     state: WorkerState,
     programState: ProgramState,
+    inspector: Inspector | null,
   ) {
+    this.#inspector = inspector;
     this.#link = link;
     this.#gate = gate;
     this.#connections = connections;
@@ -185,6 +191,10 @@ class WorkerLife {
       case 'COUNT_LISTENERS':
         this.#link.send({ type: 'LISTENER_COUNTS', listeners: this.#gate.counts(new Set(message.keys)) });
         break;
+      case 'INSPECTOR':
+        if (message.open) this.#inspector?.open();
+        else this.#inspector?.close();
+        break;
       case 'OUTPUT':
         redirectOutput(fds);
         break;
@@ -196,6 +206,7 @@ class WorkerLife {
     this.#orphan = true;
     this.#link.lost();
     this.#gate.vacate();
+    this.#inspector?.close();
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
     if (this.#drained) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
