@@ -69,9 +69,9 @@ describe('listeners that nobody wants any more: clients are answered or refused,
     await stage.start(['--probation', '10m']);
     const going = await hammers(stage, t);
     stage.listen([stage.kept]);
-    assert.equal((await stage.space.run(['upgrade', '--name', 'app', '--detach'])).code, 0);
+    await stage.succeeds(['upgrade', '--name', 'app', '--detach']);
     await more(going);
-    assert.equal((await stage.space.run(['rollback', '--name', 'app'])).code, 0);
+    await stage.succeeds(['rollback', '--name', 'app']);
     await more(going);
     for (const [kind, hammer] of going) {
       await hammer.stop();
@@ -84,11 +84,11 @@ describe('listeners that nobody wants any more: clients are answered or refused,
     const all = [stage.kept, ...Object.values(stage.going)];
     await stage.start(['--probation', '10m']);
     stage.listen([stage.kept]);
-    assert.equal((await stage.space.run(['upgrade', '--name', 'app', '--detach'])).code, 0);
+    await stage.succeeds(['upgrade', '--name', 'app', '--detach']);
     stage.listen(all);
-    assert.equal((await stage.space.run(['upgrade', '--name', 'app', '--detach'])).code, 0);
+    await stage.succeeds(['upgrade', '--name', 'app', '--detach']);
     const going = await hammers(stage, t);
-    assert.equal((await stage.space.run(['rollback', '--name', 'app'])).code, 0);
+    await stage.succeeds(['rollback', '--name', 'app']);
     await refusedCleanly(going);
     assert.equal((await at(stage.kept)).body, '2');
   });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Child, Workspace } from '../e2e/harness/index.js';
 import { CLI, freePorts } from '../e2e/harness/index.js';
 import { Hammer, type Target } from './hammer.js';
@@ -38,6 +39,12 @@ export class Stage {
     });
     await child.waitFor('serving');
     return child;
+  }
+
+  /** Runs a command line of Motya that has to succeed. */
+  async succeeds(args: readonly string[]): Promise<void> {
+    const { code, stderr } = await this.space.run(args);
+    assert.equal(code, 0, stderr);
   }
 
   /** The same program without Motya. */

@@ -93,6 +93,8 @@ async function prove(shop: Shop, recipe: Recipe): Promise<void> {
     assert.equal(before.failures, 0, JSON.stringify(before.details));
     await shop.is({ NRestarts: '0', Result: 'success', NFileDescriptorStore: String(recipe.stored) });
     assert.doesNotMatch(await shop.journal(), TROUBLE);
+    // A main process that dies on probation has an incumbent to serve on, and systemd nothing to start again.
+    await shop.said(new RegExp(`"generation":${RELOADS + 1},"event":"settled"`));
     await crash(shop, load);
   } finally {
     report = await load.stop();
