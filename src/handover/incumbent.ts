@@ -17,6 +17,8 @@ export interface Giver {
   readonly lockFd: number;
   /** µs between two pings that the service manager wants, or null. */
   readonly watchdogUsec: number | null;
+  /** ms for which other generations may still have listeners that they are about to close; 0: none has. */
+  readonly endingMs: number;
   /** ms to wait for READY, when the successor names no limit of its own. */
   readonly readyMs: number;
   /** Ends a hand-over that has not been committed: the instance is to stop. */
@@ -129,7 +131,7 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
 export const DRY_RUN = 'MOTYA_DRY_RUN';
 
 function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
-  const { pid, generation, watchdogUsec } = giver;
+  const { pid, generation, watchdogUsec, endingMs } = giver;
   const watchdog = watchdogUsec === null ? {} : { watchdog: watchdogUsec };
   dialogue.send({
     type: 'OFFER',
@@ -139,6 +141,7 @@ function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: re
     generation,
     listeners: listeners.length,
     probation: true,
+    ...(endingMs > 0 ? { ending: endingMs } : {}),
     ...watchdog,
   });
   for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {

@@ -70,7 +70,8 @@ const shapes = {
   // incumbent → successor
   /**
    * `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. `probation`:
-   * the incumbent keeps its listeners for as long as HELLO has asked.
+   * the incumbent keeps its listeners for as long as HELLO has asked. `ending`: ms for which an address in use may be that of a
+   * listener that another generation is about to close.
    */
   OFFER: {
     txid: text,
@@ -80,6 +81,7 @@ const shapes = {
     listeners: int,
     watchdog: optional(int),
     probation: optional(bool),
+    ending: optional(int),
   },
   /** With one fd an entry. */
   FDS: { txid: text, entries: list(entry) },

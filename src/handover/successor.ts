@@ -53,6 +53,8 @@ export interface Offer {
   readonly watchdogUsec: number | null;
   /** The incumbent keeps its listeners while we are on probation. */
   readonly probation: boolean;
+  /** ms for which an address in use may be that of a listener that another generation is about to close. */
+  readonly endingMs: number;
 }
 
 /**
@@ -82,8 +84,14 @@ export async function receiveOffer(
           native.close(lockFd);
           throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
         }
-        const { pid: incumbent, generation, watchdog: watchdogUsec = null, probation = false } = offer;
-        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, probation };
+        const {
+          pid: incumbent,
+          generation,
+          watchdog: watchdogUsec = null,
+          probation = false,
+          ending: endingMs = 0,
+        } = offer;
+        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, probation, endingMs };
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {

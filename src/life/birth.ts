@@ -123,6 +123,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
   const { instance, machine, stopping } = life;
   machine.step('contacted');
   instance.manager.watchdogUsec = offer.watchdogUsec;
+  instance.gate.awaitAddresses(offer.endingMs);
   // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
   const cancel = (): void => {
     if (life.phase !== 'taking') offer.dialogue.abort(offer.txid, stopping.reason as HandoverError);

@@ -7,7 +7,7 @@ import type { HandedOver } from '../handover/incumbent.js';
 import { toldOf } from '../handover/predecessors.js';
 import { observe, Proof } from '../handover/probation.js';
 import type { Offer } from '../handover/successor.js';
-import { GREETING_MS, REASON_LENGTH, STATS_MS } from '../limits.js';
+import { GREETING_MS, REASON_LENGTH, RETIRED_MS, STATS_MS } from '../limits.js';
 import type { Totals } from '../observe/totals.js';
 import { endsWithin } from '../processes.js';
 import type { Ended } from '../supervisor-events.js';
@@ -98,6 +98,8 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   // Clients wait: nothing comes before this.
   const accepting = takeBack(life);
   machine.step('failed');
+  // What the successor alone has had runs dry before it is closed.
+  if (handed.added > 0) instance.gate.awaitAddresses(RETIRED_MS);
   instance.thaw();
   instance.fleet.openInspectors(true);
   await accepting;

@@ -70,6 +70,7 @@ export async function upgrade(
       listeners: () => instance.ledger.all(),
       lockFd: instance.pidfile.lockFd,
       watchdogUsec: instance.manager.watchdogUsec,
+      endingMs: instance.gate.addressesAwaited,
       readyMs: settings.readyTimeout,
       cancelled: life.stopping,
       dryRun,

@@ -112,7 +112,12 @@ export class ListenGate {
 
   /** For `ms` an address in use is taken for one that another generation is about to give up: a request for it waits. */
   awaitAddresses(ms: number): void {
-    this.#retryUntil = performance.now() + ms;
+    this.#retryUntil = Math.max(this.#retryUntil, performance.now() + ms);
+  }
+
+  /** Whole ms for which {@link awaitAddresses} still holds; 0: it does not. */
+  get addressesAwaited(): number {
+    return Math.max(0, Math.round(this.#retryUntil - performance.now()));
   }
 
   /** Paths on which another generation listens: the incumbent, whose listeners are not here yet, or our successor. */

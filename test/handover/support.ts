@@ -61,6 +61,7 @@ export class TestGiver implements Giver {
   }
 
   readonly watchdogUsec = null;
+  readonly endingMs = 0;
 
   get lockFd(): number {
     return this.pidfile.lockFd;
