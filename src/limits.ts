@@ -175,7 +175,8 @@ export const CLUSTER_LISTEN_MS = 5_000;
 
 /**
  * ms between two looks whether a process of a worker that does not listen yet listens without us, and how many must find the same
- * socket: a program that has a helper with a port listens itself within seconds. A look costs some 10 ms.
+ * socket: a program that has a helper with a port listens itself within seconds. A look costs a millisecond, and 50 µs for each process of the
+ * machine when there is a new socket.
  */
 export const OUTSIDE_LOOK_MS = 1_000;
 export const OUTSIDE_LOOKS = 3;

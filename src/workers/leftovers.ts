@@ -32,7 +32,7 @@ export async function endSession({ session }: Family, grace: number): Promise<vo
 /** Processes that have the mark and are in another session (setsid(2)): their program may want them to outlive it. */
 export function strayed({ session, mark }: Family): { pid: number; name: string }[] {
   return allProcesses()
-    .filter((process) => process.session !== session && hasMark(process.pid, mark))
+    .filter((process) => process.session !== session && markIn(process.pid)?.includes(mark))
     .map(({ pid }) => ({ pid, name: processName(pid) ?? 'ended' }));
 }
 
@@ -61,11 +61,12 @@ function tell(pid: number, session: number, signal: number): boolean {
   }
 }
 
-export function hasMark(pid: number, mark: string): boolean {
+/** What the process has from a worker, with that worker's {@link Family.mark} in it; null: nothing, or it may not be looked into. */
+export function markIn(pid: number): string | null {
   try {
-    return textsIn(pid, 'environ').some((text) => text.startsWith(`${BRANCH_ENV}=`) && text.includes(mark));
+    return textsIn(pid, 'environ').find((text) => text.startsWith(`${BRANCH_ENV}=`)) ?? null;
   } catch {
     // It has ended, or is another user's.
-    return false;
+    return null;
   }
 }

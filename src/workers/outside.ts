@@ -1,13 +1,19 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
+import { isSystemError } from '../errors.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import { socketsOf } from '../listeners/holder.js';
 import { allProcesses, textsIn } from '../processes.js';
-import { type Family, hasMark } from './leftovers.js';
+import { type Family, markIn } from './leftovers.js';
+
+/** Bytes of one read: a row has 150. */
+const TABLE_READ_BYTES = 16 * 1024;
 
 /** A process of a worker that listens without us: nothing of it can be handed over. */
 export interface Outside {
+  /** Of the worker's own process. */
+  readonly worker: number;
   readonly pid: number;
   /** Inode of the socket. */
   readonly inode: string;
@@ -17,32 +23,73 @@ export interface Outside {
 }
 
 /**
- * Listening sockets of a worker's process and of those that its program has started, but for ours (`known`: inodes). A unix socket in
- * the temporary directory is for the program itself.
+ * Looks for listening sockets of workers and of the processes that their programs have started, but for ours. A unix socket in the
+ * temporary directory is for the program itself. All processes are gone through only when a socket has come that was not there before.
  */
-export function outsideListeners(worker: Family, known: ReadonlySet<string>): Outside[] {
-  const listening = listeningIn(worker.session);
-  for (const inode of known) listening.delete(inode);
-  if (listening.size === 0) return [];
-  const processes = allProcesses().filter(
-    ({ pid, session }) => session === worker.session || hasMark(pid, worker.mark),
-  );
-  return processes.flatMap(({ pid }) => {
-    try {
-      const commandLine = textsIn(pid, 'cmdline');
-      return socketsOf(pid).flatMap((inode) => {
-        const where = listening.get(inode);
-        return where === undefined ? [] : { pid, inode, where, commandLine };
-      });
-    } catch {
-      // It has ended, or is another user's.
-      return [];
-    }
+export class OutsideLook {
+  /** Inodes of sockets that were there before the workers, or that were looked for in vain: other programs have them. */
+  #foreign: ReadonlySet<string>;
+
+  constructor() {
+    this.#foreign = unlessOutOfFds(() => new Set(listeningSockets().keys())) ?? new Set();
+  }
+
+  /**
+   * `workers`: all of the service, or another look would take what one of them listens on for another program's. `known`: inodes of
+   * ours.
+   */
+  at(workers: readonly Family[], known: ReadonlySet<string>): Outside[] {
+    return unlessOutOfFds(() => this.#at(workers, known)) ?? [];
+  }
+
+  #at(workers: readonly Family[], known: ReadonlySet<string>): Outside[] {
+    const listening = listeningSockets();
+    const foreign = [...this.#foreign].filter((inode) => listening.has(inode));
+    for (const inode of [...foreign, ...known]) listening.delete(inode);
+    if (listening.size === 0) return [];
+    const found = membersOf(workers).flatMap(({ pid, worker }) => heldBy(pid, worker, listening));
+    for (const { inode } of found) listening.delete(inode);
+    this.#foreign = new Set([...foreign, ...listening.keys()]);
+    return found;
+  }
+}
+
+/** Null: /proc cannot be read now. A warning that comes late is no reason to end what serves. */
+function unlessOutOfFds<T>(look: () => T): T | null {
+  try {
+    return look();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
+  }
+}
+
+/** Processes, and the worker that each belongs to. */
+function membersOf(workers: readonly Family[]): { pid: number; worker: number }[] {
+  const sessions = new Set(workers.map(({ session }) => session));
+  return allProcesses().flatMap(({ pid, session }) => {
+    if (sessions.has(session)) return { pid, worker: session };
+    const mark = markIn(pid);
+    const worker = mark === null ? undefined : workers.find((one) => mark.includes(one.mark));
+    return worker === undefined ? [] : { pid, worker: worker.session };
   });
 }
 
+function heldBy(pid: number, worker: number, listening: ReadonlyMap<string, string>): Outside[] {
+  try {
+    const commandLine = textsIn(pid, 'cmdline');
+    return socketsOf(pid).flatMap((inode) => {
+      const where = listening.get(inode);
+      return where === undefined ? [] : { worker, pid, inode, where, commandLine };
+    });
+  } catch {
+    // It has ended, or is another user's.
+    return [];
+  }
+}
+
 /** What to start instead, from what has been started. */
-export function adviceOnOutside({ pid, commandLine }: Outside, worker: number): string {
+export function adviceOnOutside({ worker, pid, commandLine }: Outside): string {
   if (pid === worker) return 'listen without `reusePort` and `fd`, and not in a worker_threads thread';
   if (watches(worker)) return 'leave out --watch: an upgrade replaces the program';
   const [program = '', ...args] = commandLine;
@@ -65,52 +112,68 @@ function watches(pid: number): boolean {
   }
 }
 
-/** The columns of /proc/PID/net (proc(5)): where each socket listens, by inode. */
-function listeningIn(pid: number): Map<string, string> {
+/** Where each socket of this network namespace listens, by inode: the columns of /proc/net (proc(5)). */
+function listeningSockets(): Map<string, string> {
   const found = new Map<string, string>();
-  for (const [, address = '', , state, , , , , , inode] of rows(pid, 'tcp').concat(rows(pid, 'tcp6'))) {
-    const LISTEN = '0A';
-    if (state === LISTEN && inode !== undefined)
-      found.set(inode, `port ${Number.parseInt(address.split(':')[1] ?? '', 16)}`);
+  for (const line of [...listeningRows('tcp'), ...listeningRows('tcp6')]) {
+    const [, address = '', , , , , , , , inode = ''] = line.trim().split(/\s+/);
+    found.set(inode, `port ${Number.parseInt(address.split(':')[1] ?? '', 16)}`);
   }
-  for (const [, , , flags, , , inode, path] of rows(pid, 'unix')) {
-    const ACCEPTS = '00010000';
-    if (flags !== ACCEPTS || inode === undefined || path === undefined) continue;
+  for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
+    const ACCEPTS = ' 00010000 ';
+    if (!line.includes(ACCEPTS)) continue;
+    const [, , , , , , inode, path] = line.trim().split(/\s+/);
+    if (inode === undefined || path === undefined) continue;
     if (!path.startsWith('@') && !path.startsWith(`${tmpdir()}/`)) found.set(inode, path);
   }
   return found;
 }
 
-function rows(pid: number, table: 'tcp' | 'tcp6' | 'unix'): string[][] {
+/** The rows of sockets that listen. The kernel lists these first (tcp_seq_start()); a busy server has 100,000 others, which take long. */
+function listeningRows(table: 'tcp' | 'tcp6'): string[] {
+  let fd: number;
   try {
-    const lines = readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1);
-    return lines.map((line) => line.trim().split(/\s+/));
-  } catch {
-    // It has ended; or there is no IPv6.
-    return [];
+    fd = openSync(`/proc/net/${table}`, 'r');
+  } catch (error) {
+    // There is no IPv6.
+    if (isSystemError(error) && error.code === 'ENOENT') return [];
+    throw error;
+  }
+  try {
+    const buffer = Buffer.alloc(TABLE_READ_BYTES);
+    const LISTENS = /^ *\d+: \S+ \S+ 0A /;
+    let text = '';
+    for (;;) {
+      const bytes = readSync(fd, buffer);
+      text += buffer.toString('latin1', 0, bytes);
+      const rows = text.split('\n').slice(1, bytes === 0 ? undefined : -1);
+      const other = rows.findIndex((row) => !LISTENS.test(row));
+      if (other >= 0) return rows.slice(0, other);
+      if (bytes === 0) return rows;
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 
-/** Looks at workers that start, until one of them is found to leave it to others to listen. */
+/** Looks while workers start, until one of them is found to leave it to others to listen. */
 export class OutsideWatch {
   /** Resolves with what has listened for {@link OUTSIDE_LOOKS} looks without the worker. */
-  readonly found: Promise<{ outside: Outside; worker: number }>;
+  readonly found: Promise<Outside>;
   readonly #timer: NodeJS.Timeout;
 
-  /** `starting`: those that do not listen yet. `known`: inodes of what the ledger has. */
-  constructor(starting: () => readonly Family[], known: () => ReadonlySet<string>) {
+  /** `look`: at workers that do not listen yet. */
+  constructor(look: () => readonly Outside[]) {
     const looks = new Map<string, number>();
-    let found: (what: { outside: Outside; worker: number }) => void;
+    let found: (what: Outside) => void;
     this.found = new Promise((resolve) => {
       found = resolve;
     });
     this.#timer = setInterval(() => {
-      for (const worker of starting()) {
-        for (const outside of outsideListeners(worker, known())) {
-          const seen = (looks.get(outside.inode) ?? 0) + 1;
-          looks.set(outside.inode, seen);
-          if (seen >= OUTSIDE_LOOKS) found({ outside, worker: worker.session });
-        }
+      for (const outside of look()) {
+        const seen = (looks.get(outside.inode) ?? 0) + 1;
+        looks.set(outside.inode, seen);
+        if (seen >= OUTSIDE_LOOKS) found(outside);
       }
     }, OUTSIDE_LOOK_MS);
   }

@@ -15,7 +15,7 @@ import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import { inspectorOf, withInspectorPort } from './inspector-ports.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { adviceOnOutside, OutsideWatch, outsideListeners } from './outside.js';
+import { adviceOnOutside, type Outside, OutsideLook, OutsideWatch } from './outside.js';
 import { ReleasedListeners } from './released.js';
 import { endedTooSoon, listensOutside, notReady, silenceHint } from './start-failures.js';
 import { Worker } from './worker.js';
@@ -76,6 +76,9 @@ export class Service extends EventEmitter<ServiceEvents> {
   #draining = false;
   /** False: the inspectors' ports are another generation's. */
   #hasInspectors = true;
+  readonly #outside = new OutsideLook();
+  /** The last look, and when it was taken (performance.now()). */
+  #looked: { readonly at: number; readonly found: readonly Outside[] } | null = null;
   /** It has been told that a worker listens on nothing. */
   #isHinted = false;
   /** When a drain is cut (performance.now()). */
@@ -326,8 +329,8 @@ export class Service extends EventEmitter<ServiceEvents> {
     const watch = this.#watchOutside();
     const hint = setTimeout(() => this.#hint(), LISTEN_HINT_MS);
     try {
-      const refused = watch.found.then(({ outside, worker }) => {
-        throw listensOutside(this.#what, outside, worker);
+      const refused = watch.found.then((outside) => {
+        throw listensOutside(this.#what, outside);
       });
       if (await isDone(this.#context.readyMs, Promise.race([this.failed, refused, Promise.all(stages)]))) return;
     } finally {
@@ -342,16 +345,22 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** What a worker listens on beside what it has from us: no hand-over takes it along. */
   #tellOutside(worker: Worker): void {
     if (worker.hasExited || this.#draining) return;
-    for (const outside of outsideListeners(worker.family, this.#known())) {
+    for (const outside of this.#lookOutside().filter((one) => one.worker === worker.pid)) {
       const who = outside.pid === worker.pid ? 'the program' : `pid ${outside.pid}, which it has started,`;
-      const text = `${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${adviceOnOutside(outside, worker.pid)}`;
+      const text = `${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${adviceOnOutside(outside)}`;
       this.emit('trouble', 'outside', worker, text);
     }
   }
 
-  /** Inodes of the listeners of this instance. */
-  #known(): ReadonlySet<string> {
-    return new Set(this.#context.ledger.all().map(({ socket }) => String(socket.inode)));
+  /** One look serves all workers that become ready at the same time. */
+  #lookOutside(): readonly Outside[] {
+    const now = performance.now();
+    if (this.#looked !== null && now - this.#looked.at < OUTSIDE_LOOK_MS / 2) return this.#looked.found;
+    const known = new Set(this.#context.ledger.all().map(({ socket }) => String(socket.inode)));
+    const families = this.#workers.filter(({ hasExited }) => !hasExited).map(({ family }) => family);
+    const found = this.#outside.at(families, known);
+    this.#looked = { at: now, found };
+    return found;
   }
 
   /** A program that says itself when it is ready may well wait for a child that listens. */
@@ -359,10 +368,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     const { ledger } = this.#context;
     const hasNone = ({ isReady, isBlocked, pids }: Worker): boolean =>
       !isReady && !isBlocked && !ledger.all().some(({ claims }) => pids.some((pid) => claims.has(pid)));
-    return new OutsideWatch(
-      () => (this.settings.ready === 'listen' ? this.#workers.filter(hasNone).map(({ family }) => family) : []),
-      () => this.#known(),
-    );
+    return new OutsideWatch(() => {
+      const starting = this.settings.ready === 'listen' ? this.#workers.filter(hasNone).map(({ pid }) => pid) : [];
+      return starting.length === 0 ? [] : this.#lookOutside().filter(({ worker }) => starting.includes(worker));
+    });
   }
 
   #reached(worker: Worker, stage: 'ready' | 'blocked'): Promise<void> {

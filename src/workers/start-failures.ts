@@ -28,11 +28,10 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
   return new StartError('MOTYA_PROGRAM', text, { stderr: worker.lastWords() });
 }
 
-/** `worker`: pid of its process. */
-export function listensOutside(what: string, outside: Outside, worker: number): StartError {
-  const { pid, where, commandLine } = outside;
+export function listensOutside(what: string, outside: Outside): StartError {
+  const { worker, pid, where, commandLine } = outside;
   const who = pid === worker ? 'its own process' : `pid ${pid} (${commandLine.join(' ').slice(0, COMMAND_LENGTH)})`;
-  const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside, worker)}`;
+  const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside)}`;
   return new StartError('MOTYA_NOT_READY', text);
 }
 
