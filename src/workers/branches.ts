@@ -13,7 +13,7 @@ export class Branch extends Conversation {
   readonly #worker: Conversation;
 
   constructor(worker: Conversation, gate: ListenGate, channel: Channel<WorkerShapes>) {
-    super(worker.service, gate, channel, worker.granted);
+    super(worker.service, gate, channel);
     this.#channel = channel;
     this.#worker = worker;
     this.open();

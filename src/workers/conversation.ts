@@ -66,8 +66,8 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   #readyAt: number | null = null;
   #countingListeners: Promise<unknown> = Promise.resolve();
   #refusal: string | null = null;
-  /** Keys of the listeners that it has been given and whose servers its program has not closed. */
-  readonly granted: Set<string>;
+  /** Keys of the listeners that it has been given and whose servers its program has not closed; see `held` of a worker. */
+  readonly granted = new Set<string>();
   #saysReady = false;
   /** Keys of what its program listens on for now, and of the listeners that have these addresses. */
   readonly #lent = new Map<string, string>();
@@ -76,9 +76,8 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   hasExited = false;
 
   /** Nothing is read until {@link open}. */
-  constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>, granted = new Set<string>()) {
+  constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>) {
     super();
-    this.granted = granted;
     this.service = service;
     this.#gate = gate;
     this.#channel = channel;

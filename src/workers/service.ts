@@ -213,7 +213,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     const { ledger } = this.#context;
     const isBack = ({ worker, owed, outlivesAt }: Slot): boolean =>
       performance.now() >= outlivesAt &&
-      [...owed].every((key) => worker.granted.has(key) || ledger.get(key) === undefined);
+      [...owed].every((key) => {
+        const claims = ledger.get(key)?.claims;
+        return claims === undefined || worker.pids.some((pid) => claims.has(pid));
+      });
     return this.isWhole && this.#slots.every(isBack);
   }
 
@@ -396,7 +399,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** `lived`: ms. */
   #restart(slot: Slot, worker: Worker, reason: string, lived: number): void {
     const inMs = slot.backoff.next(lived);
-    for (const key of worker.granted) slot.owed.add(key);
+    for (const key of worker.held) slot.owed.add(key);
     this.emit('crash', worker, reason, inMs);
     slot.timer = setTimeout(() => {
       slot.timer = null;

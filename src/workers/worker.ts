@@ -47,6 +47,8 @@ export class Worker extends Conversation {
   /** Of branches that have ended. */
   #endedAnswers: AnswerCounts = NO_ANSWERS;
   #endedDelay: EventLoopDelay | null = null;
+  /** Keys. */
+  readonly #endedHeld = new Set<string>();
   #endedRefusal: string | null = null;
   #cutOffBy: Error | null = null;
   /** False: the inspector's port is another generation's. */
@@ -134,6 +136,11 @@ export class Worker extends Conversation {
   /** How its process, and those that its program has started, are told from others. */
   get family(): Family {
     return { session: this.pid, mark: this.#branchSocket.name };
+  }
+
+  /** Keys of what its processes have been given and their programs have not closed; of what those had that have ended, too. */
+  get held(): ReadonlySet<string> {
+    return new Set([...this.#endedHeld, ...this.processes.flatMap(({ granted }) => [...granted])]);
   }
 
   override get lastCounts(): ConnectionCounts {
@@ -274,11 +281,15 @@ export class Worker extends Conversation {
     this.#branches.add(branch);
     branch.on('blocked', () => this.#becomeBlocked());
     branch.on('ready', () => this.becomeReady());
-    branch.on('release', (key, pid) => this.emit('release', key, pid));
+    branch.on('release', (key, pid) => {
+      this.#endedHeld.delete(key);
+      this.emit('release', key, pid);
+    });
     branch.on('trouble', (kind, what) => this.emit('trouble', kind, `${branch.name}: ${what}`));
     branch.once('exit', () => {
       this.#branches.delete(branch);
       this.#endedAnswers = both(this.#endedAnswers, branch.lastAnswers);
+      for (const key of branch.granted) this.#endedHeld.add(key);
       this.#endedRefusal = branch.lastRefusal ?? this.#endedRefusal;
       const delay = branch.takeDelay();
       if (delay !== null) this.#endedDelay = worse(this.#endedDelay, delay);
