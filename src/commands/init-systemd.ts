@@ -54,14 +54,18 @@ const command: Command<InitSystemdArguments> = {
       `systemctl enable --now ${unit}`,
       `systemctl reload ${unit}    # after each deploy: the new version takes over, or the old one serves on`,
     ];
-    const header = [`# ${path}, by motya init systemd. Next, as root:`, ...next.map((line) => `#   ${line}`)];
+    const header = [
+      ...facts.remarks.map((remark) => `# ${remark}`),
+      `# ${path}, by motya init systemd. Next, as root:`,
+      ...next.map((line) => `#   ${line}`),
+    ];
     const text = `${header.join('\n')}\n\n${unitFile(facts)}`;
     if (output === undefined) {
       process.stdout.write(text);
       return;
     }
     writeNew(path, text, { force });
-    console.log([`${output} is written. Next, as root:`, ...next].join('\n  '));
+    console.log([...facts.remarks, [`${output} is written. Next, as root:`, ...next].join('\n  ')].join('\n'));
   },
 };
 export default command;

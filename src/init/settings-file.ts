@@ -1,7 +1,6 @@
 import { stringify } from 'yaml';
 import { settingsJsonSchema } from '../config/schema.js';
-import { stemOf } from '../daemon/paths.js';
-import type { Program } from './guess.js';
+import type { Program } from './program.js';
 
 /** The part of JSON Schema that describes a setting. */
 interface SettingSchema {
@@ -40,7 +39,9 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
 export function settingsFile(name: string, program: Program, schemaPath: string | null): string {
   const schema = settingsJsonSchema() as SettingSchema;
   const { name: nameSchema, services, ...others } = schema.properties ?? {};
-  const given = Object.entries(program).filter(([, value]) => value.length > 0);
+  const { service, workers, ...texts } = program;
+  const given = new Map<string, unknown>(Object.entries(texts).filter(([, value]) => Object.keys(value).length > 0));
+  if (workers !== null) given.set('workers', workers);
   const lines = [
     ...(schemaPath === null ? [] : [`# yaml-language-server: $schema=${schemaPath}`]),
     '# Settings of Motya. Commented out: the defaults, or an example where there is none. `motya check` says what is wrong.',
@@ -49,8 +50,8 @@ export function settingsFile(name: string, program: Program, schemaPath: string 
     `name: ${flow(name)}`,
     '',
     'services:',
-    `  ${flow(stemOf(program.script))}:`,
-    ...blocks('services.*.', services?.additionalProperties?.properties ?? {}, new Map(given)).map(
+    `  ${flow(service)}:`,
+    ...blocks('services.*.', services?.additionalProperties?.properties ?? {}, given).map(
       (line) => line && `    ${line}`,
     ),
     '',

@@ -9,7 +9,7 @@ import { typedInvocation } from '../daemon/invocation.js';
 import { defaultName } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
 import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUMMON_MS } from '../limits.js';
-import { guessProgram, nameOf } from './guess.js';
+import { type Guess, guessProgram, nameOf, remarksOf } from './guess.js';
 import { keptOutAt, type Reader } from './readable.js';
 import type { UnitFacts } from './unit.js';
 
@@ -23,7 +23,8 @@ const MARGIN_MS = 5_000;
  */
 export function unitFacts(given: Flags): UnitFacts {
   const { cwd } = typedInvocation();
-  const found = hasSettingsFile(given, cwd) ? given : withProgram(given, cwd);
+  const guess = given.script !== undefined || hasSettingsFile(given, cwd) ? null : guessProgram(cwd);
+  const found = guess === null ? given : withProgram(given, guess);
   const first = loadSettings({ flags: found, env: {}, cwd });
   const flags = isNamed(first) ? found : { ...found, name: nameOf(cwd) };
   const name = isNamed(first) ? first.name : nameOf(cwd);
@@ -40,6 +41,7 @@ export function unitFacts(given: Flags): UnitFacts {
 
   return {
     name,
+    remarks: guess === null ? [] : remarksOf(guess),
     folder,
     node,
     motya,
@@ -74,13 +76,18 @@ function hasSettingsFile({ script, config }: Flags, cwd: string): boolean {
   return script === undefined && (config !== undefined || loadSettings({ flags: {}, env: {}, cwd }).source !== null);
 }
 
-/** With the program of this folder, when none is named. @throws {SettingsError} */
-function withProgram(flags: Flags, cwd: string): Flags {
-  if (flags.script !== undefined) return flags;
-  const { script, args, nodeArgs } = guessProgram(cwd);
-  if (nodeArgs.length === 0) return { ...flags, script, args: [...args, ...(flags.args ?? [])] };
+/** With the program that was found. @throws {SettingsError} it needs what only a settings file can say */
+function withProgram(flags: Flags, { program }: Guess): Flags {
+  const { script, args, nodeArgs, env, cwd, workers } = program;
+  const needs = [
+    ...(nodeArgs.length === 0 ? [] : [`options of node (${nodeArgs.join(' ')})`]),
+    ...(Object.keys(env).length === 0 ? [] : [`variables (${Object.keys(env).join(', ')})`]),
+    ...(cwd === '' ? [] : [`a working directory (${cwd})`]),
+    ...(workers === null ? [] : [`a number of workers (${workers})`]),
+  ];
+  if (needs.length === 0) return { ...flags, script, args: [...args, ...(flags.args ?? [])] };
   throw new SettingsError(
-    `package.json gives node options (${nodeArgs.join(' ')}): motya init writes them into a motya.yaml`,
+    `package.json gives ${needs.join(', ')}: motya init writes a motya.yaml with that; type it first, then motya init systemd`,
   );
 }
 

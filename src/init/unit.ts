@@ -4,6 +4,8 @@ import { SettingsError } from '../errors.js';
 export interface UnitFacts {
   /** Of the instance and its runtime directory. */
   readonly name: string;
+  /** What was run for want of a name, and what the user is to know of it: a line each. */
+  readonly remarks: readonly string[];
   /** Absolute paths, symlinks unresolved. */
   readonly folder: string;
   readonly node: string;

@@ -20,6 +20,7 @@ const valueIn = (unit: string, name: string): string | undefined =>
 
 const facts: UnitFacts = {
   name: 'shop',
+  remarks: [],
   folder: '/srv/shop',
   node: '/usr/bin/node',
   motya: '/usr/bin/motya',

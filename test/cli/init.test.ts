@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { settingsJsonSchema } from '#src/config/schema.js';
-import { guessProgram, nameOf } from '#src/init/guess.js';
-import { type Workspace, workspace } from '../e2e/harness/index.js';
+import { nameOf } from '#src/init/guess.js';
+import { workspace } from '../e2e/harness/index.js';
 
 /** A bare # before a setting; "# " begins text. */
 const uncommented = (text: string): string => text.replace(/^(\s*)#(?=\S| {2})/gm, '$1');
@@ -15,7 +15,10 @@ describe('motya init', () => {
     space.write('package.json', '{"name": "@acme/shop", "main": "server.js"}');
     const { code, stdout, stderr } = await space.run(['init']);
     assert.deepEqual([code, stderr], [0, '']);
-    assert.equal(stdout, 'motya.yaml runs server.js; next: motya check, then motya start\n');
+    assert.equal(
+      stdout,
+      'motya.yaml runs server.js: npm start runs it when package.json has no start script\nnext: motya check, then motya start\n',
+    );
     const check = await space.run(['check']);
     assert.deepEqual([check.code, check.stdout], [0, 'motya.yaml is valid: 1 service: server (1 worker)\n']);
 
@@ -78,7 +81,7 @@ describe('motya init', () => {
   test('what cannot be is one line, and nothing is written', async (test) => {
     const space = workspace(test);
     const cases: [string[], number, RegExp][] = [
-      [['init'], 2, /^no program found in \/\S+ \(package\.json with main, .*\); name it: motya init server\.js\n$/],
+      [['init'], 2, /^no program found in \/\S+: there is no package\.json, .*; name it: motya init PROGRAM\n$/],
       [['init', 'gone.js'], 2, /^services\.gone\.script: no such file\n$|^gone\.js: no such file\n$/],
       [
         ['init', 'there.js', '--output', 'no/such/motya.yaml'],
@@ -101,40 +104,7 @@ describe('motya init', () => {
   });
 });
 
-describe('the guess of the program', () => {
-  const guess = (space: Workspace) => guessProgram(space.dir);
-  const plain = (script: string) => ({ script, args: [], nodeArgs: [] });
-
-  test('what package.json starts comes first, then its main, then the usual names', (test) => {
-    const space = workspace(test);
-    space.write('index.js', '');
-    assert.deepEqual(guess(space), plain('index.js'));
-    space.write('server.mjs', '');
-    assert.deepEqual(guess(space), plain('server.mjs'));
-    space.write('package.json', '{"main": "lib/main.js"}');
-    assert.deepEqual(guess(space), plain('server.mjs'), 'a main that is not there');
-    space.write('lib/main.js', '');
-    assert.deepEqual(guess(space), plain('lib/main.js'));
-    space.write('bin.js', '');
-    space.write(
-      'package.json',
-      '{"main": "lib/main.js", "scripts": {"start": "node --max-old-space-size=64 bin.js --port 80"}}',
-    );
-    assert.deepEqual(guess(space), { script: 'bin.js', args: ['--port', '80'], nodeArgs: ['--max-old-space-size=64'] });
-    for (const start of [
-      'NODE_ENV=x node bin.js',
-      'node bin.js && true',
-      'next start',
-      'node -r dotenv bin.js',
-      'node gone.js',
-    ]) {
-      space.write('package.json', JSON.stringify({ main: 'lib/main.js', scripts: { start } }));
-      assert.deepEqual(guess(space), plain('lib/main.js'), start);
-    }
-    space.write('package.json', '{not json');
-    assert.deepEqual(guess(space), plain('server.mjs'));
-  });
-
+describe('the guess of the name', () => {
   test('the name is the package, else the folder, fit for a file name', (test) => {
     const space = workspace(test);
     assert.match(nameOf(space.dir), /^motya-/);

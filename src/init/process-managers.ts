@@ -1,0 +1,151 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { leadingFlags, sortedWords, type TypedFlag } from './flags.js';
+import type { Launcher } from './launchers.js';
+import { readShellLine } from './shell-line.js';
+import type { StartScript } from './start-script.js';
+
+const words = (line: string): readonly string[] => readShellLine(line).at(-1)?.words ?? [];
+const flagValue = (flags: readonly TypedFlag[], ...names: string[]): string | null =>
+  flags.find(({ name }) => names.includes(name))?.value ?? null;
+
+const NODEMON_VALUED = new Set(
+  [
+    '-w',
+    '--watch',
+    '-e',
+    '--ext',
+    '-i',
+    '--ignore',
+    '-x',
+    '--exec',
+    '-d',
+    '--delay',
+    '-s',
+    '--signal',
+    '--config',
+  ].values(),
+);
+/** Its own without a value; node gets the others. */
+const NODEMON_OWN =
+  /^(-q|--quiet|-V|--verbose|-L|--legacy-watch|-C|--on-change-only|-I|--no-stdin|--no-colours|--spawn|--exitcrash)$/;
+
+/** `nodemon --watch src --exec "node -r x" app.js`. */
+export const nodemon: Launcher = (args, start, name) => {
+  const { flags, rest } = leadingFlags(args, NODEMON_VALUED);
+  if (existsSync(join(start.directory, 'nodemon.json')))
+    start.refuse('nodemon has settings of its own in nodemon.json');
+  start.note(`${name} is left out: motya upgrade loads new code`);
+  const exec = flagValue(flags, '-x', '--exec');
+  // It takes the main file when it is given none.
+  const script = rest.length > 0 || exec !== null ? rest : ['.'];
+  const forNode = flags
+    .filter(({ name }) => !NODEMON_VALUED.has(name) && !NODEMON_OWN.test(name))
+    .flatMap(({ words }) => words);
+  const by = exec === null ? [/\.ts$/.test(script[0] ?? '') ? 'ts-node' : 'node'] : words(exec);
+  return start.launch([...by, ...forNode, ...script]);
+};
+
+const PM2_VALUED: ReadonlySet<string> = new Set(
+  [
+    '-n',
+    '--name',
+    '-i',
+    '--instances',
+    '--interpreter',
+    '--interpreter-args',
+    '--node-args',
+    '--cwd',
+    '-o',
+    '--output',
+    '-e',
+    '--error',
+  ]
+    .concat([
+      '-l',
+      '--log',
+      '-p',
+      '--pid',
+      '--env',
+      '-u',
+      '--user',
+      '--max-memory-restart',
+      '--max-restarts',
+      '--restart-delay',
+    ])
+    .concat([
+      '--exp-backoff-restart-delay',
+      '--min-uptime',
+      '--kill-timeout',
+      '--listen-timeout',
+      '--log-type',
+      '--log-date-format',
+    ])
+    .concat([
+      '--ignore-watch',
+      '--cron-restart',
+      '-c',
+      '--namespace',
+      '--stop-exit-codes',
+      '--uid',
+      '--gid',
+      '-a',
+      '--args',
+    ]),
+);
+
+/** `pm2 start app.js -i max -- --port 80`, `pm2-runtime app.js`. */
+export const pm2: Launcher = (args, start, name) => {
+  const { flags, operands, after } = sortedWords(args, PM2_VALUED);
+  const isStart = operands[0] === 'start';
+  if (!isStart && name === 'pm2') return start.refuse(`${name} ${operands[0] ?? ''} starts no program`);
+  const [script, ...others] = isStart ? operands.slice(1) : operands;
+  if (script === undefined) return start.refuse(`${name} starts no program`);
+  if (others.length > 0) start.refuse(`${name} starts several programs (${[script, ...others].join(', ')})`);
+  const instances = flagValue(flags, '-i', '--instances');
+  if (instances !== null) start.workers = /^(max|0)$/.test(instances) ? 'auto' : Number(instances);
+  if (start.workers !== null && start.workers !== 'auto' && !(start.workers >= 1))
+    start.refuse(`${name} -i ${instances} is not known here`);
+  const cwd = flagValue(flags, '--cwd');
+  if (cwd !== null) start.enter(cwd);
+  leftOut(start, name, flags, ['-i', '--instances', '--cwd', '--node-args', '--interpreter-args', '--interpreter']);
+  // `pm2 start "npm run prod"` and `pm2 start npm -- run prod` run a command.
+  if (/\s/.test(script)) return start.line(script, after);
+  if (!existsSync(join(start.directory, script)) && !/[./]/.test(script)) return start.launch([script, ...after]);
+  const options = words(flagValue(flags, '--node-args', '--interpreter-args') ?? '');
+  const by = flagValue(flags, '--interpreter') ?? (/\.tsx?$/.test(script) ? 'ts-node' : 'node');
+  return start.launch([by, ...options, script, ...after]);
+};
+
+const FOREVER_VALUED: ReadonlySet<string> = new Set(
+  [
+    '-m',
+    '-l',
+    '-o',
+    '-e',
+    '-p',
+    '-c',
+    '--pidFile',
+    '--uid',
+    '--sourceDir',
+    '--workingDir',
+    '--minUptime',
+    '--spinSleepTime',
+  ].concat(['--watchDirectory', '--watchIgnore', '--killSignal', '-t']),
+);
+
+/** `forever start -l app.log app.js --port 80`. */
+export const forever: Launcher = (args, start, name) => {
+  const { flags: before, rest } = leadingFlags(args, FOREVER_VALUED);
+  const { flags: behind, rest: command } = leadingFlags(rest[0] === 'start' ? rest.slice(1) : rest, FOREVER_VALUED);
+  const flags = [...before, ...behind];
+  const cwd = flagValue(flags, '--workingDir', '--sourceDir');
+  if (cwd !== null) start.enter(cwd);
+  leftOut(start, name, flags, ['-c', '--workingDir', '--sourceDir']);
+  return start.launch([...words(flagValue(flags, '-c') ?? 'node'), ...command]);
+};
+
+function leftOut(start: StartScript, name: string, flags: readonly TypedFlag[], taken: readonly string[]): void {
+  const left = flags.filter((flag) => !taken.includes(flag.name)).flatMap(({ words }) => words);
+  start.note(`${name} is left out${left.length === 0 ? '' : ` with its ${left.join(' ')}`} (docs/from-pm2.md)`);
+}
