@@ -85,11 +85,6 @@ export const PROGRAM_DIRECTORIES = 1_000;
 /** Entries of a directory beyond which none of it is looked at: uploads, a cache. Source code has some hundreds at most. */
 export const PROGRAM_DIRECTORY_ENTRIES = 1_000;
 /**
- * ms beyond its probation in which a successor must say how it went: it tells each second that it is there, so one that is
- * silent for this long is wedged, and the incumbent serves again.
- */
-export const PROBATION_MARGIN_MS = 5_000;
-/**
  * ms that a successor which is ready gives its programs to ask for the listeners that the incumbent's programs use, before it says
  * READY; for one that came late there, twice as late. A program opens its second port within a second of the first, or says so.
  */
@@ -114,8 +109,7 @@ export const REMOVED_TOLD = 20;
 export const HEALTH_MS = 1_000;
 /**
  * ms for an answer to the health check, at least and at most; between them HEALTH_ANSWER_SHARE of the probation. Two that come to
- * nothing, and the pause between them, take 9 of the default 10 s. What is pending at the end of a probation is waited for: twice
- * the least, after the shortest one, is well within PROBATION_MARGIN_MS.
+ * nothing, and the pause between them, take 9 of the default 10 s. What is pending at the end of a probation is waited for.
  */
 export const HEALTH_ANSWER_LEAST_MS = 1_000;
 export const HEALTH_ANSWER_MS = 4_000;
@@ -123,11 +117,24 @@ export const HEALTH_ANSWER_MS = 4_000;
 export const HEALTH_ANSWER_SHARE = 0.4;
 export const HEALTH_PAUSE_SHARE = 0.1;
 /**
- * ms that a worker which crashed on probation must live again, if the one before it lived so long: one that crashes with its first
- * request, or its first timer, does so by then. At the end of the probation it has twice the time; ms between two looks.
+ * ms that a worker must live on probation after the one before it has crashed: twice as long as that, and this at most. One that
+ * crashes with its first request, or its first timer, has done so by then; twice, for a busy machine. At the end of the probation it
+ * has twice this time. ms between two looks.
  */
-export const OUTLIVES_MS = 1_500;
+export const OUTLIVES_MS = 2_000;
 export const OUTLIVES_LOOK_MS = 100;
+/**
+ * ms that the last look at a successor may take, at the end of its probation: for an answer to the health check and then for a worker
+ * that has crashed, and at the same time for programs that do not accept (NOT_TURNING_MS, with the time of two looks).
+ */
+export const LAST_LOOK_MS = HEALTH_ANSWER_MS + 2 * OUTLIVES_MS;
+/**
+ * ms beyond its probation in which a successor must say how it went: the last look, and time for a busy machine. It tells each second
+ * that it is there, so one that is silent for this long is wedged, and the incumbent serves again.
+ */
+export const PROBATION_MARGIN_MS = LAST_LOOK_MS + 2_000;
+/** ms at the end of a probation for the incumbent's programs to say what came to listeners that the successor has left out. */
+export const LEFT_OUT_ANSWER_MS = 2_000;
 /** Looks in a row that must fail: one may hit a worker that is busy with its first requests. */
 export const HEALTH_FAILURES = 2;
 /** Answers below which a share of errors says nothing. */

@@ -1,5 +1,5 @@
 import { HandoverError } from '../errors.js';
-import { ACCEPT_LOOK_MS, NOT_ACCEPTING_MS, NOT_TURNING_MS } from '../limits.js';
+import { ACCEPT_LOOK_MS, COUNT_MS, LAST_LOOK_MS, NOT_ACCEPTING_MS, NOT_TURNING_MS } from '../limits.js';
 import type { Listener } from '../listeners/ledger.js';
 import { native } from '../native.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
@@ -11,8 +11,8 @@ interface Suspect {
   readonly since: number;
   /** What they had accepted then. */
   readonly counts: ListenerCounts;
-  /** They have accepted since the look before. Clients may still wait: under load the queue is never empty. */
-  readonly accepts: boolean;
+  /** The look (performance.now()) that has last seen them accept. Clients may still wait: under load the queue is never empty. */
+  readonly acceptedAt: number;
 }
 
 /**
@@ -39,13 +39,18 @@ export class AcceptWatch {
     clearTimeout(this.#timer);
   }
 
-  /** At the end: looks on until each listener on which clients wait is seen to accept. @returns what is wrong, or null */
+  /**
+   * At the end: looks on until each listener on which clients wait is seen to accept, for LAST_LOOK_MS at most.
+   * @returns what is wrong, or null
+   */
   async lastLook(): Promise<HandoverError | null> {
     clearTimeout(this.#timer);
+    const began = performance.now();
     for (;;) {
       const fault = await this.#look();
-      const areWell = [...this.#suspects.values()].every(({ accepts }) => accepts);
-      if (fault !== null || areWell || this.#isClosed) return fault;
+      const late = [...this.#suspects].find(([, { acceptedAt }]) => acceptedAt < began);
+      if (fault !== null || late === undefined || this.#isClosed) return fault;
+      if (performance.now() - began >= LAST_LOOK_MS - COUNT_MS) return this.#dead(...late);
       await new Promise<void>((resolve) => {
         this.#timer = setTimeout(resolve, ACCEPT_LOOK_MS);
       });
@@ -92,27 +97,30 @@ export class AcceptWatch {
       const { key } = listener;
       const suspect = this.#suspects.get(key);
       if (suspect === undefined) {
-        this.#suspects.set(key, { since: performance.now(), counts, accepts: false });
+        this.#suspects.set(key, { since: performance.now(), counts, acceptedAt: Number.NEGATIVE_INFINITY });
         continue;
       }
       const accepts = counts.acceptedSince(suspect.counts, key) > 0;
       // What a worker had accepted that did not answer then is not known: its event loop turns again, and counts from here.
       if (accepts || counts.answeredFirst(suspect.counts)) {
-        this.#suspects.set(key, { since: performance.now(), counts: counts.filledFrom(suspect.counts), accepts });
+        const since = performance.now();
+        const acceptedAt = accepts ? since : suspect.acceptedAt;
+        this.#suspects.set(key, { since, counts: counts.filledFrom(suspect.counts), acceptedAt });
         continue;
       }
-      this.#suspects.set(key, { ...suspect, accepts });
       const ms = performance.now() - suspect.since;
-      if (ms >= (counts.answered(listener.claims) ? NOT_ACCEPTING_MS : NOT_TURNING_MS)) return dead(listener, ms);
+      const most = counts.answered(listener.claims) ? NOT_ACCEPTING_MS : NOT_TURNING_MS;
+      if (ms >= most) return this.#dead(key, suspect);
     }
     return null;
   }
-}
 
-function dead({ key, claims }: Listener, ms: number): HandoverError {
-  const who = claims.size === 0 ? 'no program of the new version listens on it' : 'its program does not accept';
-  const text = `clients have waited on ${key} for ${(ms / 1000).toFixed(1)} s: ${who}`;
-  return new HandoverError('MOTYA_NOT_ACCEPTING', text);
+  #dead(key: string, { since }: Suspect): HandoverError {
+    const isUsed = (this.#life.instance.ledger.get(key)?.claims.size ?? 0) > 0;
+    const who = isUsed ? 'its program does not accept' : 'no program of the new version listens on it';
+    const seconds = ((performance.now() - since) / 1000).toFixed(1);
+    return new HandoverError('MOTYA_NOT_ACCEPTING', `clients have waited on ${key} for ${seconds} s: ${who}`);
+  }
 }
 
 /** False for datagrams, whose queue tells nothing of a reader. */

@@ -1,7 +1,7 @@
 import type { RemovedListener } from '../control/removed.js';
 import { HandoverError } from '../errors.js';
 import { fitting } from '../handover/claims.js';
-import { REMOVED_TOLD } from '../limits.js';
+import { LEFT_OUT_ANSWER_MS, REMOVED_TOLD } from '../limits.js';
 import { ADMIN } from '../listeners/declared.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
@@ -41,6 +41,8 @@ export class LeftOut {
     if (keys.length === 0) return [];
     const [then, now] = [await this.#before, await this.#life.instance.fleet.countListeners(keys)];
     const ms = Math.round(now.at - then.at);
+    // One that was busy at the beginning has answered now; what came until then it had accepted before.
+    for (const key of keys) if (this.#since.has(key)) this.#since.set(key, Promise.resolve(then.filledFrom(now)));
     return keys
       .slice(0, REMOVED_TOLD)
       .map((key) => ({ key, open: now.open(key), accepted: now.acceptedSince(then, key), ms }));
@@ -54,17 +56,38 @@ export class LeftOut {
     const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));
     const keys = [...this.#undeclared(unused).map(({ key }) => key), ...unserved];
     if (keys.length === 0) return null;
-    const now = await this.#life.instance.fleet.countListeners(keys);
+    const now = await this.#countNow(keys);
     for (const key of keys) {
       const then = (await this.#since.get(key)) ?? now;
       const came = now.acceptedSince(then, key);
-      if (came === 0) continue;
+      const isKnown = [now, then].every((counts) => counts.answered(this.#users(key)));
+      if (came === 0 && isKnown) continue;
       const seconds = ((now.at - then.at) / 1000).toFixed(1);
-      const what = `${key} still gets connections (${came} in ${seconds} s), and no program of the new version listens on it`;
+      const gets =
+        came > 0
+          ? `${key} still gets connections (${came} in ${seconds} s)`
+          : `${key} may still get connections, for its program in the old version does not answer`;
       const mend = unused.includes(key) ? '; say --allow-removed if that is meant' : '';
-      return new HandoverError('MOTYA_REMOVED_IN_USE', `${what}${mend}`);
+      const text = `${gets}, and no program of the new version listens on it${mend}`;
+      return new HandoverError('MOTYA_REMOVED_IN_USE', text);
     }
     return null;
+  }
+
+  /** Asks again until all have answered that have these listeners, for LEFT_OUT_ANSWER_MS at most. */
+  async #countNow(keys: readonly string[]): Promise<ListenerCounts> {
+    const { fleet } = this.#life.instance;
+    const end = performance.now() + LEFT_OUT_ANSWER_MS;
+    for (;;) {
+      const counts = await fleet.countListeners(keys);
+      const isWhole = keys.every((key) => counts.answered(this.#users(key)));
+      if (isWhole || performance.now() >= end) return counts;
+    }
+  }
+
+  /** Pids of the processes that have this listener. */
+  #users(key: string): ReadonlySet<number> {
+    return this.#life.instance.ledger.get(key)?.claims ?? new Set();
   }
 
   #undeclared(keys: readonly string[]): Listener[] {

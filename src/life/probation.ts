@@ -206,7 +206,7 @@ function beginTrial(life: Life, offer: Offer): () => void {
     allowRemoved: settings.allowRemoved,
     counted: () => chronicle.afterLive,
     fault: async () => {
-      // At the same time: the incumbent waits no longer than PROBATION_MARGIN_MS.
+      // At the same time, within LAST_LOOK_MS: the incumbent does not wait much longer.
       const faults = await Promise.all([health.lastLook(), accepting.lastLook()]);
       return faults.find((fault) => fault !== null) ?? null;
     },

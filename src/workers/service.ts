@@ -412,7 +412,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         return;
       }
       slot.restarts += 1;
-      slot.outlivesAt = performance.now() + Math.min(lived, OUTLIVES_MS);
+      slot.outlivesAt = performance.now() + Math.min(2 * lived, OUTLIVES_MS);
       this.emit('restart', slot.worker);
     }, inMs);
   }

@@ -173,6 +173,49 @@ servers.set('fill=', { close() {} });`;
   assert.equal(await command(stage, '/'), 'one');
 });
 
+test('a program that stops to turn at the end of its probation: rolled back with that reason', async (t) => {
+  const { stage, first, other } = await begin(t, 'tcp', ['--probation', '4s']);
+  stage.space.write('server.cjs', program('two', [other], "process.on('SIGUSR2', () => { for (;;); });"));
+  const upgrading = stage.upgrade('--json');
+  await until(async () => (await command(stage, '/')) === 'two', { what: 'the new version' });
+  process.kill(await workerOf(stage), 'SIGUSR2');
+  const stands = async () => {
+    const { services, probation } = await stage.status();
+    return services[0]?.workers[0]?.answers === false ? Date.parse(probation?.until ?? '') : null;
+  };
+  const end = await until(stands, { what: 'a loop that stands' });
+  // A client that comes at the very end is in the queue, and not in the program.
+  await until(() => Date.now() > end - 500, { what: 'the end of the probation' });
+  const waits = answerOn(other);
+  const result = await upgrading;
+  assert.equal(result.code, 6, result.stdout);
+  assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_NOT_ACCEPTING');
+  assert.equal(await waits, 'one');
+});
+
+test('a listener that is left out, and whose old program does not answer: rolled back, for clients may come to it', async (t) => {
+  const stage = await scene(t, '', program('one'));
+  const other = `tcp=${await freePort()}`;
+  const end = stage.space.path('end');
+  const spins = `process.on('SIGUSR2', () => { while (!require('node:fs').existsSync(${JSON.stringify(end)})); });`;
+  stage.space.write('server.cjs', program('one', [other], spins));
+  const first = await stage.first(['--probation', '1s']);
+  await until(async () => (await answerOn(other)) === 'one', { what: `an answer on ${other}` });
+  const worker = await workerOf(stage);
+  stage.space.write('server.cjs', program('two'));
+  const upgrading = stage.upgrade('--json');
+  await first.waitFor('probation');
+  process.kill(worker, 'SIGUSR2');
+  const waits = answerOn(other);
+  try {
+    assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_REMOVED_IN_USE');
+  } finally {
+    stage.space.write('end', '');
+  }
+  assert.equal((await upgrading).code, 6);
+  assert.equal(await waits, 'one');
+});
+
 test('a program that always has clients in its queue, for it is busy, passes', async (t) => {
   const { stage, first, other } = await begin(t, 'tcp', ['--probation', '1s']);
   const busy = 'const end = Date.now() + 20; while (Date.now() < end);';
@@ -194,5 +237,7 @@ test('a program that always has clients in its queue, for it is busy, passes', a
     await Promise.all(clients);
   }
 });
+
+const workerOf = async (stage: Scene): Promise<number> => (await stage.status()).services[0]?.workers[0]?.pid as number;
 
 const portOf = (name: string): number => Number(name.split('=')[1]);

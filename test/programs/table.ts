@@ -60,13 +60,7 @@ export const TABLE: readonly Row[] = [
   { script: 'picks-by-connect.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'picks-the-next.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves' },
-  {
-    script: 'narrows.mjs',
-    places: ['PORT'],
-    outcome: 'serves',
-    workers: 2,
-    pending: 'several workers that narrow an address',
-  },
+  { script: 'narrows.mjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'udp-rebinds.mjs', places: ['UDP'], outcome: 'serves' },
 
   // Close, and listen again.
@@ -119,13 +113,7 @@ export const TABLE: readonly Row[] = [
   { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'serves' },
   { script: 'threads.cjs', places: ['PORT'], outcome: 'refused' },
-  {
-    script: 'main-and-thread.cjs',
-    places: ['PORT', 'PORT2'],
-    outcome: 'rejected',
-    crashes: true,
-    pending: 'a crash late in a short probation',
-  },
+  { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', crashes: true },
 ];
 
 export function titleOf({ script, env = {}, workers = 1, service = [], shell = {} }: Row): string {
