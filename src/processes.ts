@@ -90,17 +90,7 @@ export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
     try {
       const opened = native.openPidfd(pid);
       fd = opened;
-      const close = (): void => {
-        signal?.removeEventListener('abort', close);
-        poll.close();
-        native.close(opened);
-      };
-      const poll = native.createPoll(opened, () => {
-        close();
-        resolve();
-      });
-      signal?.addEventListener('abort', close);
-      poll.watch(1);
+      watchEnd(opened, { ended: resolve, closed: () => native.close(opened), signal });
     } catch (error) {
       if (fd !== null) native.close(fd);
       if (!isSystemError(error)) throw error;
@@ -111,6 +101,28 @@ export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+interface EndWatch {
+  readonly ended: () => void;
+  /** The pidfd is not watched any more: the process has ended, or `signal` was aborted. */
+  readonly closed?: () => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @throws {SystemError} */
+function watchEnd(pidfd: number, { ended, closed, signal }: EndWatch): void {
+  const close = (): void => {
+    signal?.removeEventListener('abort', close);
+    poll.close();
+    closed?.();
+  };
+  const poll = native.createPoll(pidfd, () => {
+    close();
+    ended();
+  });
+  signal?.addEventListener('abort', close);
+  poll.watch(1);
+}
+
 function lookFor(pid: number, ended: () => void, signal?: AbortSignal): void {
   const timer = setInterval(() => {
     if (exists(pid)) return;
@@ -118,4 +130,64 @@ function lookFor(pid: number, ended: () => void, signal?: AbortSignal): void {
     ended();
   }, PROCESS_LOOK_MS);
   signal?.addEventListener('abort', () => clearInterval(timer));
+}
+
+/** A process, anybody's, that is told from every later one with its pid. To be made while it is known to live. */
+export class HeldProcess {
+  readonly pid: number;
+  /** Null: there was none left, or it had just ended. */
+  #fd: number | null;
+
+  constructor(pid: number) {
+    this.pid = pid;
+    this.#fd = openUnlessGone(pid);
+  }
+
+  /** Whether it ends within `ms`, or has. */
+  async endsWithin(ms: number): Promise<boolean> {
+    const watch = new AbortController();
+    const isOver = await isDone(ms, this.ended(watch.signal));
+    watch.abort();
+    return isOver;
+  }
+
+  /** Resolves when it has ended; never after `signal` is aborted. One call at a time. */
+  ended(signal?: AbortSignal): Promise<void> {
+    const fd = this.#fd;
+    if (fd === null) return processEnd(this.pid, signal);
+    return new Promise((resolve) => {
+      try {
+        watchEnd(fd, { ended: resolve, signal });
+      } catch (error) {
+        if (!isSystemError(error)) throw error;
+        lookFor(this.pid, resolve, signal);
+      }
+    });
+  }
+
+  /** @returns false: it has ended, or cannot be told from another process */
+  signal(signal: number): boolean {
+    if (this.#fd === null) return false;
+    try {
+      native.signalPidfd(this.#fd, signal);
+      return true;
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
+      return false;
+    }
+  }
+
+  close(): void {
+    if (this.#fd !== null) native.close(this.#fd);
+    this.#fd = null;
+  }
+}
+
+function openUnlessGone(pid: number): number | null {
+  try {
+    return native.openPidfd(pid);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
+  }
 }

@@ -8,6 +8,7 @@ import { obstacleIn, type Phase } from '../handover/phases.js';
 import { ownReason, summon } from '../handover/summon.js';
 import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../limits.js';
 import { native } from '../native.js';
+import { HeldProcess } from '../processes.js';
 import type { Upgraded, UpgradeOptions } from '../supervisor-events.js';
 import { isDone } from '../within.js';
 import { countAll, LeftOut } from './left-out.js';
@@ -46,6 +47,7 @@ export async function upgrade(
   chronicle.upgradeBegins();
   if (!dryRun) instance.manager.reloading();
   let launched: Launched | null = null;
+  let successor: HeldProcess | null = null;
   try {
     await dismissStale(life);
     life.stopping.throwIfAborted();
@@ -60,7 +62,8 @@ export async function upgrade(
       cancelled: life.stopping,
     });
     launched = summoned.launched;
-    const pid = connected(life, summoned);
+    successor = connected(life, summoned);
+    const { pid } = successor;
     life.courted = pid;
     instance.freeze();
     const before = countAll(life);
@@ -88,6 +91,8 @@ export async function upgrade(
     });
     const generation = life.generation + 1;
     if (handed === 'dry-run') {
+      successor.close();
+      life.courted = null;
       machine.step('failed');
       instance.thaw();
       instance.fleet.openInspectors(true);
@@ -95,6 +100,7 @@ export async function upgrade(
       events.emit('rehearsed', pid);
       return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
     }
+    successor.close();
     const { gapMs, probationMs, unwanted } = handed;
     const leftOut = new LeftOut(life, before, unwanted);
     const settled = afterHandover(life, handed, leftOut, { allowRemoved }).catch((error: unknown) =>
@@ -108,29 +114,31 @@ export async function upgrade(
     // Only while everybody accepts there is time to ask.
     if (launched !== null && life.phase === 'offering') failure = await ownReason(launched, failure);
     if (life.phase !== 'stopping') {
-      const { courted } = life;
       life.courted = null;
-      await serveOn(life, failure, courted);
+      await serveOn(life, failure, successor);
+    } else {
+      successor?.close();
     }
     throw failure;
   }
 }
 
-/** @returns the pid of who is there; the connection is closed when this throws. */
-function connected(life: Life, { fd, launched }: { fd: number; launched: Launched | null }): number {
+/** @returns who is there; the connection is closed when this throws. */
+function connected(life: Life, { fd, launched }: { fd: number; launched: Launched | null }): HeldProcess {
   try {
     const { pid } = native.peerCredentials(fd);
     if (launched === null) tellTaken(life, pid);
     life.machine.step('connected');
-    return pid;
+    // Its connection proves that it lives: from here on no other process is taken for it.
+    return new HeldProcess(pid);
   } catch (error) {
     native.close(fd);
     throw error;
   }
 }
 
-/** After a hand-over that did not happen. `successor`: its pid, if it came that far. */
-async function serveOn(life: Life, failure: HandoverError, successor: number | null): Promise<void> {
+/** After a hand-over that did not happen. `successor`: if it came that far; it is closed. */
+async function serveOn(life: Life, failure: HandoverError, successor: HeldProcess | null): Promise<void> {
   const { instance, machine } = life;
   instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
   machine.step('failed');

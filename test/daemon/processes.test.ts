@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import { native } from '#src/native.js';
-import { processEnd } from '#src/processes.js';
+import { HeldProcess, processEnd } from '#src/processes.js';
 import { until } from '../e2e/harness/until.js';
 
 for (const call of ['openPidfd', 'createPoll'] as const) {
@@ -25,3 +26,26 @@ for (const call of ['openPidfd', 'createPoll'] as const) {
     await end;
   });
 }
+
+test('a process that is held is signalled and waited for, and no other one is taken for it', async () => {
+  const child = spawn('sleep', ['1000']);
+  await once(child, 'spawn');
+  const exited = once(child, 'exit');
+  const held = new HeldProcess(child.pid as number);
+  const gone = new HeldProcess(child.pid as number);
+  try {
+    assert.equal(await held.endsWithin(1), false);
+    assert.equal(held.signal(constants.signals.SIGKILL), true);
+    await held.ended();
+    await held.ended();
+    assert.equal(await held.endsWithin(1_000), true);
+    await exited;
+    assert.equal(held.signal(constants.signals.SIGKILL), false);
+    gone.close();
+    gone.close();
+    assert.equal(gone.signal(constants.signals.SIGKILL), false);
+  } finally {
+    held.close();
+    child.kill('SIGKILL');
+  }
+});

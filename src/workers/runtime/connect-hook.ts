@@ -25,11 +25,15 @@ export function hookConnect({ gate, link }: { readonly gate: Gate; readonly link
   const relays = new WeakMap<net.Server, number>();
   prototype.connect = function (this: net.Socket, ...args: unknown[]) {
     if (gate.open) return connect.apply(this, args);
-    const target = localTarget(args);
+    const target = tcpTarget(args);
     if (target === null) return connect.apply(this, args);
-    if (!gate.isLeaving) return link.isIncumbents(target.port) ? refuse(this, target) : connect.apply(this, args);
+    if (!gate.isLeaving) {
+      const isRefused = isLocal(target.host) && link.isIncumbents(target.port);
+      return isRefused ? refuse(this, target) : connect.apply(this, args);
+    }
+    // Asked first: a proxy connects for each request, and to read the addresses of this machine takes longer.
     const server = gate.serverOn(target.port);
-    if (server === null) return connect.apply(this, args);
+    if (server === null || !isLocal(target.host)) return connect.apply(this, args);
     const port = relays.get(server) ?? relayTo(server);
     if (port === null) return connect.apply(this, args);
     relays.set(server, port);
@@ -40,21 +44,22 @@ export function hookConnect({ gate, link }: { readonly gate: Gate; readonly link
 /** `net.connect` passes what it was given as a list, whose first item is the options (lib/net.js, normalizeArgs). */
 const given = (args: readonly unknown[]): readonly unknown[] => (Array.isArray(args[0]) ? args[0] : args);
 
-/** Null: not an address of this machine, as far as can be told without a lookup. */
-function localTarget(args: readonly unknown[]): Target | null {
+/** Null: no TCP port. */
+function tcpTarget(args: readonly unknown[]): Target | null {
   const [first, second] = given(args);
   const options = typeof first === 'object' && first !== null ? first : { port: first, host: second };
   const { port, host, path } = options as { port?: unknown; host?: unknown; path?: unknown };
   const number = Number(port);
   if (typeof path === 'string' || port === undefined || port === null || !Number.isInteger(number)) return null;
   if (number < 1 || number > 65_535) return null;
-  const name = typeof host === 'string' && host !== '' ? host : 'localhost';
-  return isLocal(name) ? { host: name, port: number } : null;
+  return { host: typeof host === 'string' && host !== '' ? host : 'localhost', port: number };
 }
 
+/** Whether it is an address of this machine, as far as can be told without a lookup. */
 function isLocal(host: string): boolean {
   if (host === 'localhost' || host === '::1' || host === '::' || host === '0.0.0.0' || host.startsWith('127.'))
     return true;
+  if (net.isIP(host) === 0) return false;
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host));
 }
 
