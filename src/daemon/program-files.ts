@@ -11,15 +11,17 @@ export interface ProgramFiles {
 }
 
 /** The way in which the fingerprint is made: one made in another way says nothing. */
-const FORM = '2:';
+const FORM = '3:';
 const CODE = /\.[cm]?[jt]sx?$/;
 const LISTS = /^(package\.json|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?)$/;
+/** What npm has installed, and what `next build` has built: hidden directories are not looked into. */
+const MADE = ['node_modules/.package-lock.json', '.next/BUILD_ID'];
 
 /**
  * Changes with any file that a deploy replaces: where each script's path leads, the code and the package files of its package
- * (without one, those beside the script), what npm has installed, and the settings. A file counts by its inode and the time of its
- * last change (ctime), which no copy carries over from elsewhere as it may mtime. Never throws: one that cannot be looked at counts by the
- * reason.
+ * (without one, those beside the script; for a program of node_modules, those of the package that has it installed), what npm has
+ * installed and Next.js has built, and the settings. A file counts by its inode and the time of its last change (ctime), which no copy
+ * carries over from elsewhere as it may mtime. Never throws: one that cannot be looked at counts by the reason.
  */
 export function fingerprintOf({ scripts, source }: ProgramFiles): string {
   const hash = createHash('sha256');
@@ -32,7 +34,7 @@ export function fingerprintOf({ scripts, source }: ProgramFiles): string {
     add(real);
     const root = packageOf(real);
     for (const path of root === null ? codeBeside(dirname(real)) : codeBelow(root)) add(path);
-    if (root !== null) add(join(root, 'node_modules', '.package-lock.json'));
+    if (root !== null) for (const path of MADE) add(join(root, path));
   }
   return `${FORM}${hash.digest('base64')}`;
 }
@@ -60,11 +62,18 @@ function stateOf(path: string): string {
   }
 }
 
-/** The directory of the nearest package.json at or above the script; null: there is none. One in `/` would make all files the program's. */
+/**
+ * The directory of the nearest package.json at or above the script, outside of node_modules if there is one: `next start` runs the
+ * files of the package that has next installed. Null: there is none. One in `/` would make all files the program's.
+ */
 function packageOf(script: string): string | null {
-  for (let directory = dirname(script); directory !== '/' && directory !== '.'; directory = dirname(directory))
-    if (existsSync(join(directory, 'package.json'))) return directory;
-  return null;
+  let installed: string | null = null;
+  for (let directory = dirname(script); directory !== '/' && directory !== '.'; directory = dirname(directory)) {
+    if (!existsSync(join(directory, 'package.json'))) continue;
+    if (!directory.includes('/node_modules/')) return directory;
+    installed ??= directory;
+  }
+  return installed;
 }
 
 const isCode = (entry: Dirent): boolean => entry.isFile() && (CODE.test(entry.name) || LISTS.test(entry.name));

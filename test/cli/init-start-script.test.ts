@@ -61,6 +61,8 @@ describe('the start script that motya init reads', () => {
     for (const name of ['web', 'ts-node', 'dotenv', 'env-cmd', 'cross-env', 'nodemon', 'pm2'])
       install(space, '', name, NODE);
     install(space, '', 'shim', NODE, 'pnpm');
+    // Another package may have the same name for a program: the link counts.
+    symlinkSync('../web/bin/run.js', space.path('node_modules/.bin/served'));
     installTsx(space);
     executable(space, 'bin/www', '#!/usr/bin/env -S node --no-warnings\n');
     const app = { ...empty, service: 'app', script: 'app.js' };
@@ -111,6 +113,7 @@ describe('the start script that motya init reads', () => {
       ],
       ['web start -p 3000', { ...web, args: ['start', '-p', '3000'] }],
       ['./node_modules/.bin/web', web],
+      ['served', { ...web, service: 'served' }],
       ['npx --no-install web -p 80', { ...web, args: ['-p', '80'] }],
       ['npm exec -- web -p 80', { ...web, args: ['-p', '80'] }],
       ['yarn web --silent', { ...web, args: ['--silent'] }],

@@ -83,6 +83,29 @@ test('what cannot be looked at has a fingerprint all the same', (t) => {
   assert.equal(haveChanged({ ...files, source }, before), true);
 });
 
+test('the files of a program in node_modules are those of the package that has it installed', (t) => {
+  const { folder } = packageIn(t);
+  const next = join(folder, 'node_modules/next');
+  mkdirSync(join(next, 'bin'), { recursive: true });
+  writeFileSync(join(next, 'package.json'), '{}');
+  writeFileSync(join(next, 'bin/next.js'), '');
+  const files = { scripts: [join(next, 'bin/next.js')], source: null };
+  const before = fingerprintOf(files);
+  writeFileSync(join(folder, 'page.js'), '');
+  assert.equal(haveChanged(files, before), true);
+  const built = fingerprintOf(files);
+  mkdirSync(join(folder, '.next/cache'), { recursive: true });
+  writeFileSync(join(folder, '.next/cache/page.js'), '');
+  assert.equal(haveChanged(files, built), false);
+  writeFileSync(join(folder, '.next/BUILD_ID'), '2');
+  assert.equal(haveChanged(files, built), true);
+  // Installed globally: there is no other package.
+  for (const name of ['package.json', 'page.js']) rmSync(join(folder, name));
+  const global = fingerprintOf(files);
+  writeFileSync(join(next, 'server.js'), '');
+  assert.equal(haveChanged(files, global), true);
+});
+
 test('a directory with thousands of entries holds data', (t) => {
   const { folder, files } = packageIn(t);
   for (const name of ['data', 'lib']) mkdirSync(join(folder, name));
