@@ -43,7 +43,12 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet', '5s'],
   ['readyTimeout', 'text', 'Time in which all services must become ready', '60s'],
   ['onQuit', 'text', 'On SIGQUIT when no successor waits: start one, or only wait for one', 'start'],
-  ['probation', 'text', 'Time for which the old instance can take the service back after an upgrade (0: none)', '10s'],
+  [
+    'probation',
+    'text',
+    'Time for which the old instance can take the service back after an upgrade (0: none, and the new one is not checked)',
+    '10s',
+  ],
   ['health.path', 'text', 'HTTP path (or URL) that a new instance must answer with 2xx while it is on probation'],
   ['health.crashes', 'number', 'Crashes of workers that end a probation with a rollback', '3'],
   ['health.errors', 'number', 'Share of answers with status 5xx, such as 0.1, that ends a probation with a rollback'],
