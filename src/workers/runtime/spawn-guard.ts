@@ -1,7 +1,7 @@
 import childProcess from 'node:child_process';
 import { syncBuiltinESMExports } from 'node:module';
 import { isMissing, ownFileBy } from '../../daemon/own-file.js';
-import { PRELOAD, withBranchAt, withoutBranch } from './branch-env.js';
+import { PRELOAD, withBranchAt, withoutBranch } from './branch-option.js';
 
 type Call = (this: unknown, ...args: unknown[]) => unknown;
 type Env = Readonly<Record<string, string | undefined>>;
