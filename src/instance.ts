@@ -11,7 +11,7 @@ import { checkReach } from './daemon/reach.js';
 import { HandoverError, MotyaError, reasonOf, StartError } from './errors.js';
 import { type Claims, claimsOn, fitting } from './handover/claims.js';
 import type { Offered } from './handover/successor.js';
-import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS, RETIRE_MS, RETIRED_MS } from './limits.js';
+import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS, RETIRED_MS } from './limits.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from './listeners/declared.js';
 import { isStoreName } from './listeners/held-name.js';
 import { hasSocket } from './listeners/holder.js';
@@ -29,6 +29,7 @@ import { isDone, within } from './within.js';
 import { Fleet } from './workers/fleet.js';
 import { ListenGate } from './workers/gate.js';
 import type { HandedOn } from './workers/handing-on.js';
+import { ListenerCounts } from './workers/listener-counts.js';
 
 /**
  * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
@@ -372,12 +373,19 @@ export class Instance {
       adoptedFrom === null || !hasSocket(adoptedFrom, socket.inode);
     const ours = listeners.filter(isOurs);
     await retire(ours, {
-      roundTrip: () => this.fleet.answers(RETIRE_MS),
+      accepted: (some) => this.#acceptedOn(some),
       cut,
       warn: (text) => this.#controlled.warn(text, { event: 'retire' }),
     });
     if (listeners.some(({ service }) => service === ADMIN)) this.#admin?.pause();
     for (const listener of listeners) this.ledger.remove(listener, { unlink: ours.includes(listener) });
+  }
+
+  /** Connections that its workers have accepted on these listeners; null: one of them does not answer. */
+  async #acceptedOn(listeners: readonly Listener[]): Promise<number | null> {
+    const counts = await this.fleet.countListeners(listeners.map(({ key }) => key));
+    if (!listeners.every(({ claims }) => counts.answered(claims))) return null;
+    return listeners.reduce((sum, { key }) => sum + counts.acceptedSince(new ListenerCounts(), key), 0);
   }
 
   /** After a hand-over: all but the open connections is the successor's. */

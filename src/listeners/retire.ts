@@ -3,15 +3,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf } from '../errors.js';
 import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../limits.js';
 import { native } from '../native.js';
-import { within } from '../within.js';
 import { ADMIN } from './declared.js';
 import type { Listener } from './ledger.js';
 import { unlinkIfSame } from './path-identity.js';
 
 /** Who accepts on listeners while they are retired. */
 export interface Acceptors {
-  /** Resolves when each of them has had a look at its listeners. */
-  roundTrip(): Promise<unknown>;
+  /**
+   * How many connections they have accepted on these listeners; null when one has not answered. Each has looked at its listeners
+   * between two answers.
+   */
+  accepted(listeners: readonly Listener[]): Promise<number | null>;
   /** Resolves when nobody is to be waited for any more. */
   readonly cut: Promise<void>;
   /** Told of a listener whose clients may be reset. */
@@ -23,7 +25,7 @@ export interface Acceptors {
  * queue or in the middle of a handshake. First nobody new gets in, which holds for every process that has the listener; then those
  * who are in are accepted, by workers that go on accepting. The caller closes them.
  */
-export async function retire(listeners: readonly Listener[], { roundTrip, cut, warn }: Acceptors): Promise<void> {
+export async function retire(listeners: readonly Listener[], { accepted, cut, warn }: Acceptors): Promise<void> {
   const used = listeners.filter(isServed);
   if (used.length === 0) return;
   const unix = used.filter(({ socket }) => socket.family === 'unix');
@@ -43,15 +45,20 @@ export async function retire(listeners: readonly Listener[], { roundTrip, cut, w
   }
 
   // Not before they are empty: afterwards poll(2) says of them, empty or not, that they are readable (unix_poll). Abstract ones
-  // have no path that could go, so somebody may have come in between: each worker accepts once more.
+  // have no path that could go, so clients may have come in between: workers accept until two looks in a row find none.
   const shut = unix.filter(({ fd }) =>
     holds(() => {
       native.shutdownReceive(fd);
       return true;
     }),
   );
-  for (let looks = 0; looks < RETIRE_LOOKS && shut.length > 0 && !isCut; looks++) {
-    await within(RETIRE_MS, Promise.race([roundTrip(), cut]));
+  if (shut.length === 0) return;
+  const end = performance.now() + RETIRE_MS;
+  let last: number | null = null;
+  for (let quiet = 0; quiet < RETIRE_LOOKS && !isCut && performance.now() < end; ) {
+    const now = (await Promise.race([accepted(shut), cut])) ?? null;
+    quiet = now !== null && now === last ? quiet + 1 : 0;
+    last = now;
   }
 }
 

@@ -79,12 +79,6 @@ export class Fleet {
     return new ListenerCounts(counts.flat());
   }
 
-  /** Whether every worker that runs answers within `ms`. */
-  async answers(ms: number): Promise<boolean> {
-    const answers = await Promise.all(this.services.map((service) => service.answers(ms)));
-    return answers.every((all) => all);
-  }
-
   /** Whether every worker that should by now answers within `ms`. */
   async isWell(ms: number): Promise<boolean> {
     return (await Promise.all(this.services.map((service) => service.isWell(ms)))).every((well) => well);

@@ -188,11 +188,6 @@ export class Service extends EventEmitter<ServiceEvents> {
     );
   }
 
-  /** Whether every worker that runs answers within `ms`. */
-  answers(ms: number): Promise<boolean> {
-    return answerAll(this.#workers, ms);
-  }
-
   /** Whether every worker that should by now answers within `ms`: one that boots may load its program for longer. */
   isWell(ms: number): Promise<boolean> {
     const isDue = ({ isReady, startedAt }: Worker): boolean =>

@@ -10,7 +10,7 @@ test('a TCP listener that goes on hearing newcomers, whatever is tried, is told 
   const listener = { fd: end, key: 'tcp://127.0.0.1:1', socket, claims: new Set([1]) } as unknown as Listener;
   const told: string[] = [];
   const cut = new Promise<void>(() => {});
-  await retire([listener], { roundTrip: async () => {}, cut, warn: (text) => told.push(text) });
+  await retire([listener], { accepted: async () => 0, cut, warn: (text) => told.push(text) });
   assert.equal(told.length, 1);
   assert.match(
     told[0] as string,
