@@ -58,9 +58,9 @@ export function guessProgram(directory: string): Guess {
  * @throws {SettingsError} such a program is none that can be run. Whether there is a file is not asked.
  */
 export function namedProgram(directory: string, typed: string, args: readonly string[] = []): Guess {
-  const isFile = typed.includes('/') || mainFile(directory, typed) !== null;
-  if (isFile || !findExecutable(typed, directory)?.isLocal) {
-    return { program: plainProgram(typed, args), origin: null, notes: [] };
+  const main = typed === '' ? null : mainFile(directory, typed);
+  if (main !== null || typed.includes('/') || !findExecutable(typed, directory)?.isLocal) {
+    return { program: plainProgram(main ?? typed, args), origin: null, notes: [] };
   }
   const start = new StartScript(directory);
   return { program: start.launch([typed, ...args]), origin: null, notes: start.notes };

@@ -101,6 +101,9 @@ const several: Launcher = (_, start, name) =>
     'name one of them: motya init PROGRAM -- ARGUMENTS (a motya.yaml may have several services)',
   );
 
+const motya: Launcher = (_, start) =>
+  start.refuse('it starts Motya itself', 'name the program: motya init PROGRAM -- ARGUMENTS');
+
 /** Programs that start another one, by their names; all others are the program. */
 export const LAUNCHERS: ReadonlyMap<string, Launcher> = new Map<string, Launcher>([
   ['node', node],
@@ -118,6 +121,7 @@ export const LAUNCHERS: ReadonlyMap<string, Launcher> = new Map<string, Launcher
   ['pnpx', npx],
   ['yarn', yarn],
   ['nest', nest],
+  ['motya', motya],
   ['nodemon', nodemon],
   ['pm2', pm2],
   ['pm2-runtime', pm2],

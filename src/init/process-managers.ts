@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { leadingFlags, sortedWords, type TypedFlag } from './flags.js';
 import type { Launcher } from './launchers.js';
@@ -30,11 +30,22 @@ const NODEMON_VALUED = new Set(
 const NODEMON_OWN =
   /^(-q|--quiet|-V|--verbose|-L|--legacy-watch|-C|--on-change-only|-I|--no-stdin|--no-colours|--spawn|--exitcrash)$/;
 
+/** Of nodemon.json, or of package.json; nothing where there are none that can be read. */
+function nodemonSettings(directory: string): Readonly<Record<string, unknown>> {
+  for (const file of ['nodemon.json', 'package.json']) {
+    try {
+      const content = JSON.parse(readFileSync(join(directory, file), 'utf8'));
+      return (file === 'package.json' ? content.nodemonConfig : content) ?? {};
+    } catch {}
+  }
+  return {};
+}
+
 /** `nodemon --watch src --exec "node -r x" app.js`. */
 export const nodemon: Launcher = (args, start, name) => {
   const { flags, rest } = leadingFlags(args, NODEMON_VALUED);
-  if (existsSync(join(start.directory, 'nodemon.json')))
-    start.refuse('nodemon has settings of its own in nodemon.json');
+  const own = ['exec', 'execMap', 'env'].find((key) => nodemonSettings(start.directory)[key] !== undefined);
+  if (own !== undefined) start.refuse(`nodemon has settings of its own (${own}), which are not read`);
   start.note(`${name} is left out: motya upgrade loads new code`);
   const exec = flagValue(flags, '-x', '--exec');
   // It takes the main file when it is given none.

@@ -241,6 +241,7 @@ describe('the start script that motya init reads', () => {
       ['pm2 start app.js -i -1', /-i -1 is not known here/],
       ['nest start', /dist\/main\.js, which is not there; run nest build first/],
       ['nest start api', /nest start api builds a program and runs it/],
+      ['npx motya start app.js', /starts Motya itself/],
       ['cd gone && node app.js', /gone is no directory/],
     ];
     space.write('api/x', '');
@@ -255,6 +256,11 @@ describe('the start script that motya init reads', () => {
       };
       assert.throws(() => guessProgram(space.dir), refused, start);
     }
+    space.write(
+      'package.json',
+      '{"scripts": {"start": "nodemon app.js"}, "nodemonConfig": {"ext": "js", "exec": "x"}}',
+    );
+    assert.throws(() => guessProgram(space.dir), { message: /nodemon has settings of its own \(exec\)/ });
     const { code, stdout, stderr } = await space.run(['init']);
     assert.deepEqual([code, stdout, stderr.split('\n').length], [2, '', 2]);
     assert.ok(!existsSync(space.path('motya.yaml')));
@@ -319,6 +325,9 @@ describe('the start script that motya init reads', () => {
     install(space, '', 'web', NODE);
     const { program, origin } = namedProgram(space.dir, 'web', ['-p', '80']);
     assert.deepEqual([program.script, program.args, origin], ['node_modules/web/bin/run.js', ['-p', '80'], null]);
+    space.write('lib/package.json', '{"main": "x.js"}');
+    space.write('lib/x.js', '');
+    assert.equal(namedProgram(space.dir, './lib').program.script, 'lib/x.js');
     space.write('web', '');
     assert.equal(namedProgram(space.dir, 'web').program.script, 'web');
   });

@@ -150,6 +150,22 @@ log: { file: /var/log/shop/shop.log }
     const name = basename(space.dir);
     assert.equal(valueIn(stdout, 'RuntimeDirectory'), name);
     assert.match(valueIn(stdout, 'ExecStart') ?? '', new RegExp(`start ${space.path('index.js')} --name ${name}`));
+    space.write('bin/www', '');
+    space.write('package.json', '{"name": "shop", "scripts": {"prestart": "make", "start": "node bin/www --port 80"}}');
+    const started = await space.run(['init', 'systemd', '--user', me]);
+    assert.match(
+      valueIn(started.stdout, 'ExecStart') ?? '',
+      new RegExp(`start ${space.path('bin/www')} --name shop .*-- --port 80$`),
+    );
+    assert.match(started.stdout, /^# It runs bin\/www --port 80: from the start script .*\n# not run by Motya: .*make/);
+    // Only a settings file can say these.
+    space.write('package.json', '{"scripts": {"start": "A=1 node -r ./x bin/www"}}');
+    const refused = await space.run(['init', 'systemd', '--user', me]);
+    assert.deepEqual([refused.code, refused.stdout], [2, '']);
+    assert.match(
+      refused.stderr,
+      /^package\.json gives options of node \(-r \.\/x\), variables \(A\): motya init [^\n]*\n$/,
+    );
   });
 
   test('what cannot be is one line, and nothing is written', async (test) => {
