@@ -2,3 +2,6 @@
 export function printable(text: string): string {
   return text.replace(/(?!\n)\p{Cc}/gu, '\ufffd');
 }
+
+/** The same, on one line. */
+export const oneLine = (text: string): string => printable(text).replaceAll('\n', ' ');

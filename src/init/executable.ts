@@ -92,7 +92,9 @@ function binOf(directory: string, name: string): string | null {
   }
 }
 
+/** Empty for what may be executed, but not read. */
 function headOf(path: string): string {
+  if (!isReadable(path)) return '';
   const fd = openSync(path, 'r');
   try {
     const buffer = Buffer.alloc(HEAD_BYTES);
@@ -102,9 +104,12 @@ function headOf(path: string): string {
   }
 }
 
-function isExecutable(path: string): boolean {
+const isExecutable = (path: string): boolean => may(path, constants.X_OK);
+const isReadable = (path: string): boolean => may(path, constants.R_OK);
+
+function may(path: string, access: number): boolean {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, access);
     return statSync(path).isFile();
   } catch {
     return false;

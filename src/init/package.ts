@@ -54,7 +54,7 @@ function parse(path: string, text: string): unknown {
   } catch (error) {
     const before = json.slice(0, placeOf(json, reasonOf(error))).split('\n');
     const place = `${path}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
-    throw new SettingsError(`${place}: no JSON here (the file is not valid)`, { cause: error });
+    throw new SettingsError(`${place}: not valid JSON from here on`, { cause: error });
   }
 }
 

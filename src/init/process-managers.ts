@@ -5,27 +5,12 @@ import type { Launcher } from './launchers.js';
 import { readShellLine } from './shell-line.js';
 import type { StartScript } from './start-script.js';
 
+const setOf = (names: string): ReadonlySet<string> => new Set(names.split(' '));
 const words = (line: string): readonly string[] => readShellLine(line).at(-1)?.words ?? [];
 const flagValue = (flags: readonly TypedFlag[], ...names: string[]): string | null =>
   flags.find(({ name }) => names.includes(name))?.value ?? null;
 
-const NODEMON_VALUED = new Set(
-  [
-    '-w',
-    '--watch',
-    '-e',
-    '--ext',
-    '-i',
-    '--ignore',
-    '-x',
-    '--exec',
-    '-d',
-    '--delay',
-    '-s',
-    '--signal',
-    '--config',
-  ].values(),
-);
+const NODEMON_VALUED = setOf('-w --watch -e --ext -i --ignore -x --exec -d --delay -s --signal --config');
 /** Its own without a value; node gets the others. */
 const NODEMON_OWN =
   /^(-q|--quiet|-V|--verbose|-L|--legacy-watch|-C|--on-change-only|-I|--no-stdin|--no-colours|--spawn|--exitcrash)$/;
@@ -53,56 +38,16 @@ export const nodemon: Launcher = (args, start, name) => {
   const forNode = flags
     .filter(({ name }) => !NODEMON_VALUED.has(name) && !NODEMON_OWN.test(name))
     .flatMap(({ words }) => words);
-  const by = exec === null ? [/\.ts$/.test(script[0] ?? '') ? 'ts-node' : 'node'] : words(exec);
-  return start.launch([...by, ...forNode, ...script]);
+  const by = exec ?? (/\.ts$/.test(script[0] ?? '') ? 'ts-node' : 'node');
+  return start.line(by, [...forNode, ...script]);
 };
 
-const PM2_VALUED: ReadonlySet<string> = new Set(
+const PM2_VALUED = setOf(
   [
-    '-n',
-    '--name',
-    '-i',
-    '--instances',
-    '--interpreter',
-    '--interpreter-args',
-    '--node-args',
-    '--cwd',
-    '-o',
-    '--output',
-    '-e',
-    '--error',
-  ]
-    .concat([
-      '-l',
-      '--log',
-      '-p',
-      '--pid',
-      '--env',
-      '-u',
-      '--user',
-      '--max-memory-restart',
-      '--max-restarts',
-      '--restart-delay',
-    ])
-    .concat([
-      '--exp-backoff-restart-delay',
-      '--min-uptime',
-      '--kill-timeout',
-      '--listen-timeout',
-      '--log-type',
-      '--log-date-format',
-    ])
-    .concat([
-      '--ignore-watch',
-      '--cron-restart',
-      '-c',
-      '--namespace',
-      '--stop-exit-codes',
-      '--uid',
-      '--gid',
-      '-a',
-      '--args',
-    ]),
+    '-n --name --namespace -i --instances --interpreter --interpreter-args --node-args --cwd --env -a --args -u --user --uid --gid',
+    '-o --output -e --error -l --log --log-type --log-date-format -p --pid --ignore-watch -c --cron-restart --stop-exit-codes',
+    '--max-memory-restart --max-restarts --restart-delay --exp-backoff-restart-delay --min-uptime --kill-timeout --listen-timeout',
+  ].join(' '),
 );
 
 /** `pm2 start app.js -i max -- --port 80`, `pm2-runtime app.js`. */
@@ -128,21 +73,8 @@ export const pm2: Launcher = (args, start, name) => {
   return start.launch([by, ...options, script, ...after]);
 };
 
-const FOREVER_VALUED: ReadonlySet<string> = new Set(
-  [
-    '-m',
-    '-l',
-    '-o',
-    '-e',
-    '-p',
-    '-c',
-    '--pidFile',
-    '--uid',
-    '--sourceDir',
-    '--workingDir',
-    '--minUptime',
-    '--spinSleepTime',
-  ].concat(['--watchDirectory', '--watchIgnore', '--killSignal', '-t']),
+const FOREVER_VALUED = setOf(
+  '-m -l -o -e -p -c -t --pidFile --uid --sourceDir --workingDir --minUptime --spinSleepTime --watchDirectory --watchIgnore --killSignal',
 );
 
 /** `forever start -l app.log app.js --port 80`. */
@@ -153,10 +85,10 @@ export const forever: Launcher = (args, start, name) => {
   const cwd = flagValue(flags, '--workingDir', '--sourceDir');
   if (cwd !== null) start.enter(cwd);
   leftOut(start, name, flags, ['-c', '--workingDir', '--sourceDir']);
-  return start.launch([...words(flagValue(flags, '-c') ?? 'node'), ...command]);
+  return start.line(flagValue(flags, '-c') ?? 'node', command);
 };
 
 function leftOut(start: StartScript, name: string, flags: readonly TypedFlag[], taken: readonly string[]): void {
   const left = flags.filter((flag) => !taken.includes(flag.name)).flatMap(({ words }) => words);
-  start.note(`${name} is left out${left.length === 0 ? '' : ` with its ${left.join(' ')}`} (docs/from-pm2.md)`);
+  start.note(`${name} is left out${left.length === 0 ? '' : ` with its ${left.join(' ')}`}`);
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { absolutePath, whyNotRunnable } from '../config/resolve.js';
 import { stemOf } from '../daemon/paths.js';
+import { oneLine } from '../printable.js';
 
 /** What would be run in a directory. */
 export interface Program {
@@ -27,7 +28,7 @@ export function plainProgram(script: string, args: readonly string[] = []): Prog
 /** As it would be typed behind `$`. */
 export function commandOf({ script, args, nodeArgs }: Program): string {
   const words = nodeArgs.length === 0 ? [script, ...args] : ['node', ...nodeArgs, script, ...args];
-  return words.map(shellWord).join(' ');
+  return oneLine(words.map(shellWord).join(' '));
 }
 
 const shellWord = (word: string): string =>

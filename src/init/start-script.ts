@@ -4,7 +4,7 @@ import { whyPm2Settings } from '../config/pm2-settings.js';
 import { absolutePath, whyNotRunnable } from '../config/resolve.js';
 import { stemOf } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
-import { printable } from '../printable.js';
+import { oneLine } from '../printable.js';
 import { type Executable, findExecutable, hasPlugAndPlay, interpreted } from './executable.js';
 import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package.js';
@@ -77,7 +77,7 @@ export class StartScript {
 
   /** @param reason completes "the start script …: " @throws {SettingsError} */
   refuse(reason: string, instead = 'name the program itself: motya init PROGRAM -- ARGUMENTS'): never {
-    throw new SettingsError(`${reason}; ${instead}`);
+    throw new SettingsError(`${oneLine(reason)}; ${instead}`);
   }
 
   enter(directory: string): void {
@@ -209,6 +209,6 @@ function read(line: string, refuse: (reason: string) => never): ShellCommand[] {
 }
 
 function shown(text: string): string {
-  const plain = printable(text).replaceAll('\n', ' ');
+  const plain = oneLine(text);
   return plain.length > SHOWN ? `${plain.slice(0, SHOWN - 1)}…` : plain;
 }

@@ -131,7 +131,10 @@ describe('the start script that motya init reads', () => {
       ],
       ['npm run build && node app.js;', app],
       ['nodemon --watch lib -e js,ts app.js 80', { ...app, args: ['80'] }],
-      ['nodemon --exec "node -r ./pre.js" app.js', { ...app, nodeArgs: ['-r', './pre.js'] }],
+      [
+        'nodemon --exec "tsc && A=1 node -r ./pre.js" app.js',
+        { ...app, nodeArgs: ['-r', './pre.js'], env: { A: '1' } },
+      ],
       [
         'pm2 start app.js -i max --name api --node-args="--no-warnings" -- 80',
         { ...app, workers: 'auto', nodeArgs: ['--no-warnings'], args: ['80'] },
@@ -242,6 +245,7 @@ describe('the start script that motya init reads', () => {
       ['nest start', /dist\/main\.js, which is not there; run nest build first/],
       ['nest start api', /nest start api builds a program and runs it/],
       ['npx motya start app.js', /starts Motya itself/],
+      ['node "gone\n\u001b[2Jx"', /gone \ufffd\[2Jx is not there/],
       ['cd gone && node app.js', /gone is no directory/],
     ];
     space.write('api/x', '');
