@@ -25,7 +25,7 @@ const UNREAD: readonly (readonly [RegExp, string])[] = [
   [/#/y, 'a comment'],
   [/!/y, 'a negation'],
   [/["']/y, 'a quote that does not end'],
-  [/\\/y, 'a backslash at the end'],
+  [/\\/y, 'a backslash at the end of a line'],
 ];
 
 const BLANK = /[ \t\r]+/y;
@@ -37,7 +37,7 @@ const BARE = /[^\s'"\\$`|&;<>()*?[{}]+/y;
 const SINGLE = /'([^']*)'/y;
 const DOUBLE = /"((?:[^"\\$`]|\\[\s\S])*)"/y;
 const UNENDED = /"(?:[^"\\$`]|\\[\s\S])*/y;
-const ESCAPED = /\\([\s\S])/y;
+const ESCAPED = /\\([^\n])/y;
 
 /**
  * The commands of a line, in the order in which they run: words, quotes, assignments, `&&` and `;`. All else that a shell knows is
@@ -49,6 +49,7 @@ export function readShellLine(line: string): ShellCommand[] {
   let env: Record<string, string> = {};
   let words: string[] = [];
   let start = 0;
+  let before = '';
   let at = 0;
   const match = (pattern: RegExp): RegExpExecArray | null => {
     pattern.lastIndex = at;
@@ -67,9 +68,14 @@ export function readShellLine(line: string): ShellCommand[] {
     }
     throw new SettingsError(`cannot be read from ${JSON.stringify(line.slice(at, at + 10))} on`);
   };
-  const endCommand = (end: number): void => {
+  /** @param joint what stands behind it: `&&`, `;` or a line's end; '' at the end */
+  const endCommand = (end: number, joint: string): void => {
     const text = line.slice(start, end).trim();
     if (text !== '') commands.push({ env, words, text });
+    else if (joint !== '\n' && !(joint === '' && before !== '&&')) {
+      throw new SettingsError(`has no command ${joint === '' ? 'after &&' : `before ${joint}`}, which a shell refuses`);
+    }
+    if (text !== '' || joint !== '\n') before = joint;
     [env, words, start] = [{}, [], at];
   };
   const readWord = (): void => {
@@ -83,7 +89,7 @@ export function readShellLine(line: string): ShellCommand[] {
       const quoted = part === null ? match(DOUBLE) : null;
       if (part !== null) text += part[1] ?? part[0];
       // sh(1) leaves other backslashes between double quotes as they are.
-      else if (quoted !== null) text += (quoted[1] ?? '').replace(/\\([$`"\\])/g, '$1').replace(/\\\n/g, '');
+      else if (quoted !== null) text += (quoted[1] ?? '').replace(/\\(?:\n|([$`"\\]))/g, '$1');
       else break;
     }
     if (at === from) refuse();
@@ -97,9 +103,10 @@ export function readShellLine(line: string): ShellCommand[] {
   while (at < line.length) {
     if (match(BLANK) !== null) continue;
     const end = at;
-    if (match(NEXT) !== null) endCommand(end);
+    const joint = match(NEXT);
+    if (joint !== null) endCommand(end, joint[0]);
     else readWord();
   }
-  endCommand(line.length);
+  endCommand(line.length, '');
   return commands;
 }

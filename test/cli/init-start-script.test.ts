@@ -219,6 +219,8 @@ describe('the start script that motya init reads', () => {
       ['cross-env "A=\\$B" node app.js', /only cross-env understands/],
       ['cross-env A=1', /starts no program/],
       ['A=1', /runs no program/],
+      ['node app.js &&', /no command after &&/],
+      ['npm run build; && node app.js', /no command before &&/],
       ['node', /standard input/],
       ['node -e 1', /node -e runs no program of a file/],
       ['node --test', /node --test/],
