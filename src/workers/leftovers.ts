@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { isSystemError } from '../errors.js';
 import { native } from '../native.js';
-import { allProcesses, processEnd, processName, statOf, textsIn } from '../processes.js';
+import { allProcesses, type ProcessStat, processEnd, processName, statOf, textsIn } from '../processes.js';
 import { isDone } from '../within.js';
 import { BRANCH_ENV } from './messages.js';
 
@@ -19,26 +20,55 @@ export interface Family {
 
 /** Ends what is left of the session of a worker that has ended, and was reaped: SIGTERM, and SIGKILL after the grace (ms). Resolves when nothing is left. */
 export async function endSession({ session }: Family, grace: number): Promise<void> {
-  const told = signalled(session, SIGTERM);
+  const told = await signalled(session, SIGTERM);
   if (told.length === 0) return;
   await isDone(grace, Promise.all(told.map((pid) => processEnd(pid))));
   for (let round = 0; round < KILL_ROUNDS; round++) {
-    const killed = signalled(session, SIGKILL);
+    const killed = await signalled(session, SIGKILL);
     if (killed.length === 0) return;
     await isDone(grace, Promise.all(killed.map((pid) => processEnd(pid))));
   }
 }
 
 /** Processes that have the mark and are in another session (setsid(2)): their program may want them to outlive it. */
-export function strayed({ session, mark }: Family): { pid: number; name: string }[] {
-  return allProcesses()
-    .filter((process) => process.session !== session && markIn(process.pid)?.includes(mark))
+export async function strayed({ session, mark }: Family): Promise<{ pid: number; name: string }[]> {
+  const processes = await listed();
+  return processes
+    .filter((process) => process.session !== session && process.mark?.includes(mark))
     .map(({ pid }) => ({ pid, name: processName(pid) ?? 'ended' }));
 }
 
+class ListedProcess {
+  readonly pid: number;
+  readonly session: number;
+  #mark: string | null | undefined;
+
+  constructor({ pid, session }: ProcessStat) {
+    this.pid = pid;
+    this.session = session;
+  }
+
+  /** See {@link markIn}. */
+  get mark(): string | null {
+    if (this.#mark === undefined) this.#mark = markIn(this.pid);
+    return this.#mark;
+  }
+}
+
+let listing: Promise<readonly ListedProcess[]> | null = null;
+
+/** Every process that runs. One list, made after the last of them has asked, serves all workers that end at the same time. */
+function listed(): Promise<readonly ListedProcess[]> {
+  listing ??= setImmediate().then(() => {
+    listing = null;
+    return allProcesses().map((process) => new ListedProcess(process));
+  });
+  return listing;
+}
+
 /** Pids of those that have been told. */
-function signalled(session: number, signal: number): number[] {
-  const members = allProcesses().filter((process) => process.session === session);
+async function signalled(session: number, signal: number): Promise<number[]> {
+  const members = (await listed()).filter((process) => process.session === session);
   // The kernel gives the number to no other process as long as one is in the session. Another one that leads it: all had ended.
   if (members.some(({ pid }) => pid === session)) return [];
   return members.map(({ pid }) => pid).filter((pid) => tell(pid, session, signal));

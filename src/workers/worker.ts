@@ -326,7 +326,7 @@ export class Worker extends Conversation {
     if (this.pid === 0) return;
     try {
       await endSession(this.family, this.#killGrace);
-      for (const { pid, name } of strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`);
+      for (const { pid, name } of await strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`);
     } catch (error) {
       // Without fds /proc cannot be read. A drain, which waits for this, must end all the same.
       if (!isSystemError(error)) throw error;
