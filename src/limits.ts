@@ -177,6 +177,11 @@ export const FORCE_MS = 1_000;
 /** ms between two looks whether the inspector's port is free, of a worker that waits for it: a bind(2) that fails. */
 export const INSPECTOR_LOOK_MS = 250;
 
+/**
+ * ms for a worker to end after a process that it has started: the kernel closes the files of one that dies first, and processes that
+ * wait for it end on that (a cluster's workers); a wrapper ends with what it has started.
+ */
+export const CHILD_END_MS = 250;
 /** ms for a worker of a program's own cluster, once it is online, to listen: most boot in one; a worker for jobs never does. */
 export const CLUSTER_LISTEN_MS = 5_000;
 

@@ -41,6 +41,8 @@ export interface SupervisorEvents {
    * lost). `stderr`: its last lines there.
    */
   workerExit: [worker: WorkerExit];
+  /** A process that a worker's program has started, and that served or was to, has ended by itself. `text`: which, and how. */
+  childExit: [text: string];
   workerRestart: [worker: { service: string; index: number; pid: number }];
   /** Its programs were sent a signal, one process a worker. */
   signalled: [sent: { signal: NodeJS.Signals; workers: number }];

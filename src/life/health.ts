@@ -23,6 +23,7 @@ export class HealthWatch {
   readonly #life: Life;
   readonly #broken: (reason: HandoverError) => void;
   readonly #onExit: (worker: WorkerExit) => void;
+  readonly #onChildExit: (text: string) => void;
   readonly #pauseMs: number;
   readonly #answerMs: number;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -38,8 +39,10 @@ export class HealthWatch {
   constructor(life: Life, broken: (reason: HandoverError) => void) {
     this.#life = life;
     this.#broken = broken;
-    this.#onExit = (worker) => this.#crashed(worker);
-    life.events.on('workerExit', this.#onExit);
+    this.#onExit = ({ index, service, reason }) =>
+      this.#crashed('workers have', 'a worker has', `the last one worker ${index} of ${service} (${reason})`);
+    this.#onChildExit = (text) => this.#crashed('processes have', 'a process has', `the last one of ${text}`);
+    life.events.on('workerExit', this.#onExit).on('childExit', this.#onChildExit);
     const { probation, health, services } = life.settings;
     this.#pauseMs = Math.min(HEALTH_MS, probation * HEALTH_PAUSE_SHARE);
     this.#answerMs = Math.min(
@@ -55,7 +58,7 @@ export class HealthWatch {
   close(): void {
     this.#isClosed = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#life.events.off('workerExit', this.#onExit);
+    this.#life.events.off('workerExit', this.#onExit).off('childExit', this.#onChildExit);
   }
 
   /**
@@ -68,27 +71,23 @@ export class HealthWatch {
     if (this.#isClosed) return null;
     if (fault !== null) return new HandoverError(UNHEALTHY, fault);
     const { fleet } = this.#life.instance;
-    if (this.#crashes === 0) return null;
     const end = performance.now() + 2 * OUTLIVES_MS;
     while (!fleet.isBack && performance.now() < end) {
       await delay(OUTLIVES_LOOK_MS);
       if (this.#isClosed) return null;
     }
     if (fleet.isBack) return null;
-    const times = this.#crashes === 1 ? 'one has' : `${this.#crashes} have`;
+    const times = this.#crashes > 1 ? `${this.#crashes} have` : 'one has';
     const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
     return new HandoverError('MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
   }
 
-  #crashed({ service, index, reason }: WorkerExit): void {
+  #crashed(many: string, one: string, last: string): void {
     this.#crashes += 1;
     const { crashes } = this.#life.settings.health;
     if (this.#crashes < crashes) return;
-    const times = this.#crashes === 1 ? 'a worker has' : `${this.#crashes} workers have`;
-    this.#break(
-      'MOTYA_CRASHES',
-      `${times} crashed on probation, the last one worker ${index} of ${service} (${reason})`,
-    );
+    const times = this.#crashes === 1 ? one : `${this.#crashes} ${many}`;
+    this.#break('MOTYA_CRASHES', `${times} crashed on probation, ${last}`);
   }
 
   /** Looks at once, and again after a pause. */

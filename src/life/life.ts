@@ -140,6 +140,11 @@ export class Life {
         const fields = { service: service.name, index, worker: pid };
         this.warn(kind, `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
       });
+      service.on('childCrash', ({ pid, index }, what) => {
+        const text = `worker ${index} of ${service.name} (pid ${pid}): ${what}`;
+        this.warn('child-exit', text, { service: service.name, index, worker: pid });
+        this.events.emit('childExit', text);
+      });
       service.on('restart', ({ pid, index }) => {
         this.chronicle.restart(service.name);
         this.events.emit('workerRestart', { service: service.name, index, pid });

@@ -209,9 +209,9 @@ export class Ledger {
     return !declared && !isUsed && claims.size === 0 && !(inherited && this.isShared);
   }
 
-  /** A worker has ended: the one that takes its place is about to ask for the same. */
-  unclaim(pid: number): void {
-    for (const listener of this.#listeners.values()) listener.claims.delete(pid);
+  /** A process has ended: the one that takes its place is about to ask for the same. @returns keys of what it had */
+  unclaim(pid: number): string[] {
+    return this.all().flatMap(({ key, claims }) => (claims.delete(pid) ? [key] : []));
   }
 
   /** A program has closed its server; the listener stays until {@link remove} is called. */

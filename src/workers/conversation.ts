@@ -32,6 +32,16 @@ export interface Counted {
   readonly answers?: boolean;
 }
 
+export interface ChildEnd {
+  readonly pid: number;
+  /** In words. */
+  readonly reason: string;
+  /** Keys of the listeners that it had, and no other process of its worker has. */
+  readonly keys: readonly string[];
+  /** ms that it was known; null: it never listened. */
+  readonly lived: number | null;
+}
+
 interface ConversationEvents {
   /** It waits for a listener that is not here yet: booted as far as can be. */
   blocked: [];
@@ -42,6 +52,10 @@ interface ConversationEvents {
   trouble: [kind: 'denied' | 'exhausted', what: string];
   /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
   exit: [reason: string];
+  /** A process that its program has started is a part of it from now on. */
+  childStart: [];
+  /** A process that its program has started, and that listened or was to, has ended by itself; see {@link ChildEnd}. */
+  childEnd: [end: ChildEnd];
   /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
   strayed: [who: string];
 }
@@ -74,6 +88,8 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   isReady = false;
   isBlocked = false;
   hasExited = false;
+  /** After its end: keys of the listeners that it had then. */
+  lastKeys: readonly string[] = [];
 
   /** Nothing is read until {@link open}. */
   constructor(service: string, gate: ListenGate, channel: Channel<WorkerShapes>) {
@@ -273,7 +289,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   protected close(): void {
     this.hasExited = true;
     this.#channel.close();
-    this.#gate.forget(this.pid);
+    this.lastKeys = this.#gate.forget(this.pid);
     for (const waiting of this.#waiters.values()) for (const resolve of waiting) resolve(null);
     this.#waiters.clear();
   }
@@ -324,6 +340,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         this.#saysReady = true;
         if (this.#lent.size === 0) this.becomeReady();
         else setTimeout(() => this.#refuseLent(), PORT_PROBE_MS).unref();
+        return;
+      case 'CHILD_END':
+        this.emit('childEnd', { pid: message.pid, reason: message.reason, keys: [], lived: null });
         return;
       case 'EXHAUSTED':
         this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);

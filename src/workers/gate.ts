@@ -144,12 +144,18 @@ export class ListenGate {
     );
   }
 
-  /** A worker has ended. */
-  forget(pid: number): void {
-    this.#ledger.unclaim(pid);
+  /** A process has ended. @returns keys of the listeners that it had */
+  forget(pid: number): string[] {
+    const had = this.#ledger.unclaim(pid);
     this.#askers.delete(pid);
     const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
     this.#waiting.splice(0, this.#waiting.length, ...rest);
+    return had;
+  }
+
+  /** Whether one of these processes has the listener. */
+  isUsedBy(key: string, pids: readonly number[]): boolean {
+    return pids.some((pid) => this.#ledger.get(key)?.claims.has(pid));
   }
 
   /** Who has the address that is in use, or one that overlaps it. */

@@ -28,6 +28,8 @@ const shapes = {
   /** The program, which boots, is about to connect to this TCP port of its machine: does the incumbent answer there? See OWNED. */
   ANSWERS: { id: int, port: int },
   READY: {},
+  /** A worker of the program's own cluster has ended by itself before it listened. `reason`: how, in words. */
+  CHILD_END: { pid: int, reason: text },
   /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
   EXHAUSTED: { code: text },
   PAUSED: {},

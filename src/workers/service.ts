@@ -2,13 +2,21 @@ import { EventEmitter } from 'node:events';
 import { Backoff } from '../backoff.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { isSystemError, MotyaError, reasonOf, type StartError } from '../errors.js';
-import { COUNT_MS, FORCE_MS, LISTEN_HINT_MS, OUTLIVES_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
+import {
+  CHILD_END_MS,
+  COUNT_MS,
+  FORCE_MS,
+  LISTEN_HINT_MS,
+  OUTLIVES_MS,
+  OUTSIDE_LOOK_MS,
+  OUTSIDE_LOOKS,
+} from '../limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { residentMemory } from '../observe/memory.js';
 import type { WorkerStatus } from '../observe/status.js';
 import type { Outlets } from '../output/outlets.js';
 import { isDone, within } from '../within.js';
-import type { Drained, Pause } from './conversation.js';
+import type { ChildEnd, Drained, Pause } from './conversation.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
 import type { ListenGate } from './gate.js';
 import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
@@ -29,6 +37,8 @@ interface ServiceEvents {
     worker: { pid: number; index: number },
     what: string,
   ];
+  /** A process that the program of a worker has started, and that served or was to, has ended by itself. `what`: in words. */
+  childCrash: [worker: { pid: number; index: number }, what: string];
   restart: [worker: { pid: number; index: number }];
   /** A worker's connections have gone: how many by themselves, which by force. */
   drained: [drained: Drained];
@@ -58,6 +68,8 @@ interface Slot {
   readonly owed: Set<string>;
   /** performance.now() from which on it has outlived the worker before; see {@link OUTLIVES_MS}. */
   outlivesAt: number;
+  /** ms that a process which its program starts must live, after another one has ended by itself; 0: none has. */
+  childMs: number;
   /** It has been told to end. */
   ending: boolean;
 }
@@ -116,6 +128,7 @@ export class Service extends EventEmitter<ServiceEvents> {
         draining: false,
         owed: new Set(),
         outlivesAt: 0,
+        childMs: 0,
         ending: false,
       });
     }
@@ -316,6 +329,8 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#removeReleased();
     });
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
+    worker.on('childStart', () => this.#childStarted(worker));
+    worker.on('childEnd', (end) => void this.#childEnded(worker, end));
     worker.once('ready', () => setTimeout(() => this.#tellOutside(worker), OUTSIDE_LOOKS * OUTSIDE_LOOK_MS).unref());
     // Once it has asked for all that it listens on in the same turn.
     worker.once('ready', () => void worker.count().then(() => this.#removeReleased()));
@@ -389,6 +404,25 @@ export class Service extends EventEmitter<ServiceEvents> {
       return;
     }
     this.#restart(slot, worker, reason, performance.now() - worker.startedAt);
+  }
+
+  #childStarted({ index }: Worker): void {
+    const slot = this.#slots[index];
+    if (slot !== undefined && slot.childMs > 0) slot.outlivesAt = performance.now() + slot.childMs;
+  }
+
+  /** As a worker that crashes; but it is the program that starts another one. Never rejects. */
+  async #childEnded(worker: Worker, { pid, reason, keys, lived }: ChildEnd): Promise<void> {
+    const slot = this.#slots[worker.index];
+    if (this.#draining || slot === undefined) return;
+    for (const key of keys) slot.owed.add(key);
+    slot.childMs = Math.min(2 * (lived ?? OUTLIVES_MS), OUTLIVES_MS);
+    slot.outlivesAt = performance.now() + slot.childMs;
+    // Those of a worker that ends do so, too, some before it.
+    if (await isDone(CHILD_END_MS, worker.exited)) return;
+    const where = keys.length === 0 ? '' : ` on ${keys.join(', ')}`;
+    const what = lived === null ? `before it listened (${reason})` : `while it listened${where}`;
+    this.emit('childCrash', worker, `pid ${pid}, which it has started, has ended ${what}`);
   }
 
   /** `lived`: ms. */

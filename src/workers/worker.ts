@@ -286,8 +286,11 @@ export class Worker extends Conversation {
       this.emit('release', key, pid);
     });
     branch.on('trouble', (kind, what) => this.emit('trouble', kind, `${branch.name}: ${what}`));
-    branch.once('exit', () => {
+    const joinedAt = performance.now();
+    this.emit('childStart');
+    branch.once('exit', (reason) => {
       this.#branches.delete(branch);
+      if (branch.lastKeys.length > 0) this.#childEnded(branch, reason, performance.now() - joinedAt);
       this.#endedAnswers = both(this.#endedAnswers, branch.lastAnswers);
       for (const key of branch.granted) this.#endedHeld.add(key);
       this.#endedRefusal = branch.lastRefusal ?? this.#endedRefusal;
@@ -299,6 +302,14 @@ export class Worker extends Conversation {
     if (told === 'accept') void branch.accept();
     else if ('paused' in told) void branch.pause(told.paused);
     else this.#drains.push(branch.drain(Math.max(0, told.drainsUntil - performance.now())));
+  }
+
+  /** It had listeners. One that ends before its worker drains has failed, unless its worker ends, too. */
+  #childEnded({ pid, lastKeys }: Branch, reason: string, lived: number): void {
+    if (this.hasExited || (typeof this.#told === 'object' && 'drainsUntil' in this.#told)) return;
+    const keys = lastKeys.filter((key) => !this.#gate.isUsedBy(key, this.pids));
+    for (const key of keys) this.granted.delete(key);
+    this.emit('childEnd', { pid, reason, keys, lived });
   }
 
   #becomeBlocked(): void {

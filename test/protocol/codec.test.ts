@@ -78,6 +78,7 @@ const worker: Arbitraries<WorkerMessage> = {
   COUNT_LISTENERS: fc.record({ keys: fc.array(word) }),
   LISTENER_COUNTS: fc.record({ listeners: fc.array(fc.record({ key: word, open: nat, accepted: nat })) }),
   INSPECTOR: fc.record({ open: flag }),
+  CHILD_END: fc.record({ pid: nat, reason: word }),
   OUTPUT: none,
 };
 

@@ -14,12 +14,22 @@ export const CLUSTER_HANDLE: ServerHandle = { close: () => {} };
 
 export const isClusterWorker = (): boolean => cluster.isWorker;
 
-/** A primary is ready when each worker that it has forked listens, or has ended. */
-export function watchForks(readiness: Readiness): void {
+/** A primary is ready when each worker that it has forked listens, or has ended. `failed`: one has that never listened. */
+export function watchForks(readiness: Readiness, failed: (pid: number, reason: string) => void): void {
   if (!cluster.isPrimary) return;
   cluster.on('fork', (worker: Worker) => {
     const settle = readiness.expect();
-    worker.once('listening', () => settle(true)).once('exit', () => settle(false));
+    let hasListened = false;
+    worker.once('listening', () => {
+      hasListened = true;
+      settle(true);
+    });
+    worker.once('exit', (code: number, signal: string | null) => {
+      settle(false);
+      // The supervisor sees the end of those that have. The others may have done their job, or been told to end.
+      if (hasListened || code === 0 || worker.exitedAfterDisconnect || worker.process.killed) return;
+      failed(worker.process.pid ?? 0, signal === null ? `exit status ${code}` : `signal ${signal}`);
+    });
     // It may never listen: a worker for jobs.
     worker.once('online', () => setTimeout(() => settle(false), CLUSTER_LISTEN_MS).unref());
   });

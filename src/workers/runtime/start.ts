@@ -35,7 +35,7 @@ export function startRuntime(role: WorkerRole): void {
   setWorkerState(state);
   offerProcessSend(state.ready);
   guardSocketPaths((path) => link.owns(path));
-  watchForks(readiness);
+  watchForks(readiness, (pid, reason) => link.send({ type: 'CHILD_END', pid, reason }));
   passOn(role);
   guardSpawn(role.entry);
 }
