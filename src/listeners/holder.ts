@@ -3,6 +3,7 @@ import type { DeclaredListener } from '../config/settings.js';
 import { instanceOf } from '../daemon/instance-of.js';
 import { isSystemError } from '../errors.js';
 import type { ListenerSpec } from '../native.js';
+import { listeningRows } from './listening-rows.js';
 import type { ListenRequest } from './request.js';
 
 /**
@@ -44,16 +45,12 @@ function isUdp(wanted: ListenerSpec | Exclude<ListenRequest, { kind: 'systemd' }
   return 'kind' in wanted ? wanted.kind === 'udp' : wanted.type === 'dgram';
 }
 
-/** The socket's columns in /proc/net/tcp and its kin: `sl local_address rem_address st … inode`. */
 function inetInodes(port: number, udp: boolean): string[] {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
-  const tables = udp ? ['udp', 'udp6'] : ['tcp', 'tcp6'];
-  const LISTEN = '0A';
-  return tables
-    .flatMap((table) => lines(`/proc/net/${table}`))
-    .map((line) => line.trim().split(/\s+/))
-    .filter((columns) => columns[1]?.endsWith(`:${hexPort}`) && (udp || columns[3] === LISTEN))
-    .map((columns) => columns[9] ?? '');
+  const rows = udp
+    ? ['udp', 'udp6'].flatMap((table) => lines(`/proc/net/${table}`)).map((line) => line.trim().split(/\s+/))
+    : [...listeningRows('tcp'), ...listeningRows('tcp6')];
+  return rows.filter((columns) => columns[1]?.endsWith(`:${hexPort}`)).map((columns) => columns[9] ?? '');
 }
 
 function unixInodes(path: string): string[] {

@@ -1,14 +1,12 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import { isSystemError } from '../errors.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import { socketsOf } from '../listeners/holder.js';
+import { listeningRows } from '../listeners/listening-rows.js';
 import { allProcesses, textsIn } from '../processes.js';
 import { type Family, markIn } from './leftovers.js';
-
-/** Bytes of one read: a row has 150. */
-const TABLE_READ_BYTES = 16 * 1024;
 
 /** A process of a worker that listens without us: nothing of it can be handed over. */
 export interface Outside {
@@ -115,8 +113,7 @@ function watches(pid: number): boolean {
 /** Where each socket of this network namespace listens, by inode: the columns of /proc/net (proc(5)). */
 function listeningSockets(): Map<string, string> {
   const found = new Map<string, string>();
-  for (const line of [...listeningRows('tcp'), ...listeningRows('tcp6')]) {
-    const [, address = '', , , , , , , , inode = ''] = line.trim().split(/\s+/);
+  for (const [, address = '', , , , , , , , inode = ''] of [...listeningRows('tcp'), ...listeningRows('tcp6')]) {
     found.set(inode, `port ${Number.parseInt(address.split(':')[1] ?? '', 16)}`);
   }
   for (const line of readFileSync('/proc/net/unix', 'utf8').split('\n')) {
@@ -127,33 +124,6 @@ function listeningSockets(): Map<string, string> {
     if (!path.startsWith('@') && !path.startsWith(`${tmpdir()}/`)) found.set(inode, path);
   }
   return found;
-}
-
-/** The rows of sockets that listen. The kernel lists these first (tcp_seq_start()); a busy server has 100,000 others, which take long. */
-function listeningRows(table: 'tcp' | 'tcp6'): string[] {
-  let fd: number;
-  try {
-    fd = openSync(`/proc/net/${table}`, 'r');
-  } catch (error) {
-    // There is no IPv6.
-    if (isSystemError(error) && error.code === 'ENOENT') return [];
-    throw error;
-  }
-  try {
-    const buffer = Buffer.alloc(TABLE_READ_BYTES);
-    const LISTENS = /^ *\d+: \S+ \S+ 0A /;
-    let text = '';
-    for (;;) {
-      const bytes = readSync(fd, buffer);
-      text += buffer.toString('latin1', 0, bytes);
-      const rows = text.split('\n').slice(1, bytes === 0 ? undefined : -1);
-      const other = rows.findIndex((row) => !LISTENS.test(row));
-      if (other >= 0) return rows.slice(0, other);
-      if (bytes === 0) return rows;
-    }
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Looks while workers start, until one of them is found to leave it to others to listen. */
