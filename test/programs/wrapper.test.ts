@@ -39,7 +39,9 @@ const WRAPPERS: Readonly<Record<string, string>> = {
 
 async function threeUpgrades(test: TestContext, spawn: string): Promise<void> {
   const stage = await scene(test, '', wrapper(spawn));
-  const first = await stage.first(['--probation', '1s', ...chain.NEVER_FORCED]);
+  // Sockets there stay behind, and a process with the same pid would find its name taken.
+  const env = { TMPDIR: stage.space.dir };
+  const first = await stage.first(['--probation', '1s', ...chain.NEVER_FORCED], env);
   const load = await chain.traffic({ keepAlive: 4, fresh: 2, slow: 1, port: stage.port, thinkMs: 10, slowMs: 200 });
   try {
     for (const generation of [2, 3, 4]) {
