@@ -4,12 +4,11 @@ import { constants } from 'node:os';
 import type { Channel, FdBag } from '../channel.js';
 import { HandoverError } from '../errors.js';
 import { LISTENERS_COUNTED, MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
-import { inetKey } from '../listeners/key.js';
-import type { Listener, Refusal } from '../listeners/ledger.js';
+import { type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/request.js';
 import type { EventLoopDelay } from '../observe/loop-delay.js';
 import { NO_ANSWERS, NO_CONNECTIONS } from './counts.js';
-import type { Asker, ListenGate, TcpRequest } from './gate.js';
+import type { AddressRequest, Asker, ListenGate } from './gate.js';
 import type { AnswerCounts, ConnectionCounts, ListenerCount, WorkerMessage, WorkerShapes } from './messages.js';
 
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
@@ -169,15 +168,13 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     });
   }
 
-  lend(id: number, { address, port, v6only, backlog }: TcpRequest, holder: Listener): void {
-    const family = address === null || address.includes(':') ? 'inet6' : 'inet';
-    const key = inetKey('tcp', family, address ?? '::', port, v6only);
-    const granted = { key, family, address: address ?? '::', port, path: null, backlog, lent: true } as const;
+  lend(id: number, request: AddressRequest, holder: Listener | null): void {
+    const key = nameOf(request);
     // Not the holder's socket: a copy that is on its way would keep its address bound when it is closed.
     const none = openSync('/dev/null', 'r');
     try {
-      this.#channel.send({ type: 'LISTENER', id, ...granted }, [none]);
-      this.#lent.set(key, holder.key);
+      this.#channel.send({ type: 'LISTENER', id, key, ...addressOf(request), lent: true }, [none]);
+      if (holder !== null) this.#lent.set(key, holder.key);
     } finally {
       closeSync(none);
     }
@@ -378,6 +375,14 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     this.#readyAt = performance.now();
     this.emit('ready');
   }
+}
+
+/** As getsockname(2) would tell it. */
+function addressOf(request: AddressRequest) {
+  if (request.kind === 'unix') return { family: 'unix', address: null, port: null, path: request.path } as const;
+  const { address, port } = request;
+  const family = address === null || address.includes(':') ? 'inet6' : 'inet';
+  return { family, address: address ?? '::', port, path: null } as const;
 }
 
 function drainedOf(answer: WorkerMessage | null): Drained {

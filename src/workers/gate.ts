@@ -5,7 +5,7 @@ import { PORT_PROBE_MS, RECONNECT_MS } from '../limits.js';
 import { adviceOn } from '../listeners/denied.js';
 import { holderOf } from '../listeners/holder.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
-import { overlapWith } from '../listeners/overlap.js';
+import { overlaps, overlapWith } from '../listeners/overlap.js';
 import type { ListenRequest } from '../listeners/request.js';
 import { standIn } from '../listeners/stand-in.js';
 
@@ -22,13 +22,16 @@ export interface Asker {
   wait(id: number): void;
   /** It gets a socket of its own: the instance gives its listeners up, or is about to. */
   leavePlain(id: number): void;
-  /** It listens as far as it can tell, on an address that overlaps `holder`: it is to close it again before it is ready. */
-  lend(id: number, request: TcpRequest, holder: Listener): void;
+  /**
+   * It listens as far as it can tell. Its address overlaps that of `holder`: it is to close it again before it is ready. Null: it is
+   * another generation's, and so are the clients.
+   */
+  lend(id: number, request: AddressRequest, holder: Listener | null): void;
   /** `where`: the address that was asked for, and who has it where that can be told. */
   refuse(id: number, refusal: Refusal, where: string): void;
 }
 
-export type TcpRequest = Extract<ListenRequest, { kind: 'tcp' }>;
+export type AddressRequest = Exclude<ListenRequest, { kind: 'systemd' }>;
 
 interface Asked {
   readonly asker: Asker;
@@ -50,6 +53,8 @@ export class ListenGate {
   readonly #askers = new Map<number, Asker>();
   #incumbents: ReadonlyMap<string, string> = new Map();
   readonly #othersPaths = new Set<string>();
+  /** Keys of what the ledger had when the listeners were given up. */
+  readonly #givenUp = new Set<string>();
   readonly #sandbox: Sandbox | null;
   #open: boolean;
   #held = false;
@@ -98,6 +103,7 @@ export class ListenGate {
   /** The listeners are given up: whoever asks from here on is refused. */
   shut(): void {
     this.#shut = true;
+    for (const { key } of this.#ledger.all()) this.#givenUp.add(key);
     this.open();
   }
 
@@ -164,6 +170,11 @@ export class ListenGate {
     return overlapWith(nameOf(request), keys) ?? holderOf(request);
   }
 
+  #isGivenUp(request: AddressRequest): boolean {
+    const name = nameOf(request);
+    return [...this.#givenUp].some((key) => key === name || overlaps(name, key));
+  }
+
   #tryAgain(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
@@ -213,9 +224,11 @@ export class ListenGate {
   /** False: the address may become free in a moment. */
   #answer(asked: Asked): boolean {
     const { asker, id, request } = asked;
-    if (this.#shut && 'port' in request) {
+    if (this.#shut && request.kind !== 'systemd') {
+      // A program that closes its server and listens again as before, for new settings say, must not fail while it drains.
+      if (this.#isGivenUp(request)) asker.lend(id, request, null);
       // The kernel knows whose the address is.
-      asker.leavePlain(id);
+      else asker.leavePlain(id);
       return true;
     }
     if (this.#shut) {

@@ -72,7 +72,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
    * asked for as the commands do it, without the time that each of them takes to start.
    */
   async run(): Promise<void> {
-    const { outcome, first } = this.#row;
+    const { outcome, first, listens = 0 } = this.#row;
     const child = this.#space.motya(['start'], { env: this.#env });
     if (outcome === 'refused') {
       const { code } = await child.waitForExit();
@@ -83,6 +83,8 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     }
     await child.waitFor('serving');
     if (first !== undefined) await ask({ port: Number(this.#env.PORT), host: '127.0.0.1', path: first });
+    const says = () => child.said.filter((line) => line.includes('"listening"')).length >= listens;
+    await until(says, { what: `${listens} times that it listens`, instead: () => child.describe() });
     await this.#allAnswer(child, 'after the start');
     const loads = this.#row.places.map((place) => startLoad(this.#loadFor(place)));
     try {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Ledger, type Listener, type Refusal } from '#src/listeners/ledger.js';
+import { Ledger, type Listener, nameOf, type Refusal } from '#src/listeners/ledger.js';
 import type { ListenRequest } from '#src/listeners/request.js';
 import { native } from '#src/native.js';
-import { type Asker, ListenGate } from '#src/workers/gate.js';
+import { type AddressRequest, type Asker, ListenGate } from '#src/workers/gate.js';
 import { until } from '../e2e/harness/until.js';
 import { openFds, scratch } from '../native/support.js';
 
@@ -26,8 +26,8 @@ class TestAsker implements Asker {
   leavePlain(id: number): void {
     this.heard.push(`${this.pid}#${id} plain`);
   }
-  lend(id: number, { port }: { port: number }, holder: Listener): void {
-    this.heard.push(`${this.pid}#${id} lent ${port} of ${holder.key}`);
+  lend(id: number, request: AddressRequest, holder: Listener | null): void {
+    this.heard.push(`${this.pid}#${id} lent ${nameOf(request)} of ${holder?.key ?? 'another generation'}`);
   }
   refuse(id: number, refusal: Refusal, where: string): void {
     this.heard.push(`${this.pid}#${id} ${refusal.syscall} ${refusal.code} ${refusal.errno} ${where}`);

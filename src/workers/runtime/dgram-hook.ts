@@ -107,17 +107,24 @@ function finishBind(
   goOn: () => void,
   { link, gate }: Runtime,
 ): void {
-  const listener = 'granted' in answer ? new UdpListener(state, handle, answer.granted, link, gate) : null;
-  if (state.handle !== handle) {
-    listener?.abandoned();
-    return;
-  }
-  if ('refused' in answer && answer.refused.plain === true) {
-    goOn();
-    return;
-  }
   const { bind } = handle;
-  handle.bind = () => ('refused' in answer ? answer.refused.errno : (listener?.open() ?? 0));
+  if ('refused' in answer) {
+    if (state.handle !== handle) return;
+    if (answer.refused.plain !== true) handle.bind = () => answer.refused.errno;
+  } else if (answer.granted.lent === true) {
+    const { fd, family } = answer.granted;
+    native.close(fd);
+    if (state.handle !== handle) return;
+    // What it sends goes out from another port: datagrams to this one are another generation's.
+    handle.bind = () => bind.call(handle, family === 'inet6' ? '::' : '0.0.0.0', 0, 0);
+  } else {
+    const listener = new UdpListener(state, handle, answer.granted, link, gate);
+    if (state.handle !== handle) {
+      listener.abandoned();
+      return;
+    }
+    handle.bind = () => listener.open();
+  }
   goOn();
   handle.bind = bind;
 }

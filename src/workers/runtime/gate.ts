@@ -28,7 +28,6 @@ export class Gate {
   #except = new Set<string>();
   #givenUp = false;
   #isPaused = false;
-  #isVacated = false;
   /** The process is ending: what it closes now is no decision of the program. */
   ending = false;
 
@@ -45,12 +44,11 @@ export class Gate {
   }
 
   /**
-   * Whether the program gets plain Node's own socket for a port that it asks for now, such as a data port of a session. A fixed port
-   * may be a listener that changes hands just now; once that has happened, the kernel knows whose it is. Without a supervisor a fixed
-   * port is the next instance's.
+   * Whether the program gets plain Node's own socket: for port 0, such as a data port of a session, and for a port on which it has a
+   * server already. Any other fixed port may be a listener that is another generation's by now, which the supervisor knows.
    */
   leavesAlone(port: number): boolean {
-    return port === 0 ? this.#isPaused || this.#givenUp : this.#givenUp && !this.#isVacated;
+    return port === 0 ? this.#isPaused || this.#givenUp : this.#givenUp && this.serverOn(port) !== null;
   }
 
   /** It has accepted, and does not any more. */
@@ -127,7 +125,6 @@ export class Gate {
 
   /** The supervisor is gone, and with it perhaps the last other copy of each listener: the next instance may have to bind anew. */
   vacate(): void {
-    this.#isVacated = true;
     this.giveUp();
     for (const listener of this.#listeners) listener.vacate?.();
   }
