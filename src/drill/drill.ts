@@ -6,6 +6,7 @@ import { checkPrivileges } from '../daemon/privileges.js';
 import { MotyaError } from '../errors.js';
 import {
   DRILL_AFTER_MS,
+  DRILL_ANSWER_MS,
   DRILL_END_MS,
   DRILL_HELD,
   DRILL_LOOK_MS,
@@ -212,7 +213,7 @@ class Acts {
     const from = performance.now();
     const held = Array.from({ length: DRILL_HELD }, () => new HalfRequest(place, paths[0] as string));
     await Promise.all(held.map((request) => request.begun));
-    const { services } = await this.#takenIn();
+    const { services } = await this.#takenIn(held.length);
     const workers = services.flatMap((service) => service.workers.map(({ pid }) => pid ?? 0)).filter((pid) => pid > 0);
     const killedAt = performance.now();
     for (const pid of workers) kill(pid, 'SIGTERM');
@@ -250,8 +251,16 @@ class Acts {
     }
   }
 
-  /** Asks the workers twice: between the two answers, the event loop of each has taken in whatever had come before. */
-  async #takenIn(): Promise<Status> {
+  /**
+   * Asks the workers until they have so many connections, of which libuv accepts one a turn (since 1.45), and twice more: between two
+   * answers, the event loop of each has read whatever had come before.
+   */
+  async #takenIn(connections = 0): Promise<Status> {
+    for (const end = performance.now() + DRILL_ANSWER_MS; performance.now() < end; ) {
+      const { services } = await this.#status();
+      const open = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
+      if (open >= connections) break;
+    }
     await this.#status();
     return this.#status();
   }
