@@ -49,10 +49,16 @@ export class LeftOut {
   }
 
   /**
-   * At the end of the probation: a listener that the new version has left out, though clients still come to it. `unused`: keys of
-   * those that are to end. One that the settings had named and do not any more ends as they say.
+   * At the end of the probation: a listener that the new version has left out, though clients still come to it; or an address that
+   * ends with the old version and that we do not have, whoever its clients are. `unused`: keys of those that are to end. One that the settings had named and do not any more ends as they say.
    */
   async fault(unused: readonly string[]): Promise<HandoverError | null> {
+    const [outside] = this.#life.instance.fleet.endingOutside();
+    if (outside !== undefined) {
+      const { pid, where, commandLine } = outside;
+      const text = `pid ${pid} (${commandLine.join(' ')}) listens on ${where} by itself and ends with the old version, and nothing of the new version listens there; say --allow-removed if that is meant`;
+      return new HandoverError('MOTYA_REMOVED_IN_USE', text);
+    }
     const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));
     const keys = [...this.#undeclared(unused).map(({ key }) => key), ...unserved];
     if (keys.length === 0) return null;

@@ -6,6 +6,7 @@ import { allGiven, type HandedOn } from './handing-on.js';
 import { inspectorPorts } from './inspector-ports.js';
 import { ListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
+import type { Outside } from './outside.js';
 import { Service, type ServiceContext } from './service.js';
 
 /** All services of an instance, as one. */
@@ -77,6 +78,11 @@ export class Fleet {
   async countListeners(keys: readonly string[]): Promise<ListenerCounts> {
     const counts = await Promise.all(this.services.map((service) => service.countListeners(keys)));
     return new ListenerCounts(counts.flat());
+  }
+
+  /** See {@link Service.endingOutside}. */
+  endingOutside(): Outside[] {
+    return this.services.flatMap((service) => service.endingOutside());
   }
 
   /** Whether every worker that should by now answers within `ms`. */

@@ -5,7 +5,7 @@ import { isSystemError } from '../errors.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import { socketsOf } from '../listeners/holder.js';
 import { listeningRows } from '../listeners/listening-rows.js';
-import { allProcesses, textsIn } from '../processes.js';
+import { allProcesses, statOf, textsIn } from '../processes.js';
 import { type Family, markIn } from './leftovers.js';
 
 /** A process of a worker that listens without us: nothing of it can be handed over. */
@@ -50,6 +50,30 @@ export class OutsideLook {
     this.#foreign = new Set([...foreign, ...listening.keys()]);
     return found;
   }
+}
+
+/**
+ * Those of them whose address nothing else listens on, so that it goes with their worker's session. Of ports that the kernel gives out
+ * by itself (ip_local_port_range, ip(7)) no client expects that they stay.
+ */
+export function endWithWorkers(found: readonly Outside[]): Outside[] {
+  return (
+    unlessOutOfFds(() => {
+      const listening = listeningSockets();
+      for (const { inode } of found) listening.delete(inode);
+      const others = new Set(listening.values());
+      const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+        .split(/\s+/)
+        .map(Number);
+      const isGivenOut = (where: string): boolean => {
+        const port = Number(/^port (\d+)$/.exec(where)?.[1]);
+        return port >= first && port <= last;
+      };
+      return found.filter(
+        ({ where, pid, worker }) => !others.has(where) && !isGivenOut(where) && statOf(pid)?.session === worker,
+      );
+    }) ?? []
+  );
 }
 
 /** Null: /proc cannot be read now. A warning that comes late is no reason to end what serves. */

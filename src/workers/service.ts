@@ -23,7 +23,7 @@ import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import { inspectorOf, withInspectorPort } from './inspector-ports.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
 import type { AnswerCounts, ConnectionCounts } from './messages.js';
-import { adviceOnOutside, type Outside, OutsideLook, OutsideWatch } from './outside.js';
+import { adviceOnOutside, endWithWorkers, type Outside, OutsideLook, OutsideWatch } from './outside.js';
 import { ReleasedListeners } from './released.js';
 import { endedTooSoon, listensOutside, notReady, silenceHint } from './start-failures.js';
 import { Worker } from './worker.js';
@@ -363,6 +363,12 @@ export class Service extends EventEmitter<ServiceEvents> {
       const text = `${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${adviceOnOutside(outside)}`;
       this.emit('trouble', 'outside', worker, text);
     }
+  }
+
+  /** Addresses on which its programs listen without us, and on which no other process does. */
+  endingOutside(): Outside[] {
+    this.#looked = null;
+    return endWithWorkers(this.#lookOutside());
   }
 
   /** One look serves all workers that become ready at the same time. */

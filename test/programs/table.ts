@@ -114,6 +114,7 @@ export const TABLE: readonly Row[] = [
   { script: 'wrapper.cjs', places: ['PORT'], outcome: 'serves' },
   { script: 'wrapper-with-pipe.cjs', places: ['PORT'], outcome: 'serves', workers: 2 },
   { script: 'helper-with-port.cjs', places: ['PORT', 'PORT2'], outcome: 'serves' },
+  { script: 'plain-helper.mjs', places: ['PORT', 'PORT2'], outcome: 'rejected' },
   { script: 'threads.cjs', places: ['PORT'], outcome: 'refused' },
   { script: 'main-and-thread.cjs', places: ['PORT', 'PORT2'], outcome: 'rejected', crashes: true },
 ];
