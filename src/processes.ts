@@ -132,7 +132,7 @@ function lookFor(pid: number, ended: () => void, signal?: AbortSignal): void {
   signal?.addEventListener('abort', () => clearInterval(timer));
 }
 
-/** A process, anybody's, that is told from every later one with its pid. To be made while it is known to live. */
+/** A process of any user, not to be confused with a later one that has its pid. To be made while it is known to live. */
 export class HeldProcess {
   readonly pid: number;
   /** Null: there was none left, or it had just ended. */

@@ -12,7 +12,7 @@ export function lockHolder(path: string): number | null {
       ([, , , inode]) => inode === `${ino}`,
     );
     const [only, ...others] = holders;
-    // On some file systems (btrfs, overlayfs) stat tells another device. The inode alone must be nobody else's then.
+    // On some file systems (btrfs, overlayfs) stat tells another device. The inode alone must be that of one lock then.
     const holder =
       holders.find(([, , device]) => device === deviceName(dev)) ?? (others.length === 0 ? only : undefined);
     const pid = Number(holder?.[1]);

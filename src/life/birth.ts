@@ -197,8 +197,8 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
   try {
     // Before its programs are loaded: what changes from here on may be older there.
     const files = { scripts: services.map(({ script }) => script), source };
-    // As the user, as which the incumbent looks at them: it may be unable to read what root can.
-    const program = { ...files, fingerprint: asUser(user, () => fingerprintOf(files)) };
+    // As the user (startAsSuccessor): the incumbent, which looks at them too, may be unable to read what root can.
+    const program = { ...files, fingerprint: fingerprintOf(files) };
     const watched = await watchIncumbent(controlSocket, { age: Math.round(performance.now()), program });
     // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
     if (meant !== null && meant !== watched.pid) {

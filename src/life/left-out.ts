@@ -5,6 +5,7 @@ import { LEFT_OUT_ANSWER_MS, REMOVED_TOLD } from '../limits.js';
 import { ADMIN } from '../listeners/declared.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
+import { commandOf } from '../workers/outside.js';
 import type { Life } from './life.js';
 
 /**
@@ -21,7 +22,8 @@ export class LeftOut {
   constructor(life: Life, before: Promise<ListenerCounts>, keys: readonly string[]) {
     this.#life = life;
     this.#before = before;
-    for (const key of keys) this.#since.set(key, before);
+    const since = this.#filled(before, keys);
+    for (const key of keys) this.#since.set(key, since);
     this.set(keys);
   }
 
@@ -31,7 +33,7 @@ export class LeftOut {
     for (const key of this.#since.keys()) if (!keys.includes(key)) this.#since.delete(key);
     const added = keys.filter((key) => !this.#since.has(key));
     if (added.length === 0) return;
-    const counts = this.#life.instance.fleet.countListeners(added);
+    const counts = this.#countNow(added);
     for (const key of added) this.#since.set(key, counts);
   }
 
@@ -41,22 +43,21 @@ export class LeftOut {
     if (keys.length === 0) return [];
     const [then, now] = [await this.#before, await this.#life.instance.fleet.countListeners(keys)];
     const ms = Math.round(now.at - then.at);
-    // One that was busy at the beginning has answered now; what came until then it had accepted before.
-    for (const key of keys) if (this.#since.has(key)) this.#since.set(key, Promise.resolve(then.filledFrom(now)));
     return keys
       .slice(0, REMOVED_TOLD)
       .map((key) => ({ key, open: now.open(key), accepted: now.acceptedSince(then, key), ms }));
   }
 
   /**
-   * At the end of the probation: a listener that the new version has left out, though clients still come to it; or an address that
-   * ends with the old version and that we do not have, whoever its clients are. `unused`: keys of those that are to end. One that the settings had named and do not any more ends as they say.
+   * At the end of the probation: a listener that the new version has left out, though clients still come to it; or an address of a
+   * process that listens by itself and ends with the old version. `unused`: keys of the listeners that are to end. One that the
+   * settings had named and do not any more ends as they say.
    */
   async fault(unused: readonly string[]): Promise<HandoverError | null> {
     const [outside] = this.#life.instance.fleet.endingOutside();
     if (outside !== undefined) {
-      const { pid, where, commandLine } = outside;
-      const text = `pid ${pid} (${commandLine.join(' ')}) listens on ${where} by itself and ends with the old version, and nothing of the new version listens there; say --allow-removed if that is meant`;
+      const what = `${commandOf(outside)} listens on ${outside.where} by itself and ends with the old version`;
+      const text = `${what}, and nothing of the new version listens there; say --allow-removed if that is meant`;
       return new HandoverError('MOTYA_REMOVED_IN_USE', text);
     }
     const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));
@@ -69,15 +70,23 @@ export class LeftOut {
       const isKnown = [now, then].every((counts) => counts.answered(this.#users(key)));
       if (came === 0 && isKnown) continue;
       const seconds = ((now.at - then.at) / 1000).toFixed(1);
+      const since = now.answered(this.#users(key)) ? 'did not answer for 2 s when it was left out' : 'does not answer';
       const gets =
         came > 0
           ? `${key} still gets connections (${came} in ${seconds} s)`
-          : `${key} may still get connections, for its program in the old version does not answer`;
+          : `${key} may still get connections: its program in the old version ${since}`;
       const mend = unused.includes(key) ? '; say --allow-removed if that is meant' : '';
       const text = `${gets}, and no program of the new version listens on it${mend}`;
       return new HandoverError('MOTYA_REMOVED_IN_USE', text);
     }
     return null;
+  }
+
+  /** These counts; of a process that was busy then, what it has counted when it answers: that came before. */
+  async #filled(counts: Promise<ListenerCounts>, keys: readonly string[]): Promise<ListenerCounts> {
+    const first = await counts;
+    if (keys.every((key) => first.answered(this.#users(key)))) return first;
+    return first.filledFrom(await this.#countNow(keys));
   }
 
   /** Asks again until all have answered that have these listeners, for LEFT_OUT_ANSWER_MS at most. */

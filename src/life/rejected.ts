@@ -29,6 +29,8 @@ export async function reclaimAfter(life: Life, successor: HeldProcess): Promise<
 async function endInTime(life: Life, successor: HeldProcess): Promise<void> {
   if (await successor.endsWithin(ABANDON_MS + REJECTED_END_MS)) return;
   const { pid } = successor;
-  life.warn('rejected', `pid ${pid} was rejected and does not end; it is killed`, { successor: pid });
-  successor.signal(constants.signals.SIGKILL);
+  // False, too, when the fds were used up as it connected: another process may have its pid by now.
+  const isKilled = successor.signal(constants.signals.SIGKILL);
+  const next = isKilled ? 'it is killed' : `kill -KILL ${pid} ends it, if it still runs`;
+  life.warn('rejected', `pid ${pid} was rejected and does not end; ${next}`, { successor: pid });
 }

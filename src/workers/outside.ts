@@ -5,8 +5,12 @@ import { isSystemError } from '../errors.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import { socketsOf } from '../listeners/holder.js';
 import { listeningRows } from '../listeners/listening-rows.js';
+import { oneLine } from '../printable.js';
 import { allProcesses, statOf, textsIn } from '../processes.js';
 import { type Family, markIn } from './leftovers.js';
+
+/** UTF-16 units of a command line in a message. */
+const COMMAND_LENGTH = 100;
 
 /** A process of a worker that listens without us: nothing of it can be handed over. */
 export interface Outside {
@@ -109,6 +113,10 @@ function heldBy(pid: number, worker: number, listening: ReadonlyMap<string, stri
     return [];
   }
 }
+
+/** For people: `pid 12 (python3 -m http.server)`. */
+export const commandOf = ({ pid, commandLine }: Outside): string =>
+  `pid ${pid} (${oneLine(commandLine.join(' ')).slice(0, COMMAND_LENGTH)})`;
 
 /** What to start instead, from what has been started. */
 export function adviceOnOutside({ worker, pid, commandLine }: Outside): string {

@@ -1,12 +1,10 @@
 import { StartError } from '../errors.js';
 import { LISTEN_HINT_MS } from '../limits.js';
-import { adviceOnOutside, type Outside } from './outside.js';
+import { adviceOnOutside, commandOf, type Outside } from './outside.js';
 import type { Worker } from './worker.js';
 
 /** Why a service does not start, in words. `what`: the service and its program. */
 
-/** UTF-16 units of a command line in a message. */
-const COMMAND_LENGTH = 100;
 const NO_LISTENER_ADVICE =
   'a program that has no port, or opens it late, says when it is ready: --ready signal, and ready() or process.send("ready")';
 
@@ -29,8 +27,8 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
 }
 
 export function listensOutside(what: string, outside: Outside): StartError {
-  const { worker, pid, where, commandLine } = outside;
-  const who = pid === worker ? 'its own process' : `pid ${pid} (${commandLine.join(' ').slice(0, COMMAND_LENGTH)})`;
+  const { worker, pid, where } = outside;
+  const who = pid === worker ? 'its own process' : commandOf(outside);
   const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside)}`;
   return new StartError('MOTYA_NOT_READY', text);
 }
