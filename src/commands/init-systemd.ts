@@ -41,6 +41,7 @@ const command: Command<InitSystemdArguments> = {
     const { unitFacts } = await import('../init/unit-facts.js');
     const { unitFile } = await import('../init/unit.js');
     const { outputPath, writeNew } = await import('../init/write-new.js');
+    const { oneLine } = await import('../printable.js');
 
     const facts = unitFacts(flags);
     const path =
@@ -54,11 +55,12 @@ const command: Command<InitSystemdArguments> = {
       `systemctl enable --now ${unit}`,
       `systemctl reload ${unit}    # after each deploy: the new version takes over, or the old one serves on`,
     ];
+    // A line of its own is no comment any more: what a package.json or a path says must not become a directive.
     const header = [
-      ...facts.remarks.map((remark) => `# ${remark}`),
-      `# ${path}, by motya init systemd. Next, as root:`,
-      ...next.map((line) => `#   ${line}`),
-    ];
+      ...facts.remarks,
+      `${path}, by motya init systemd. Next, as root:`,
+      ...next.map((line) => `  ${line}`),
+    ].map((line) => `# ${oneLine(line)}`);
     const text = `${header.join('\n')}\n\n${unitFile(facts)}`;
     if (output === undefined) {
       process.stdout.write(text);

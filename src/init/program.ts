@@ -3,7 +3,10 @@ import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { absolutePath, whyNotRunnable } from '../config/resolve.js';
 import { stemOf } from '../daemon/paths.js';
-import { oneLine } from '../printable.js';
+import { cutLine } from '../printable.js';
+
+/** Characters of a command that a message shows. */
+const SHOWN = 1000;
 
 /** What would be run in a directory. */
 export interface Program {
@@ -28,7 +31,7 @@ export function plainProgram(script: string, args: readonly string[] = []): Prog
 /** As it would be typed behind `$`. */
 export function commandOf({ script, args, nodeArgs }: Program): string {
   const words = nodeArgs.length === 0 ? [script, ...args] : ['node', ...nodeArgs, script, ...args];
-  return oneLine(words.map(shellWord).join(' '));
+  return cutLine(words.map(shellWord).join(' '), SHOWN);
 }
 
 const shellWord = (word: string): string =>

@@ -97,4 +97,8 @@ function sampleOf(path: string, schema: SettingSchema): unknown {
 }
 
 /** On one line, quoted where YAML would read something else. */
-const flow = (value: unknown): string => stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trimEnd();
+function flow(value: unknown): string {
+  const json = JSON.stringify(value);
+  // YAML knows the escapes of JSON; stringify() would break the line at a line break of the text.
+  return /\\[a-z]/.test(json) ? json : stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trimEnd();
+}

@@ -4,7 +4,7 @@ import { whyPm2Settings } from '../config/pm2-settings.js';
 import { absolutePath, whyNotRunnable } from '../config/resolve.js';
 import { stemOf } from '../daemon/paths.js';
 import { SettingsError } from '../errors.js';
-import { oneLine } from '../printable.js';
+import { cutLine, oneLine } from '../printable.js';
 import { type Executable, findExecutable, hasPlugAndPlay, interpreted } from './executable.js';
 import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package.js';
@@ -13,6 +13,8 @@ import { readShellLine, type ShellCommand } from './shell-line.js';
 
 /** Characters of a start script that a message quotes. */
 const SHOWN = 100;
+/** Characters of a note, which has such quotes in it. */
+const NOTE = 400;
 
 /** What {@link StartScript.program} is told of a Node program. */
 export interface Run {
@@ -71,8 +73,10 @@ export class StartScript {
     ];
   }
 
+  /** @param text may have words of the script in it: it becomes one line, for a terminal and for a comment of a unit file */
   note(text: string): void {
-    if (!this.#notes.includes(text)) this.#notes.push(text);
+    const line = cutLine(text, NOTE);
+    if (!this.#notes.includes(line)) this.#notes.push(line);
   }
 
   /** @param reason completes "the start script …: " @throws {SettingsError} */
@@ -208,7 +212,4 @@ function read(line: string, refuse: (reason: string) => never): ShellCommand[] {
   }
 }
 
-function shown(text: string): string {
-  const plain = oneLine(text);
-  return plain.length > SHOWN ? `${plain.slice(0, SHOWN - 1)}…` : plain;
-}
+const shown = (text: string): string => cutLine(text, SHOWN);

@@ -272,6 +272,21 @@ describe('the start script that motya init reads', () => {
     assert.ok(!existsSync(space.path('motya.yaml')));
   });
 
+  test('its line breaks stay in the values of motya.yaml, and long texts are cut in what is said', async (test) => {
+    const space = workspace(test);
+    const text = `1\nname: other\n${'x'.repeat(2000)}\n`;
+    space.write('a\nb/app.js', '');
+    const start = `cd 'a\nb' && A='${text}' pm2-runtime app.js --name '${text}' -- '${text}'`;
+    space.write('package.json', JSON.stringify({ name: 'shop', scripts: { start } }));
+    const { code, stdout, stderr } = await space.run(['init']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.ok(stdout.length < 3000 && stdout.split('\n').length === 4, stdout);
+    const { name, services } = loadSettings({ flags: {}, env: space.env, cwd: space.dir });
+    const [service] = services;
+    assert.deepEqual([name, service?.args, service?.env.A], ['shop', [text], text]);
+    assert.deepEqual([service?.script, service?.cwd], [space.path('a\nb/app.js'), space.path('a\nb')]);
+  });
+
   test('a package.json that is no JSON is one line with the place', async (test) => {
     const space = workspace(test);
     space.write('server.js', '');

@@ -168,6 +168,35 @@ log: { file: /var/log/shop/shop.log }
     );
   });
 
+  test('what package.json and the path say stays in comments', async (test) => {
+    const space = workspace(test);
+    space.write('app.js', '');
+    const line = '\n[Service]\nExecStartPre=+/bin/id\r\n';
+    const active = (unit: string): string[] => unit.split(/[\r\n]/).filter((text) => !/^(#|$)/.test(text));
+    const plain = await space.run(['init', 'systemd', 'app.js', '--name', 'shop', '--user', me]);
+    assert.equal(plain.code, 0);
+    const starts = [
+      `pm2 start app.js --name 'x${line}'`,
+      `pm2 start app.js '--x${line}y'`,
+      `forever start --pidFile 'x${line}' app.js`,
+      `node '--watch${line}' app.js`,
+      `echo 'x${line}'; node app.js`,
+      `true ${line}true; node app.js`,
+    ];
+    for (const start of starts) {
+      space.write(
+        'package.json',
+        JSON.stringify({ name: 'shop', scripts: { start, prestart: line, poststart: line } }),
+      );
+      const { code, stdout, stderr } = await space.run(['init', 'systemd', '--user', me]);
+      if (code === 2) assert.match(stderr, /^[^\n]+\n$/, start);
+      else assert.deepEqual(active(stdout), active(plain.stdout), start);
+    }
+    const output = `x${line}.service`.replace('/bin/id', 'id');
+    const written = await space.run(['init', 'systemd', 'app.js', '--name', 'shop', '--user', me, '--output', output]);
+    assert.deepEqual([written.code, active(readFileSync(space.path(output), 'utf8'))], [0, active(plain.stdout)]);
+  });
+
   test('what cannot be is one line, and nothing is written', async (test) => {
     const space = workspace(test);
     space.write('there.js', '');
