@@ -43,14 +43,21 @@ const node: Launcher = (args, start) => {
   return start.program({ script, args: programArgs, nodeArgs });
 };
 
+/** Options of `tsx watch` alone, and those of them that take a value. */
+const TSX_WATCH = /^--(no-)?(clear-?screen|include|exclude|ignore)$/i;
+const TSX_VALUED = ['--include', '--exclude', '--ignore'];
+
 /** In the same process as `tsx` would run it in a child of its own. */
 const tsx: Launcher = (args, start, name) => {
   const [first, ...others] = args;
-  if (first === 'watch') start.note('tsx watch is left out: motya upgrade loads new code');
-  const words = first === 'watch' ? others : args;
-  const { flags, rest } = leadingFlags(words, new Set([...valuedOptions(), '--tsconfig']));
+  const isWatch = first === 'watch';
+  if (isWatch) start.note('tsx watch is left out: motya upgrade loads new code');
+  const valued = new Set([...valuedOptions(), '--tsconfig', ...(isWatch ? TSX_VALUED : [])]);
+  const typed = leadingFlags(isWatch ? others : args, valued);
+  const flags = typed.flags.filter(({ name }) => !isWatch || !TSX_WATCH.test(name));
+  const { rest } = typed;
   const isPlain = flags.every(({ name }) => name !== '--no-cache') && canImport('tsx', start.directory);
-  if (!isPlain) return start.installed(name, words);
+  if (!isPlain) return start.installed(name, isWatch ? [...flags.flatMap(({ words }) => words), ...rest] : args);
   const tsconfig = flags.find(({ name }) => name === '--tsconfig')?.value;
   if (typeof tsconfig === 'string') start.env.TSX_TSCONFIG_PATH = tsconfig;
   const nodeFlags = flags.filter(({ name }) => name !== '--tsconfig').flatMap(({ words }) => words);

@@ -59,9 +59,10 @@ export const pm2: Launcher = (args, start, name) => {
   if (script === undefined) return start.refuse(`${name} starts no program`);
   if (others.length > 0) start.refuse(`${name} starts several programs (${[script, ...others].join(', ')})`);
   const instances = flagValue(flags, '-i', '--instances');
-  if (instances !== null) start.workers = /^(max|0)$/.test(instances) ? 'auto' : Number(instances);
-  if (start.workers !== null && start.workers !== 'auto' && !(start.workers >= 1))
-    start.refuse(`${name} -i ${instances} is not known here`);
+  if (instances !== null) {
+    if (!/^(max|\d+)$/.test(instances)) start.refuse(`${name} -i ${instances} is not known here`);
+    start.workers = Number(instances) > 0 ? Number(instances) : 'auto';
+  }
   const cwd = flagValue(flags, '--cwd');
   if (cwd !== null) start.enter(cwd);
   leftOut(start, name, flags, ['-i', '--instances', '--cwd', '--node-args', '--interpreter-args', '--interpreter']);

@@ -10,6 +10,7 @@ import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package.js';
 import { mainFile, type Program } from './program.js';
 import { readShellLine, type ShellCommand } from './shell-line.js';
+import { ShellVariables } from './shell-variables.js';
 
 /** Characters of a start script that a message quotes. */
 const SHOWN = 100;
@@ -116,7 +117,10 @@ export class StartScript {
   /** A line for a shell, with more arguments for its last command. */
   line(line: string, args: readonly string[] = []): Program {
     const commands = read(line, (reason) => this.refuse(reason));
-    for (const command of commands.slice(0, -1)) this.#passBy(command);
+    const shell = new ShellVariables(this.env);
+    for (const command of commands.slice(0, -1)) this.#passBy(command, shell);
+    const unset = shell.unexported.join(', ');
+    if (unset !== '') this.note(`not exported, so the program does not find it: ${unset}`);
     const last = commands.at(-1);
     if (last === undefined || last.words.length === 0) return this.refuse(`${JSON.stringify(line)} runs no program`);
     Object.assign(this.env, last.env);
@@ -124,13 +128,10 @@ export class StartScript {
   }
 
   /** A command that runs before the program. */
-  #passBy({ words, text }: ShellCommand): void {
-    const [name, ...args] = words;
-    const set = name === 'export' ? args.map((word) => /^([A-Za-z_]\w*)=(.*)$/s.exec(word)) : [];
-    if (name === 'cd' && args[0] !== undefined) this.enter(args[0]);
-    else if (set.length > 0 && set.every((found) => found !== null)) {
-      for (const [, variable = '', value = ''] of set) this.env[variable] = value;
-    } else this.#before.push(shown(text));
+  #passBy(command: ShellCommand, shell: ShellVariables): void {
+    const [name, directory] = command.words;
+    if (name === 'cd' && directory !== undefined) this.enter(directory);
+    else if (!shell.run(command)) this.#before.push(shown(command.text));
   }
 
   /** One command and its arguments. */

@@ -104,6 +104,19 @@ describe('the start script that motya init reads', () => {
         },
       ],
       [
+        'tsx watch --clear-screen=false --include ./lib --exclude lib/x --ignore=y --no-clear-screen --no-warnings app.ts 80',
+        { ...app, script: 'app.ts', nodeArgs: ['--import', 'tsx', '--no-warnings'], args: ['80'] },
+      ],
+      [
+        'tsx watch --no-cache --clear-screen=false --include ./lib app.ts',
+        { ...empty, service: 'tsx', script: 'node_modules/tsx/bin/run.js', args: ['--no-cache', 'app.ts'] },
+      ],
+      ['set -e; A=1; export A B=2; node app.js', { ...app, env: { A: '1', B: '2' } }],
+      ['export A; A=1; node app.js', { ...app, env: { A: '1' } }],
+      ['export A=1; A=2; set -ea; B=1; set +a; C=1; node app.js', { ...app, env: { A: '2', B: '1' } }],
+      ['set -o allexport; A=1 && node app.js', { ...app, env: { A: '1' } }],
+      ['A=1; npm run prod', { ...app, args: ['--port', '1'] }],
+      [
         'tsx --no-cache app.ts',
         { ...empty, service: 'tsx', script: 'node_modules/tsx/bin/run.js', args: ['--no-cache', 'app.ts'] },
       ],
@@ -189,6 +202,10 @@ describe('the start script that motya init reads', () => {
     }
     assert.ok(notes.some((note) => note.includes('postprod (echo done)')));
     assert.ok(notes.some((note) => note.startsWith('nodemon is left out')));
+    project(space, { start: 'set -e; PORT=80; A=1 B=2; export B; node app.js' });
+    assert.deepEqual(guessProgram(space.dir).notes, ['not exported, so the program does not find it: PORT, A']);
+    project(space, { start: 'set -eu && node app.js' });
+    assert.deepEqual(guessProgram(space.dir).notes, []);
     project(space, { start: 'pm2 start app.js --name api --time' });
     assert.ok(guessProgram(space.dir).notes.some((note) => note.includes('--name api --time')));
   });
@@ -244,6 +261,8 @@ describe('the start script that motya init reads', () => {
       ['pm2 start app.js server.js', /several programs \(app\.js, server\.js\)/],
       ['pm2 reload app', /pm2 reload starts no program/],
       ['pm2 start app.js -i -1', /-i -1 is not known here/],
+      ['pm2 start app.js -i 2.5', /-i 2\.5 is not known here/],
+      ['pm2 start app.js -i ""', /-i {2}is not known here/],
       ['nest start', /dist\/main\.js, which is not there; run nest build first/],
       ['nest start api', /nest start api builds a program and runs it/],
       ['npx motya start app.js', /starts Motya itself/],
