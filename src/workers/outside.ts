@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import { isSystemError } from '../errors.js';
+import { inspectorIn } from '../inspector-option.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
 import { socketsOf } from '../listeners/holder.js';
 import { listeningRows } from '../listeners/listening-rows.js';
+import { splitOptions } from '../node-options.js';
 import { oneLine } from '../printable.js';
 import { allProcesses, statOf, textsIn } from '../processes.js';
 import { type Family, markIn } from './leftovers.js';
@@ -24,9 +26,14 @@ export interface Outside {
   readonly commandLine: readonly string[];
 }
 
+/** `inspectorPort`: that of the worker's own process, whose command line its program may overwrite (`process.title`). */
+export interface InspectedFamily extends Family {
+  readonly inspectorPort: number | undefined;
+}
+
 /**
  * Looks for listening sockets of workers and of the processes that their programs have started, but for ours. A unix socket in the
- * temporary directory is for the program itself. All processes are gone through only when a socket has come that was not there before.
+ * temporary directory is for the program itself, and the port of an inspector is for its developers. All processes are gone through only when a socket has come that was not there before.
  */
 export class OutsideLook {
   /** Inodes of sockets that were there before the workers, or that were looked for in vain: other programs have them. */
@@ -40,11 +47,11 @@ export class OutsideLook {
    * `workers`: all of the service, or another look would take what one of them listens on for another program's. `known`: inodes of
    * ours.
    */
-  at(workers: readonly Family[], known: ReadonlySet<string>): Outside[] {
+  at(workers: readonly InspectedFamily[], known: ReadonlySet<string>): Outside[] {
     return unlessOutOfFds(() => this.#at(workers, known)) ?? [];
   }
 
-  #at(workers: readonly Family[], known: ReadonlySet<string>): Outside[] {
+  #at(workers: readonly InspectedFamily[], known: ReadonlySet<string>): Outside[] {
     const listening = listeningSockets();
     const foreign = [...this.#foreign].filter((inode) => listening.has(inode));
     for (const inode of [...foreign, ...known]) listening.delete(inode);
@@ -66,18 +73,22 @@ export function endWithWorkers(found: readonly Outside[]): Outside[] {
       const listening = listeningSockets();
       for (const { inode } of found) listening.delete(inode);
       const others = new Set(listening.values());
-      const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-        .split(/\s+/)
-        .map(Number);
-      const isGivenOut = (where: string): boolean => {
-        const port = Number(/^port (\d+)$/.exec(where)?.[1]);
-        return port >= first && port <= last;
-      };
+      const isGivenOut = givenOutPorts();
       return found.filter(
         ({ where, pid, worker }) => !others.has(where) && !isGivenOut(where) && statOf(pid)?.session === worker,
       );
     }) ?? []
   );
+}
+
+/** Whether `port 40123` is one that the kernel gives out by itself. @throws {SystemError} */
+function givenOutPorts(): (where: string) => boolean {
+  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  const [first = 0, last = 0] = range.split(/\s+/).map(Number);
+  return (where) => {
+    const port = Number(/^port (\d+)$/.exec(where)?.[1]);
+    return port >= first && port <= last;
+  };
 }
 
 /** Null: /proc cannot be read now. A warning that comes late is no reason to end what serves. */
@@ -91,27 +102,43 @@ function unlessOutOfFds<T>(look: () => T): T | null {
 }
 
 /** Processes, and the worker that each belongs to. */
-function membersOf(workers: readonly Family[]): { pid: number; worker: number }[] {
-  const sessions = new Set(workers.map(({ session }) => session));
+function membersOf(workers: readonly InspectedFamily[]): { pid: number; worker: InspectedFamily }[] {
+  const sessions = new Map(workers.map((worker) => [worker.session, worker]));
   return allProcesses().flatMap(({ pid, session }) => {
-    if (sessions.has(session)) return { pid, worker: session };
+    const leader = sessions.get(session);
+    if (leader !== undefined) return { pid, worker: leader };
     const mark = markIn(pid);
     const worker = mark === null ? undefined : workers.find((one) => mark.includes(one.mark));
-    return worker === undefined ? [] : { pid, worker: worker.session };
+    return worker === undefined ? [] : { pid, worker };
   });
 }
 
-function heldBy(pid: number, worker: number, listening: ReadonlyMap<string, string>): Outside[] {
+function heldBy(
+  pid: number,
+  { session, inspectorPort }: InspectedFamily,
+  listening: ReadonlyMap<string, string>,
+): Outside[] {
   try {
     const commandLine = textsIn(pid, 'cmdline');
-    return socketsOf(pid).flatMap((inode) => {
+    const found = socketsOf(pid).flatMap((inode) => {
       const where = listening.get(inode);
-      return where === undefined ? [] : { worker, pid, inode, where, commandLine };
+      return where === undefined ? [] : { worker: session, pid, inode, where, commandLine };
     });
+    if (found.length === 0) return [];
+    const port = (pid === session ? inspectorPort : undefined) ?? inspectorPortOf(pid, commandLine);
+    const isInspector = port === 0 ? givenOutPorts() : (where: string): boolean => where === `port ${port}`;
+    return found.filter(({ where }) => !isInspector(where));
   } catch {
     // It has ended, or is another user's.
     return [];
   }
+}
+
+/** Where the inspector of a process listens, if it is a Node process: SIGUSR1 opens it without an option, too. 0: anywhere. */
+function inspectorPortOf(pid: number, commandLine: readonly string[]): number | undefined {
+  const NAME = 'NODE_OPTIONS=';
+  const options = textsIn(pid, 'environ').find((text) => text.startsWith(NAME)) ?? NAME;
+  return inspectorIn(['--inspect', ...splitOptions(options.slice(NAME.length)), ...commandLine.slice(1)])?.port;
 }
 
 /** For people: `pid 12 (python3 -m http.server)`. */

@@ -14,7 +14,8 @@ import { Conversation, type Counted, type Drained, NOTHING_DRAINED, type Pause, 
 import { both, NO_ANSWERS, plus } from './counts.js';
 import { workerEnvironment } from './environment.js';
 import type { ListenGate } from './gate.js';
-import { endSession, type Family, strayed } from './leftovers.js';
+import { inspectorOf } from './inspector-ports.js';
+import { endSession, strayed } from './leftovers.js';
 import {
   type AnswerCounts,
   type ConnectionCounts,
@@ -22,6 +23,7 @@ import {
   type WorkerShapes,
   workerCodec,
 } from './messages.js';
+import type { InspectedFamily } from './outside.js';
 
 const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
 
@@ -53,6 +55,7 @@ export class Worker extends Conversation {
   #cutOffBy: Error | null = null;
   /** False: the inspector's port is another generation's. */
   #hasInspector = true;
+  readonly #inspectorPort: number | undefined;
   readonly #killGrace: number;
   /** Null: it writes to the supervisor's own stdout and stderr. */
   readonly #output: WorkerOutput | null;
@@ -99,6 +102,7 @@ export class Worker extends Conversation {
     super(service, gate, started.channel);
     this.index = index;
     this.#gate = gate;
+    this.#inspectorPort = inspectorOf(settings)?.port;
     this.#killGrace = settings.killGrace;
     this.#output = output;
     this.#child = started.child;
@@ -134,8 +138,8 @@ export class Worker extends Conversation {
   }
 
   /** How its process, and those that its program has started, are told from others. */
-  get family(): Family {
-    return { session: this.pid, mark: this.#branchSocket.name };
+  get family(): InspectedFamily {
+    return { session: this.pid, mark: this.#branchSocket.name, inspectorPort: this.#inspectorPort };
   }
 
   /** Keys of what its processes have been given and their programs have not closed; of what those had that have ended, too. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import type { ServiceSettings } from '#src/config/settings.js';
@@ -135,6 +137,51 @@ test('a program that begins with a debugger waits for it in each generation, at 
   sockets.push(await letRun(port));
   assert.equal((await upgrade).code, 0);
   await servesAs(begun, 2);
+});
+
+test('inspectors are nothing that a program listens on by itself: not for a start, the log, or the end of a probation', async (t) => {
+  // The first version listens after more time than it takes to find what listens by itself, and has a helper with an inspector.
+  const source = (version: number): string => `'use strict';
+if (process.argv[2] !== 'helper') process.title = 'app';
+const { createServer } = require('node:http');
+const listens = () => require('node:fs').writeFileSync(__dirname + '/listens', '');
+const helper = ${version} === 1 && process.env.HELPER;
+if (process.argv[2] === 'helper') setInterval(() => {}, 1000);
+else setTimeout(() => createServer((_, response) => response.end()).listen(process.env.PORT, '127.0.0.1', listens), helper ? 4500 : 0);
+if (helper && process.argv[2] !== 'helper') require('node:child_process').fork(__filename, ['helper'], { execArgv: ['--inspect=' + helper] });
+`;
+  const stage = await scene(t, '', source(1));
+  const [port, helper, other] = [await freePort(), await freePort(), await freePort()];
+  const config = stage.space.write(
+    'motya.yaml',
+    `services:
+  web: { script: ${stage.script}, nodeArgs: ['--inspect-brk=${port}'] }
+  api: { script: ${stage.script}, nodeArgs: ['--inspect=0'], env: { PORT: '${other}', HELPER: '${helper}' } }
+`,
+  );
+  const first = stage.space.motya(['start', '--config', config, '--name', 'app'], {
+    env: { PORT: String(stage.port), MOTYA_PROBATION: '4s' },
+  });
+  await until(() => existsSync(join(dirname(stage.script), 'listens')), {
+    what: 'the service without a debugger',
+    instead: () => first.describe(),
+  });
+  const sockets = [await letRun(port)];
+  t.after(() => {
+    for (const socket of sockets) socket.terminate();
+  });
+  await first.waitFor('serving');
+  assert.notEqual(await inspectorAt(helper), null);
+  stage.space.write('server.cjs', source(2));
+  const upgrade = stage.upgrade('--json');
+  await once(sockets[0] as WebSocket, 'close');
+  sockets.push(await letRun(port));
+  const { code, stdout } = await upgrade;
+  assert.equal(code, 0, stdout);
+  assert.deepEqual(
+    first.logs.filter(({ event }) => event === 'outside'),
+    [],
+  );
 });
 
 test('the options of the inspector are read as node reads them', () => {

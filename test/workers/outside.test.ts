@@ -23,7 +23,7 @@ test('finds what a worker listens on by itself, once it does, among sockets of a
     accepted.destroy();
   });
   const look = new OutsideLook();
-  const worker = { session: statOf(process.pid)?.session ?? 0, mark: 'none has this' };
+  const worker = { session: statOf(process.pid)?.session ?? 0, mark: 'none has this', inspectorPort: undefined };
   const found = (known: string[] = []) => look.at([worker], new Set(known)).filter(({ pid }) => pid === process.pid);
   assert.deepEqual(found(), []);
   const servers = [await listen('127.0.0.1'), await listen('::1')];
