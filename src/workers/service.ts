@@ -425,7 +425,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     slot.childMs = Math.min(2 * (lived ?? OUTLIVES_MS), OUTLIVES_MS);
     slot.outlivesAt = performance.now() + slot.childMs;
     // Those of a worker that ends do so, too, some before it.
-    if (await isDone(CHILD_END_MS, worker.exited)) return;
+    if ((await isDone(CHILD_END_MS, worker.exited)) || this.#draining) return;
     const where = keys.length === 0 ? '' : ` on ${keys.join(', ')}`;
     const what = lived === null ? `before it listened (${reason})` : `while it listened${where}`;
     this.emit('childCrash', worker, `pid ${pid}, which it has started, has ended ${what}`);
