@@ -15,7 +15,7 @@ export const silenceHint = (debuggers: string | null): string =>
     : waitsForDebugger(debuggers);
 
 const waitsForDebugger = (where: string): string =>
-  `its options (--inspect-brk, --inspect-wait) let it wait for a debugger on ${where}`;
+  `its options (--inspect-brk, --inspect-wait) make it wait for a debugger on ${where}`;
 
 export function endedTooSoon(what: string, worker: Worker, reason: string): StartError {
   const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
@@ -39,7 +39,8 @@ export function notReady(
 ): StartError {
   const seconds = ms / 1000;
   if (debuggers !== null) {
-    const text = `${what} is not ready after ${seconds} s: ${waitsForDebugger(debuggers)}`;
+    // Whether one has come is not known.
+    const text = `${what} is not ready after ${seconds} s; perhaps no debugger is attached: ${waitsForDebugger(debuggers)}`;
     return new StartError('MOTYA_NOT_READY', text);
   }
   if (waits) {
