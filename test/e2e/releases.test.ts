@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
-import { cpSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { type Child, childrenOf, commandLineOf, freePort, ROOT, until, workspace } from './harness/index.js';
 import { ask, get, program, servesAs, who } from './scene.js';
 
-const WAYS = ['spawn', 'env', 'exec', 'fork', 'spawnSync', 'execSync', 'execFileSync'];
+const WAYS = [
+  'spawn',
+  'env',
+  'exec',
+  'fork',
+  'spawnSync',
+  'execSync',
+  'execFileSync',
+  'execSyncUndefined',
+  'spawnSyncUndefined',
+  'execFileSyncUndefined',
+];
 
 /** Answers at /children?SCRIPT with what the script says when it is started in each of the {@link WAYS}. */
 const STARTS_CHILDREN = `
@@ -25,8 +36,12 @@ const ways = {
   spawnSync: (script) => children.spawnSync(process.execPath, [script], { encoding: 'utf8' }).stdout,
   execSync: (script) => String(children.execSync(line(script))),
   execFileSync: (script) => children.execFileSync(process.execPath, [script], { env, encoding: 'utf8' }),
+  execSyncUndefined: (script) => String(children.execSync(line(script), undefined)),
+  spawnSyncUndefined: (script) => String(children.spawnSync(process.execPath, [script], undefined).stdout),
+  execFileSyncUndefined: (script) => String(children.execFileSync(process.execPath, [script], undefined)),
 };
 require('node:http').createServer = (handler) => createServer(async (request, response) => {
+  if (request.url === '/drop') process.setuid(65534);
   if (!request.url.startsWith('/children?')) return handler(request, response);
   const script = decodeURIComponent(request.url.slice('/children?'.length));
   const answers = {};
@@ -110,6 +125,21 @@ describe('releases behind a symlink, each with its own Motya', () => {
     // The same version of Motya is at the path that was typed.
     deploy('2');
     assert.deepEqual(await started(), everyWay('part'));
+  });
+
+  it('so does one that has given up root and cannot read the release', {
+    skip: process.getuid?.() !== 0,
+  }, async (test) => {
+    const { space, port, deploy, npx } = await deployment(test);
+    const child = space.write('child.cjs', "console.log(process.env.NODE_OPTIONS === undefined ? 'plain' : 'part')");
+    deploy('1', STARTS_CHILDREN);
+    chmodSync(space.dir, 0o755);
+    chmodSync(space.path('releases'), 0o700);
+    const first = npx('1', ['start', 'server.cjs', '--name', 'app', '--user', 'root']);
+    await first.waitFor('serving');
+    await get(port, '/drop');
+    const { body } = await get(port, `/children?${encodeURIComponent(child)}`);
+    assert.deepEqual(JSON.parse(body), Object.fromEntries(WAYS.map((way) => [way, 'plain'])));
   });
 
   it('a path that ends with its release: the rejection and the worker that cannot be restarted name it', async (test) => {

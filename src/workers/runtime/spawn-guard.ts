@@ -1,6 +1,8 @@
 import childProcess from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { isMissing, ownFileBy } from '../../daemon/own-file.js';
+import { ownFileBy } from '../../daemon/own-file.js';
+import { isSystemError } from '../../errors.js';
 import { PRELOAD, withBranchAt, withoutBranch } from './branch-option.js';
 
 type Call = (this: unknown, ...args: unknown[]) => unknown;
@@ -9,7 +11,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 interface SpawnOptions {
   /** `NAME=value` strings. */
   envPairs?: string[];
-  readonly uid?: number;
+  readonly uid?: number | null;
 }
 
 const NAME = 'NODE_OPTIONS';
@@ -17,15 +19,17 @@ const NAME = 'NODE_OPTIONS';
 /**
  * Node does not start when a file of `--require` is missing. The release with our preload may be removed while the program runs, and
  * `npm ci` removes it for a while: what the program starts then gets the preload of the same version at the path that was typed, or
- * runs as plain Node. So does a process of another user, which may be unable to read the file, and is no part of the worker.
+ * runs as plain Node. So does a process of another user, which may be unable to read the file, and is no part of the worker: it was
+ * spawned with a `uid`, or the program itself has changed its own (process.setuid()).
  * @param entry see {@link ownFileBy}
  */
 export function guardSpawn(entry: string | undefined): void {
-  const fix = (options: string, uid?: number): string | undefined => {
-    if (uid !== undefined && uid !== process.geteuid?.()) return withoutBranch(options);
-    if (!isMissing(PRELOAD)) return options;
+  const user = process.geteuid?.();
+  const fix = (options: string, uid?: number | null): string | undefined => {
+    if ((uid ?? process.geteuid?.()) !== user) return withoutBranch(options);
+    if (isReadable(PRELOAD)) return options;
     const other = ownFileBy(entry, PRELOAD);
-    return isMissing(other) ? withoutBranch(options) : withBranchAt(other, options);
+    return isReadable(other) ? withBranchAt(other, options) : withoutBranch(options);
   };
   // spawn(), exec(), execFile() and fork() all come here.
   const prototype = childProcess.ChildProcess.prototype as unknown as { spawn: Call };
@@ -43,7 +47,17 @@ export function guardSpawn(entry: string | undefined): void {
   syncBuiltinESMExports();
 }
 
-type Fix = (options: string, uid?: number) => string | undefined;
+type Fix = (options: string, uid?: number | null) => string | undefined;
+
+/** By the effective user, as access(2) would not tell. Another error (EMFILE) says nothing about the child. */
+function isReadable(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'r'));
+    return true;
+  } catch (error) {
+    return !isSystemError(error) || !['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(error.code);
+  }
+}
 
 function fixPairs(options: SpawnOptions, fix: Fix): void {
   const { envPairs, uid } = options;
@@ -57,10 +71,12 @@ function fixPairs(options: SpawnOptions, fix: Fix): void {
 function withFixedEnv(args: unknown[], fix: Fix): unknown[] {
   const last = args.at(-1);
   const hasOptions = args.length > 1 && typeof last === 'object' && last !== null && !Array.isArray(last);
-  const { env, uid } = (hasOptions ? last : {}) as { env?: Env | null; uid?: number };
+  const { env, uid } = (hasOptions ? last : {}) as { env?: Env | null; uid?: number | null };
   const before = (env ?? process.env)[NAME];
   const fixed = before === undefined ? undefined : fix(before, uid);
   if (fixed === before) return args;
   const options = { ...(hasOptions ? last : {}), env: { ...(env ?? process.env), [NAME]: fixed } };
-  return hasOptions ? args.with(-1, options) : [...args, options];
+  // undefined or null may stand where the options do.
+  const isLast = hasOptions || (args.length > 1 && (last === undefined || last === null));
+  return isLast ? args.with(-1, options) : [...args, options];
 }
