@@ -55,6 +55,8 @@ interface ConversationEvents {
   childStart: [];
   /** A process that its program has started, and that listened or was to, has ended by itself; see {@link ChildEnd}. */
   childEnd: [end: ChildEnd];
+  /** A process that its program had started has ended as it was to; comes before or after `childEnd`. */
+  childDone: [pid: number];
   /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
   strayed: [who: string];
 }
@@ -340,6 +342,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         return;
       case 'CHILD_END':
         this.emit('childEnd', { pid: message.pid, reason: message.reason, keys: [], lived: null });
+        return;
+      case 'CHILD_DONE':
+        this.emit('childDone', message.pid);
         return;
       case 'EXHAUSTED':
         this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);

@@ -30,6 +30,8 @@ const shapes = {
   READY: {},
   /** A worker of the program's own cluster has ended by itself before it listened. `reason`: how, in words. */
   CHILD_END: { pid: int, reason: text },
+  /** A process that the program had started has ended with exit status 0, or because the program has killed it. */
+  CHILD_DONE: { pid: int },
   /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
   EXHAUSTED: { code: text },
   PAUSED: {},

@@ -95,6 +95,8 @@ export class Service extends EventEmitter<ServiceEvents> {
   #isHinted = false;
   /** When a drain is cut (performance.now()). */
   #cutAt = Number.POSITIVE_INFINITY;
+  /** Pids of processes that ended a moment ago as their program had meant it. */
+  readonly #doneChildren = new Set<number>();
   /** Of workers that have ended, and what they have left. */
   readonly #clearing = new Set<Promise<void>>();
   #fail!: (error: StartError) => void;
@@ -330,6 +332,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     });
     worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
     worker.on('childStart', () => this.#childStarted(worker));
+    worker.on('childDone', (pid) => {
+      this.#doneChildren.add(pid);
+      setTimeout(() => this.#doneChildren.delete(pid), 2 * CHILD_END_MS).unref();
+    });
     worker.on('childEnd', (end) => void this.#childEnded(worker, end));
     worker.once('ready', () => setTimeout(() => this.#tellOutside(worker), OUTSIDE_LOOKS * OUTSIDE_LOOK_MS).unref());
     // Once it has asked for all that it listens on in the same turn.
@@ -421,11 +427,18 @@ export class Service extends EventEmitter<ServiceEvents> {
   async #childEnded(worker: Worker, { pid, reason, keys, lived }: ChildEnd): Promise<void> {
     const slot = this.#slots[worker.index];
     if (this.#draining || slot === undefined) return;
-    for (const key of keys) slot.owed.add(key);
+    const before = { childMs: slot.childMs, outlivesAt: slot.outlivesAt };
+    const added = keys.filter((key) => !slot.owed.has(key));
+    for (const key of added) slot.owed.add(key);
     slot.childMs = Math.min(2 * (lived ?? OUTLIVES_MS), OUTLIVES_MS);
     slot.outlivesAt = performance.now() + slot.childMs;
     // Those of a worker that ends do so, too, some before it.
     if ((await isDone(CHILD_END_MS, worker.exited)) || this.#draining) return;
+    if (this.#doneChildren.delete(pid)) {
+      for (const key of added) slot.owed.delete(key);
+      Object.assign(slot, before);
+      return;
+    }
     const where = keys.length === 0 ? '' : ` on ${keys.join(', ')}`;
     const what = lived === null ? `before it listened (${reason})` : `while it listened${where}`;
     this.emit('childCrash', worker, `pid ${pid}, which it has started, has ended ${what}`);

@@ -285,6 +285,7 @@ export class Worker extends Conversation {
     this.#branches.add(branch);
     branch.on('blocked', () => this.#becomeBlocked());
     branch.on('ready', () => this.becomeReady());
+    branch.on('childDone', (pid) => this.emit('childDone', pid));
     branch.on('release', (key, pid) => {
       this.#endedHeld.delete(key);
       this.emit('release', key, pid);
@@ -312,7 +313,6 @@ export class Worker extends Conversation {
   #childEnded({ pid, lastKeys }: Branch, reason: string, lived: number): void {
     if (this.hasExited || (typeof this.#told === 'object' && 'drainsUntil' in this.#told)) return;
     const keys = lastKeys.filter((key) => !this.#gate.isUsedBy(key, this.pids));
-    for (const key of keys) this.granted.delete(key);
     this.emit('childEnd', { pid, reason, keys, lived });
   }
 

@@ -86,3 +86,20 @@ test('a cluster whose workers its primary replaces passes', async (t) => {
   const isNew = async () => (await get(stage.port).catch(() => null))?.body === '2';
   await until(isNew, { what: 'an answer of the new version' });
 });
+
+for (const [name, end] of [
+  ['kills and replaces', "cluster.on('listening', (worker) => worker.id < 5 && setTimeout(() => worker.kill(), 200));"],
+  [
+    'replaces when they have ended with status 0',
+    "cluster.on('listening', (worker) => worker.id < 5 && setTimeout(() => worker.send('end'), 200));",
+  ],
+] as const) {
+  test(`a cluster whose workers its primary ${name} passes`, async (t) => {
+    const stage = await scene(t, '', '');
+    await begin(stage, clusterOf(SERVES));
+    const child = `${SERVES} process.on('message', () => process.exit(0));`;
+    stage.space.write('server.cjs', clusterOf(child).replace('cluster.fork();', `cluster.fork(); ${end}`));
+    const { code, stdout } = await stage.upgrade('--json');
+    assert.equal(code, 0, stdout);
+  });
+}

@@ -79,6 +79,7 @@ const worker: Arbitraries<WorkerMessage> = {
   LISTENER_COUNTS: fc.record({ listeners: fc.array(fc.record({ key: word, open: nat, accepted: nat })) }),
   INSPECTOR: fc.record({ open: flag }),
   CHILD_END: fc.record({ pid: nat, reason: word }),
+  CHILD_DONE: fc.record({ pid: nat }),
   OUTPUT: none,
 };
 

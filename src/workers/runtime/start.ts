@@ -6,6 +6,7 @@ import { LoopDelay } from '../../observe/loop-delay.js';
 import { WORKER_CHANNEL_FD, type WorkerMessage, type WorkerRole, type WorkerShapes, workerCodec } from '../messages.js';
 import { AnswerCount } from './answer-count.js';
 import { passOn } from './branch-env.js';
+import { watchChildren } from './children.js';
 import { isClusterWorker, listenAsClusterWorker, watchForks } from './cluster.js';
 import { hookConnect } from './connect-hook.js';
 import { Connections } from './connections.js';
@@ -102,6 +103,7 @@ function begin(
 
   const output = role.tagged ? new OutputGuard() : null;
   const inspector = Inspector.ofThisProcess({ insists: !isBranch || isClusterWorker() });
+  watchChildren((pid) => link.send({ type: 'CHILD_DONE', pid }));
   const life = new WorkerLife(link, gate, connections, state, programState, inspector);
   channel.on('message', (message, fds) => {
     link.receive(message, fds);
