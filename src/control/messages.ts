@@ -15,7 +15,9 @@ const shapes = {
   WATCH: {
     pid: int,
     age: optional(int),
-    program: optional(record({ scripts: list(text), source: nullable(text), fingerprint: text })),
+    program: optional(
+      record({ scripts: list(text), cwds: optional(list(text)), source: nullable(text), fingerprint: text }),
+    ),
   },
   /** Answered by REPORT. */
   STATUS: {},

@@ -7,11 +7,13 @@ import { PROGRAM_DIRECTORIES, PROGRAM_DIRECTORY_ENTRIES, PROGRAM_FILES } from '.
 /** What an instance was started from: its scripts and its settings file, absolute, as they were typed. */
 export interface ProgramFiles {
   readonly scripts: readonly string[];
+  /** Working directories of the services, absolute: one for each script. */
+  readonly cwds?: readonly string[] | undefined;
   readonly source: string | null;
 }
 
 /** The way in which the fingerprint is made: one made in another way says nothing. */
-const FORM = '3:';
+const FORM = '4:';
 const CODE = /\.[cm]?[jt]sx?$/;
 const LISTS = /^(package\.json|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?)$/;
 /** What npm has installed, and what `next build` has built: hidden directories are not looked into. */
@@ -19,22 +21,27 @@ const MADE = ['node_modules/.package-lock.json', '.next/BUILD_ID'];
 
 /**
  * Changes with any file that a deploy replaces: where each script's path leads, the code and the package files of its package
- * (without one, those beside the script; for a program of node_modules, those of the package that has it installed), what npm has
- * installed and Next.js has built, and the settings. A file counts by its inode and the time of its last change (ctime), which no copy
+ * (without one, those beside the script; for a program of node_modules, those of the package that has it installed and of
+ * the one it runs in: with workspaces, npm installs it at the root), what npm has installed and Next.js has built, and the settings. A file counts by its inode and the time of its last change (ctime), which no copy
  * carries over from elsewhere as it may mtime. Never throws: one that cannot be looked at counts by the reason.
  */
-export function fingerprintOf({ scripts, source }: ProgramFiles): string {
+export function fingerprintOf({ scripts, cwds = [], source }: ProgramFiles): string {
   const hash = createHash('sha256');
   const add = (path: string): void => {
     hash.update(`${path} ${stateOf(path)}\n`);
   };
   if (source !== null) add(source);
-  for (const script of scripts) {
+  for (const [index, script] of scripts.entries()) {
     const real = realPath(script);
     add(real);
-    const root = packageOf(real);
-    for (const path of root === null ? codeBeside(dirname(real)) : codeBelow(root)) add(path);
-    if (root !== null) for (const path of MADE) add(join(root, path));
+    const roots = new Set([packageOf(dirname(real))]);
+    const cwd = cwds[index];
+    if (cwd !== undefined && real.includes('/node_modules/')) roots.add(packageOf(realPath(cwd)));
+    if (roots.size > 1) roots.delete(null);
+    for (const root of roots) {
+      for (const path of root === null ? codeBeside(dirname(real)) : codeBelow(root)) add(path);
+      if (root !== null) for (const path of MADE) add(join(root, path));
+    }
   }
   return `${FORM}${hash.digest('base64')}`;
 }
@@ -63,12 +70,12 @@ function stateOf(path: string): string {
 }
 
 /**
- * The directory of the nearest package.json at or above the script, outside of node_modules if there is one: `next start` runs the
+ * The nearest directory with a package.json, from this one upwards, outside of node_modules if there is one: `next start` runs the
  * files of the package that has next installed. Null: there is none. One in `/` would make all files the program's.
  */
-function packageOf(script: string): string | null {
+function packageOf(start: string): string | null {
   let installed: string | null = null;
-  for (let directory = dirname(script); directory !== '/' && directory !== '.'; directory = dirname(directory)) {
+  for (let directory = start; directory !== '/' && directory !== '.'; directory = dirname(directory)) {
     if (!existsSync(join(directory, 'package.json'))) continue;
     if (!directory.includes('/node_modules/')) return directory;
     installed ??= directory;

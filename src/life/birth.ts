@@ -196,7 +196,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
   const meant = takeMainPid(process.env);
   try {
     // Before its programs are loaded: what changes from here on may be older there.
-    const files = { scripts: services.map(({ script }) => script), source };
+    const files = { scripts: services.map(({ script }) => script), cwds: services.map(({ cwd }) => cwd), source };
     // As the user (startAsSuccessor): the incumbent, which looks at them too, may be unable to read what root can.
     const program = { ...files, fingerprint: fingerprintOf(files) };
     const watched = await watchIncumbent(controlSocket, { age: Math.round(performance.now()), program });

@@ -106,6 +106,27 @@ test('the files of a program in node_modules are those of the package that has i
   assert.equal(haveChanged(files, global), true);
 });
 
+test('with workspaces, those of a program at the root are also what is built in its working directory', (t) => {
+  const { folder } = packageIn(t);
+  for (const path of ['node_modules/next/bin', 'apps/web/.next', 'apps/api/.next'])
+    mkdirSync(join(folder, path), { recursive: true });
+  for (const path of ['node_modules/next/package.json', 'apps/web/package.json', 'apps/api/package.json'])
+    writeFileSync(join(folder, path), '{}');
+  const script = join(folder, 'node_modules/next/bin/next.js');
+  writeFileSync(script, '');
+  symlinkSync('apps/web', join(folder, 'current'));
+  const files = { scripts: [script], cwds: [join(folder, 'current')], source: null };
+  const before = fingerprintOf(files);
+  writeFileSync(join(folder, 'apps/api/.next/BUILD_ID'), '1');
+  assert.equal(haveChanged(files, before), false);
+  writeFileSync(join(folder, 'apps/web/.next/BUILD_ID'), '1');
+  assert.equal(haveChanged(files, before), true);
+  const built = fingerprintOf(files);
+  rmSync(join(folder, 'current'));
+  symlinkSync('apps/api', join(folder, 'current'));
+  assert.equal(haveChanged(files, built), true);
+});
+
 test('a directory with thousands of entries holds data', (t) => {
   const { folder, files } = packageIn(t);
   for (const name of ['data', 'lib']) mkdirSync(join(folder, name));
