@@ -17,13 +17,28 @@ if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22
       // Without the addon; the command says so.
     }
   }
-  import('./cli.js').catch((error) => {
-    // Thrown as from a module that was started directly.
-    setImmediate(() => {
-      throw error;
+  if (isSomewhere()) {
+    import('./cli.js').catch((error) => {
+      // Thrown as from a module that was started directly.
+      setImmediate(() => {
+        throw error;
+      });
     });
-  });
+  } else {
+    console.error('motya: the working directory has been removed; change to one that exists');
+    process.exitCode = 1;
+  }
 } else {
   console.error(`motya needs Node 20.19, 22.12 or later; this is ${process.versions.node} (${process.execPath})`);
   process.exitCode = 1;
+}
+
+/** False in a directory that was removed, such as that of an old release (getcwd(2), ENOENT). */
+function isSomewhere() {
+  try {
+    process.cwd();
+    return true;
+  } catch (_error) {
+    return false;
+  }
 }

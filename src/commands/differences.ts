@@ -47,12 +47,13 @@ const SHOWN = 8;
 export function differenceLines({ environment, node }: Differences): string[] {
   const more = environment.length > SHOWN ? ` and ${environment.length - SHOWN} more` : '';
   const names = `${environment.slice(0, SHOWN).join(', ')}${more}`;
-  const how = 'motya start --upgrade here, then SIGQUIT to the instance, takes what is here';
+  const how =
+    'to take what is here, start the successor here, as the instance was started and with --upgrade, then run motya upgrade';
   return [
     ...(environment.length === 0
       ? []
       : [
-          `the new version gets the instance's environment; ${names} ${environment.length === 1 ? 'is' : 'are'} not as here: ${how}`,
+          `the new version gets the instance's environment; ${names} ${environment.length === 1 ? 'has another value' : 'have other values'} there: ${how}`,
         ]),
     ...(node === null
       ? []

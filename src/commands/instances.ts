@@ -1,6 +1,13 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { connectControl, connectKeeper, NotRunningError, RestartingError, requestStatus } from '../control/client.js';
+import {
+  connectControl,
+  connectKeeper,
+  NotRunningError,
+  RestartingError,
+  requestStatus,
+  StartingError,
+} from '../control/client.js';
 import { drainersOf } from '../control/drainers.js';
 import { DRAIN_MARK } from '../daemon/paths.js';
 import { allPlaces, entriesOf } from '../daemon/places.js';
@@ -9,6 +16,8 @@ import { textsIn } from '../processes.js';
 
 const ENDING = '.control.sock';
 const KEEPER_ENDING = '.keeper.sock';
+/** Beside a pidfile of the default place: one that starts has no control socket yet. */
+const LOCK = /\.pid\.lock$/;
 const DRAINER = new RegExp(`${DRAIN_MARK}\\d+\\.sock$`);
 
 /** An instance that runs, or that its keeper is about to start again. */
@@ -51,21 +60,30 @@ async function describe(path: string): Promise<Running | null> {
   return { ...known, name: basename(path, ENDING), directory: directoryOf(pid), config: null };
 }
 
-/** Null: no instance answers, and no keeper, and no generation that has outlived them and drains. */
-export function peerAt(path: string): PeerCredentials | null {
+/** Null: no instance answers or starts, and no keeper, and no generation that has outlived them and drains. */
+export function peerAt(path: string): Peer | null {
   try {
     const channel = connectControl(path);
     channel.close();
     return channel.peer;
   } catch (error) {
     if (!(error instanceof NotRunningError)) return null;
+    if (error instanceof StartingError) return ownerOf(error.pid);
     const keeper = error instanceof RestartingError ? connectKeeper(path) : null;
     keeper?.close();
     return keeper?.peer ?? drainerAt(path);
   }
 }
 
-function drainerAt(path: string): PeerCredentials | null {
+/** A process and its user. */
+type Peer = Pick<PeerCredentials, 'pid' | 'uid'>;
+
+function ownerOf(pid: number): Peer | null {
+  const uid = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
+  return uid === undefined ? null : { pid, uid };
+}
+
+function drainerAt(path: string): Peer | null {
   const [drainer] = drainersOf(path);
   if (drainer === undefined) return null;
   try {
@@ -94,7 +112,7 @@ function controlSocketsIn(folder: string): string[] {
   const names = entriesOf(folder)
     .filter((name) => !name.startsWith('.'))
     .map((name) => (name.endsWith(KEEPER_ENDING) ? `${name.slice(0, -KEEPER_ENDING.length)}${ENDING}` : name))
-    .map((name) => name.replace(DRAINER, ENDING))
+    .map((name) => name.replace(DRAINER, ENDING).replace(LOCK, ENDING))
     .filter((name) => name.endsWith(ENDING));
   return [...new Set(names)].map((name) => join(folder, name));
 }

@@ -76,7 +76,9 @@ async function settingsFor(flags: TargetArguments, cwd: string): Promise<Setting
   // Here and not at the top: who names a running instance needs no schema.
   const { loadSettings } = await import('../config/load.js');
   try {
-    return loadSettings({ flags: { ...flags }, env: process.env, cwd });
+    // The command's own flags are none of the settings.
+    const own = Object.fromEntries((['script', ...TARGET_FLAGS] as const).map((flag) => [flag, flags[flag]]));
+    return loadSettings({ flags: own, env: process.env, cwd });
   } catch (error) {
     if (!(error instanceof SettingsError) || flags.name !== undefined || flags.script !== undefined) throw error;
     throw new SettingsError(

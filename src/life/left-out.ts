@@ -57,7 +57,8 @@ export class LeftOut {
     const [outside] = this.#life.instance.fleet.endingOutside();
     if (outside !== undefined) {
       const what = `${commandOf(outside)} listens on ${outside.where} by itself and ends with the old version`;
-      const text = `${what}, and nothing of the new version listens there; say --allow-removed if that is meant`;
+      const how = 'run it apart from the program, or say --allow-removed if it is to end';
+      const text = `${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`;
       return new HandoverError('MOTYA_REMOVED_IN_USE', text);
     }
     const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));

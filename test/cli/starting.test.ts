@@ -11,11 +11,14 @@ test('commands to an instance that starts: they say so, and stop ends it', async
     what: 'the instance to be known',
   });
   for (const name of commands) {
-    const { code, stderr } = await stage.space.run([name, '--name', 'app']);
-    assert.equal(code, 4, name);
-    assert.match(stderr, new RegExp(`^motya: pid ${first.pid} is starting`), name);
+    // By its name, and by the directory that it was started from.
+    for (const named of [['--name', 'app'], []]) {
+      const { code, stderr } = await stage.space.run([name, ...named]);
+      assert.equal(code, 4, `${name} ${named}: ${stderr}`);
+      assert.match(stderr, new RegExp(`^motya: pid ${first.pid} is starting`), name);
+    }
   }
-  const stop = await stage.space.run(['stop', '--name', 'app']);
+  const stop = await stage.space.run(['stop']);
   assert.equal(stop.code, 0, stop.stderr);
   await first.waitForExit();
   assert.equal((await stage.space.run(['stop', '--name', 'app'])).code, 4);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { app, freePort, type Workspace, workspace } from '../e2e/harness/index.js';
+import { app, CLI, freePort, type Workspace, workspace } from '../e2e/harness/index.js';
 import { get, isRefused, program } from '../e2e/scene.js';
 
 /** Commands that change what runs. */
@@ -42,6 +43,27 @@ describe('a command without a name', () => {
     const again = await space.run(['stop'], { cwd: other.cwd });
     assert.equal(again.code, 2, again.stderr);
     assert.equal((await get(one.port)).status, 200);
+  });
+
+  it('takes flags of its own there, as with a name', async (test) => {
+    const space = workspace(test);
+    const { cwd } = await startIn(space, 'one', ['server.cjs', '--probation', '0']);
+    const { code, stderr } = await space.run(['upgrade', '--allow-removed'], { cwd });
+    assert.equal(code, 0, stderr);
+    assert.equal((await space.status([], { cwd })).generation, 2);
+  });
+
+  it('in a directory that has been removed: one line', async (test) => {
+    const space = workspace(test);
+    const cwd = space.path('gone');
+    mkdirSync(cwd);
+    for (const command of ['status', 'start', 'check']) {
+      const script = `cd "${cwd}" && rmdir "${cwd}" && "${process.execPath}" "${CLI}" ${command}`;
+      const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+      mkdirSync(cwd);
+      assert.equal(status, 1);
+      assert.match(stderr, /^motya: the working directory has been removed; [^\n]*\n$/);
+    }
   });
 
   it('changes nothing in a directory that none was started from, and lists what runs', async (test) => {
