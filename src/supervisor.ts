@@ -4,7 +4,7 @@ import { report, takeReportPipe } from './daemon/launch.js';
 import { ensureRuntimeFolder } from './daemon/paths.js';
 import { asUser, checkPrivileges } from './daemon/privileges.js';
 import { codeOf, reasonOf } from './errors.js';
-import { BEFORE_COMMIT, type Phase } from './handover/phases.js';
+import { BEFORE_COMMIT, ENDING, type Phase } from './handover/phases.js';
 import { rollBackForCommand, upgradeForCommand } from './life/answers.js';
 import { startAsFirst, startAsSuccessor } from './life/birth.js';
 import { Life } from './life/life.js';
@@ -44,6 +44,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   get phase(): Phase {
     return this.#life.phase;
+  }
+
+  /** It serves nothing new any more, and only finishes what it has. */
+  get isEnding(): boolean {
+    return ENDING.includes(this.phase);
   }
 
   get generation(): number {

@@ -108,9 +108,9 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
 
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log, { user: settings.user });
-  outliveDefects(log);
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
+  outliveDefects(log, () => supervisor.isEnding);
   logEvents(supervisor, log);
   const reopenLogs = (): void => {
     log.reopen();
@@ -138,11 +138,17 @@ function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
   log.warn(text, { event: 'ignored-signal', signal });
 }
 
-/** A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). */
-function outliveDefects(log: InstanceLog): void {
+/**
+ * A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). An instance that
+ * drains or stops might never end after it: it ends now, and its workers finish what they have without it.
+ */
+function outliveDefects(log: InstanceLog, isEnding: () => boolean = () => false): void {
   process.on('unhandledRejection', (error) => {
     const reason = error instanceof Error ? error.message : String(error);
     log.error(`a defect of Motya, please report it: ${reason}`, { event: 'defect', code: 'MOTYA_INTERNAL', error });
+    if (!isEnding()) return;
+    const end = (): void => process.exit(EXIT.failed);
+    written(log, EXIT.failed).then(end, end);
   });
 }
 

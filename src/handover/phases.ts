@@ -39,6 +39,9 @@ export type PhaseEvent = { [P in Phase]: keyof (typeof PHASES)[P] }[Phase];
 /** Phases of a start that can be given up: no incumbent counts on it. */
 export const BEFORE_COMMIT: readonly Phase[] = ['starting', 'waiting', 'adopting', 'booting', 'ready'];
 
+/** Phases that lead to nothing but the end. */
+export const ENDING: readonly Phase[] = ['draining', 'stopping', 'ended'];
+
 /** Why an instance cannot begin a hand-over in a phase other than `serving`. */
 export function obstacleIn(phase: Phase): string {
   switch (phase) {

@@ -262,7 +262,8 @@ describe('the reason of a failure', () => {
     const rejected = await first.waitFor('rejected');
     assert.match(rejected.message, /TypeError: broken on purpose/);
     // The successor's own line is in the same log.
-    assert.ok((failureOf(first).stderr as string[]).includes('just so'));
+    const failed = await first.waitFor('failed');
+    assert.ok((failed.stderr as string[]).includes('just so'));
     assert.match((await stage.status()).lastUpgrade?.text ?? '', /TypeError: broken on purpose/);
   });
 });
