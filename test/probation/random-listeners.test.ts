@@ -4,8 +4,8 @@ import { childrenOf, freePorts, until } from '../e2e/harness/index.js';
 import { type Scene, scene } from '../e2e/scene.js';
 import { answerOn, command, program } from './opens-when-asked.js';
 
-const SEED = Number(process.env.RANDOM_SEED ?? Math.floor(Math.random() * 2 ** 31));
-/** More for a long run: RANDOM_STEPS=500. */
+/** The same walk in each run of all tests; other walks, and longer ones, by hand: RANDOM_SEED=2 RANDOM_STEPS=500. */
+const SEED = Number(process.env.RANDOM_SEED ?? 1);
 const STEPS = Number(process.env.RANDOM_STEPS ?? 8);
 
 /** Numbers from 0 to below 1 (mulberry32). */
@@ -46,7 +46,11 @@ class Walk {
   async check(): Promise<void> {
     for (const name of this.#names) {
       const where = `${name} after ${this.done.join(', ')}`;
-      if (this.#held.has(name)) assert.equal(await answerOn(name), this.#version, where);
+      const isRight = async () => (await answerOn(name)) === this.#version;
+      // Both generations read a UDP socket for the moment until the rolled back one has heard of that.
+      if (this.#held.has(name) && name.startsWith('udp'))
+        await until(isRight, { what: `${this.#version} on ${where}` });
+      else if (this.#held.has(name)) assert.equal(await answerOn(name), this.#version, where);
       // The incumbent ends it within a moment; a datagram would tell nothing.
       else if (!name.startsWith('udp')) await until(() => isGone(name), { what: `no answer on ${where}` });
     }
