@@ -215,7 +215,14 @@ function beginTrial(life: Life, offer: Offer): () => void {
   life.proof = proof;
   const health = new HealthWatch(life, fail);
   const accepting = new AcceptWatch(life, fail);
-  const tell = (): void => proof.unused(instance.claims().unwanted);
+  const tell = (): void => {
+    try {
+      proof.unused(instance.claims().unwanted);
+    } catch (error) {
+      // SETTLED says it again. The trial must go on: without it the incumbent is never told how it ends.
+      life.warn('defect', `the incumbent is not told what is unused: ${reasonOf(error)}`);
+    }
+  };
   instance.ledger.uses.on('change', tell);
   // What has changed since READY.
   tell();
