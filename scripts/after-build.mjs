@@ -1,4 +1,4 @@
-// What `tsc` does not do: the command is executable, the status page is copied, each package of src/vendor/ becomes one file, and the
+// What `tsc` does not do: the command is executable, the status page is copied, each package of src/base/vendor/ becomes one file, and the
 // JSON Schema for editors is written from the compiled schema.
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,8 +23,8 @@ const asciiWidth = {
 
 chmodSync(at('dist/motya.cjs'), 0o755);
 await bundle();
-cpSync(at('src/admin/page'), at('dist/admin/page'), { recursive: true });
-const { settingsJsonSchema } = await import('../dist/config/schema.js');
+cpSync(at('src/status/admin/page'), at('dist/status/admin/page'), { recursive: true });
+const { settingsJsonSchema } = await import('../dist/config/settings-schema.js');
 mkdirSync(at('schema'), { recursive: true });
 writeFileSync(at('schema/motya.schema.json'), `${JSON.stringify(settingsJsonSchema(), null, 2)}\n`);
 
@@ -33,7 +33,7 @@ writeFileSync(at('schema/motya.schema.json'), `${JSON.stringify(settingsJsonSche
  * starts. What is in the bundles keeps its licence beside them.
  */
 async function bundle() {
-  const vendor = fileURLToPath(at('dist/vendor'));
+  const vendor = fileURLToPath(at('dist/base/vendor'));
   const names = readdirSync(vendor).filter((name) => name.endsWith('.js'));
   const { metafile } = await build({
     entryPoints: names.map((name) => join(vendor, name)),

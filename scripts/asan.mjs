@@ -32,9 +32,9 @@ if (built.status !== 0) {
   process.exitCode = built.status ?? 1;
 } else {
   const library = (name) => execFileSync(compiler, [`-print-file-name=${name}`], { encoding: 'utf8' }).trim();
-  const tests = readdirSync(join(root, 'dist-test', 'native'))
+  const tests = readdirSync(join(root, 'dist-test', 'base', 'native'))
     .filter((name) => name.endsWith('.test.js'))
-    .map((name) => join(root, 'dist-test', 'native', name));
+    .map((name) => join(root, 'dist-test', 'base', 'native', name));
   const env = {
     ...process.env,
     MOTYA_PREBUILD: home,

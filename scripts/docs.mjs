@@ -1,9 +1,9 @@
-// Writes docs/cli.md from the commands themselves (dist/commands) and the parts in scripts/docs. `--check`: only says whether the
+// Writes docs/cli.md from the commands themselves (dist/cli/commands) and the parts in scripts/docs. `--check`: only says whether the
 // file is what would be written. Run `npm run build` first.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { commands } from '../dist/commands/catalog.js';
-import { usageOf } from '../dist/commands/command.js';
-import { EXIT_STATUSES } from '../dist/commands/exit-status.js';
+import { usageOf } from '../dist/cli/command.js';
+import { commands } from '../dist/cli/commands/index.js';
+import { EXIT_STATUSES } from '../dist/cli/exit-status.js';
 import { placeholderOf } from '../dist/config/setting-values.js';
 
 const PAGE = new URL('../docs/cli.md', import.meta.url);
@@ -88,7 +88,7 @@ function overview(all, parents = []) {
 function page() {
   const statuses = Object.values(EXIT_STATUSES).map(([status, meaning]) => `| ${status} | ${meaning} |`);
   return [
-    '<!-- Written by `npm run docs` from src/commands and scripts/docs; edit those. -->',
+    '<!-- Written by `npm run docs` from src/cli/commands and scripts/docs; edit those. -->',
     '# Commands',
     ['| command | |', '|---|---|', ...overview(commands)].join('\n'),
     '`motya <command> --help` shows the same in the terminal; `motya --version` the version. What the settings mean is in\n[settings.md](settings.md).',

@@ -1,11 +1,18 @@
+export {
+  HandoverError,
+  MotyaError,
+  ProtocolError,
+  SettingsError,
+  StartError,
+  type SystemError,
+} from './base/errors.js';
 export { loadSettings } from './config/load.js';
 export { resolveSettings } from './config/resolve.js';
-export type { SettingsInput } from './config/schema.js';
 export type { LogSettings, ServiceSettings, Settings } from './config/settings.js';
-export { HandoverError, MotyaError, ProtocolError, SettingsError, StartError, type SystemError } from './errors.js';
-export type { Phase } from './handover/phases.js';
-export { logEvents } from './log-events.js';
-export { createLogger, type InstanceLog, type Logger } from './observe/log.js';
-export { handleSignals } from './signals.js';
-export { Supervisor } from './supervisor.js';
-export type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor-events.js';
+export type { SettingsInput } from './config/settings-schema.js';
+export { createLogger, type InstanceLog, type Logger } from './logging/log.js';
+export type { Phase } from './status/phases.js';
+export type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './supervisor/events.js';
+export { logEvents } from './supervisor/log-events.js';
+export { handleSignals } from './supervisor/signal-handlers.js';
+export { Supervisor } from './supervisor/supervisor.js';

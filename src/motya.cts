@@ -12,13 +12,13 @@ if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22
   if (process.env.NODE_OPTIONS) {
     try {
       // At once: an error of what it has loaded there would end this process before a promise settles.
-      require('./own-process.js');
+      require('./cli/own-node-options.js');
     } catch (_error) {
       // Without the addon; the command says so.
     }
   }
   if (isSomewhere()) {
-    import('./cli.js').catch((error) => {
+    import('./cli/main.js').catch((error) => {
       // Thrown as from a module that was started directly.
       setImmediate(() => {
         throw error;

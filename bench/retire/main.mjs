@@ -2,7 +2,7 @@
 // a plain node is told to end. Prints Markdown and keeps it in docs/benchmarks.md.
 import { parseArgs } from 'node:util';
 import { until } from '../../dist-test/e2e/harness/index.js';
-import { stageIn } from '../../dist-test/retire/stage.js';
+import { stageIn } from '../../dist-test/e2e/retire/stage.js';
 import { verdict } from '../upgrade/lib/numbers.mjs';
 import { circumstances, table, writePart } from '../upgrade/lib/report.mjs';
 import { withSpace } from '../upgrade/lib/space.mjs';

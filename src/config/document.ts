@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as Yaml from 'yaml';
 import type { ParsedNode } from 'yaml';
-import { reasonOf, SettingsError } from '../errors.js';
+import { reasonOf, SettingsError } from '../base/errors.js';
 import type { Locate } from './problems.js';
 
 /** A settings file: its content, and where in it each part stands. */

@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { stemOf } from '../daemon/paths.js';
-import { sandboxOf } from '../drill/sandbox-env.js';
-import { SettingsError } from '../errors.js';
-import { suggestion } from '../suggestion.js';
+import { SettingsError } from '../base/errors.js';
+import { stemOf } from '../base/os/paths.js';
+import { suggestion } from '../base/suggestion.js';
 import { readDocument, type SettingsDocument } from './document.js';
 import {
   adoptOption,
@@ -18,8 +16,10 @@ import {
 } from './options.js';
 import type { Locate } from './problems.js';
 import { absolutePath, resolveSettings } from './resolve.js';
-import type { SettingsInput } from './schema.js';
+import { sandboxOf } from './sandbox.js';
 import type { Settings } from './settings.js';
+import type { SettingsInput } from './settings-schema.js';
+import { WELCOME_SCRIPT } from './welcome-script.js';
 
 /** What the command line gave: flags by their names (as yargs parses {@link yargsOptions}), a script and its arguments. */
 export interface Flags {
@@ -37,7 +37,7 @@ export interface LoadInput {
 
 const welcome = {
   name: 'welcome',
-  script: fileURLToPath(new URL('../services/welcome.js', import.meta.url)),
+  script: WELCOME_SCRIPT,
 };
 
 /**

@@ -1,5 +1,5 @@
 import type { Options } from 'yargs';
-import { SET_ASIDE } from '../node-options.js';
+import { SET_ASIDE } from '../base/os/node-options.js';
 
 /**
  * One setting that the command line and the environment can give too. Its flag and its variable are derived from its path, so

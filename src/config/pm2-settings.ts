@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { LARGEST_PM2_FILE } from '../limits.js';
+import { LARGEST_PM2_FILE } from '../base/limits.js';
 
 /** The names that pm2 documents for its settings file. */
 const ECOSYSTEM = /^ecosystem\.config\.(?:[cm]?[jt]s|json)$/;

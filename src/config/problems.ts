@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { suggestion } from '../suggestion.js';
-import { keysAt } from './schema.js';
+import { suggestion } from '../base/suggestion.js';
+import { keysAt } from './settings-schema.js';
 
 type Path = readonly PropertyKey[];
 

@@ -2,17 +2,18 @@ import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { findAccount } from '../daemon/account.js';
-import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '../daemon/paths.js';
-import { folderOf } from '../daemon/places.js';
-import type { Sandbox } from '../drill/sandbox-env.js';
-import { SettingsError } from '../errors.js';
+import { SettingsError } from '../base/errors.js';
+import type { Account } from '../base/os/account.js';
+import { findAccount } from '../base/os/account.js';
+import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '../base/os/paths.js';
+import { folderOf } from '../base/os/places.js';
+import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { causeOf } from './document.js';
 import { whyPm2Settings } from './pm2-settings.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
-import { type SettingsInput, settingsObject, type ValidSettings } from './schema.js';
-import type { Account, AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
-import { nameOf, PASSABLE } from './signals.js';
+import type { Sandbox } from './sandbox.js';
+import type { AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
+import { type SettingsInput, settingsObject, type ValidSettings } from './settings-schema.js';
 import { parseOctal } from './values.js';
 
 /** Mode of the admin socket's file: only its user reads. */

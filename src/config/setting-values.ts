@@ -1,4 +1,4 @@
-import { settingsJsonSchema } from './schema.js';
+import { settingsJsonSchema } from './settings-schema.js';
 import { durationPattern } from './values.js';
 
 interface SchemaNode {

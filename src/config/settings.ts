@@ -1,5 +1,6 @@
-import type { Sandbox } from '../drill/sandbox-env.js';
-import type { ListenerSpec } from '../native.js';
+import type { Account } from '../base/os/account.js';
+import type { ListenerSpec } from '../base/os/native.js';
+import type { Sandbox } from './sandbox.js';
 
 /** What the supervisor logs, and where. */
 export interface LogSettings {
@@ -60,18 +61,6 @@ export interface HealthSettings {
   readonly crashes: number;
   /** Share of HTTP answers with status 5xx, above 0 and at most 1. */
   readonly errors: number | null;
-}
-
-/** A user that an instance is to run as, with all that the kernel has to be told. */
-export interface Account {
-  /** For messages: the name, or the uid where it has none. */
-  readonly name: string;
-  readonly uid: number;
-  readonly gid: number;
-  /** Supplementary groups, as initgroups(3) would set them. */
-  readonly groups: readonly number[];
-  /** Null for a uid without an entry. */
-  readonly home: string | null;
 }
 
 /** Everything that one instance is told before it starts. It does not change while the instance runs. */

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { LONGEST_TIMER_MS } from '../limits.js';
+import { LONGEST_TIMER_MS } from '../base/limits.js';
 import type { DeclaredListener } from './settings.js';
 
 /** Texts of the settings that stand for something else: durations, listeners, file modes. Each parser throws a RangeError

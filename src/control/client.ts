@@ -1,19 +1,19 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Channel } from '../channel.js';
-import { lockHolder } from '../daemon/lock-holder.js';
-import { keeperSocketOf } from '../daemon/paths.js';
-import { userOfFolder } from '../daemon/places.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf } from '../errors.js';
-import { ANSWER_MS, GREETING_MS } from '../limits.js';
-import { native, type PeerCredentials } from '../native.js';
-import type { Status } from '../observe/status.js';
-import { printable } from '../printable.js';
-import { isTrusted } from '../private-socket.js';
-import { hasOpen } from '../processes.js';
-import { deadline } from '../within.js';
+import { Channel } from '../base/channel.js';
+import { deadline } from '../base/deadline.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { ANSWER_MS, GREETING_MS } from '../base/limits.js';
+import { lockHolder } from '../base/os/lock-holder.js';
+import { native, type PeerCredentials } from '../base/os/native.js';
+import { keeperSocketOf } from '../base/os/paths.js';
+import { userOfFolder } from '../base/os/places.js';
+import { isTrusted } from '../base/os/private-socket.js';
+import { hasOpen } from '../base/os/processes.js';
+import { printable } from '../base/printable.js';
+import type { Status } from '../status/status-document.js';
+import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './control-messages.js';
 import { drainersOf } from './drainers.js';
-import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './messages.js';
 
 export type { Status };
 

@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { DRAIN_MARK } from '../daemon/paths.js';
-import { entriesOf } from '../daemon/places.js';
-import { isSystemError } from '../errors.js';
-import { native } from '../native.js';
+import { isSystemError } from '../base/errors.js';
+import { native } from '../base/os/native.js';
+import { DRAIN_MARK } from '../base/os/paths.js';
+import { entriesOf } from '../base/os/places.js';
 
 /**
  * A generation that drains. It answers at a control socket of its own, because the instance's leads to the generation that serves,

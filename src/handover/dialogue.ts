@@ -1,9 +1,9 @@
-import type { Channel, FdBag } from '../channel.js';
-import { HandoverError, ProtocolError, reasonOf } from '../errors.js';
-import { CHANNEL_QUEUE } from '../limits.js';
-import { native } from '../native.js';
-import { deadline } from '../within.js';
-import { CARRIERS, type HandoverMessage, type HandoverShapes } from './messages.js';
+import type { Channel, FdBag } from '../base/channel.js';
+import { deadline } from '../base/deadline.js';
+import { HandoverError, ProtocolError, reasonOf } from '../base/errors.js';
+import { CHANNEL_QUEUE } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import { CARRIERS, type HandoverMessage, type HandoverShapes } from './handover-messages.js';
 
 /** The peer has said ABORT, with its own code and reason. */
 export class PeerAbort extends HandoverError {}

@@ -1,12 +1,12 @@
-import { Channel } from '../channel.js';
-import { HandoverError } from '../errors.js';
-import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../limits.js';
+import { Channel } from '../base/channel.js';
+import { HandoverError } from '../base/errors.js';
+import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../base/limits.js';
+import { endsWithin } from '../base/os/processes.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
-import { endsWithin } from '../processes.js';
-import { closeValues, type HandedOn } from '../workers/handing-on.js';
+import type { PhaseEvent } from '../status/phases.js';
+import { closeValues, type HandedOn } from '../workers/program-state.js';
 import { Dialogue, isBroken } from './dialogue.js';
-import { handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
-import type { PhaseEvent } from './phases.js';
+import { handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
 
 /** What the hand-over needs of the instance that gives. */
 export interface Giver {

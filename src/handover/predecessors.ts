@@ -1,14 +1,14 @@
-import { Channel } from '../channel.js';
-import { HandoverError, reasonOf } from '../errors.js';
-import { LONGEST_TIMER_MS, STATS_SILENCE_MS } from '../limits.js';
-import { native } from '../native.js';
-import type { Chronicle } from '../observe/chronicle.js';
-import type { DrainStatus } from '../observe/status.js';
-import { Totals } from '../observe/totals.js';
-import type { ConnectionCounts } from '../workers/messages.js';
+import { Channel } from '../base/channel.js';
+import { HandoverError, reasonOf } from '../base/errors.js';
+import { LONGEST_TIMER_MS, STATS_SILENCE_MS } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import type { Chronicle } from '../status/history.js';
+import type { DrainStatus } from '../status/status-document.js';
+import { Totals } from '../status/totals.js';
 import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.js';
+import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
-import { type HandoverMessage, handoverCodec } from './messages.js';
 
 /** What a generation that was rolled back has said before it heard of that. */
 const STALE = ['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'] as const;

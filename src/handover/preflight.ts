@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HandoverError } from '../errors.js';
-import { SPARE_DISK_BYTES, SPARE_FDS, SPARE_MEMORY_BYTES } from '../limits.js';
-import { count, size } from '../terminal/units.js';
+import { HandoverError } from '../base/errors.js';
+import { SPARE_DISK_BYTES, SPARE_FDS, SPARE_MEMORY_BYTES } from '../base/limits.js';
+import { count, size } from '../base/units.js';
 
 /**
  * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment

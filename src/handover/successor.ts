@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { Channel } from '../channel.js';
-import { HandoverError } from '../errors.js';
-import { COMMIT_MS, FDS_MS, GREETING_MS } from '../limits.js';
+import { Channel } from '../base/channel.js';
+import { HandoverError } from '../base/errors.js';
+import { COMMIT_MS, FDS_MS, GREETING_MS } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';
-import { native } from '../native.js';
-import { endsWithin } from '../processes.js';
-import { closeValues, type HandedOn } from '../workers/handing-on.js';
-import type { Claims } from './claims.js';
+import type { PhaseEvent } from '../status/phases.js';
+import { closeValues, type HandedOn } from '../workers/program-state.js';
 import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
-import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './messages.js';
-import type { PhaseEvent } from './phases.js';
+import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
+import type { Claims } from './listener-diff.js';
 
 /** What the hand-over needs of the instance that takes. */
 export interface Taker {

@@ -1,12 +1,12 @@
 import { existsSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } from '../errors.js';
-import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../limits.js';
-import { isFileAt } from '../listeners/path-identity.js';
-import { native, type PeerCredentials } from '../native.js';
-import { adviceOnFolder } from '../path-advice.js';
-import { isTrusted, PrivateSocket } from '../private-socket.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } from '../base/errors.js';
+import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../base/limits.js';
+import { adviceOnFolder } from '../base/os/directory-advice.js';
+import { native, type PeerCredentials } from '../base/os/native.js';
+import { isFileAt } from '../base/os/path-identity.js';
+import { isTrusted, PrivateSocket } from '../base/os/private-socket.js';
 import { PeerAbort } from './dialogue.js';
 import { decline, type Greeting, type Offer, receiveOffer } from './successor.js';
 
@@ -64,7 +64,7 @@ export class UpgradeSocket {
     native.close(this.#lockFd);
   }
 
-  /** The directory was removed while it waits; the incumbent makes it anew (life/upkeep.ts), and looks for us there. */
+  /** The directory was removed while it waits; the incumbent makes it anew (supervisor/upkeep.ts), and looks for us there. */
   #restore(): void {
     try {
       if (!this.#socket.isLost || !existsSync(dirname(this.#socket.path))) return;

@@ -1,12 +1,12 @@
-import { Channel } from '../channel.js';
+import { Channel } from '../base/channel.js';
+import { reasonOf } from '../base/errors.js';
+import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import { ensureRuntimeFolder, keeperSocketOf } from '../base/os/paths.js';
+import { PrivateSocket } from '../base/os/private-socket.js';
+import { asUser } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
-import { type ControlMessage, type ControlShapes, controlCodec } from '../control/messages.js';
-import { ensureRuntimeFolder, keeperSocketOf } from '../daemon/paths.js';
-import { asUser } from '../daemon/privileges.js';
-import { reasonOf } from '../errors.js';
-import { CONTROL_PEERS, REASON_LENGTH } from '../limits.js';
-import { native } from '../native.js';
-import { PrivateSocket } from '../private-socket.js';
+import { type ControlMessage, type ControlShapes, controlCodec } from '../control/control-messages.js';
 
 interface Kept {
   /** One line: what the keeper waits for, and why. */

@@ -1,23 +1,23 @@
 import { constants } from 'node:os';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../base/backoff.js';
+import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { TAKE_BACK_MS } from '../base/limits.js';
+import { MANAGER_VARIABLES, takeActivated } from '../base/os/activation.js';
+import { typedInvocation } from '../base/os/invocation.js';
+import { DIED, type Launched, launch, report } from '../base/os/launch.js';
+import { type EndedChild, native } from '../base/os/native.js';
+import { NotifySocket } from '../base/os/notify-socket.js';
+import { readPid } from '../base/os/pidfile.js';
 import type { Settings } from '../config/settings.js';
-import { typedInvocation } from '../daemon/invocation.js';
-import { DIED, type Launched, launch, report } from '../daemon/launch.js';
-import { readPid } from '../daemon/pidfile.js';
-import { isSystemError, MotyaError, reasonOf } from '../errors.js';
-import { TAKE_BACK_MS } from '../limits.js';
-import { MANAGER_VARIABLES, takeActivated } from '../manager/activation.js';
-import { NotifySocket } from '../manager/notify-socket.js';
-import { type EndedChild, native } from '../native.js';
-import type { Logger } from '../observe/log.js';
+import type { Logger } from '../logging/log.js';
+import { keptEnvironment } from './keeper-choice.js';
 import { KeeperSocket } from './keeper-socket.js';
+import { forward } from './notify-forward.js';
 import { type Notification, NotifyReceiver } from './notify-receiver.js';
 import { Orphans } from './orphans.js';
+import { Stranger } from './other-processes.js';
 import { StoredFds } from './stored-fds.js';
-import { Stranger } from './stranger.js';
 import { Succession } from './succession.js';
-import { forward } from './upward.js';
-import { keptEnvironment } from './whether.js';
 
 const { SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
 

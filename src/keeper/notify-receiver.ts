@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { reasonOf } from '../errors.js';
-import { MESSAGES_PER_EVENT, NOTIFY_BYTES } from '../limits.js';
-import { type NativePoll, native } from '../native.js';
+import { reasonOf } from '../base/errors.js';
+import { MESSAGES_PER_EVENT, NOTIFY_BYTES } from '../base/limits.js';
+import { type NativePoll, native } from '../base/os/native.js';
 
 /** One message of sd_notify(3). */
 export interface Notification {

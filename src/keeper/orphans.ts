@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
-import { ORPHANS_MS } from '../limits.js';
-import { native } from '../native.js';
-import { parentOf } from '../processes.js';
+import { ORPHANS_MS } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import { parentOf } from '../base/os/processes.js';
 
 const { SIGKILL, SIGTERM } = constants.signals;
 

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
-import { STORED_FDS } from '../limits.js';
-import type { Activated } from '../manager/activation.js';
-import { native } from '../native.js';
+import { STORED_FDS } from '../base/limits.js';
+import type { Activated } from '../base/os/activation.js';
+import { native } from '../base/os/native.js';
 
 /** What a name that cannot be one becomes (sd_pid_notify_with_fds(3)). */
 const UNNAMED = 'stored';

@@ -1,8 +1,8 @@
 import { lchownSync, lstatSync, unlinkSync } from 'node:fs';
-import type { Account } from '../config/settings.js';
-import { entrust } from '../daemon/entrust.js';
-import { isSystemError } from '../errors.js';
-import { type ListenerSpec, native } from '../native.js';
+import { isSystemError } from '../base/errors.js';
+import type { Account } from '../base/os/account.js';
+import { entrust } from '../base/os/give-to-user.js';
+import { type ListenerSpec, native } from '../base/os/native.js';
 
 type UnixSpec = Extract<ListenerSpec, { family: 'unix' }>;
 

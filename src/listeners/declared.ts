@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isSystemError, StartError } from '../base/errors.js';
+import { AFTERLIFE_MS, RECONNECT_MS } from '../base/limits.js';
 import type { DeclaredListener, Settings } from '../config/settings.js';
-import { isSystemError, StartError } from '../errors.js';
-import { AFTERLIFE_MS, RECONNECT_MS } from '../limits.js';
-import { adviceOn } from './denied.js';
-import { holderOf } from './holder.js';
+import { adviceOn } from './bind-advice.js';
 import { keyOf } from './key.js';
 import type { Ledger } from './ledger.js';
 import { overlapWith } from './overlap.js';
+import { holderOf } from './socket-users.js';
 
 /** Stands for a service where the admin listener is concerned; no service can have this name. */
 export const ADMIN = '(admin)';

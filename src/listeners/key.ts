@@ -1,6 +1,6 @@
 import { SocketAddress } from 'node:net';
+import type { SocketDescription } from '../base/os/native.js';
 import type { DeclaredListener } from '../config/settings.js';
-import type { SocketDescription } from '../native.js';
 
 /**
  * The key of a listener: what the socket is (family, type, address, port or path, v6only), computed from the socket, never from

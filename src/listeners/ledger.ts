@@ -1,14 +1,15 @@
 import { EventEmitter } from 'node:events';
-import type { Account, DeclaredListener } from '../config/settings.js';
-import { isSystemError, StartError } from '../errors.js';
-import { START_MS } from '../limits.js';
-import { type ListenerSpec, native, type SocketDescription } from '../native.js';
+import { isSystemError, StartError } from '../base/errors.js';
+import { START_MS } from '../base/limits.js';
+import type { Account } from '../base/os/account.js';
+import { type ListenerSpec, native, type SocketDescription } from '../base/os/native.js';
+import { identify, type PathIdentity, unlinkIfSame } from '../base/os/path-identity.js';
+import type { DeclaredListener } from '../config/settings.js';
 import { createListener } from './create.js';
-import { isStoreName } from './held-name.js';
+import { isStoreName } from './fd-name.js';
 import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
+import type { ListenRequest } from './listen-request.js';
 import { overlaps } from './overlap.js';
-import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
-import type { ListenRequest } from './request.js';
 import { Reservations } from './reservations.js';
 import { currentTicketKeys, type TicketKeys } from './ticket-keys.js';
 
@@ -30,7 +31,7 @@ export interface Listener {
   readonly inherited: boolean;
   /** What its TLS sessions are encrypted with, if it has any; null for datagrams. */
   readonly tickets: TicketKeys | null;
-  /** Name under which the service manager holds a copy (manager/fd-store.ts); null when it holds none. */
+  /** Name under which the service manager holds a copy (supervisor/fd-store.ts); null when it holds none. */
   heldAs: string | null;
   /** The process, another program's, that it was copied from and may have to be left with (`--adopt`); null for all others. */
   readonly adoptedFrom: number | null;

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { isSystemError } from '../errors.js';
+import { isSystemError } from '../base/errors.js';
 
 /** Bytes of one read: a row has 150. */
 const TABLE_READ_BYTES = 16 * 1024;

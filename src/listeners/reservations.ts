@@ -1,8 +1,8 @@
-import type { Account } from '../config/settings.js';
-import { type ListenerSpec, native } from '../native.js';
+import type { Account } from '../base/os/account.js';
+import { type ListenerSpec, native } from '../base/os/native.js';
+import { identify, type PathIdentity, unlinkIfSame } from '../base/os/path-identity.js';
 import { createListener } from './create.js';
 import { keyOf } from './key.js';
-import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 
 interface Reserved {
   readonly fd: number;

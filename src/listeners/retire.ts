@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isSystemError, reasonOf } from '../errors.js';
-import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../limits.js';
-import { native } from '../native.js';
+import { isSystemError, reasonOf } from '../base/errors.js';
+import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import { unlinkIfSame } from '../base/os/path-identity.js';
 import { ADMIN } from './declared.js';
 import type { Listener } from './ledger.js';
-import { unlinkIfSame } from './path-identity.js';
 
 /** Who accepts on listeners while they are retired. */
 export interface Acceptors {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { TICKET_KEYS_MS } from '../limits.js';
+import { TICKET_KEYS_MS } from '../base/limits.js';
 
 /** With which the workers of a listener encrypt the TLS sessions that their clients keep (RFC 5077 §4, RFC 8446 §4.6.1). Secret. */
 export interface TicketKeys {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { Channel } from '../channel.js';
-import { isSystemError, reasonOf } from '../errors.js';
-import { ACCEPT_RETRY_MS } from '../limits.js';
-import { type NativePoll, native } from '../native.js';
+import { Channel } from '../base/channel.js';
+import { isSystemError, reasonOf } from '../base/errors.js';
+import { ACCEPT_RETRY_MS } from '../base/limits.js';
+import { type NativePoll, native } from '../base/os/native.js';
+import { type WorkerShapes, workerCodec } from '../runtime/worker-messages.js';
 import { Conversation } from './conversation.js';
-import type { ListenGate } from './gate.js';
-import { type WorkerShapes, workerCodec } from './messages.js';
+import type { ListenGate } from './listen-gate.js';
 
 /** A Node process that the program of a worker has started, and that listens itself: a part of the worker. */
 export class Branch extends Conversation {

@@ -1,15 +1,21 @@
 import { EventEmitter } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Channel, FdBag } from '../channel.js';
-import { HandoverError } from '../errors.js';
-import { LISTENERS_COUNTED, MESSAGE_FDS, PORT_PROBE_MS } from '../limits.js';
+import type { Channel, FdBag } from '../base/channel.js';
+import { HandoverError } from '../base/errors.js';
+import { LISTENERS_COUNTED, MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
+import type { EventLoopDelay } from '../base/loop-delay.js';
 import { type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
-import type { ListenRequest } from '../listeners/request.js';
-import type { EventLoopDelay } from '../observe/loop-delay.js';
-import { NO_ANSWERS, NO_CONNECTIONS } from './counts.js';
-import type { AddressRequest, Asker, ListenGate } from './gate.js';
-import type { AnswerCounts, ConnectionCounts, ListenerCount, WorkerMessage, WorkerShapes } from './messages.js';
+import type { ListenRequest } from '../listeners/listen-request.js';
+import { NO_ANSWERS, NO_CONNECTIONS } from '../runtime/counts.js';
+import type {
+  AnswerCounts,
+  ConnectionCounts,
+  ListenerCount,
+  WorkerMessage,
+  WorkerShapes,
+} from '../runtime/worker-messages.js';
+import type { AddressRequest, Asker, ListenGate } from './listen-gate.js';
 
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
 export interface Drained {

@@ -1,8 +1,8 @@
+import { MANAGER_VARIABLES } from '../base/os/activation.js';
+import { programOptions, quoteOption, requires, SET_ASIDE } from '../base/os/node-options.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { MANAGER_VARIABLES } from '../manager/activation.js';
-import { programOptions, quoteOption, requires, SET_ASIDE } from '../node-options.js';
-import { BRANCH_ENV, WORKER_ENV, type WorkerRole } from './messages.js';
-import { withoutBranch } from './runtime/branch-option.js';
+import { withoutBranch } from '../runtime/branch-option.js';
+import { BRANCH_ENV, WORKER_ENV, type WorkerRole } from '../runtime/worker-messages.js';
 
 /** How its supervisor was started is no business of a program: what it starts itself is no successor. */
 const STARTING = ['MOTYA_UPGRADE', 'MOTYA_FORCE', 'MOTYA_ALLOW_REMOVED', 'MOTYA_ADOPT'];

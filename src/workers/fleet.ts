@@ -1,12 +1,12 @@
 import type { ServiceSettings } from '../config/settings.js';
-import type { ServiceStatus } from '../observe/status.js';
+import { both, NO_CONNECTIONS, plus } from '../runtime/counts.js';
+import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
+import type { ServiceStatus } from '../status/status-document.js';
 import type { Pause } from './conversation.js';
-import { both, NO_CONNECTIONS, plus } from './counts.js';
-import { allGiven, type HandedOn } from './handing-on.js';
 import { inspectorPorts } from './inspector-ports.js';
 import { ListenerCounts } from './listener-counts.js';
-import type { AnswerCounts, ConnectionCounts } from './messages.js';
 import type { Outside } from './outside.js';
+import { allGiven, type HandedOn } from './program-state.js';
 import { Service, type ServiceContext } from './service.js';
 
 /** All services of an instance, as one. */

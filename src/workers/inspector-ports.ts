@@ -1,6 +1,6 @@
+import { splitOptions } from '../base/os/node-options.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { type InspectorOption, inspectorIn } from '../inspector-option.js';
-import { splitOptions } from '../node-options.js';
+import { type InspectorOption, inspectorIn } from '../runtime/inspector-option.js';
 import { nodeOptionsOf } from './environment.js';
 
 /** Node takes 0, and those from the first to the last. */

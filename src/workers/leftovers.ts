@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { isSystemError } from '../errors.js';
-import { native } from '../native.js';
-import { allProcesses, type ProcessStat, processEnd, processName, statOf, textsIn } from '../processes.js';
-import { isDone } from '../within.js';
-import { BRANCH_ENV } from './messages.js';
+import { isDone } from '../base/deadline.js';
+import { isSystemError } from '../base/errors.js';
+import { native } from '../base/os/native.js';
+import { allProcesses, type ProcessStat, processEnd, processName, statOf, textsIn } from '../base/os/processes.js';
+import { BRANCH_ENV } from '../runtime/worker-messages.js';
 
 const { SIGKILL, SIGTERM } = constants.signals;
 /** Looks for what is to be killed: one that forks in that very moment leaves a child for the next one. */

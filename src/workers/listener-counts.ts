@@ -1,4 +1,4 @@
-import type { ListenerCount } from './messages.js';
+import type { ListenerCount } from '../runtime/worker-messages.js';
 
 /** What one worker has counted; `counts` is null when it has not answered in time. */
 export interface WorkerListenerCounts {

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
-import { isSystemError } from '../errors.js';
-import { inspectorIn } from '../inspector-option.js';
-import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../limits.js';
-import { socketsOf } from '../listeners/holder.js';
+import { isSystemError } from '../base/errors.js';
+import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../base/limits.js';
+import { splitOptions } from '../base/os/node-options.js';
+import { allProcesses, statOf, textsIn } from '../base/os/processes.js';
+import { oneLine } from '../base/printable.js';
 import { listeningRows } from '../listeners/listening-rows.js';
-import { splitOptions } from '../node-options.js';
-import { oneLine } from '../printable.js';
-import { allProcesses, statOf, textsIn } from '../processes.js';
+import { socketsOf } from '../listeners/socket-users.js';
+import { inspectorIn } from '../runtime/inspector-option.js';
 import { type Family, markIn } from './leftovers.js';
 
 /** UTF-16 units of a command line in a message. */

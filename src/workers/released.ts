@@ -1,5 +1,5 @@
 import type { Ledger } from '../listeners/ledger.js';
-import type { ListenGate } from './gate.js';
+import type { ListenGate } from './listen-gate.js';
 
 /** Listeners whose server a program has closed for good. */
 export class ReleasedListeners {

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
-import { Backoff } from '../backoff.js';
-import type { ServiceSettings } from '../config/settings.js';
-import { isSystemError, MotyaError, reasonOf, type StartError } from '../errors.js';
+import { Backoff } from '../base/backoff.js';
+import { isDone, within } from '../base/deadline.js';
+import { isSystemError, MotyaError, reasonOf, type StartError } from '../base/errors.js';
 import {
   CHILD_END_MS,
   COUNT_MS,
@@ -10,20 +10,20 @@ import {
   OUTLIVES_MS,
   OUTSIDE_LOOK_MS,
   OUTSIDE_LOOKS,
-} from '../limits.js';
+} from '../base/limits.js';
+import type { ServiceSettings } from '../config/settings.js';
 import type { Ledger } from '../listeners/ledger.js';
-import { residentMemory } from '../observe/memory.js';
-import type { WorkerStatus } from '../observe/status.js';
-import type { Outlets } from '../output/outlets.js';
-import { isDone, within } from '../within.js';
+import type { Outlets } from '../logging/outputs.js';
+import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from '../runtime/counts.js';
+import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
+import type { WorkerStatus } from '../status/status-document.js';
 import type { ChildEnd, Drained, Pause } from './conversation.js';
-import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from './counts.js';
-import type { ListenGate } from './gate.js';
-import { allGiven, deal, type Given, giveInTime } from './handing-on.js';
 import { inspectorOf, withInspectorPort } from './inspector-ports.js';
+import type { ListenGate } from './listen-gate.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
-import type { AnswerCounts, ConnectionCounts } from './messages.js';
+import { residentMemory } from './memory.js';
 import { adviceOnOutside, endWithWorkers, type Outside, OutsideLook, OutsideWatch } from './outside.js';
+import { allGiven, deal, type Given, giveInTime } from './program-state.js';
 import { ReleasedListeners } from './released.js';
 import { endedTooSoon, listensOutside, notReady, silenceHint } from './start-failures.js';
 import { Worker } from './worker.js';

@@ -1,5 +1,5 @@
-import { StartError } from '../errors.js';
-import { LISTEN_HINT_MS } from '../limits.js';
+import { StartError } from '../base/errors.js';
+import { LISTEN_HINT_MS } from '../base/limits.js';
 import { adviceOnOutside, commandOf, type Outside } from './outside.js';
 import type { Worker } from './worker.js';
 

@@ -1,31 +1,31 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { Channel } from '../channel.js';
+import { Channel } from '../base/channel.js';
+import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
+import type { EventLoopDelay } from '../base/loop-delay.js';
+import { typedInvocation } from '../base/os/invocation.js';
+import { native } from '../base/os/native.js';
+import { demandFiles, ownFile } from '../base/os/needed-files.js';
 import type { ServiceSettings } from '../config/settings.js';
-import { typedInvocation } from '../daemon/invocation.js';
-import { demandFiles, ownFile } from '../daemon/needed-files.js';
-import { HandoverError, isSystemError, reasonOf } from '../errors.js';
-import { native } from '../native.js';
-import type { EventLoopDelay } from '../observe/loop-delay.js';
-import type { Outlets } from '../output/outlets.js';
-import { WorkerOutput } from '../output/worker-output.js';
-import { Branch, BranchSocket } from './branches.js';
-import { Conversation, type Counted, type Drained, NOTHING_DRAINED, type Pause, worse } from './conversation.js';
-import { both, NO_ANSWERS, plus } from './counts.js';
-import { workerEnvironment } from './environment.js';
-import type { ListenGate } from './gate.js';
-import { inspectorOf } from './inspector-ports.js';
-import { endSession, strayed } from './leftovers.js';
+import type { Outlets } from '../logging/outputs.js';
+import { WorkerOutput } from '../logging/worker-output.js';
+import { both, NO_ANSWERS, plus } from '../runtime/counts.js';
 import {
   type AnswerCounts,
   type ConnectionCounts,
   type WorkerRole,
   type WorkerShapes,
   workerCodec,
-} from './messages.js';
+} from '../runtime/worker-messages.js';
+import { Branch, BranchSocket } from './branches.js';
+import { Conversation, type Counted, type Drained, NOTHING_DRAINED, type Pause, worse } from './conversation.js';
+import { workerEnvironment } from './environment.js';
+import { inspectorOf } from './inspector-ports.js';
+import { endSession, strayed } from './leftovers.js';
+import type { ListenGate } from './listen-gate.js';
 import type { InspectedFamily } from './outside.js';
 
-const PRELOAD = fileURLToPath(new URL('./runtime/preload.cjs', import.meta.url));
+const PRELOAD = fileURLToPath(new URL('../runtime/preload.cjs', import.meta.url));
 
 /** What the processes of a worker have been told last, for one that joins later. */
 type Told = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };

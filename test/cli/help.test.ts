@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { commands } from '#src/commands/catalog.js';
-import type { Command } from '#src/commands/command.js';
-import { EXIT, EXIT_STATUSES } from '#src/commands/exit-status.js';
-import { explained } from '#src/commands/words.js';
+import type { Command } from '#src/cli/command.js';
+import { explained } from '#src/cli/command-line.js';
+import { commands } from '#src/cli/commands/index.js';
+import { EXIT, EXIT_STATUSES } from '#src/cli/exit-status.js';
 import { ROOT, workspace } from '../e2e/harness/index.js';
 
 const all = (list: readonly Command[], parents: string[] = []): [string[], Command][] =>

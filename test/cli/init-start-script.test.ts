@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
+import { guessProgram, namedProgram } from '#src/cli/init/guess.js';
+import type { Program } from '#src/cli/init/program.js';
 import { loadSettings } from '#src/config/load.js';
-import { guessProgram, namedProgram } from '#src/init/guess.js';
-import type { Program } from '#src/init/program.js';
 import { freePort, until, type Workspace, workspace } from '../e2e/harness/index.js';
 
 const NODE = '#!/usr/bin/env node\n';

@@ -4,8 +4,8 @@ import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { basename } from 'node:path';
 import { describe, test } from 'node:test';
-import { keptOutAt } from '#src/init/readable.js';
-import { type UnitFacts, unitFile } from '#src/init/unit.js';
+import { keptOutAt } from '#src/cli/init/readable.js';
+import { type UnitFacts, unitFile } from '#src/cli/init/unit-file.js';
 import { CLI, lacks, ROOT, workspace } from '../e2e/harness/index.js';
 
 const me = userInfo().username;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { settingsJsonSchema } from '#src/config/schema.js';
-import { nameOf } from '#src/init/guess.js';
+import { nameOf } from '#src/cli/init/guess.js';
+import { settingsJsonSchema } from '#src/config/settings-schema.js';
 import { workspace } from '../e2e/harness/index.js';
 
 /** A bare # before a setting; "# " begins text. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { readShellLine } from '#src/init/shell-line.js';
+import { readShellLine } from '#src/cli/init/shell-line.js';
 
 /** What means something to a shell, and a little that does not. */
 const PARTS = [

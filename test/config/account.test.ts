@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { SettingsError } from '#src/base/errors.js';
 import { type Flags, loadSettings } from '#src/config/load.js';
 import type { Settings } from '#src/config/settings.js';
-import { SettingsError } from '#src/errors.js';
 
 let cwd: string;
 beforeEach(() => {

@@ -3,10 +3,10 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { SettingsError } from '#src/base/errors.js';
 import { type Flags, loadSettings } from '#src/config/load.js';
 import { resolveSettings } from '#src/config/resolve.js';
 import type { Settings } from '#src/config/settings.js';
-import { SettingsError } from '#src/errors.js';
 
 let cwd: string;
 beforeEach(() => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { editDistance, suggestion } from '#src/base/suggestion.js';
 import { settingOptions, yargsOptions } from '#src/config/options.js';
-import { keysAt, settingsJsonSchema } from '#src/config/schema.js';
-import { editDistance, suggestion } from '#src/suggestion.js';
+import { keysAt, settingsJsonSchema } from '#src/config/settings-schema.js';
 
 interface JsonSchema {
   type?: string;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { isIPv6 } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { LONGEST_TIMER_MS } from '#src/base/limits.js';
 import { parseDuration, parseListener } from '#src/config/values.js';
-import { LONGEST_TIMER_MS } from '#src/limits.js';
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 

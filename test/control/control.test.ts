@@ -3,15 +3,21 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { HandoverError } from '#src/base/errors.js';
+import { native } from '#src/base/os/native.js';
+import { PrivateSocket } from '#src/base/os/private-socket.js';
 import { connectControl, ensureAnswers, requestStatus, watchIncumbent } from '#src/control/client.js';
-import type { ControlMessage } from '#src/control/messages.js';
-import { type Controlled, ControlServer, rejection, type UpgradeTold, type Watcher } from '#src/control/server.js';
-import { HandoverError } from '#src/errors.js';
-import { native } from '#src/native.js';
-import type { ListenerStatus, Overview, Status, WorkerStatus } from '#src/observe/status.js';
-import { PrivateSocket } from '#src/private-socket.js';
+import type { ControlMessage } from '#src/control/control-messages.js';
+import {
+  type Controlled,
+  ControlServer,
+  rejection,
+  type UpgradeTold,
+  type Watcher,
+} from '#src/control/control-server.js';
+import type { ListenerStatus, Overview, Status, WorkerStatus } from '#src/status/status-document.js';
+import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../native/support.js';
 
 const WORKER: WorkerStatus = {
   pid: 4_000_000,

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, statSync } from 'node:fs';
 import { type AddressInfo, connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import type { Status } from '#src/observe/status.js';
+import type { Status } from '#src/status/status-document.js';
 import { app, fdList, freePorts, isAlive, listeningInodes, until, type Workspace, workspace } from './harness/index.js';
 import { get, scene } from './scene.js';
 import * as chain from './traffic.js';

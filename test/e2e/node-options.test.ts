@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { EXIT } from '#src/commands/exit-status.js';
+import { EXIT } from '#src/cli/exit-status.js';
 import { CLI, freePort, until } from './harness/index.js';
 import { get, program, type Scene, scene, servesAs } from './scene.js';
 

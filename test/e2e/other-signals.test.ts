@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { DEADLY, PASSABLE } from '#src/config/signals.js';
+import { DEADLY, PASSABLE } from '#src/base/os/signal-names.js';
 import { type Child, isAlive, until } from './harness/index.js';
 import { program, type Scene, scene } from './scene.js';
 

@@ -159,7 +159,7 @@ describe('releases behind a symlink, each with its own Motya', () => {
     assert.ok(answer.text.includes(`${own}/.bin/motya`), answer.text);
 
     process.kill(childrenOf(first.pid)[0] as number, 'SIGKILL');
-    await first.waitFor(({ message }) => message.includes(`${own}/motya/dist/workers/runtime/preload.cjs`), {
+    await first.waitFor(({ message }) => message.includes(`${own}/motya/dist/runtime/preload.cjs`), {
       what: 'the path that the new worker lacks',
     });
   });

@@ -1,7 +1,7 @@
 import { type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
-import type { Status } from '#src/observe/status.js';
+import type { Status } from '#src/status/status-document.js';
 import {
   app,
   type Child,

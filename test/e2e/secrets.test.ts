@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import { adminSocket, look } from '../admin/support.js';
+import { adminSocket, look } from '../status/admin/support.js';
 import { childrenOf, until } from './harness/index.js';
 import { get, program, type Scene, scene } from './scene.js';
 

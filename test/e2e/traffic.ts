@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { connectControl } from '#src/control/client.js';
-import type { ControlMessage } from '#src/control/messages.js';
+import type { ControlMessage } from '#src/control/control-messages.js';
 import { type Child, type LogLine, until, type Workspace } from './harness/index.js';
 import { type Load, type LoadOptions, type LoadReport, startLoad, startLoadProcess } from './load/index.js';
 

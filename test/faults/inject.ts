@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, rmSync } from 'node:fs';
+import { native } from '#src/base/os/native.js';
 import { Dialogue } from '#src/handover/dialogue.js';
-import { PhaseMachine } from '#src/handover/phases.js';
-import { native } from '#src/native.js';
+import { PhaseMachine } from '#src/status/phases.js';
 
 /**
  * Loaded into the supervisors of a test (`node --import`), before their own code: lets something go wrong at one point of a

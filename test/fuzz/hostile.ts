@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import fc from 'fast-check';
-import { controlCodec } from '#src/control/messages.js';
-import { handoverCodec } from '#src/handover/messages.js';
-import { native } from '#src/native.js';
+import { native } from '#src/base/os/native.js';
+import { controlCodec } from '#src/control/control-messages.js';
+import { handoverCodec } from '#src/handover/handover-messages.js';
 
 /** A message as a hostile peer may send it, and how many fds it puts on it. */
 export interface Hostile {

@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { connect, Server } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { HandoverError } from '#src/errors.js';
+import { HandoverError } from '#src/base/errors.js';
+import { native } from '#src/base/os/native.js';
 import { handOver } from '#src/handover/incumbent.js';
 import { receiveOffer, takeOver } from '#src/handover/successor.js';
-import { native } from '#src/native.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, rejectsWith, TestGiver, TestPeer, TestTaker } from './support.js';
 

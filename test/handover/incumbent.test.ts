@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { HandoverError } from '#src/errors.js';
+import { HandoverError } from '#src/base/errors.js';
+import { native } from '#src/base/os/native.js';
+import { PROTOCOL } from '#src/handover/handover-messages.js';
 import { handOver } from '#src/handover/incumbent.js';
-import { PROTOCOL } from '#src/handover/messages.js';
-import type { Phase } from '#src/handover/phases.js';
-import { native } from '#src/native.js';
+import type { Phase } from '#src/status/phases.js';
+import { openFds } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { openFds } from '../native/support.js';
 import { leavesNothing, NOBODY, rejectsWith, TestGiver, TestPeer } from './support.js';
 
 const txid = 'tx';

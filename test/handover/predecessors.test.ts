@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Channel } from '#src/channel.js';
+import { Channel } from '#src/base/channel.js';
+import { native } from '#src/base/os/native.js';
 import { Dialogue } from '#src/handover/dialogue.js';
+import { handoverCodec } from '#src/handover/handover-messages.js';
 import type { HandedOver } from '#src/handover/incumbent.js';
-import { handoverCodec } from '#src/handover/messages.js';
 import { Predecessors } from '#src/handover/predecessors.js';
-import { native } from '#src/native.js';
-import { Chronicle } from '#src/observe/chronicle.js';
+import { Chronicle } from '#src/status/history.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, TestPeer } from './support.js';
 

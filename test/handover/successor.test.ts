@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { COMMIT_MS } from '#src/base/limits.js';
+import { native } from '#src/base/os/native.js';
 import { receiveOffer, takeOver } from '#src/handover/successor.js';
-import { COMMIT_MS } from '#src/limits.js';
 import { listenerKey } from '#src/listeners/key.js';
-import { native } from '#src/native.js';
 import { leavesNothing, NOBODY, rejectsWith, TestPeer, TestTaker } from './support.js';
 
 const txid = 'tx';

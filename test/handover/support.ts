@@ -2,18 +2,18 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Pidfile } from '#src/daemon/pidfile.js';
-import { HandoverError } from '#src/errors.js';
-import type { Claims } from '#src/handover/claims.js';
+import { HandoverError } from '#src/base/errors.js';
+import { native } from '#src/base/os/native.js';
+import { Pidfile } from '#src/base/os/pidfile.js';
+import { type HandoverMessage, handoverCodec } from '#src/handover/handover-messages.js';
 import type { Giver } from '#src/handover/incumbent.js';
-import { type HandoverMessage, handoverCodec } from '#src/handover/messages.js';
-import { type Phase, type PhaseEvent, PhaseMachine } from '#src/handover/phases.js';
+import type { Claims } from '#src/handover/listener-diff.js';
 import type { Offered, Taker } from '#src/handover/successor.js';
 import { Ledger, type Listener } from '#src/listeners/ledger.js';
-import { native } from '#src/native.js';
-import type { HandedOn } from '#src/workers/handing-on.js';
+import { type Phase, type PhaseEvent, PhaseMachine } from '#src/status/phases.js';
+import type { HandedOn } from '#src/workers/program-state.js';
+import { openFds } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { openFds } from '../native/support.js';
 
 /** A pid that no process can have (PID_MAX_LIMIT, proc(5)). */
 export const NOBODY = 2 ** 22 + 1;

@@ -11,13 +11,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { HandoverError, MotyaError } from '#src/errors.js';
+import { HandoverError, MotyaError } from '#src/base/errors.js';
+import { GREETED_PEERS } from '#src/base/limits.js';
+import { native } from '#src/base/os/native.js';
 import { handOver } from '#src/handover/incumbent.js';
 import { connectUpgradeSocket, UpgradeSocket } from '#src/handover/upgrade-socket.js';
-import { GREETED_PEERS } from '#src/limits.js';
-import { native } from '#src/native.js';
+import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../native/support.js';
 import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
 
 /** nobody's, on every Linux. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
-import { native } from '#src/native.js';
+import { native } from '#src/base/os/native.js';
 import { CLI, isAlive, parentOf, until } from '../e2e/harness/index.js';
 import { isRefused, program, scene, servesAs } from '../e2e/scene.js';
 import * as chain from '../e2e/traffic.js';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { native } from '#src/base/os/native.js';
 import { type Notification, NotifyReceiver } from '#src/keeper/notify-receiver.js';
-import { native } from '#src/native.js';
+import { IMPORT_NATIVE, track } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { IMPORT_NATIVE, track } from '../native/support.js';
 
 const openFds = (): number => readdirSync('/proc/self/fd').length;
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { native } from '#src/base/os/native.js';
 import { StoredFds } from '#src/keeper/stored-fds.js';
-import { native } from '#src/native.js';
 
 const openFds = (): number => readdirSync('/proc/self/fd').length;
 const listener = (): number =>

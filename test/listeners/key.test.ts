@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { type ListenerSpec, native } from '#src/base/os/native.js';
 import { inetKey, listenerKey, unixKey } from '#src/listeners/key.js';
-import { type ListenerSpec, native } from '#src/native.js';
 
 function keyOfBound(spec: ListenerSpec): string {
   const fd = native.createListener(spec);

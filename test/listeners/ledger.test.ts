@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { existsSync, lstatSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { isSystemError } from '#src/errors.js';
+import { isSystemError } from '#src/base/errors.js';
+import { type ListenerSpec, native } from '#src/base/os/native.js';
+import { identify } from '#src/base/os/path-identity.js';
 import { isStale } from '#src/listeners/create.js';
-import { holderOf } from '#src/listeners/holder.js';
 import { Ledger, type Listener, type Refusal } from '#src/listeners/ledger.js';
-import { identify } from '#src/listeners/path-identity.js';
-import type { ListenRequest } from '#src/listeners/request.js';
-import { type ListenerSpec, native } from '#src/native.js';
+import type { ListenRequest } from '#src/listeners/listen-request.js';
+import { holderOf } from '#src/listeners/socket-users.js';
+import { keepsFds, openFds, runModule, scratch } from '../base/native/support.js';
 import { freePort } from '../e2e/harness/ports.js';
-import { keepsFds, openFds, runModule, scratch } from '../native/support.js';
 
 type TcpRequest = Extract<ListenRequest, { kind: 'tcp' }>;
 const tcp = (address: string | null, port = 0, more: Partial<TcpRequest> = {}): ListenRequest => ({

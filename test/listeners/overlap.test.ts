@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { native } from '#src/base/os/native.js';
 import { inetKey, listenerKey } from '#src/listeners/key.js';
 import { overlaps } from '#src/listeners/overlap.js';
-import { native } from '#src/native.js';
 
 interface TcpAddress {
   readonly address: string;

@@ -11,7 +11,7 @@
  *   sentence is <>[]: whoever pauses between COMMIT and LIVE, accepts again or has a successor that does.
  *
  * What is left out, and why that hides nothing:
- * - Time. A deadline may strike whenever somebody waits for it: any relation between the constants of src/limits.ts is covered,
+ * - Time. A deadline may strike whenever somebody waits for it: any relation between the constants of src/base/limits.ts is covered,
  *   and a process that sleeps (SIGSTOP, a busy machine) and goes on later is one that is late here. One thing is assumed of
  *   deadlines, and the code sees to it (Dialogue): what the peer's end has left unread is read before one strikes.
  *   A lease ends at any moment, too.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { handoverCodec } from '#src/handover/messages.js';
-import { PHASES } from '#src/handover/phases.js';
+import { handoverCodec } from '#src/handover/handover-messages.js';
+import { PHASES } from '#src/status/phases.js';
 import { check, declared, missing, otherAssignments, spoken, steps, type World } from './spin.js';
 
 const skip = missing() ?? false;

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
-import { native } from '#src/native.js';
+import { native } from '#src/base/os/native.js';
 import { freePort } from '../e2e/harness/ports.js';
 import { HttpClient } from './http-client.js';
 import { supervised, type TestSupervisor, type TestWorker, workerNode } from './supervisor.js';

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { native } from '#src/native.js';
+import { native } from '#src/base/os/native.js';
 import { HttpClient } from './http-client.js';
 import { supervised } from './supervisor.js';
 

@@ -6,21 +6,21 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { Channel } from '#src/channel.js';
-import { isSystemError } from '#src/errors.js';
-import type { ListenRequest } from '#src/listeners/request.js';
-import { native } from '#src/native.js';
+import { Channel } from '#src/base/channel.js';
+import { isSystemError } from '#src/base/errors.js';
+import { native } from '#src/base/os/native.js';
+import type { ListenRequest } from '#src/listeners/listen-request.js';
 import {
   WORKER_ENV,
   type WorkerMessage,
   type WorkerRole,
   type WorkerShapes,
   workerCodec,
-} from '#src/workers/messages.js';
+} from '#src/runtime/worker-messages.js';
 
 /** ms after which a condition that a test waits for will not come true any more; generous, for loaded machines. */
 const PATIENCE = 60_000;
-const preload = fileURLToPath(import.meta.resolve('#src/workers/runtime/preload.cjs'));
+const preload = fileURLToPath(import.meta.resolve('#src/runtime/preload.cjs'));
 const fixtures = fileURLToPath(new URL('../../test/fixtures/runtime/', import.meta.url));
 
 export type Message<T extends WorkerMessage['type']> = Extract<WorkerMessage, { type: T }>;

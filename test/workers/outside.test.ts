@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
-import { statOf } from '#src/processes.js';
+import { statOf } from '#src/base/os/processes.js';
 import { OutsideLook } from '#src/workers/outside.js';
 
 test('finds what a worker listens on by itself, once it does, among sockets of all states', async (t) => {

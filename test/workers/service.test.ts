@@ -6,18 +6,18 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
+import { within } from '#src/base/deadline.js';
+import { StartError } from '#src/base/errors.js';
+import { RESTART_MS } from '#src/base/limits.js';
 import type { ServiceSettings } from '#src/config/settings.js';
-import { StartError } from '#src/errors.js';
-import { RESTART_MS } from '#src/limits.js';
 import { Ledger } from '#src/listeners/ledger.js';
-import { within } from '#src/within.js';
-import { total } from '#src/workers/counts.js';
+import { total } from '#src/runtime/counts.js';
 import { Fleet } from '#src/workers/fleet.js';
-import { ListenGate } from '#src/workers/gate.js';
-import { closeValues } from '#src/workers/handing-on.js';
+import { ListenGate } from '#src/workers/listen-gate.js';
+import { closeValues } from '#src/workers/program-state.js';
 import { Service, type ServiceContext } from '#src/workers/service.js';
+import { openFds, scratch } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { openFds, scratch } from '../native/support.js';
 
 const NOW = Promise.resolve();
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { requestStatus, WedgedError } from '#src/control/client.js';
-import type { Status } from '#src/observe/status.js';
+import type { Status } from '#src/status/status-document.js';
 import { Child, type Exit, type LogLine, parseLogs } from './child.js';
 import { allGone, MARKER, markedProcesses, STOP_MS, stopMarked } from './marked.js';
 import { CLI } from './paths.js';

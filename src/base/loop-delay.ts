@@ -1,0 +1,54 @@
+import type { RecordableHistogram } from 'node:perf_hooks';
+import { setInterval } from 'node:timers';
+import { DELAY_FORGET_MS, DELAY_RESOLUTION_MS } from './limits.js';
+
+/** How late timers ran, in ms, since the last question. */
+export interface EventLoopDelay {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/**
+ * Measures how long this process's event loop is held up, but only while somebody asks: a timer that fires is not free.
+ * Not by `monitorEventLoopDelay`, whose first tick after each `reset()` counts for nothing: a loop that is held up right after
+ * a question would never be told.
+ */
+export class LoopDelay {
+  #histogram: RecordableHistogram | null = null;
+  #ticks: NodeJS.Timeout | undefined;
+  #forget: NodeJS.Timeout | undefined;
+
+  /** Null: it was not measured, or for too short a time. The measurement goes on until nobody has asked for a while. */
+  read(): EventLoopDelay | null {
+    clearTimeout(this.#forget);
+    this.#forget = setTimeout(() => this.stop(), DELAY_FORGET_MS).unref();
+    const histogram = this.#histogram ?? this.#start();
+    if (histogram.count === 0) return null;
+    const micros = [histogram.percentile(50), histogram.percentile(99), histogram.max];
+    const [p50 = 0, p99 = 0, max = 0] = micros.map((value) => value / 1000);
+    histogram.reset();
+    return { p50, p99, max };
+  }
+
+  stop(): void {
+    clearTimeout(this.#forget);
+    clearInterval(this.#ticks);
+    this.#histogram = null;
+  }
+
+  #start(): RecordableHistogram {
+    // Loaded when it is wanted: no program should start later for it.
+    const { createHistogram } = process.getBuiltinModule('node:perf_hooks');
+    const histogram = createHistogram();
+    let due = performance.now() + DELAY_RESOLUTION_MS;
+    this.#ticks = setInterval(() => {
+      const now = performance.now();
+      // In µs, and it takes nothing below 1.
+      histogram.record(Math.max(1, Math.round((now - due) * 1000)));
+      due = now + DELAY_RESOLUTION_MS;
+    }, DELAY_RESOLUTION_MS).unref();
+    this.#histogram = histogram;
+    return histogram;
+  }
+}

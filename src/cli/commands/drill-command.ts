@@ -1,0 +1,82 @@
+import { upgradeOption, yargsOptions } from '../../config/options.js';
+import type { Command } from '../command.js';
+import { EXIT } from '../exit-status.js';
+
+interface DrillArguments {
+  readonly script?: string | undefined;
+  readonly upgrades: string;
+  readonly path: string;
+  readonly json: boolean;
+  readonly [flag: string]: unknown;
+}
+
+const { [upgradeOption.flag]: _, ...startFlags } = yargsOptions();
+
+const command: Command<DrillArguments> = {
+  name: 'drill',
+  summary: 'A fire drill: upgrade and break a copy under load',
+  details: [
+    'Runs the program, as motya start would, on free ports of 127.0.0.1 and with files of its own, beside what is in production; asks it from several clients; upgrades it, kills a successor in its probation, tries one that throws, and sends the program SIGTERM. A line a step tells what clients saw; hints say where the program itself loses requests.',
+    'The program is real: it speaks to the databases and services that its settings name. The listeners, files and sockets of the flags are replaced by the own ones of the drill.',
+    'Requests that were inside a process which the drill has killed are counted and do not fail it; everything else that is lost does.',
+  ],
+  positionals: { script: { description: 'Node program to drill; its own arguments follow --', isPath: true } },
+  flags: {
+    ...startFlags,
+    upgrades: { type: 'string', placeholder: 'NUMBER', requiresArg: true, default: '3', description: 'How many' },
+    path: {
+      type: 'string',
+      requiresArg: true,
+      default: '/',
+      description: 'What the clients GET, beside health.path; it must change nothing',
+    },
+    json: { type: 'boolean', default: false, description: 'One JSON object a line' },
+  },
+  takesProgramArguments: true,
+  examples: [
+    ['motya drill server.js', 'would anybody notice an upgrade?'],
+    ['motya drill --config motya.yaml --path /healthz --upgrades 10', 'the services of a settings file'],
+  ],
+  exits: ['ok', 'failed', 'usage'],
+  async run({ upgrades: wanted, path, json, ...flags }) {
+    const { loadSettings } = await import('../../config/load.js');
+    const { typedInvocation } = await import('../../base/os/invocation.js');
+    const { drill } = await import('../drill/drill.js');
+    const { jsonReport, passed, peopleReport } = await import('../drill/report.js');
+    const upgrades = await numberOf(wanted);
+    await checkPath(path);
+    const settings = loadSettings({ flags, env: process.env, cwd: typedInvocation().cwd });
+    const report = json ? jsonReport : peopleReport;
+    const cancel = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => cancel.abort(new Error(signal)));
+    }
+    try {
+      const verdict = await drill({ settings, upgrades, path }, report, cancel.signal);
+      report.verdict(verdict);
+      process.exitCode = passed(verdict) ? EXIT.ok : EXIT.failed;
+    } catch (error) {
+      if (!cancel.signal.aborted) throw error;
+      console.error('motya: the drill was interrupted; nothing of it is left');
+      process.exitCode = EXIT.failed;
+    }
+  },
+};
+export default command;
+
+async function numberOf(text: string): Promise<number> {
+  const { MOST_DRILLS } = await import('../../base/limits.js');
+  const { SettingsError } = await import('../../base/errors.js');
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number >= 1 && number <= MOST_DRILLS) return number;
+  throw new SettingsError(`--upgrades: must be a whole number from 1 to ${MOST_DRILLS}, not ${JSON.stringify(text)}`);
+}
+
+async function checkPath(path: string): Promise<void> {
+  const { SettingsError } = await import('../../base/errors.js');
+  // What http.request takes for a path.
+  if (/^\/[\x21-\x7e]*$/.test(path)) return;
+  throw new SettingsError(
+    `--path: must begin with / and have no blanks or other characters that a URL encodes, not ${JSON.stringify(path)}`,
+  );
+}

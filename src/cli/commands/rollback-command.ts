@@ -1,0 +1,26 @@
+import { GONE } from '../../control/outcomes.js';
+import type { Command } from '../command.js';
+import { EXIT } from '../exit-status.js';
+import { type TargetArguments, targetFlags, targetPositionals } from '../target-options.js';
+
+const command: Command<TargetArguments> = {
+  name: 'rollback',
+  summary: 'Take an upgrade back while it is on probation',
+  details: [
+    'The old instance accepts again and is the main process; the new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: then upgrade to the old version instead.',
+  ],
+  positionals: targetPositionals,
+  flags: targetFlags,
+  examples: [['motya rollback', 'the new version is no good after all']],
+  exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
+  async run(target) {
+    const { controlSocketFor } = await import('../target.js');
+    const { resultOf } = await import('../result.js');
+    const { printable } = await import('../../base/printable.js');
+    const result = await resultOf(await controlSocketFor(target), { type: 'ROLLBACK' });
+    if (result.ok) console.log(printable(result.text));
+    else console.error(`motya: not rolled back: ${printable(result.text)}`);
+    process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;
+  },
+};
+export default command;

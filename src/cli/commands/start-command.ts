@@ -1,0 +1,192 @@
+import { PASSABLE } from '../../base/os/signal-names.js';
+import { yargsOptions } from '../../config/options.js';
+import type { Settings } from '../../config/settings.js';
+import { STOPPING } from '../../control/outcomes.js';
+import type { InstanceLog } from '../../logging/log.js';
+import type { Supervisor } from '../../supervisor/supervisor.js';
+import type { Command } from '../command.js';
+import { EXIT } from '../exit-status.js';
+
+interface StartArguments {
+  readonly script?: string | undefined;
+  readonly [flag: string]: unknown;
+}
+
+const command: Command<StartArguments> = {
+  name: 'start',
+  summary: 'Run a program, replaceable while it serves',
+  details: [
+    'Without a script: the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
+    'The instance runs in the foreground until it is stopped or has handed over.',
+    '--daemonize returns once the daemon serves. Ctrl-C before that gives up, as SIGTERM and SIGHUP do: the daemon ends, and with it what it has started (exit status 130, 143, 129).',
+  ],
+  positionals: { script: { description: 'Node program to run; its own arguments follow --', isPath: true } },
+  flags: yargsOptions(),
+  takesProgramArguments: true,
+  examples: [
+    ['motya start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers'],
+    ['motya start --config /etc/shop/motya.yaml', 'run the services of a settings file'],
+    ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
+    ['motya start server.js --supervise', 'stay as the parent of all its instances, as in a container'],
+    ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running one to hand over'],
+    ['motya start server.js --adopt 1234', 'take over the listeners of another program, such as nginx'],
+  ],
+  exits: ['ok', 'failed', 'usage'],
+  async run(flags) {
+    const { loadSettings } = await import('../../config/load.js');
+    const { typedInvocation } = await import('../../base/os/invocation.js');
+    const { isLaunched, report, takeReportPipe } = await import('../../base/os/launch.js');
+    const { checkPrivileges } = await import('../../config/privilege-check.js');
+    const { codeOf, reasonOf } = await import('../../base/errors.js');
+    const launched = isLaunched();
+    takeReportPipe();
+    try {
+      const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
+      // Before a log file or a daemon is made.
+      checkPrivileges(settings);
+      process.exitCode = await begin(settings, { launched, supervise: flags.supervise === true });
+    } catch (error) {
+      // Whoever launched this instance does not see what it prints.
+      report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; ') });
+      throw error;
+    }
+    // What still holds the loop (a pipe, a timer) belongs to an instance that has ended.
+    process.exit();
+  },
+};
+export default command;
+
+/** The launcher of a daemon, a keeper or an instance: what this process is to be. */
+async function begin(settings: Settings, { launched, supervise }: { launched: boolean; supervise: boolean }) {
+  const { demandNoKeeper, wantsKeeper } = await import('../../keeper/keeper-choice.js');
+  const { StartError } = await import('../../base/errors.js');
+  if (supervise) demandNoKeeper(settings, process.env);
+  if (settings.daemonize && process.pid === 1) {
+    const text = 'the container would end with its first process; leave --daemonize out';
+    throw new StartError('MOTYA_PID_1', `pid 1 cannot go into the background: ${text}`);
+  }
+  if (settings.daemonize && !launched) {
+    const { daemonize } = await import('../daemonize.js');
+    return daemonize(settings);
+  }
+  return wantsKeeper(settings, process.env) ? keep(settings, launched) : run(settings, launched);
+}
+
+/** The keeper of instances, until the last one has ended. */
+async function keep(settings: Settings, launched: boolean): Promise<number> {
+  const { Keeper } = await import('../../keeper/keeper.js');
+  const { handleKeeperSignals } = await import('../../keeper/keeper-signals.js');
+  const { native } = await import('../../base/os/native.js');
+  const { createLogger } = await import('../../logging/log.js');
+  const { onLauncherGone } = await import('../../base/os/launch.js');
+  const log = createLogger(settings.log, { user: settings.user });
+  outliveDefects(log);
+  const keeper = new Keeper(settings, log);
+  handleKeeperSignals(keeper, {
+    passed: settings.passedSignals,
+    ignored: (signal) => logIgnored(log, signal),
+    reopenLogs: () => {
+      log.reopen();
+      // What is started later writes there too.
+      if (settings.daemonize && settings.log.file !== null) for (const fd of [1, 2]) native.redirect(log.fd, fd);
+    },
+  });
+  onLauncherGone(() => keeper.giveUp());
+  keeper.start();
+  const status = await keeper.ended;
+  if (!launched && keeper.failure !== null) sayBeside(settings, keeper.failure);
+  return written(log, status);
+}
+
+/** The instance itself, until it has ended. */
+async function run(settings: Settings, launched: boolean): Promise<number> {
+  const { createLogger } = await import('../../logging/log.js');
+  const { logEvents } = await import('../../supervisor/log-events.js');
+  const { Supervisor } = await import('../../supervisor/supervisor.js');
+  const { handleSignals } = await import('../../supervisor/signal-handlers.js');
+  const { onLauncherGone } = await import('../../base/os/launch.js');
+
+  if (settings.umask !== null) process.umask(settings.umask);
+  const log = createLogger(settings.log, { user: settings.user });
+  for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
+  const supervisor = new Supervisor(settings);
+  outliveDefects(log, () => supervisor.isEnding);
+  logEvents(supervisor, log);
+  const reopenLogs = (): void => {
+    log.reopen();
+    // A daemon's own stdout and stderr are the same file, and those of its programs, unless they are tagged.
+    if (settings.daemonize && settings.log.file !== null) supervisor.redirectOutput(log.fd);
+  };
+  handleSignals(supervisor, { reopenLogs, ignored: (signal) => logIgnored(log, signal) });
+  onLauncherGone(() => supervisor.giveUp());
+  if (settings.sandbox !== null) {
+    const { processEnd } = await import('../../base/os/processes.js');
+    void processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
+  }
+  supervisor.on('serving', () => {
+    // Rotated while this was no main process yet: the SIGHUP went to another one.
+    if (log.outlets.hasMoved) reopenLogs();
+  });
+  return written(log, await live(supervisor, log, launched));
+}
+
+function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
+  const short = signal.replace('SIG', '');
+  const isPassable = (PASSABLE as readonly string[]).includes(short);
+  const mend = isPassable ? `; the setting signals: { ${short}: pass } gives it to the programs` : '';
+  const text = `${signal} is ignored: it means nothing here${mend}`;
+  log.warn(text, { event: 'ignored-signal', signal });
+}
+
+/**
+ * A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). An instance that
+ * drains or stops might never end after it: it ends now, and its workers finish what they have without it.
+ */
+function outliveDefects(log: InstanceLog, isEnding: () => boolean = () => false): void {
+  process.on('unhandledRejection', (error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error(`a defect of Motya, please report it: ${reason}`, { event: 'defect', code: 'MOTYA_INTERNAL', error });
+    if (!isEnding()) return;
+    const end = (): void => process.exit(EXIT.failed);
+    written(log, EXIT.failed).then(end, end);
+  });
+}
+
+/** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */
+async function written(log: InstanceLog, status: number): Promise<number> {
+  const { native } = await import('../../base/os/native.js');
+  if (!(await log.flush())) native.exitNow(status);
+  return status;
+}
+
+async function live(supervisor: Supervisor, log: InstanceLog, launched: boolean): Promise<number> {
+  const { codeOf, MotyaError, reasonOf, stderrOf } = await import('../../base/errors.js');
+  const { PeerAbort } = await import('../../handover/dialogue.js');
+  const { DRY_RUN } = await import('../../handover/incumbent.js');
+  try {
+    await supervisor.start();
+  } catch (error) {
+    const code = codeOf(error);
+    // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
+    if (code === DRY_RUN || (code === STOPPING && !(error instanceof PeerAbort))) {
+      log.info(reasonOf(error), { event: 'given-up', code });
+      return EXIT.ok;
+    }
+    const stderr = stderrOf(error);
+    log.error(reasonOf(error), {
+      event: 'failed',
+      code,
+      ...(stderr.length === 0 ? {} : { stderr }),
+      ...(error instanceof MotyaError ? {} : { error }),
+    });
+    if (!launched) sayBeside(supervisor.settings, reasonOf(error));
+    return EXIT.failed;
+  }
+  await supervisor.ended;
+  return EXIT.ok;
+}
+
+/** The reason of a failed start, for whoever sees stderr and not the log file. A launched instance has told its launcher. */
+function sayBeside({ log }: Settings, reason: string): void {
+  if (log.file !== null) console.error(`motya: ${reason.replaceAll('\n', '; ')}; ${log.file} tells more`);
+}

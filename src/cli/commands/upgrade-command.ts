@@ -1,0 +1,128 @@
+import type { ControlMessage, Result } from '../../control/control-messages.js';
+import { ROLLED_BACK, UNKNOWN_ENDS } from '../../control/outcomes.js';
+import type { Command } from '../command.js';
+import { EXIT } from '../exit-status.js';
+import { type TargetArguments, targetFlags, targetPositionals } from '../target-options.js';
+
+interface UpgradeArguments extends TargetArguments {
+  readonly dryRun: boolean;
+  readonly wait: boolean;
+  readonly detach: boolean;
+  readonly json: boolean;
+  readonly force: boolean;
+  readonly allowRemoved: boolean;
+}
+
+const command: Command<UpgradeArguments> = {
+  name: 'upgrade',
+  summary: 'Replace what runs by its next version',
+  details: [
+    'Starts a successor with the arguments of the running instance (or takes the one that waits), hands over, and tells how it went. When the new version cannot take over, the old one serves on.',
+    'Returns when the new version has passed its probation (settings: probation, health), or, when it has not, the old one serves again; --detach does not wait for that. The old one drains behind it, which --wait waits for.',
+    '--dry-run ends the successor in any case, one that was waiting too. Ctrl-C ends the command, not the upgrade.',
+  ],
+  positionals: targetPositionals,
+  flags: {
+    ...targetFlags,
+    force: { type: 'boolean', default: false, description: 'Replace an instance that answers nothing, too' },
+    'allow-removed': {
+      type: 'boolean',
+      default: false,
+      description: 'Let listeners end that the new version does not ask for, also when clients still come to them',
+    },
+    'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
+    wait: { type: 'boolean', default: false, description: 'Wait until the old instance has drained, too' },
+    detach: {
+      type: 'boolean',
+      default: false,
+      description: 'Return when the new version serves, before its probation',
+    },
+    json: { type: 'boolean', default: false, description: 'One JSON object a line' },
+  },
+  examples: [
+    ['motya upgrade', 'new code, new settings, new Node'],
+    ['motya upgrade --wait', 'and watch the old connections go'],
+    ['motya upgrade --detach', 'let it prove itself alone'],
+    ['motya upgrade --dry-run', 'would the new version take over?'],
+    ['motya upgrade --force', 'also when the old one is stopped or spins: it is ended'],
+  ],
+  exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
+  async run({ dryRun, wait, detach, json, force, allowRemoved, ...target }) {
+    const { SettingsError } = await import('../../base/errors.js');
+    if (wait && detach) throw new SettingsError('--wait: does not go with --detach, which waits for nothing');
+    const { controlSocketFor } = await import('../target.js');
+    const { connectControl, ensureAnswers, WedgedError } = await import('../../control/client.js');
+    const { OldInstance, forcedOf } = await import('../views/drain-view.js');
+    const { jsonReport, PeopleReport } = await import('../views/upgrade-view.js');
+    const { printable } = await import('../../base/printable.js');
+    const { differencesFrom } = await import('../process-differences.js');
+    const path = await controlSocketFor(target);
+    const started = performance.now();
+    // An instance that answers nothing would take the request up whenever it wakes: it must not get one.
+    const wedged = await ensureAnswers(path).then(
+      () => null,
+      (error: unknown) => {
+        if (!force || dryRun || !(error instanceof WedgedError)) throw error;
+        return error.peer;
+      },
+    );
+    if (wedged !== null) {
+      const { replaceByForce } = await import('../force-upgrade.js');
+      const result = await replaceByForce(wedged);
+      process.exitCode = exitOf(result);
+      const report = json ? jsonReport : new PeopleReport();
+      report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged.pid, drain: null });
+      report.close();
+      return;
+    }
+    const channel = connectControl(path);
+    const old = channel.peer.pid;
+    const instance = new OldInstance(channel);
+    const report = json ? jsonReport : new PeopleReport();
+    const differences = differencesFrom(old);
+    if (differences !== null && (differences.environment.length > 0 || differences.node !== null)) {
+      report.differs(differences);
+    }
+    process.once('SIGINT', () => {
+      report.close();
+      const text = 'what has begun goes on without this command; motya status tells more';
+      if (json) console.log(JSON.stringify({ ok: false, code: 'MOTYA_INTERRUPTED', text }));
+      console.error(`motya: ${text}`);
+      process.exit(EXIT_INTERRUPTED);
+    });
+    const decided = await new Promise<Result | null>((resolve) => {
+      channel.on('close', () => resolve(null));
+      channel.on('message', (message: ControlMessage) => {
+        if (message.type === 'RESULT') resolve({ ...message, text: printable(message.text) });
+        if (message.type === 'LIVE') report.live(message, Math.round(performance.now() - started));
+        if (message.type === 'PROGRESS' && message.phase !== 'serving')
+          report.phase(printable(message.phase), message.ms, message);
+      });
+      channel.open();
+      channel.send({ type: 'UPGRADE', dryRun, settled: !detach, allowRemoved });
+    });
+    const result = decided ?? (await (await import('../current-owner.js')).lost(path, old));
+    const ms = Math.round(performance.now() - started);
+    process.exitCode = exitOf(result);
+    const isDraining = result.ok && !dryRun;
+    report.outcome(result, { ms, old, drain: isDraining ? await instance.drain() : null });
+    if (isDraining && wait) {
+      const since = performance.now();
+      await instance.drained((drain) => report.draining(drain));
+      const took = Math.round(performance.now() - since);
+      report.drained({ pid: old, forced: await forcedOf(path, old), ms: took });
+    }
+    report.close();
+    channel.close();
+  },
+};
+export default command;
+
+/** 128 + SIGINT, as shells say it. */
+const EXIT_INTERRUPTED = 130;
+
+function exitOf({ ok, code }: Result): number {
+  if (ok) return EXIT.ok;
+  if (code === ROLLED_BACK) return EXIT.rolledBack;
+  return UNKNOWN_ENDS.includes(code) ? EXIT.failed : EXIT.rejected;
+}

@@ -1,0 +1,42 @@
+import { processEnd } from '../../base/os/processes.js';
+import { connectControl } from '../../control/client.js';
+import type { ControlMessage, Live, Result } from '../../control/control-messages.js';
+import { GONE } from '../../control/outcomes.js';
+
+/** What a drill tells the instance that serves to do, over its control socket. */
+
+/** What is told of an upgrade while it happens. */
+export interface Told {
+  /** The successor is ready; from here on it may get connections. */
+  ready?(): void;
+  /** It serves, and is on probation. */
+  live?(live: Live): void;
+}
+
+/** Resolves when it is decided, that is after the probation. Never rejects once it has been asked for. */
+export function orderUpgrade(path: string, told: Told = {}): Promise<Result> {
+  const channel = connectControl(path);
+  const { pid } = channel.peer;
+  const result = new Promise<Result>((resolve) => {
+    const text = `pid ${pid}, which served, ended before it was decided`;
+    channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text }));
+    channel.on('message', (message: ControlMessage) => {
+      if (message.type === 'PROGRESS' && message.phase === 'awaiting') told.ready?.();
+      if (message.type === 'LIVE') told.live?.(message);
+      if (message.type === 'RESULT') resolve(message);
+    });
+    channel.open();
+    channel.send({ type: 'UPGRADE', dryRun: false, settled: true });
+  });
+  return result.finally(() => channel.close());
+}
+
+/** Resolves when the instance has ended. @throws {NotRunningError} */
+export async function orderStop(path: string): Promise<void> {
+  const channel = connectControl(path);
+  const end = processEnd(channel.peer.pid);
+  channel.open();
+  channel.send({ type: 'STOP', now: true });
+  await end;
+  channel.close();
+}

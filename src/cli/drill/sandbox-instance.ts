@@ -1,0 +1,244 @@
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isSystemError, MotyaError } from '../../base/errors.js';
+import { DRILL_END_MS, DRILL_PROBATION_MS } from '../../base/limits.js';
+import { isOutOfReach } from '../../base/os/give-to-user.js';
+import { typedInvocation } from '../../base/os/invocation.js';
+import { launch, outcomeError } from '../../base/os/launch.js';
+import { native } from '../../base/os/native.js';
+import { controlSocketOf } from '../../base/os/paths.js';
+import { temporaryFolder } from '../../base/os/places.js';
+import { asUser, isToDrop } from '../../base/os/privileges.js';
+import { SANDBOX_ENV, sandboxText } from '../../config/sandbox.js';
+import type { Settings } from '../../config/settings.js';
+import type { SettingsInput } from '../../config/settings-schema.js';
+import { endAllIn } from './marked-processes.js';
+
+const CLI = fileURLToPath(new URL('../../motya.cjs', import.meta.url));
+/** Variables that would change what an instance does or whom it tells of it. */
+const FOREIGN = /^(MOTYA_(?!NODE_OPTIONS$)|LISTEN_|WATCHDOG_|NOTIFY_SOCKET$|RUNTIME_DIRECTORY$)/;
+
+/** What the witness (witness.cts) has seen the program do. */
+export interface Seen {
+  readonly pid: number;
+  readonly what: 'exit' | 'close';
+  /** Such as `/srv/server.js:12`. */
+  readonly place: string;
+  /** The program had got SIGTERM. */
+  readonly afterSigterm: boolean;
+}
+
+/** A line of the log of the instances. */
+export interface LogLine {
+  readonly event?: string;
+  readonly generation?: number;
+  readonly [field: string]: unknown;
+}
+
+/**
+ * Where a drill takes place: a folder with settings, sockets and logs of its own, and the instances that run in it. What the
+ * instances and programs write is in a folder within it that belongs to the user whom root makes them: a link that they put there
+ * leads only the user astray, for root does nothing in there but as the user (see {@link asUser}). What root writes is beside it,
+ * where the user can put nothing.
+ */
+export class Stage {
+  readonly controlSocket: string;
+  readonly #folder: string;
+  /** The one within. */
+  readonly #sandbox: string;
+  readonly #settings: Settings;
+  readonly #mark: string;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    // Programs are told of real paths, so that they compare equal.
+    this.#folder = makeFolder(realpathSync(temporaryFolder(process.env)), settings);
+    this.#sandbox = join(this.#folder, 'sandbox');
+    mkdirSync(this.#sandbox, 0o700);
+    this.#give(this.#sandbox);
+    this.controlSocket = controlSocketOf(join(this.#sandbox, 'drill.sock'));
+    this.#mark = sandboxText({ folder: this.#sandbox, owner: process.pid });
+    this.#within(() => {
+      writeFileSync(join(this.#sandbox, 'broken.cjs'), "throw new Error('broken on purpose by motya drill');\n");
+    });
+    this.#writeSettings([]);
+  }
+
+  /** The first instance, once it serves. @throws {HandoverError} it does not, and why. */
+  async start(): Promise<void> {
+    const kept = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
+    const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#mark };
+    const output = openSync(join(this.#folder, 'output'), 'a', 0o600);
+    const { cwd } = typedInvocation();
+    const args = [CLI, 'start', '--config', this.#configFile];
+    const { outcome } = launch({ file: process.execPath, args, cwd }, { env: { ...env, PWD: cwd }, output });
+    native.close(output);
+    const result = await outcome;
+    if (!result.ok) throw outcomeError(result);
+    this.mend();
+  }
+
+  /** The next successor's program throws, before anything of it runs. */
+  breakNext(): void {
+    this.#writeSettings(['--require', join(this.#sandbox, 'broken.cjs')]);
+    this.#give(this.#configFile);
+  }
+
+  mend(): void {
+    this.#writeSettings([]);
+    this.#give(this.#configFile);
+  }
+
+  /** What the instances have logged so far. */
+  log(): LogLine[] {
+    // Not what the programs say: their lines begin with the service.
+    return this.#linesOf<LogLine>('log', /^\{"time":"[^"]*","level":/);
+  }
+
+  /** The last thing that went wrong, in a line. */
+  lastWords(): string {
+    const errors = this.log().filter(({ level }) => level === 'error');
+    return String(errors.at(-1)?.message ?? 'it said nothing');
+  }
+
+  seen(): Seen[] {
+    return this.#linesOf<Seen>('witness', /^\{/);
+  }
+
+  /** Ends what still runs, by force where it must, and removes the folder. @returns how many processes had to be killed. */
+  async close(): Promise<number> {
+    const grace = Math.max(...this.#settings.services.map(({ killGrace }) => killGrace));
+    try {
+      return await endAllIn(this.#mark, grace + DRILL_END_MS);
+    } finally {
+      this.#remove();
+    }
+  }
+
+  get #configFile(): string {
+    return join(this.#folder, 'motya.json');
+  }
+
+  /** Root makes the stage for the user that the instances become. `path`: what the user could not have put there. */
+  #give(path: string): void {
+    const { user } = this.#settings;
+    if (isToDrop(user)) chownSync(path, user.uid, user.gid);
+  }
+
+  /**
+   * A new file each time, for what the old one holds is the user's to change. The first instance reads it as root, so it is given
+   * to the user only when that one serves; from then on instances are the user's from their beginning.
+   */
+  #writeSettings(nodeArgs: string[]): void {
+    const settings = drillSettings(this.#settings, this.#sandbox, nodeArgs);
+    const next = `${this.#configFile}.new`;
+    writeFileSync(next, JSON.stringify(settings), { mode: 0o600, flag: 'wx' });
+    renameSync(next, this.#configFile);
+  }
+
+  #linesOf<T>(name: string, form: RegExp): T[] {
+    return this.#within(() => linesOf<T>(join(this.#sandbox, name), form));
+  }
+
+  #remove(): void {
+    this.#within(() => {
+      for (const name of readdirSync(this.#sandbox)) {
+        rmSync(join(this.#sandbox, name), { recursive: true, force: true });
+      }
+    });
+    // Follows no link, and what the user has made since is no business of root's (rmdir(2)).
+    this.#within(() => rmdirSync(this.#sandbox), null);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Something in the folder within. @throws {MotyaError} `MOTYA_DRILL`: the program has made it impossible. */
+  #within<T>(body: () => T, user = this.#settings.user): T {
+    try {
+      return asUser(user, body);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      const text = `the folder of the drill is not as it was, a program has changed it: ${error.message}`;
+      throw new MotyaError('MOTYA_DRILL', text, { cause: error });
+    }
+  }
+}
+
+/** @throws {MotyaError} `MOTYA_DRILL`: the user could put another folder in its place. */
+function makeFolder(parent: string, { user }: Settings): string {
+  const prefix = join(parent, 'motya-drill-');
+  if (!isToDrop(user)) return mkdtempSync(prefix);
+  if (!isOutOfReach(prefix, user)) {
+    const text = `root works in no folder that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
+    throw new MotyaError('MOTYA_DRILL', text);
+  }
+  const folder = mkdtempSync(prefix);
+  // The user goes through it to the settings and to its own folder.
+  chmodSync(folder, 0o711);
+  return folder;
+}
+
+const text = (ms: number): string => `${ms}ms`;
+
+/** The user's settings, as far as they are about the programs; all that others could meet is the drill's own. */
+function drillSettings(settings: Settings, folder: string, nodeArgs: string[]): SettingsInput {
+  const { user, umask, health, drainTimeout, readyTimeout } = settings;
+  const services: SettingsInput['services'] = {};
+  for (const { name, script, args, cwd, env, workers, ready, ...service } of settings.services) {
+    services[name] = {
+      script,
+      args: [...args],
+      cwd,
+      env: { ...env },
+      workers,
+      ready,
+      nodeArgs: [...nodeArgs, ...service.nodeArgs],
+      drainTimeout: text(service.drainTimeout),
+      killGrace: text(service.killGrace),
+    };
+  }
+  // A URL may lead to the one in production.
+  const path = health.path?.startsWith('/') ? { path: health.path } : {};
+  return {
+    name: 'drill',
+    services,
+    pidfile: join(folder, 'drill.pid'),
+    upgradeSocket: join(folder, 'drill.sock'),
+    ...(user === null ? {} : { user: String(user.uid), group: String(user.gid) }),
+    ...(umask === null ? {} : { umask: umask.toString(8).padStart(3, '0') }),
+    supervise: false,
+    drainTimeout: text(drainTimeout),
+    readyTimeout: text(readyTimeout),
+    probation: text(DRILL_PROBATION_MS),
+    health: { ...path, crashes: health.crashes, ...(health.errors === null ? {} : { errors: health.errors }) },
+    onQuit: 'start',
+    admin: { listen: false },
+    log: { level: 'info', format: 'json', file: join(folder, 'log'), programs: 'tagged' },
+  };
+}
+
+/** Lines of JSON, the whole ones; none without the file. */
+function linesOf<T>(path: string, form: RegExp): T[] {
+  try {
+    return readFileSync(path, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .flatMap((line) => (form.test(line) ? [JSON.parse(line) as T] : []));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

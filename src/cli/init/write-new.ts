@@ -1,0 +1,61 @@
+import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { isSystemError, MotyaError, reasonOf, SettingsError } from '../../base/errors.js';
+import { absolutePath } from '../../config/resolve.js';
+
+/**
+ * Writes a whole file or none. One that is there stays, unless `force`.
+ * @throws {MotyaError} `MOTYA_EXISTS`, `MOTYA_WRITE`
+ */
+export function writeNew(path: string, content: string, { force }: { force: boolean }): void {
+  // Beside it and renamed, so that nobody reads half of it.
+  const target = force ? `${path}.${process.pid}` : path;
+  try {
+    const fd = openSync(target, 'wx');
+    try {
+      writeFileSync(fd, content);
+      if (force) renameSync(target, path);
+    } catch (error) {
+      rmSync(target, { force: true });
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    const code = isSystemError(error) ? error.code : '';
+    if (code === 'EEXIST' && !isFolder(path))
+      throw new MotyaError('MOTYA_EXISTS', `${path} exists; --force replaces it`);
+    throw new MotyaError('MOTYA_WRITE', `${path} cannot be written: ${causeOf(code, path) ?? reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Where `--output` leads. @throws {SettingsError} */
+export function outputPath(cwd: string, output: string): string {
+  if (output !== '') return absolutePath(cwd, output);
+  throw new SettingsError('--output: must not be empty');
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+
+function causeOf(code: string, path: string): string | null {
+  switch (code) {
+    case 'ENOENT':
+      return `no such folder: ${dirname(path)}`;
+    case 'ENOTDIR':
+      return `${dirname(path)} is no folder`;
+    case 'EACCES':
+    case 'EPERM':
+      return `permission denied (user ${process.geteuid?.()})`;
+    case 'EISDIR':
+    case 'EEXIST':
+      return 'it is a folder';
+    case 'ENOSPC':
+      return 'no space left';
+    case 'EROFS':
+      return 'the file system is read-only';
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,76 @@
+import { bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../base/codec.js';
+
+/** What commands (status, upgrade, stop) and a waiting successor say to the main process over its control socket. */
+
+/** Listeners that the new version has not asked for (./removed.ts). */
+const removed = list(record({ key: text, open: int, accepted: int, ms: int }));
+
+const shapes = {
+  // to the main process
+  /** A successor has started and waits. Answered by INSTANCE and PATHS; the connection stays open and tells of GONE. */
+  /**
+   * `age`: ms since its process was started. `program`: what it was started from (supervisor/program-files.ts), in its state before the
+   * programs were loaded.
+   */
+  WATCH: {
+    pid: int,
+    age: optional(int),
+    program: optional(
+      record({ scripts: list(text), cwds: optional(list(text)), source: nullable(text), fingerprint: text }),
+    ),
+  },
+  /** Answered by REPORT. */
+  STATUS: {},
+  /** Start a successor and hand over. Answered by PROGRESS, then RESULT; `settled`: by LIVE, too, before a probation begins. */
+  UPGRADE: { dryRun: bool, settled: optional(bool), allowRemoved: optional(bool) },
+  /** End the probation: the incumbent is to serve again. Answered by RESULT. */
+  ROLLBACK: {},
+  /** A second one means now, unless it is said `once`: by another generation that stops. */
+  STOP: { now: bool, once: optional(bool) },
+
+  /** Sends a signal to the programs. Answered by RESULT. */
+  SIGNAL: { signal: text },
+
+  // from the main process
+  INSTANCE: { pid: int, generation: int },
+  /**
+   * The unix paths that the instance listens on, and the keys of all its listeners with the services that use them (none: empty),
+   * in pieces; the last one says so.
+   */
+  PATHS: { paths: list(text), keys: optional(list(text)), services: optional(list(text)), last: bool },
+  /** No hand-over will come to this successor: the main process was stopped, or has another one. `code`: of the successor's end. */
+  GONE: { text, code: optional(text) },
+  /** A Status (status/status-document.ts) in JSON, in pieces; the last one says so. */
+  REPORT: { piece: text, last: bool },
+  /** `waited`: the successor that waited is taken; `stale`: it is not, and a fresh one is started. `ms`: since it was started. */
+  PROGRESS: {
+    phase: text,
+    ms: int,
+    waited: optional(record({ pid: int, ms: nullable(int) })),
+    stale: optional(record({ pid: int, ms: nullable(int) })),
+  },
+  /** The successor serves and is on probation for `probation` ms; RESULT comes at its end. */
+  LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed: optional(removed) },
+  RESULT: {
+    ok: bool,
+    code: text,
+    text,
+    pid: optional(int),
+    generation: optional(int),
+    gapMicros: optional(int),
+    removed: optional(removed),
+  },
+
+  /** What instances of the first version answer to STATUS; enough to know that they answer. */
+  SUMMARY: {},
+  LISTENERS: {},
+} as const;
+
+export const controlCodec = new Codec(shapes);
+export type ControlShapes = typeof shapes;
+export type ControlMessage = MessageOf<ControlShapes>;
+export type Live = Omit<Extract<ControlMessage, { type: 'LIVE' }>, 'type'>;
+export type Result = Extract<ControlMessage, { type: 'RESULT' }>;
+export type Watch = Extract<ControlMessage, { type: 'WATCH' }>;
+/** What a command is told of a successor that waited. */
+export type Waited = Pick<Extract<ControlMessage, { type: 'PROGRESS' }>, 'waited' | 'stale'>;

@@ -1,0 +1,91 @@
+import { within } from '../base/deadline.js';
+import { HandoverError, SUCCESSOR_EXISTS } from '../base/errors.js';
+import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../base/limits.js';
+import { DIED, type Launched, outcomeError } from '../base/os/launch.js';
+import { native } from '../base/os/native.js';
+import { PEER_GONE } from './dialogue.js';
+import { connectUpgradeSocket } from './upgrade-socket.js';
+
+/** How an incumbent finds the successor that it is to hand over to. */
+export interface Summons {
+  readonly upgradeSocket: string;
+  /** `start`: when nobody comes, start one. `now`: start one unless one waits already. `wait`: only look. */
+  readonly mode: 'start' | 'now' | 'wait';
+  /** ms for which to look when the mode is `wait`, or a successor has announced itself. */
+  readonly waitMs: number;
+  /** Pid of a successor that has announced itself on the control socket and may be about to listen. */
+  announced(): number | null;
+  /** Starts a successor: the same program, the same arguments. */
+  launch(): Launched;
+  readonly cancelled: AbortSignal;
+}
+
+/**
+ * Connects to the successor that waits, or comes, or is started now.
+ * @returns a connection to the upgrade socket, whose peer has been checked; and what was launched for it.
+ * @throws {HandoverError} nobody came, and why.
+ */
+export async function summon(summons: Summons): Promise<{ fd: number; launched: Launched | null }> {
+  const { upgradeSocket, mode, cancelled } = summons;
+  const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
+    // Not AbortSignal.timeout: any() does not keep it alive, and the first garbage collection takes the deadline with it
+    // (Node 20): whoever waits would wait for ever.
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(), ms);
+    const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([over.signal, cancelled, ...signals])).finally(
+      () => clearTimeout(timer),
+    );
+    if (fd !== null && cancelled.aborted) native.close(fd);
+    cancelled.throwIfAborted();
+    return fd;
+  };
+
+  const firstLook = mode === 'wait' ? summons.waitMs : mode === 'now' ? 0 : SUMMON_GRACE_MS;
+  let fd = await lookFor(firstLook);
+  if (fd === null && summons.announced() !== null) fd = await lookFor(summons.waitMs);
+  if (fd !== null) return { fd, launched: null };
+  if (mode === 'wait') {
+    throw new HandoverError(
+      'MOTYA_NO_SUCCESSOR',
+      `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`,
+    );
+  }
+
+  const launched = summons.launch();
+  const ended = new AbortController();
+  void launched.outcome.then((outcome) => ended.abort(outcome));
+  try {
+    fd = await lookFor(SUMMON_MS, ended.signal);
+  } finally {
+    const isOurs = fd !== null && native.peerCredentials(fd).pid === launched.pid;
+    if (!isOurs && !ended.signal.aborted) dismiss(launched.pid);
+  }
+  if (fd !== null) return { fd, launched };
+  const outcome = ended.signal.aborted ? await launched.outcome : null;
+  if (outcome?.ok === false && outcome.code === SUCCESSOR_EXISTS) {
+    // Somebody else's has the lock of the socket, and is about to listen.
+    fd = await lookFor(summons.waitMs);
+    if (fd !== null) return { fd, launched: null };
+  }
+  if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
+  throw new HandoverError(
+    'MOTYA_NO_SUCCESSOR',
+    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
+  );
+}
+
+/** Why a successor that we have launched hung up before it could say it on the channel: it has said it on its pipe. */
+export async function ownReason(launched: Launched, failure: HandoverError): Promise<HandoverError> {
+  if (failure.code !== PEER_GONE) return failure;
+  const outcome = await within(GREETING_MS, launched.outcome);
+  return outcome === null || outcome.ok || outcome.code === DIED ? failure : outcomeError(outcome);
+}
+
+/** One that is late, or was overtaken by somebody else's, would wait for the next upgrade with what it has loaded now. */
+function dismiss(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch {
+    // It has just ended, or is not ours to end.
+  }
+}

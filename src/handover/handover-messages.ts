@@ -1,0 +1,141 @@
+import { anything, bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../base/codec.js';
+import { connectionCounts } from '../runtime/worker-messages.js';
+
+/** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
+export const PROTOCOL = { min: 1, max: 1 } as const;
+
+/** What goes with each fd of FDS, in the fds' order. The receiver computes the key from the socket and compares. */
+const entry = record({
+  key: text,
+  alias: nullable(text),
+  backlog: int,
+  path: nullable(record({ dev: int, ino: int })),
+  /** Name under which the service manager holds a copy. */
+  heldAs: optional(text),
+  /** Pid of another program that may still have it. */
+  adoptedFrom: optional(int),
+  /** ms after its worker was ready in which a program has asked for it; missing: none has, or not as it started. */
+  lateBy: optional(int),
+  /** listeners/ticket-keys.ts */
+  tickets: optional(record({ keys: text, since: int })),
+});
+export type ManifestEntry = NonNullable<(typeof entry)['type']>;
+
+/** A generation that drains, as another one tells of it. */
+const other = record({
+  pid: int,
+  generation: int,
+  connections: int,
+  left: optional(int),
+  protocols: optional(connectionCounts),
+});
+
+const shapes = {
+  // successor → incumbent
+  /**
+   * `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. `probation`: ms after
+   * LIVE in which it wants to be on probation. `state`: it takes STATE.
+   */
+  HELLO: {
+    txid: text,
+    min: int,
+    max: int,
+    pid: int,
+    version: text,
+    ready: optional(int),
+    follows: optional(bool),
+    probation: optional(int),
+    state: optional(bool),
+  },
+  ADOPTED: { txid: text, listeners: int },
+  /**
+   * Every service is booted. `removed`: how many of the adopted listeners no program has asked for until now. `unwanted`: the keys
+   * of those, as many as there is room for: the incumbent goes on accepting on them.
+   */
+  READY: { txid: text, kept: int, added: int, removed: int, unwanted: optional(list(text)) },
+  /** Accepting on all; the pidfile is ours. `unused`: as in SETTLED, when there is no probation. */
+  LIVE: { txid: text, unused: optional(list(text)) },
+  /** On probation, when it has changed: keys of the adopted listeners that no program uses. The incumbent accepts on these alone. */
+  UNUSED: { txid: text, keys: list(text) },
+  /** On probation, once a second. `counters`: all that it has counted since LIVE. */
+  PROVING: { txid: text, counters: optional(anything) },
+  /**
+   * The probation is over; answered by DRAINING, or by REVOKED. `unused`: keys of the adopted listeners that no program uses now:
+   * the successor has closed its copies, and the incumbent ends them. `unconditional`: also those that still get connections.
+   */
+  SETTLED: { txid: text, unused: optional(list(text)), unconditional: optional(bool) },
+  /** It has failed, or was told to go back; answered by REVOKED. */
+  ROLLBACK: { txid: text, code: text, text },
+
+  // incumbent → successor
+  /**
+   * `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. `probation`:
+   * the incumbent keeps its listeners for as long as HELLO has asked. `ending`: ms for which an address in use may be that of a
+   * listener that another generation is about to close.
+   */
+  OFFER: {
+    txid: text,
+    protocol: int,
+    pid: int,
+    generation: int,
+    listeners: int,
+    watchdog: optional(int),
+    probation: optional(bool),
+    ending: optional(int),
+  },
+  /** With one fd an entry. */
+  FDS: { txid: text, entries: list(entry) },
+  /** With one fd: the open file that holds the pidfile's lock. Ends the OFFER. */
+  LOCK: { txid: text },
+  /** With one fd: what the program of a worker hands on to that of the successor (runtime/state-transfer.ts). */
+  STATE: { txid: text, service: text, index: int },
+  /**
+   * The incumbent accepts nothing any more. `legacy`: its memory (status/history.ts); no reason to fail, whatever it is.
+   * `signalled`: ms since the signal for which the incumbent has started this successor, as none waited.
+   */
+  COMMIT: { txid: text, legacy: optional(anything), signalled: optional(int) },
+  /**
+   * While the successor is on probation, and while it drains, once a second. `left`: ms until what is left is closed by force, at
+   * most; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `counters`: all that it has
+   * counted since COMMIT; `gap`: µs from COMMIT to LIVE; `others`: generations before it that it still follows.
+   */
+  STATS: {
+    txid: text,
+    connections: int,
+    left: int,
+    protocols: optional(connectionCounts),
+    counters: optional(anything),
+    gap: optional(int),
+    probation: optional(int),
+    others: optional(list(other)),
+  },
+  /** It has heard SETTLED: its listeners are closed. */
+  DRAINING: { txid: text },
+  /** It accepts again and is the main process; the successor drains, and says STATS and BYE in its turn. */
+  REVOKED: { txid: text, code: text, text },
+  /**
+   * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
+   * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`: what it has
+   * said last.
+   */
+  PREDECESSOR: {
+    txid: text,
+    pid: int,
+    generation: int,
+    counted: anything,
+    connections: optional(int),
+    left: optional(int),
+    protocols: optional(connectionCounts),
+  },
+  BYE: { txid: text, forced: int, counters: optional(anything) },
+
+  // either → either
+  ABORT: { txid: text, code: text, text },
+} as const;
+
+/** Those with fds. What rides on any other message is closed unread: the receiver would not look for it. */
+export const CARRIERS: ReadonlySet<keyof typeof shapes> = new Set(['FDS', 'LOCK', 'STATE', 'PREDECESSOR']);
+
+export const handoverCodec = new Codec(shapes);
+export type HandoverShapes = typeof shapes;
+export type HandoverMessage = MessageOf<HandoverShapes>;

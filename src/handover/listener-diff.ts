@@ -1,0 +1,32 @@
+import { UNWANTED_BYTES } from '../base/limits.js';
+import type { Listener } from '../listeners/ledger.js';
+
+/** What becomes of the incumbent's listeners. `unwanted`: keys of those that no program uses yet, as many as READY has room for. */
+export interface Claims {
+  readonly kept: number;
+  readonly added: number;
+  readonly removed: number;
+  readonly unwanted: string[];
+}
+
+/**
+ * `all`: what the successor holds; `unused`: what no program there has asked for and no setting names; `unserved`: what the
+ * incumbent's programs use and none there does.
+ */
+export function claimsOn(all: readonly Listener[], unused: readonly Listener[], unserved: readonly Listener[]): Claims {
+  const [inherited, removed] = [all, unused].map((some) => some.filter((one) => one.inherited).length) as [
+    number,
+    number,
+  ];
+  const unwanted = new Set([...unused, ...unserved].filter((one) => one.inherited).map(({ key }) => key));
+  return { kept: inherited - removed, added: all.length - inherited, removed, unwanted: fitting([...unwanted]) };
+}
+
+/** As many as a message has room for; the rest is closed as it is. */
+export function fitting(keys: readonly string[]): string[] {
+  let room = UNWANTED_BYTES;
+  return keys.filter((key) => {
+    room -= Buffer.byteLength(JSON.stringify(key)) + 1;
+    return room >= 0;
+  });
+}

@@ -1,0 +1,161 @@
+import { readSync } from 'node:fs';
+import { isSystemError } from '../base/errors.js';
+import { OUTPUT_PAUSE_MS, OUTPUT_PIPE_BYTES, OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../base/limits.js';
+import { type NativePoll, native } from '../base/os/native.js';
+import type { Destination } from './destination.js';
+import { LastWords } from './last-lines.js';
+import { Lines } from './lines.js';
+import type { Outlets } from './outputs.js';
+import { type Tag, type Tagger, taggerFor } from './tagger.js';
+
+const READABLE = 1;
+/** One for all pipes: what is read is passed on before anything else is read. */
+const chunk = Buffer.allocUnsafeSlow(OUTPUT_READ_BYTES);
+
+/** The supervisor's end of a pipe that a program writes lines to. */
+class OutputPipe {
+  readonly #fd: number;
+  readonly #poll: NativePoll;
+  readonly #lines: Lines;
+  readonly #destination: Destination;
+  readonly #heard: (chunk: Buffer) => void;
+  #hasRoom = true;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Owns `fd`, and closes it when it throws. */
+  constructor(fd: number, tagger: Tagger, destination: Destination, heard: (chunk: Buffer) => void) {
+    this.#fd = fd;
+    this.#destination = destination;
+    this.#heard = heard;
+    this.#lines = new Lines((lines, partial) => {
+      this.#hasRoom = destination.write(tagger(lines, partial));
+    });
+    try {
+      this.#poll = native.createPoll(fd, () => this.#readable());
+    } catch (error) {
+      native.close(fd);
+      throw error;
+    }
+    this.#watch();
+  }
+
+  /** All that is in the pipe now, whether or not there is room for it; a child of the program's may go on writing. */
+  readRest(): void {
+    for (let left = OUTPUT_TAIL_BYTES; !this.#closed && left > 0 && this.#waits(); ) {
+      left -= this.#read();
+    }
+    this.#lines.end();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#lines.end();
+    this.#poll.close();
+    native.close(this.#fd);
+  }
+
+  #readable(): void {
+    const length = this.#read();
+    if (this.#closed) return;
+    if (!this.#hasRoom) {
+      this.#poll.watch(0);
+      this.#destination.whenRoom(() => {
+        this.#hasRoom = true;
+        this.#watch();
+      });
+    } else if (length < OUTPUT_READ_BYTES) {
+      this.#poll.watch(0);
+      this.#timer = setTimeout(() => this.#look(), OUTPUT_PAUSE_MS);
+    } else {
+      this.#watch();
+    }
+  }
+
+  /** After a pause. */
+  #look(): void {
+    if (this.#waits()) this.#readable();
+    else this.#watch();
+  }
+
+  /** False, too, when the kernel has no memory for the question: output is no reason to end. */
+  #waits(): boolean {
+    try {
+      return native.waitReadable(this.#fd, 0);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      return false;
+    }
+  }
+
+  #watch(): void {
+    if (!this.#closed) this.#poll.watch(READABLE);
+  }
+
+  #read(): number {
+    const length = readSync(this.#fd, chunk);
+    if (length === 0) {
+      this.close();
+      return 0;
+    }
+    const bytes = chunk.subarray(0, length);
+    this.#heard(bytes);
+    this.#lines.push(bytes);
+    return length;
+  }
+}
+
+/** Stdout and stderr of one worker, on their way to the outlets. */
+export class WorkerOutput {
+  /** What the worker is to have as its fds 1 and 2; closed by {@link handedOver}. */
+  readonly fds: readonly [number, number];
+  readonly #pipes: readonly [OutputPipe, OutputPipe];
+  readonly #lastWords = new LastWords();
+
+  /** Leaves nothing open when it throws. */
+  constructor(tag: Tag, outlets: Outlets) {
+    const undo: (() => void)[] = [];
+    const open = (stream: 'stdout' | 'stderr', heard: (chunk: Buffer) => void): [number, OutputPipe] => {
+      const [reader, writer] = native.pipe();
+      undo.push(() => native.close(writer));
+      const pipe = new OutputPipe(reader, taggerFor(tag, stream, outlets.form(stream)), outlets[stream], heard);
+      undo.push(() => pipe.close());
+      native.widenPipe(writer, OUTPUT_PIPE_BYTES);
+      return [writer, pipe];
+    };
+    try {
+      const [outWriter, out] = open('stdout', () => {});
+      const [errWriter, err] = open('stderr', (bytes) => this.#lastWords.push(bytes));
+      this.fds = [outWriter, errWriter];
+      this.#pipes = [out, err];
+    } catch (error) {
+      for (const step of undo) step();
+      throw error;
+    }
+  }
+
+  /** The worker has them now. */
+  handedOver(): void {
+    for (const fd of this.fds) native.close(fd);
+  }
+
+  /** The worker has ended: what it has said is passed on. A child of its own that has the pipe may say more. */
+  readRest(): void {
+    for (const pipe of this.#pipes) pipe.readRest();
+  }
+
+  close(): void {
+    for (const pipe of this.#pipes) pipe.close();
+  }
+
+  /** The end of what it has said on stderr. */
+  lastWords(): string[] {
+    return this.#lastWords.lines();
+  }
+
+  lastReason(): string | null {
+    return this.#lastWords.reason();
+  }
+}

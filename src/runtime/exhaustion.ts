@@ -1,0 +1,54 @@
+import { constants } from 'node:os';
+import { EXHAUSTED_LOOK_MS, EXHAUSTED_MS, EXHAUSTED_PROBE_MS } from '../base/limits.js';
+import { native } from '../base/os/native.js';
+import type { Gate } from './accept-gate.js';
+import type { SupervisorLink } from './supervisor-link.js';
+
+const { EMFILE, ENFILE, ENOMEM, ENOBUFS } = constants.errno;
+
+/** Of a negated errno of accept(2): the connection is still in the queue, for somebody who has an fd for it. */
+export const isExhaustion = (errno: number): boolean => [EMFILE, ENFILE, ENOMEM, ENOBUFS].includes(-errno);
+
+/**
+ * A worker that has no fd for a connection lets it wait in the queue, where other workers take it, and looks now and then
+ * whether it has one. libuv by itself would accept and close everybody who waits.
+ */
+export class Exhaustion {
+  readonly #gate: Gate;
+  readonly #link: SupervisorLink;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(gate: Gate, link: SupervisorLink) {
+    this.#gate = gate;
+    this.#link = link;
+  }
+
+  /** From the first listener on. */
+  watch(): void {
+    if (this.#timer !== null) return;
+    native.keepQueue();
+    this.#look(EXHAUSTED_LOOK_MS);
+  }
+
+  met(code: string): void {
+    this.#link.exhausted(code);
+    this.#gate.rest();
+    this.#after(EXHAUSTED_MS, () => {
+      this.#look(EXHAUSTED_PROBE_MS);
+      // May meet it again, which takes the place of the look.
+      this.#gate.goOn();
+    });
+  }
+
+  #look(ms: number): void {
+    this.#after(ms, () => {
+      if (native.keepQueue()) this.met('EMFILE');
+      else this.#look(EXHAUSTED_LOOK_MS);
+    });
+  }
+
+  #after(ms: number, then: () => void): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(then, ms).unref();
+  }
+}

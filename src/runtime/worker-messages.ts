@@ -1,0 +1,143 @@
+import {
+  bool,
+  Codec,
+  int,
+  list,
+  type MessageOf,
+  nullable,
+  oneOf,
+  optional,
+  record,
+  signed,
+  text,
+} from '../base/codec.js';
+import { listenRequest } from '../listeners/listen-request.js';
+
+/**
+ * What a worker and its supervisor say to each other over the worker's channel (a socketpair, fd 3 in the worker).
+ * LISTEN is answered at once by LISTENER, PENDING or REFUSED; after PENDING a LISTENER or REFUSED with the same id follows.
+ */
+
+/** Open connections by what is spoken on them. `idle`: HTTP/1 connections between two requests, or that have not spoken yet. */
+export const connectionCounts = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
+export type ConnectionCounts = NonNullable<(typeof connectionCounts)['type']>;
+
+/** HTTP/1 answers, and those of them with status 5xx. */
+export const answerCounts = record({ answers: int, failed: int });
+export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
+
+/** Of one listener in one worker. `open`: connections now; `accepted`: connections, or datagrams, since the worker has it. */
+const listenerCount = record({ key: text, open: int, accepted: int });
+export type ListenerCount = NonNullable<(typeof listenerCount)['type']>;
+
+const shapes = {
+  // worker → supervisor
+  LISTEN: { id: int, request: listenRequest },
+  /** The program closed the server itself (not because of PAUSE, DRAIN or its own end). */
+  RELEASE: { key: text },
+  /** The program is about to unlink `path`, a socket: is it a listener of the instance (or of the incumbent)? */
+  OWNS: { id: int, path: text },
+  /** The program, which boots, is about to connect to this TCP port of its machine: does the incumbent answer there? See OWNED. */
+  ANSWERS: { id: int, port: int },
+  READY: {},
+  /** A worker of the program's own cluster has ended by itself before it listened. `reason`: how, in words. */
+  CHILD_END: { pid: int, reason: text },
+  /** A process that the program had started has ended with exit status 0, or because the program has killed it. */
+  CHILD_DONE: { pid: int },
+  /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
+  EXHAUSTED: { code: text },
+  PAUSED: {},
+  ACCEPTING: {},
+  /** `delay` in µs, when it was asked for and there is a measurement. `answers`: since they were asked for first. */
+  COUNTS: {
+    connections: connectionCounts,
+    delay: optional(nullable(record({ p50: int, p99: int, max: int }))),
+    answers: optional(answerCounts),
+  },
+  /** Of those that COUNT_LISTENERS names and that the worker has. */
+  LISTENER_COUNTS: { listeners: list(listenerCount) },
+  /** The program has a value to hand on, or has none any more. */
+  GIVES: { gives: bool },
+  /** With one fd, the value serialized (v8); or why there is none. */
+  GIVEN: { error: optional(text) },
+  /** The program asks for what it inherits, which comes before ACCEPT and not earlier. */
+  AWAITS: {},
+  /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
+  DRAINED: { forced: connectionCounts, ended: optional(int) },
+
+  // supervisor → worker
+  /** With one fd. `address` and `port` as getsockname tells; `path` for unix. */
+  LISTENER: {
+    id: int,
+    key: text,
+    family: oneOf('inet', 'inet6', 'unix'),
+    address: nullable(text),
+    port: nullable(int),
+    path: nullable(text),
+    /** In force where the program names none. */
+    backlog: optional(int),
+    /** The address is held by another listener: the program finds it free, but must close it again before it is ready. */
+    lent: optional(bool),
+    /** For TLS sessions: base64 of 48 bytes, the same in every worker and, for a day, in every generation. */
+    ticketKeys: optional(text),
+  },
+  PENDING: { id: int },
+  /** As the system call failed; `plain`: not at all, the program is to have a plain socket of its own. */
+  REFUSED: { id: int, code: text, errno: signed, syscall: text, plain: optional(bool) },
+  OWNED: { id: int, owned: bool },
+  /**
+   * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything;
+   * without it another generation accepts by now.
+   * `except`: keys of listeners that nobody else will accept on.
+   */
+  PAUSE: { lease: optional(int), except: optional(list(text)) },
+  /** After PAUSED: what the program hands on is wanted; answered by GIVEN. ACCEPT takes it back. */
+  GIVE: {},
+  /** With fds: values of workers of the generation before. Comes before ACCEPT, or not at all. */
+  INHERIT: {},
+  /** Accept (again); answered by ACCEPTING. */
+  ACCEPT: {},
+  /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come; said again when it is to come earlier. */
+  DRAIN: { timeout: int },
+  /** Close what is still open, now. */
+  FORCE: {},
+  /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
+  COUNT: { delay: optional(bool), answers: optional(bool) },
+  /** Answered by LISTENER_COUNTS. */
+  COUNT_LISTENERS: { keys: list(text) },
+  /** Open the inspector, as soon as its port is free, or close it: a fixed port is one generation's. See `--inspect` of node. */
+  INSPECTOR: { open: bool },
+  /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
+  OUTPUT: {},
+} as const;
+
+export const workerCodec = new Codec(shapes);
+export type WorkerShapes = typeof shapes;
+export type WorkerMessage = MessageOf<WorkerShapes>;
+
+/** fd of the channel in a worker. */
+export const WORKER_CHANNEL_FD = 3;
+/** Environment variable that makes a process a worker: a {@link WorkerRole} in JSON. The preload removes it before the program runs. */
+export const WORKER_ENV = 'MOTYA_WORKER';
+/** The same role for Node processes that the program starts; it stays there, for theirs. */
+export const BRANCH_ENV = 'MOTYA_BRANCH_OF';
+
+export interface WorkerRole {
+  /** Name of the service, for example `web`. */
+  readonly service: string;
+  /** From 0 to workers-1. */
+  readonly index: number;
+  readonly generation: number;
+  /** True: listeners are held without accepting until ACCEPT comes. */
+  readonly held: boolean;
+  /** What makes the worker ready: its first listeners, or a call of `ready()`. */
+  readonly ready: 'listen' | 'signal';
+  /** Stdout and stderr are pipes to the supervisor, which end with it. */
+  readonly tagged: boolean;
+  /** Name of the abstract unix socket at which Node processes that the program starts find the supervisor. */
+  readonly branches: string;
+  /** Path of Motya as it was typed, where it is known: see base/os/own-file.ts. */
+  readonly entry?: string | undefined;
+  /** NODE_OPTIONS as the program is to find it; undefined: as it is. */
+  readonly nodeOptions?: string | undefined;
+}

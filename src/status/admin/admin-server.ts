@@ -1,0 +1,87 @@
+import { createServer, type Server } from 'node:http';
+import { Server as NetServer, type Socket } from 'node:net';
+import { isSystemError } from '../../base/errors.js';
+import { ADMIN_CONNECTION_MS, ADMIN_HEADER_BYTES, ADMIN_PEERS, LONGEST_TIMER_MS } from '../../base/limits.js';
+import { native } from '../../base/os/native.js';
+import { type Answer, type Observed, Routes } from './routes.js';
+
+/** On every answer: nothing from elsewhere, nothing into a frame, nothing kept. */
+const HEADERS = {
+  'Content-Security-Policy': "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-store',
+  // One request a connection: after a hand-over the next one is the successor's.
+  Connection: 'close',
+};
+
+/** Answers people and programs that look at an instance. It reads, nothing can be changed here. */
+export class AdminServer {
+  readonly #routes: Routes;
+  readonly #warn: (error: Error) => void;
+  readonly #connections = new Set<Socket>();
+  #server: Server | null = null;
+
+  /** @param isPrivate whoever can connect may read, whatever name the request calls us (a unix socket, or told so). */
+  constructor(observed: Observed, { isPrivate }: { isPrivate: boolean }, warn: (error: Error) => void) {
+    this.#routes = new Routes(observed, { isPrivate });
+    this.#warn = warn;
+  }
+
+  /** Accepts on a listener, which stays the caller's. Nothing happens while it does so already. */
+  accept(fd: number, backlog: number): void {
+    if (this.#server !== null) return;
+    const server = createServer({
+      maxHeaderSize: ADMIN_HEADER_BYTES,
+      // Each connection has an end of its own; the server's checks would wake an idle process.
+      headersTimeout: 0,
+      requestTimeout: 0,
+      connectionsCheckingInterval: LONGEST_TIMER_MS,
+    });
+    server.on('connection', (socket) => this.#welcome(socket));
+    server.on('request', (request, response) => {
+      void this.#routes.answer(request).then(({ status, type, body, allow }: Answer) => {
+        const headers = { ...HEADERS, 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) };
+        response.writeHead(status, allow === undefined ? headers : { ...headers, Allow: allow });
+        response.end(request.method === 'HEAD' ? undefined : body);
+      });
+    });
+    // No fds left, for example: without a listener it would end the instance.
+    server.on('error', this.#warn);
+    try {
+      server.listen({ fd: native.dup(fd) }, backlog);
+    } catch (error) {
+      // No fds left: whoever looks waits, and what is looked at goes on.
+      if (!isSystemError(error)) throw error;
+      this.#warn(error);
+      return;
+    }
+    this.#server = server;
+  }
+
+  /** Stops accepting; who is connected is answered. */
+  pause(): void {
+    // Not http's close, which ends connections whose request is on its way.
+    if (this.#server !== null) NetServer.prototype.close.call(this.#server);
+    this.#server = null;
+  }
+
+  /** Ends everything. */
+  close(): void {
+    this.pause();
+    for (const socket of this.#connections) socket.destroy();
+  }
+
+  /** Beyond ADMIN_PEERS the oldest has had its chance: whoever holds connections open keeps nobody else out. */
+  #welcome(socket: Socket): void {
+    const end = setTimeout(() => socket.destroy(), ADMIN_CONNECTION_MS).unref();
+    this.#connections.add(socket);
+    socket.once('close', () => {
+      clearTimeout(end);
+      this.#connections.delete(socket);
+    });
+    const [oldest] = this.#connections;
+    if (this.#connections.size > ADMIN_PEERS) oldest?.destroy();
+  }
+}

@@ -1,0 +1,216 @@
+import { HISTORY_LENGTH, HISTORY_TEXT, LEGACY_BYTES, PHASES_KEPT } from '../base/limits.js';
+import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import { Totals } from './totals.js';
+
+/** A generation that served, or serves. Instants are ISO 8601 in UTC. */
+export interface GenerationRecord {
+  readonly generation: number;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly liveAt: string;
+  /** When its successor was live. */
+  handedOverAt: string | null;
+  /** When its last connection had gone; null also when it has died before. */
+  drainedAt: string | null;
+  /** Connections closed by force at the end of its drain. */
+  forced: number | null;
+}
+
+/** An upgrade that was tried. Instants are ISO 8601 in UTC. */
+export interface UpgradeRecord {
+  readonly ok: boolean;
+  /** Stable, for example `MOTYA_LIVE` or `MOTYA_PROGRAM`. */
+  readonly code: string;
+  readonly text: string;
+  /** When it was decided. */
+  readonly at: string;
+  /** The generation that was to serve. */
+  readonly generation: number;
+  /** ms from SIGQUIT (or the command) to the decision; null where the incumbent did not tell. */
+  readonly ms: number | null;
+  /** ms from COMMIT to LIVE: nobody accepted, clients waited; null when it did not come to that. */
+  gapMs: number | null;
+}
+
+export interface PhaseRecord {
+  readonly phase: string;
+  readonly ms: number;
+}
+
+/** Phases whose duration says nothing about an upgrade: they last as long as nobody wants anything. */
+const IDLE_PHASES: readonly string[] = ['serving', 'waiting', 'ended'];
+
+/** What an instance remembers: counters, the generations and upgrades so far. Passed on to the successor in COMMIT. */
+export class Chronicle {
+  readonly startedAt = new Date();
+  readonly #totals = new Totals();
+  readonly #phases: PhaseRecord[] = [];
+  #generations: GenerationRecord[] = [];
+  #upgrades: UpgradeRecord[] = [];
+  /** The counters as the successor got them in COMMIT. */
+  #committed: Totals | null = null;
+  /** The counters as they were inherited. */
+  #inherited = new Totals();
+  #upgradeBegan: Date | null = null;
+
+  get phases(): readonly PhaseRecord[] {
+    return this.#phases;
+  }
+
+  get generations(): readonly GenerationRecord[] {
+    return this.#generations;
+  }
+
+  get upgrades(): readonly UpgradeRecord[] {
+    return this.#upgrades;
+  }
+
+  /**
+   * The counters, to be shown. From COMMIT on they stand still: the successor has them and goes on; what it has not heard of
+   * yet must not be shown here, or whoever asks both in turn would see a counter fall.
+   */
+  get totals(): Totals {
+    return this.#committed ?? this.#totals;
+  }
+
+  phase(phase: string, ms: number): void {
+    this.#phases.push({ phase, ms: Math.round(ms * 1000) / 1000 });
+    if (this.#phases.length > PHASES_KEPT) this.#phases.shift();
+    if (!IDLE_PHASES.includes(phase)) this.#totals.observePhase(phase, ms);
+  }
+
+  crash(service: string): void {
+    this.#totals.count(['crashes', service]);
+  }
+
+  restart(service: string): void {
+    this.#totals.count(['restarts', service]);
+  }
+
+  /** A worker's drain: connections that ended by themselves, and those that were closed by force. */
+  drained(ended: number, forced: ConnectionCounts): void {
+    this.#totals.count(['drained'], ended);
+    for (const [protocol, count] of Object.entries(forced)) this.#totals.count(['forced', protocol], count);
+  }
+
+  upgradeBegins(): void {
+    this.#upgradeBegan = new Date();
+  }
+
+  /** An upgrade that did not happen: this instance serves on. */
+  upgradeFailed(code: string, text: string, generation: number): void {
+    this.#committed = null;
+    this.#totals.count(['upgrades', 'failed', code]);
+    this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+  }
+
+  /** An upgrade that had happened and was taken back. `counted`: what the successor has told of its counters since LIVE. */
+  rolledBack(code: string, text: string, generation: number, counted: Totals): void {
+    this.#committed = null;
+    this.#totals.add(counted);
+    this.#totals.count(['upgrades', 'rolled-back', code]);
+    this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+  }
+
+  upgradeRehearsed(code: string): void {
+    this.#totals.count(['upgrades', 'rehearsed', code]);
+  }
+
+  /** A first instance serves. */
+  founded(generation: number): void {
+    this.#serves(generation);
+  }
+
+  /** A successor serves. `predecessor`: the generation that drains now; null when it has died. */
+  succeeded(generation: number, predecessor: number | null, { code, text }: { code: string; text: string }): void {
+    const at = this.#serves(generation);
+    const before = this.#generations.find((one) => one.generation === predecessor);
+    if (before !== undefined) before.handedOverAt = at;
+    this.#totals.count(['upgrades', 'succeeded', code]);
+    this.#tried({ ok: true, code, text, at, generation, ms: since(this.#upgradeBegan), gapMs: null });
+  }
+
+  /** The incumbent has measured it. */
+  gap(generation: number, gapMs: number): void {
+    const upgrade = this.#upgrades.findLast((one) => one.ok && one.generation === generation);
+    if (upgrade !== undefined) upgrade.gapMs = gapMs;
+  }
+
+  generationEnded(generation: number, forced: number): void {
+    const ended = this.#generations.find((one) => one.generation === generation);
+    if (ended !== undefined) Object.assign(ended, { drainedAt: now(), forced });
+  }
+
+  /** For COMMIT. Undefined when it would make the message too long: no hand-over may fail for it. */
+  bequeath(): object | undefined {
+    this.#committed = this.#totals.copy();
+    const totals = this.#committed;
+    const upgrades = this.#upgrades.map((one) => ({ ...one, text: one.text.slice(0, HISTORY_TEXT) }));
+    const all = { totals, generations: this.#generations, upgrades, began: this.#upgradeBegan };
+    return [all, { totals }].find((legacy) => Buffer.byteLength(JSON.stringify(legacy)) <= LEGACY_BYTES);
+  }
+
+  /** What the incumbent has sent with COMMIT, whichever version it is of: what we do not understand, we do without. */
+  inherit(legacy: unknown): void {
+    if (!isRecord(legacy)) return;
+    this.#totals.add(Totals.from(legacy.totals));
+    this.#inherited = this.#totals.copy();
+    this.#generations = soundOnes<GenerationRecord>(legacy.generations, ['generation', 'pid', 'startedAt', 'liveAt']);
+    this.#upgrades = soundOnes<UpgradeRecord>(legacy.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
+    const began = new Date(typeof legacy.began === 'string' ? legacy.began : Number.NaN);
+    if (!Number.isNaN(began.valueOf())) this.#upgradeBegan = began;
+  }
+
+  /** What has been counted since COMMIT, all of it: sent again and again, so that nothing is lost or counted twice. */
+  get afterCommit(): Totals {
+    return this.#totals.since(this.#committed ?? this.#totals);
+  }
+
+  /** What has been counted since our own LIVE, all of it; as long as nobody's counters have been added. */
+  get afterLive(): Totals {
+    return this.#totals.since(this.#inherited);
+  }
+
+  /** Counters of a predecessor that has handed over to us. */
+  add(totals: Totals): void {
+    this.#totals.add(totals);
+  }
+
+  /** They are counted by somebody else from here. */
+  subtract(totals: Totals): void {
+    this.#totals.subtract(totals);
+  }
+
+  #serves(generation: number): string {
+    const liveAt = now();
+    const startedAt = this.startedAt.toISOString();
+    const record = {
+      generation,
+      pid: process.pid,
+      startedAt,
+      liveAt,
+      handedOverAt: null,
+      drainedAt: null,
+      forced: null,
+    };
+    this.#generations = [...this.#generations, record].slice(-HISTORY_LENGTH);
+    return liveAt;
+  }
+
+  #tried(upgrade: UpgradeRecord): void {
+    this.#upgrades = [...this.#upgrades, upgrade].slice(-HISTORY_LENGTH);
+    this.#upgradeBegan = null;
+  }
+}
+
+const now = (): string => new Date().toISOString();
+const since = (began: Date | null): number | null => (began === null ? null : Date.now() - began.valueOf());
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Entries of a list that a peer sent and that have at least these fields. */
+function soundOnes<T>(sent: unknown, needed: readonly (keyof T & string)[]): T[] {
+  if (!Array.isArray(sent)) return [];
+  const sound = sent.filter((entry) => isRecord(entry) && needed.every((name) => entry[name] !== undefined));
+  return (sound as T[]).slice(-HISTORY_LENGTH);
+}

@@ -1,0 +1,88 @@
+import { deferred } from '../base/deferred.js';
+import { STATS_MS, STOP_WHILE_DRAINING_MS } from '../base/limits.js';
+import { total } from '../runtime/counts.js';
+import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import type { DrainStatus } from '../status/status-document.js';
+import type { Life } from './life.js';
+
+type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
+
+/** The graceful end of the connections that an instance has, and its deadline. */
+export class Drain {
+  readonly #life: Life;
+  readonly #cut = deferred<void>();
+  #deadline = Number.POSITIVE_INFINITY;
+  #hasBegun = false;
+  #wasCut = false;
+
+  constructor(life: Life) {
+    this.#life = life;
+  }
+
+  /** Of connections that were counted just now; null before it has begun. */
+  status(protocols: ConnectionCounts): OwnDrainStatus | null {
+    if (!this.#hasBegun) return null;
+    const { left } = this;
+    const deadline = new Date(Date.now() + left).toISOString();
+    const { generation } = this.#life;
+    return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline };
+  }
+
+  /** ms until what is open is closed by force. */
+  get left(): number {
+    return Math.max(0, this.#deadline - performance.now());
+  }
+
+  /** Resolves when it is to end now. */
+  get isCut(): Promise<void> {
+    return this.#cut.promise;
+  }
+
+  get wasCut(): boolean {
+    return this.#wasCut;
+  }
+
+  /** Closes what is open. */
+  cut(): void {
+    this.#wasCut = true;
+    this.#cut.resolve();
+  }
+
+  /** Of an instance that drains after a hand-over and is told to stop. */
+  shorten(): void {
+    this.#deadline = Math.min(this.#deadline, performance.now() + STOP_WHILE_DRAINING_MS);
+    this.#life.instance.fleet.hurry(this.left);
+    setTimeout(() => this.cut(), STOP_WHILE_DRAINING_MS).unref();
+  }
+
+  /** From here on it is known that it drains, and until when. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#deadline = Math.min(this.#deadline, performance.now() + this.longest);
+  }
+
+  /** ms from its beginning to its end, at most. */
+  get longest(): number {
+    return Math.max(...this.#life.settings.services.map((service) => service.drainTimeout));
+  }
+
+  /** `progress` is told at once and then each second. @returns how many connections were closed by force. */
+  async run(progress: (drain: OwnDrainStatus) => void): Promise<number> {
+    const { instance, events } = this.#life;
+    const started = performance.now();
+    this.begin();
+    const tell = async (): Promise<void> => {
+      const drain = this.status(await instance.fleet.connections());
+      if (drain === null) return;
+      progress(drain);
+      events.emit('draining', { connections: drain.connections, leftMs: drain.left });
+    };
+    void tell();
+    const timer = setInterval(() => void tell(), STATS_MS);
+    const forced = await instance.fleet.drain(this.isCut);
+    clearInterval(timer);
+    events.emit('drained', { ms: performance.now() - started, forced });
+    return forced;
+  }
+}

@@ -1,0 +1,30 @@
+import type { NotifySocket } from '../base/os/notify-socket.js';
+import { isStoreName, storeName } from '../listeners/fd-name.js';
+import type { Listener } from '../listeners/ledger.js';
+
+/**
+ * The manager's copies of our listeners (FDSTORE=, sd_notify(3)): while it holds them, clients of an instance that was killed
+ * wait in the kernel's queue for the next one. What a .socket unit has passed is held by that unit already.
+ */
+export class FdStore {
+  readonly #socket: NotifySocket;
+
+  constructor(socket: NotifySocket) {
+    this.#socket = socket;
+  }
+
+  /** Does nothing for a listener that the manager holds already. @returns false: the manager cannot be told. */
+  add(listener: Listener): boolean {
+    if (listener.heldAs !== null) return true;
+    const name = storeName(listener);
+    // FDPOLL=0: else the manager would drop it at the first EPOLLHUP or EPOLLERR.
+    const isStored = this.#socket.send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], [listener.fd]);
+    if (isStored) listener.heldAs = name;
+    return isStored;
+  }
+
+  /** A listener that nobody accepts on any more would leave clients hanging instead of being refused. */
+  remove(heldAs: string | null): void {
+    if (isStoreName(heldAs)) this.#socket.send(['FDSTOREREMOVE=1', `FDNAME=${heldAs}`]);
+  }
+}

@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { HandoverError, reasonOf } from '../base/errors.js';
+import {
+  HEALTH_ANSWER_LEAST_MS,
+  HEALTH_ANSWER_MS,
+  HEALTH_ANSWER_SHARE,
+  HEALTH_ANSWERS,
+  HEALTH_FAILURES,
+  HEALTH_MS,
+  HEALTH_PAUSE_SHARE,
+  OUTLIVES_LOOK_MS,
+  OUTLIVES_MS,
+} from '../base/limits.js';
+import { probe } from '../base/probe.js';
+import type { WorkerExit } from './events.js';
+import { healthTarget, NO_LISTENER } from './health-target.js';
+import type { Life } from './life.js';
+
+const UNHEALTHY = 'MOTYA_UNHEALTHY';
+
+/** Looks at a successor on probation, by the rules of its settings, until one of them is broken. */
+export class HealthWatch {
+  readonly #life: Life;
+  readonly #broken: (reason: HandoverError) => void;
+  readonly #onExit: (worker: WorkerExit) => void;
+  readonly #onChildExit: (text: string) => void;
+  readonly #pauseMs: number;
+  readonly #answerMs: number;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #crashes = 0;
+  #failures = 0;
+  /** What was wrong with the last answer, or null. */
+  #fault: string | null = null;
+  /** The question to health.path that is under way. */
+  #asking: Promise<void> | null = null;
+  #isClosed = false;
+
+  /** `broken` is called once. */
+  constructor(life: Life, broken: (reason: HandoverError) => void) {
+    this.#life = life;
+    this.#broken = broken;
+    this.#onExit = ({ index, service, reason }) =>
+      this.#crashed('workers have', 'a worker has', `the last one worker ${index} of ${service} (${reason})`);
+    this.#onChildExit = (text) => this.#crashed('processes have', 'a process has', `the last one of ${text}`);
+    life.events.on('workerExit', this.#onExit).on('childExit', this.#onChildExit);
+    const { probation, health, services } = life.settings;
+    this.#pauseMs = Math.min(HEALTH_MS, probation * HEALTH_PAUSE_SHARE);
+    this.#answerMs = Math.min(
+      HEALTH_ANSWER_MS,
+      Math.max(HEALTH_ANSWER_LEAST_MS, Math.round(probation * HEALTH_ANSWER_SHARE)),
+    );
+    if (services.length === 0) return;
+    const { path, errors } = health;
+    if (path !== null) this.#repeat(() => this.#ask(path, this.#answerMs));
+    if (errors !== null) this.#repeat(() => this.#countErrors(errors));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#life.events.off('workerExit', this.#onExit).off('childExit', this.#onChildExit);
+  }
+
+  /**
+   * At the end. A worker that has crashed, and does not listen where it did, is one that the old version had; and the last answer to
+   * health.path must be a good one. Waits for that no longer than one answer may take, and for a worker that was started again until
+   * it has lived longer than the one before.
+   */
+  async lastLook(): Promise<HandoverError | null> {
+    const fault = await this.#lastFault();
+    if (this.#isClosed) return null;
+    if (fault !== null) return new HandoverError(UNHEALTHY, fault);
+    const { fleet } = this.#life.instance;
+    const end = performance.now() + 2 * OUTLIVES_MS;
+    while (!fleet.isBack && performance.now() < end) {
+      await delay(OUTLIVES_LOOK_MS);
+      if (this.#isClosed) return null;
+    }
+    if (fleet.isBack) return null;
+    const times = this.#crashes > 1 ? `${this.#crashes} have` : 'one has';
+    const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
+    return new HandoverError('MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
+  }
+
+  #crashed(many: string, one: string, last: string): void {
+    this.#crashes += 1;
+    const { crashes } = this.#life.settings.health;
+    if (this.#crashes < crashes) return;
+    const times = this.#crashes === 1 ? one : `${this.#crashes} ${many}`;
+    this.#break('MOTYA_CRASHES', `${times} crashed on probation, ${last}`);
+  }
+
+  /** Looks at once, and again after a pause. */
+  #repeat(look: () => Promise<void>): void {
+    const turn = async (): Promise<void> => {
+      try {
+        await look();
+      } catch (error) {
+        // A defect of ours says nothing about the program, and must not end the supervisor.
+        this.#life.warn('defect', `the health check: ${reasonOf(error)}`);
+      }
+      if (this.#isClosed) return;
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        void turn();
+      }, this.#pauseMs);
+      this.#timers.add(timer);
+    };
+    void turn();
+  }
+
+  async #lastFault(): Promise<string | null> {
+    const { health, services } = this.#life.settings;
+    const { path } = health;
+    if (path === null || services.length === 0) return null;
+    const end = performance.now() + this.#answerMs;
+    await this.#ask(path, this.#answerMs);
+    // One that was refused may have hit a worker that crashed: there is time left to ask again.
+    if (this.#fault !== null && !this.#isClosed && performance.now() + this.#pauseMs < end) {
+      await delay(this.#pauseMs);
+      await this.#ask(path, Math.ceil(end - performance.now()));
+    }
+    return this.#fault;
+  }
+
+  /** One question at a time: whoever asks meanwhile gets the same answer. */
+  #ask(path: string, ms: number): Promise<void> {
+    this.#asking ??= this.#askOnce(path, ms).finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  async #askOnce(path: string, ms: number): Promise<void> {
+    const { settings, instance } = this.#life;
+    const target = healthTarget(path, settings, instance.programListeners());
+    const answer = target === null ? { fault: NO_LISTENER } : await probe(target, ms);
+    if (this.#isClosed) return;
+    const fault = 'fault' in answer ? answer.fault : isWell(answer.status) ? null : `status ${answer.status}`;
+    this.#fault = fault === null ? null : `${path}: ${fault}`;
+    this.#failures = fault === null ? 0 : this.#failures + 1;
+    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break(UNHEALTHY, this.#fault);
+  }
+
+  async #countErrors(errors: number): Promise<void> {
+    const { answers, failed } = await this.#life.instance.fleet.answered();
+    if (this.#isClosed || answers < HEALTH_ANSWERS || failed / answers <= errors) return;
+    const share = `${((failed / answers) * 100).toFixed(1)} %`;
+    this.#break('MOTYA_ERRORS', `${failed} of ${answers} answers on probation had status 5xx (${share})`);
+  }
+
+  #break(code: string, text: string): void {
+    if (this.#isClosed) return;
+    this.close();
+    this.#broken(new HandoverError(code, text));
+  }
+}
+
+const isWell = (status: number): boolean => status >= 200 && status < 300;

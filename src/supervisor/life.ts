@@ -1,0 +1,221 @@
+import type { EventEmitter } from 'node:events';
+import { isDone } from '../base/deadline.js';
+import { type Deferred, deferred } from '../base/deferred.js';
+import { HandoverError } from '../base/errors.js';
+import { PAUSE_MS } from '../base/limits.js';
+import { LoopDelay } from '../base/loop-delay.js';
+import type { Settings } from '../config/settings.js';
+import type { Controlled } from '../control/control-server.js';
+import { STOPPING } from '../control/outcomes.js';
+import { Predecessors } from '../handover/predecessors.js';
+import type { Proof } from '../handover/probation-session.js';
+import { Outlets } from '../logging/outputs.js';
+import { total } from '../runtime/counts.js';
+import type { Observed } from '../status/admin/routes.js';
+import { Chronicle } from '../status/history.js';
+import { type Phase, PhaseMachine } from '../status/phases.js';
+import type { Status } from '../status/status-document.js';
+import type { Pause } from '../workers/conversation.js';
+import type { Fleet } from '../workers/fleet.js';
+import { Drain } from './drain.js';
+import { EndOfOthers } from './end-others.js';
+import type { Ended, SupervisorEvents } from './events.js';
+import { Instance } from './instance.js';
+import { collectStatus, type LifeStatus } from './status-report.js';
+import { lateness } from './waiting-successors.js';
+
+/** What only the Supervisor can be asked to do. */
+type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack'>;
+
+/** What the parts of one instance's life (birth, hand-over, drain, end) share. */
+export class Life {
+  readonly settings: Settings;
+  readonly events: EventEmitter<SupervisorEvents>;
+  readonly instance: Instance;
+  readonly machine: PhaseMachine;
+  readonly chronicle = new Chronicle();
+  readonly predecessors = new Predecessors(
+    this.chronicle,
+    (text) => this.warn('peer', text),
+    () => {
+      this.endOfOthers.look();
+      this.instance.manager.tell();
+    },
+  );
+  readonly endOfOthers = new EndOfOthers(this);
+  readonly drain = new Drain(this);
+  /** Settled when it serves, or never will. */
+  readonly served: Deferred<void> = deferred();
+  /** Resolved when a stop has nothing left to wait for. */
+  readonly stopped: Deferred<void> = deferred();
+  readonly ended: Deferred<Ended> = deferred();
+  /** Where the lines of programs go; null: to stdout and stderr. */
+  outlets: Outlets | null = null;
+  generation = 1;
+  /** Until when a successor that starts was meant for the upgrade which has brought this instance (performance.now()). */
+  lateUntil = Number.NEGATIVE_INFINITY;
+  /** While this successor is on probation. */
+  proof: Proof | null = null;
+  /** Resolves when the incumbent has let go, or serves again; null: this instance has none that could. */
+  undecided: Promise<void> | null = null;
+  /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
+  courted: number | null = null;
+  readonly #loopDelay = new LoopDelay();
+  readonly #startedAt = performance.now();
+  /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
+  readonly #stopping = new AbortController();
+
+  constructor(settings: Settings, events: EventEmitter<SupervisorEvents>, steering: Steering) {
+    this.settings = settings;
+    this.events = events;
+    this.instance = new Instance(settings, this.#controlled(steering), this.#observed());
+    this.machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
+      this.chronicle.phase(from, ms);
+      events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });
+    });
+  }
+
+  get phase(): Phase {
+    return this.machine.phase;
+  }
+
+  /** ms since the start. */
+  get age(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** Aborted, with a {@link HandoverError}, once the instance is told to stop. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  tellToStop(): void {
+    this.#stopping.abort(new HandoverError(STOPPING, `pid ${process.pid} was told to stop`));
+  }
+
+  /** The promise's outcome, or the reason of a stop that comes first. */
+  async unlessStopped<T>(promise: Promise<T>): Promise<T> {
+    this.stopping.throwIfAborted();
+    const stopped = deferred<never>();
+    const stop = (): void => stopped.reject(this.stopping.reason);
+    this.stopping.addEventListener('abort', stop);
+    try {
+      return await Promise.race([promise, stopped.promise]);
+    } finally {
+      this.stopping.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Stops accepting. Never throws: a worker that does not answer accepts nothing either. */
+  async pauseWorkers(how?: Pause): Promise<void> {
+    const isPaused = await isDone(PAUSE_MS, this.instance.fleet.pause(how));
+    if (!isPaused) this.warn('busy', 'a worker has not stopped accepting: it is busy');
+  }
+
+  /** To the process of every worker that runs. @returns how many there are */
+  signalPrograms(signal: NodeJS.Signals): number {
+    const workers = this.instance.signalPrograms(signal);
+    this.events.emit('signalled', { signal, workers });
+    return workers;
+  }
+
+  warn(event: string, text: string, fields: object = {}): void {
+    this.events.emit('warning', { event, text, fields });
+  }
+
+  /** The workers of this instance, whose fate is told and counted. */
+  makeFleet(options: { accepting: boolean }): Fleet {
+    const { log } = this.settings;
+    const outlets = log.programs === 'inherit' ? null : (this.outlets ?? new Outlets({ ...log, file: null }));
+    const fleet = this.instance.makeFleet(this.generation, outlets, options);
+    for (const service of fleet.services) {
+      service.on('drained', ({ ended, forced }) => this.chronicle.drained(ended, forced));
+      service.on('crash', (worker, reason, inMs) => {
+        const { pid, index } = worker;
+        this.chronicle.crash(service.name);
+        const stderr = worker.lastWords();
+        this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
+      });
+      service.on('trouble', (kind, { pid, index }, what) => {
+        const fields = { service: service.name, index, worker: pid };
+        this.warn(kind, `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
+      });
+      service.on('childCrash', ({ pid, index }, what) => {
+        const text = `worker ${index} of ${service.name} (pid ${pid}): ${what}`;
+        this.warn('child-exit', text, { service: service.name, index, worker: pid });
+        this.events.emit('childExit', text);
+      });
+      service.on('restart', ({ pid, index }) => {
+        this.chronicle.restart(service.name);
+        this.events.emit('workerRestart', { service: service.name, index, pid });
+      });
+    }
+    return fleet;
+  }
+
+  /** The very end: nothing of the instance is left. */
+  async end(ended: Ended): Promise<void> {
+    await this.instance.manager.end();
+    this.instance.fleet.closeOutput();
+    this.instance.disconnect();
+    this.#loopDelay.stop();
+    this.events.emit('ended', ended);
+    this.ended.resolve(ended);
+  }
+
+  status(): Promise<Status> {
+    return collectStatus(this.instance, this.#lifeStatus(), this.chronicle, this.#loopDelay);
+  }
+
+  #lifeStatus(): LifeStatus {
+    const { phase, age } = this.machine;
+    const { proof } = this;
+    const until = (ms: number): string => new Date(Date.now() + ms).toISOString();
+    const probation = proof === null ? null : { incumbent: proof.incumbent, until: until(proof.left) };
+    return {
+      probation,
+      generation: this.generation,
+      phase,
+      phaseMs: Math.round(age),
+      uptime: Math.round(this.age),
+      draining: (protocols) => {
+        const own = this.drain.status(protocols);
+        return [...this.predecessors.all(), ...(own === null ? [] : [own])];
+      },
+    };
+  }
+
+  #observed(): Observed {
+    const life = this;
+    return {
+      get phase() {
+        return life.phase;
+      },
+      get totals() {
+        return life.chronicle.totals;
+      },
+      status: () => this.status(),
+    };
+  }
+
+  #controlled(steering: Steering): Controlled {
+    const life = this;
+    return {
+      get generation() {
+        return life.generation;
+      },
+      status: () => this.status(),
+      overview: async () => {
+        const protocols = await this.instance.fleet.connections();
+        const { phase, generation, draining } = this.#lifeStatus();
+        return { phase, generation, connections: total(protocols), draining: draining(protocols) };
+      },
+      unixPaths: () => this.instance.ledger.unixPaths(),
+      listenerServices: () => this.instance.ledger.all().map(({ key, service }) => [key, service ?? '']),
+      warn: (text, fields) => this.warn('peer', text, fields),
+      lateness: (startedAt) => lateness(this, startedAt),
+      signal: (signal) => this.signalPrograms(signal),
+      ...steering,
+    };
+  }
+}

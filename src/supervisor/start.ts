@@ -1,0 +1,228 @@
+import { HandoverError, reasonOf, StartError } from '../base/errors.js';
+import { READY_MARGIN_MS } from '../base/limits.js';
+import { takeMainPid } from '../base/os/activation.js';
+import { holdsLock } from '../base/os/pidfile.js';
+import { asUser } from '../base/os/privileges.js';
+import { VERSION } from '../base/version.js';
+import {
+  connectControl,
+  NotRunningError,
+  RestartingError,
+  type Watched,
+  WedgedError,
+  watchIncumbent,
+} from '../control/client.js';
+import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
+import { decline, type Offer, takeOver } from '../handover/successor.js';
+import { UpgradeSocket } from '../handover/upgrade-socket.js';
+import { isKept, keeperOf } from '../keeper/keeper-choice.js';
+import type { Fleet } from '../workers/fleet.js';
+import { adopt, keepAdopted } from './adoption.js';
+import { LIVE } from './control-answers.js';
+import { startByForce } from './force.js';
+import { checkHealthPath } from './health-target.js';
+import { awaitLateListeners } from './late-listeners.js';
+import type { Life } from './life.js';
+import { dropUnused, isOnProbation, letGoUnused, prove } from './probation.js';
+import { fingerprintOf } from './program-files.js';
+import { lateUntil } from './waiting-successors.js';
+
+/** As the first instance. @throws {MotyaError} it could not start. */
+export async function startAsFirst(life: Life): Promise<void> {
+  const { instance, generation, settings } = life;
+  refuseBesideKeeper(life);
+  life.events.emit('generation', generation);
+  const fleet = life.makeFleet({ accepting: true });
+  instance.manager.starting(life.settings.readyTimeout + READY_MARGIN_MS);
+  const wasKept = instance.found();
+  // One that is started again after a crash has been there before: its listeners come from the service manager.
+  const adoption = settings.adopt === null || wasKept ? null : adopt(settings.adopt, instance);
+  instance.declare();
+  fleet.start();
+  await life.unlessStopped(fleet.ready());
+  checkHealthPath(settings, instance.programListeners());
+  if (adoption !== null) {
+    const { from, stop } = adoption;
+    life.events.emit('adopted', { from, stop, ...keepAdopted(adoption, instance) });
+  }
+  instance.becomeMain();
+  dropUnused(life);
+  const tight = fdsForNext(instance.ledger.size);
+  if (tight !== null) life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight}`);
+  life.chronicle.founded(generation);
+  life.machine.step('ready');
+}
+
+/** It holds the listeners, and is about to start an instance of its own. */
+function refuseBesideKeeper({ settings }: Life): void {
+  if (isKept(process.env)) return;
+  try {
+    connectControl(settings.controlSocket).close();
+  } catch (error) {
+    if (error instanceof RestartingError) throw new StartError('MOTYA_RUNNING', error.message);
+  }
+}
+
+/**
+ * As the successor of an incumbent, for which it waits without limit; ./succession.ts is the incumbent's part.
+ * @throws {MotyaError} it could not take over; whoever serves serves on.
+ */
+export async function startAsSuccessor(life: Life): Promise<void> {
+  const { settings, instance } = life;
+  const watched = await asUser(settings.user, () => findIncumbent(life));
+  if ('wedged' in watched) {
+    await startByForce(life, watched.wedged);
+    succeeded(life, null, 'answered nothing');
+    dropUnused(life);
+    return;
+  }
+  life.generation = watched.generation + 1;
+  life.events.emit('generation', life.generation);
+  preflightFds(watched.keys.size);
+  instance.gate.guardPaths(watched.paths);
+  instance.gate.guardKeys(watched.keys);
+  instance.reserve(new Set(watched.keys.keys()));
+  const socket = new UpgradeSocket(settings.upgradeSocket, {
+    pid: process.pid,
+    version: VERSION,
+    readyMs: settings.readyTimeout,
+    probationMs: settings.probation,
+    warn: (text, fields) => life.warn('peer', text, fields),
+  });
+  let offer: Offer | null | undefined;
+  let reason: HandoverError | undefined;
+  try {
+    const fleet = life.makeFleet({ accepting: false });
+    fleet.start();
+    // A program that cannot start ends the wait; one that has booted changes nothing about it.
+    const broken = fleet.booted().then(() => {
+      if (life.phase !== 'waiting') return;
+      life.events.emit('waiting', { generation: life.generation, incumbent: watched.pid, ms: life.age });
+    });
+    const never = broken.then(() => new Promise<never>(() => {}));
+    offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+    // Its last words may be an offer that is read after its end, with the lock that we are about to take.
+    if (offer === null) declineLater(socket, new HandoverError('MOTYA_ALONE', 'the incumbent died'));
+    await (offer === null ? replaceDead(life, watched, fleet) : takeOverFrom(life, offer, fleet));
+  } catch (error) {
+    reason = HandoverError.from(error);
+    // One that has come in the very moment in which we fail is told why, too.
+    if (offer === undefined) declineLater(socket, reason);
+    throw error;
+  } finally {
+    socket.close(reason);
+    watched.close();
+  }
+}
+
+function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
+  void socket.offer.then((late) => decline(late, reason)).catch(() => {});
+}
+
+async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
+  const { instance, machine, stopping } = life;
+  machine.step('contacted');
+  instance.manager.watchdogUsec = offer.watchdogUsec;
+  instance.gate.awaitAddresses(offer.endingMs);
+  // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
+  const cancel = (): void => {
+    if (life.phase !== 'taking') offer.dialogue.abort(offer.txid, stopping.reason as HandoverError);
+  };
+  stopping.addEventListener('abort', cancel);
+  let sinceSignal: number | null = null;
+  try {
+    const how = await takeOver(offer, {
+      step: (event) => machine.step(event),
+      adopt: (listeners, lockFd) => instance.adopt(listeners, lockFd),
+      broken: fleet.failed,
+      booted: async () => {
+        const deadline = performance.now() + life.settings.readyTimeout;
+        await life.unlessStopped(fleet.ready());
+        await life.unlessStopped(Promise.race([awaitLateListeners(life, deadline), fleet.failed]));
+        checkHealthPath(life.settings, instance.programListeners());
+        preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
+        return instance.claims();
+      },
+      inherit: (legacy, signalled) => {
+        life.chronicle.inherit(legacy);
+        sinceSignal = signalled;
+      },
+      goLive: (values) => instance.goLive(values),
+      letGo: () => (isOnProbation(life, offer) ? undefined : letGoUnused(life)),
+    });
+    if (how === 'handed-over') {
+      life.lateUntil = lateUntil(sinceSignal);
+      succeeded(life, offer.generation);
+      void prove(life, offer).catch((error: unknown) => life.warn('defect', reasonOf(error)));
+      return;
+    }
+    succeeded(life, null);
+    dropUnused(life);
+    life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
+  } finally {
+    stopping.removeEventListener('abort', cancel);
+  }
+}
+
+/** The incumbent died before its listeners were here. Clients are refused until they are bound anew. */
+async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<void> {
+  if (keeperOf(process.env) !== null) {
+    // It holds them all: bound anew they are in use, and as long as we tried the next instance would find the lock taken.
+    const text = `the incumbent (pid ${watched.pid}) died; the keeper starts the next instance, with its listeners`;
+    throw new HandoverError('MOTYA_KEPT', text);
+  }
+  life.machine.step('incumbentGone');
+  life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
+  await life.instance.replaceDead();
+  await life.unlessStopped(fleet.ready());
+  await life.instance.goLive();
+  life.machine.step('live');
+  succeeded(life, null);
+  dropUnused(life);
+}
+
+/** `predecessor`: the generation that has handed over; null when it has died. */
+function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
+  const code = predecessor === null ? 'MOTYA_ALONE' : LIVE;
+  const end = predecessor === null ? `; the generation before it ${fate}` : '';
+  const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
+  chronicle.succeeded(generation, predecessor, { code, text });
+  instance.acceptAdmin();
+}
+
+/** `wedged`: the pid of one that answers nothing and is to be replaced all the same. */
+async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: number }> {
+  const { pidfile, upgradeSocket, controlSocket, user, force, services, source } = settings;
+  const meant = takeMainPid(process.env);
+  try {
+    // Before its programs are loaded: what changes from here on may be older there.
+    const files = { scripts: services.map(({ script }) => script), cwds: services.map(({ cwd }) => cwd), source };
+    // As the user (startAsSuccessor): the incumbent, which looks at them too, may be unable to read what root can.
+    const program = { ...files, fingerprint: fingerprintOf(files) };
+    const watched = await watchIncumbent(controlSocket, { age: Math.round(performance.now()), program });
+    // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
+    if (meant !== null && meant !== watched.pid) {
+      watched.close();
+      const text = `the unit's main process, pid ${meant}, is not the one to take over from: pid ${watched.pid} serves`;
+      throw new HandoverError('MOTYA_REPLACED', text);
+    }
+    return watched;
+  } catch (error) {
+    if (error instanceof WedgedError && force) return { wedged: error.peer.pid };
+    if (!(error instanceof NotRunningError)) throw error;
+    // Whatever is made for a moment must be the user's.
+    const holder = asUser(user, () => holdsLock(pidfile));
+    const text =
+      holder === null
+        ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
+        : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
+    throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
+  }
+}
+
+/** Null when the incumbent died; throws when it was stopped, for then nobody wants a successor. */
+async function orphaned(watched: Watched): Promise<null> {
+  const reason = await watched.gone;
+  if (reason !== null) throw reason;
+  return null;
+}

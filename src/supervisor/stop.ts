@@ -1,0 +1,105 @@
+import { within } from '../base/deadline.js';
+import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../base/limits.js';
+import { processEnd } from '../base/os/processes.js';
+import type { Life } from './life.js';
+import { replacedBy, restorePidfile } from './replaced.js';
+
+export interface StopOptions {
+  /** What is open is closed. */
+  readonly now?: boolean | undefined;
+  /** One that stops already goes on as it does. */
+  readonly once?: boolean | undefined;
+}
+
+/** What SIGTERM does; see the Supervisor's method. */
+export function stop(life: Life, { now = false, once = false }: StopOptions = {}): void {
+  const { drain, machine, stopping } = life;
+  const again = stopping.aborted;
+  if (now || (again && !once)) drain.cut();
+  if (again) return;
+  life.tellToStop();
+  if (life.phase === 'draining') shorten(life);
+  // In other phases it is too late to take back what runs, or what runs has heard the signal.
+  else if (machine.can('stop')) void stopOnceDecided(life);
+}
+
+/**
+ * Whoever stops this instance does not want the one before it. Which may be about to serve again all the same: then its
+ * listeners' paths must not go with us.
+ */
+export async function stopOnceDecided(life: Life): Promise<void> {
+  void life.proof?.settle().catch(() => {});
+  if (life.undecided !== null) await within(GREETING_MS, life.undecided);
+  if (life.phase === 'draining') shorten(life);
+  else if (life.machine.can('stop')) await stopServing(life);
+}
+
+/** Of a generation that has handed over: whoever ends it means those before it, of which it alone may know, too. */
+function shorten(life: Life): void {
+  life.drain.shorten();
+  withOthers(life);
+}
+
+/**
+ * Ends the generations that drain together with this one. Below a service manager they have the time that is theirs, unless it is
+ * cut: this process outlasts them.
+ */
+function withOthers(life: Life): void {
+  const { drain, instance, endOfOthers } = life;
+  if (!instance.manager.exists && !drain.wasCut) endOfOthers.begin({ now: false });
+  void drain.isCut.then(() => endOfOthers.begin({ now: true }));
+}
+
+/** The graceful end without a successor: no new connections, drain, end. */
+export async function stopServing(life: Life): Promise<void> {
+  const { instance, machine } = life;
+  machine.step('stop');
+  const heir = replacedBy(life);
+  if (heir !== null) return leaveTo(heir, life);
+  // Ours, so that it goes with us.
+  restorePidfile(life);
+  life.events.emit('stopping');
+  withOthers(life);
+  instance.manager.stopping();
+  const reason = 'the incumbent was stopped; there is nothing to take over';
+  instance.control?.dismissWatchers(reason, { forGood: true });
+  // A hand-over that was given up for this may have paused them: whoever waits is to be served.
+  void instance.fleet.accept();
+  // An incumbent that does not answer may serve on them again when it wakes.
+  const unlink = life.undecided === null;
+  await instance.closeListeners(life.drain.isCut, { unlink });
+  await life.pauseWorkers();
+  const forced = await life.drain.run(({ connections }) => instance.manager.stillStopping(connections));
+  await outlastOthers(life);
+  life.stopped.resolve();
+  machine.step('drained');
+  instance.close({ unlink });
+  await life.end({ reason: 'stopped', forced });
+}
+
+/** Somebody has taken over by force (./force.ts) while this process slept: what it listens on is shared, and not to be ended. */
+async function leaveTo(heir: number, life: Life): Promise<void> {
+  const { instance, machine } = life;
+  life.warn('replaced', `pid ${heir} has taken over by force; pid ${process.pid} drains`);
+  instance.manager.handedTo(heir);
+  instance.pauseAdmin([]);
+  await life.pauseWorkers();
+  instance.giveAway();
+  const forced = await life.drain.run(() => {});
+  life.stopped.resolve();
+  machine.step('drained');
+  await life.end({ reason: 'handed-over', forced });
+}
+
+/** Without its main process, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
+async function outlastOthers({ instance: { manager }, predecessors, courted, drain }: Life): Promise<void> {
+  if (!manager.exists) return;
+  const pids = predecessors.all().map(({ pid }) => pid);
+  if (courted !== null) pids.push(courted);
+  const sum = (): number => predecessors.all().reduce((total, { connections }) => total + connections, 0);
+  const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
+  await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
+  // What is left of them is their own end.
+  await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map((pid) => processEnd(pid))), drain.isCut]));
+  clearInterval(timer);
+}

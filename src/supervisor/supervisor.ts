@@ -1,0 +1,133 @@
+import { EventEmitter } from 'node:events';
+import { codeOf, reasonOf } from '../base/errors.js';
+import { report, takeReportPipe } from '../base/os/launch.js';
+import { native } from '../base/os/native.js';
+import { ensureRuntimeFolder } from '../base/os/paths.js';
+import { asUser } from '../base/os/privileges.js';
+import { checkPrivileges } from '../config/privilege-check.js';
+import type { Settings } from '../config/settings.js';
+import type { Outlets } from '../logging/outputs.js';
+import { BEFORE_COMMIT, ENDING, type Phase } from '../status/phases.js';
+import { rollBackForCommand, upgradeForCommand } from './control-answers.js';
+import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './events.js';
+import { Life } from './life.js';
+import { startAsFirst, startAsSuccessor } from './start.js';
+import { type StopOptions, stop, stopOnceDecided } from './stop.js';
+import { upgrade } from './upgrade.js';
+import { keepReachable } from './upkeep.js';
+
+/**
+ * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
+ * drain. Runs no user code. The parts of that life are in life/; what it holds, and how that changes hands, in instance.ts.
+ */
+export class Supervisor extends EventEmitter<SupervisorEvents> {
+  readonly settings: Settings;
+  readonly #life: Life;
+
+  constructor(settings: Settings) {
+    super();
+    this.settings = settings;
+    this.#life = new Life(settings, this, {
+      stop: (options) => this.stop(options),
+      upgrade: (options, told) => upgradeForCommand(this.#life, options, told),
+      rollBack: () => rollBackForCommand(this.#life),
+    });
+  }
+
+  /** Where the lines of programs go, unless they write by themselves; null: to stdout and stderr. To be set before the start. */
+  get outlets(): Outlets | null {
+    return this.#life.outlets;
+  }
+
+  set outlets(outlets: Outlets | null) {
+    this.#life.outlets = outlets;
+  }
+
+  get phase(): Phase {
+    return this.#life.phase;
+  }
+
+  /** It serves nothing new any more, and only finishes what it has. */
+  get isEnding(): boolean {
+    return ENDING.includes(this.phase);
+  }
+
+  get generation(): number {
+    return this.#life.generation;
+  }
+
+  /** Resolves when the instance has ended and nothing of it is left. */
+  get ended(): Promise<Ended> {
+    return this.#life.ended.promise;
+  }
+
+  /**
+   * Starts the instance; a successor (`settings.upgrade`) waits for its incumbent here, without limit.
+   * @throws {MotyaError} it could not start, or not take over; nothing of it is left.
+   */
+  async start(): Promise<void> {
+    const life = this.#life;
+    const { instance } = life;
+    // Before anything is started, so that no child gets it.
+    takeReportPipe();
+    try {
+      checkPrivileges(this.settings);
+      const { runtimeFolder, user } = this.settings;
+      if (runtimeFolder !== null) asUser(user, () => ensureRuntimeFolder(runtimeFolder));
+      await (this.settings.upgrade ? startAsSuccessor(life) : startAsFirst(life));
+    } catch (error) {
+      life.machine.step('failed');
+      report({ ok: false, code: codeOf(error), text: reasonOf(error) });
+      life.served.reject(error);
+      if (!this.settings.upgrade) instance.manager.failed(reasonOf(error));
+      await instance.abandon();
+      throw error;
+    }
+    life.served.resolve();
+    keepReachable(life);
+    instance.manager.follow(instance.ledger);
+    report({ ok: true, pid: process.pid, generation: life.generation });
+    const listeners = instance.programListeners().map((listener) => listener.key);
+    this.emit('serving', { generation: life.generation, listeners, ms: life.age });
+    // Told to stop while COMMIT and LIVE were on their way.
+    if (life.stopping.aborted) void stopOnceDecided(life);
+  }
+
+  /**
+   * Hands over to the successor that waits, comes or is started now; what SIGQUIT does.
+   * @throws {HandoverError} it did not happen: this instance serves on.
+   */
+  upgrade(options: UpgradeOptions = {}): Promise<Upgraded> {
+    return upgrade(this.#life, options);
+  }
+
+  /**
+   * Graceful stop: no new connections, drain, end. `now`, or a second call, closes what is left. While it drains after a
+   * hand-over the drain is only shortened.
+   */
+  stop(options: StopOptions = {}): void {
+    stop(this.#life, options);
+  }
+
+  /** Ends a start that nobody waits for any more, as {@link stop} does; nothing happens once it serves, or is about to. */
+  giveUp(): void {
+    if (BEFORE_COMMIT.includes(this.phase)) this.stop();
+  }
+
+  /** Makes `fd` the stdout and stderr of this process and of its workers: a log file that was reopened. */
+  redirectOutput(fd: number): void {
+    native.redirect(fd, 1);
+    native.redirect(fd, 2);
+    this.#life.instance.fleet.redirectOutput(fd);
+  }
+
+  /** Sends a signal to the process of every worker that runs. @returns how many there are */
+  signalPrograms(signal: NodeJS.Signals): number {
+    return this.#life.signalPrograms(signal);
+  }
+
+  /** Passes SIGHUP on to the generations that still drain: they have the same log file open, and are no main process any more. */
+  hangUpPredecessors(): void {
+    this.#life.predecessors.signal('SIGHUP');
+  }
+}

@@ -1,0 +1,35 @@
+import { reasonOf } from '../base/errors.js';
+import { PLACE_LOOK_MS } from '../base/limits.js';
+import type { Phase } from '../status/phases.js';
+import type { Life } from './life.js';
+
+/**
+ * Phases in which pidfile, lock and control socket are this instance's alone. Not those of a hand-over, in which they pass to the
+ * successor.
+ */
+const OWNER: readonly Phase[] = ['serving', 'summoning'];
+
+/**
+ * Keeps a running instance within reach: the directory of its pidfile and sockets may be removed under it, by the end of a session
+ * (logind), a cleaner of temporary files, or `rm`. What has gone is made anew. A look costs five lstat(2); inotify would cost
+ * nothing, but its instances are few (fs.inotify.max_user_instances), and it does not see a directory that a mount hides.
+ */
+export function keepReachable(life: Life): void {
+  let trouble = '';
+  const look = (): void => {
+    try {
+      if (life.phase === 'draining') life.instance.restoreDrainSocket();
+      const lost = OWNER.includes(life.phase) ? life.instance.restore() : [];
+      if (lost.length > 0)
+        life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`);
+      trouble = '';
+    } catch (error) {
+      // Said once, not each second: as long as another user has the directory's name, nothing can be done about it.
+      const text = `commands may not reach this instance: ${reasonOf(error)}`;
+      if (text !== trouble) life.warn('unreachable', text);
+      trouble = text;
+    }
+  };
+  const timer = setInterval(look, PLACE_LOOK_MS).unref();
+  void life.ended.promise.then(() => clearInterval(timer));
+}

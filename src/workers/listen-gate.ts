@@ -1,0 +1,259 @@
+import { constants } from 'node:os';
+import { isSystemError, reasonOf } from '../base/errors.js';
+import { PORT_PROBE_MS, RECONNECT_MS } from '../base/limits.js';
+import type { Sandbox } from '../config/sandbox.js';
+import { adviceOn } from '../listeners/bind-advice.js';
+import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
+import type { ListenRequest } from '../listeners/listen-request.js';
+import { overlaps, overlapWith } from '../listeners/overlap.js';
+import { standIn } from '../listeners/placeholder.js';
+import { holderOf } from '../listeners/socket-users.js';
+
+const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };
+const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, syscall: 'bind' };
+
+/** Who asks for listeners: a worker, seen from the gate. */
+export interface Asker {
+  readonly service: string;
+  readonly pid: number;
+  /** performance.now() of its readiness; null: it is not ready yet. */
+  readonly readyAt: number | null;
+  grant(id: number, listener: Listener): void;
+  wait(id: number): void;
+  /** It gets a socket of its own: the instance gives its listeners up, or is about to. */
+  leavePlain(id: number): void;
+  /**
+   * It listens as far as it can tell. Its address overlaps that of `holder`: it is to close it again before it is ready. Null: it is
+   * another generation's, and so are the clients.
+   */
+  lend(id: number, request: AddressRequest, holder: Listener | null): void;
+  /** `where`: the address that was asked for, and who has it where that can be told. */
+  refuse(id: number, refusal: Refusal, where: string): void;
+}
+
+export type AddressRequest = Exclude<ListenRequest, { kind: 'systemd' }>;
+
+interface Asked {
+  readonly asker: Asker;
+  readonly id: number;
+  readonly request: ListenRequest;
+  /** ms since it was ready. */
+  readonly lateBy: number;
+  /** performance.now() */
+  readonly at: number;
+}
+
+/**
+ * Between workers that ask for listeners and the ledger that has them. A successor's gate is shut until the incumbent's
+ * listeners are here: what its programs ask for meanwhile is kept, in order.
+ */
+export class ListenGate {
+  readonly #ledger: Ledger;
+  readonly #waiting: Asked[] = [];
+  readonly #askers = new Map<number, Asker>();
+  #incumbents: ReadonlyMap<string, string> = new Map();
+  readonly #othersPaths = new Set<string>();
+  /** Keys of what the ledger had when the listeners were given up. */
+  readonly #givenUp = new Set<string>();
+  readonly #sandbox: Sandbox | null;
+  #open: boolean;
+  #held = false;
+  #shut = false;
+  #retryUntil = 0;
+  #timer: NodeJS.Timeout | null = null;
+
+  /** `sandbox`: what is asked for is replaced by its stand-in there. */
+  constructor(ledger: Ledger, { open, sandbox = null }: { open: boolean; sandbox?: Sandbox | null }) {
+    this.#ledger = ledger;
+    this.#sandbox = sandbox;
+    this.#open = open;
+  }
+
+  ask(asker: Asker, id: number, wanted: ListenRequest): void {
+    const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
+    const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
+    const asked = { asker, id, request, lateBy, at: performance.now() };
+    this.#askers.set(asker.pid, asker);
+    // A session's port: waiting would end in the next generation.
+    if (this.#held && asker.readyAt !== null && 'port' in request && request.port === 0) {
+      asker.leavePlain(id);
+      return;
+    }
+    // A worker that is started again while listeners change hands must not wait for what is here: clients would.
+    const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
+    if (mayAnswer && this.#answer(asked)) return;
+    this.#waiting.push(asked);
+    asker.wait(id);
+    if (this.isOpen) this.#tryAgain();
+  }
+
+  get isOpen(): boolean {
+    return this.#open && !this.#held;
+  }
+
+  get isShut(): boolean {
+    return this.#shut;
+  }
+
+  /** From here on what is to be bound waits. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** The listeners are given up: whoever asks from here on is refused. */
+  shut(): void {
+    this.#shut = true;
+    for (const { key } of this.#ledger.all()) this.#givenUp.add(key);
+    this.open();
+  }
+
+  /** Answers what has waited, and from here on everything at once. */
+  open(): void {
+    this.#open = true;
+    this.#held = false;
+    const unanswered = this.#waiting.splice(0).filter((asked) => !this.#answer(asked));
+    this.#waiting.push(...unanswered);
+    if (unanswered.length > 0) this.#tryAgain();
+  }
+
+  /** For `ms` an address in use is taken for one that another generation is about to give up: a request for it waits. */
+  awaitAddresses(ms: number): void {
+    this.#retryUntil = Math.max(this.#retryUntil, performance.now() + ms);
+  }
+
+  /** Whole ms for which {@link awaitAddresses} still holds; 0: it does not. */
+  get addressesAwaited(): number {
+    return Math.max(0, Math.round(this.#retryUntil - performance.now()));
+  }
+
+  /** Paths on which another generation listens: the incumbent, whose listeners are not here yet, or our successor. */
+  guardPaths(paths: readonly string[]): void {
+    for (const path of paths) this.#othersPaths.add(path);
+  }
+
+  /** True: no program may unlink this path; it is some generation's listener. */
+  owns(path: string): boolean {
+    // In a sandbox every socket outside it is somebody else's, such as that of the same program in production.
+    return this.#sandbox !== null || this.#othersPaths.has(path) || this.#ledger.owns(path);
+  }
+
+  /** The incumbent's listeners, by key, and the services that use them; none once this instance serves. */
+  guardKeys(services: ReadonlyMap<string, string>): void {
+    this.#incumbents = services;
+  }
+
+  /** Whether the incumbent serves the worker's own service on a TCP port, and the worker has not been given that listener. */
+  isIncumbents({ service, pid }: Asker, port: number): boolean {
+    return [...this.#incumbents].some(
+      ([key, owner]) =>
+        owner === service && key.startsWith('tcp:') && portIn(key) === port && !this.#ledger.get(key)?.claims.has(pid),
+    );
+  }
+
+  /** A process has ended. @returns keys of the listeners that it had */
+  forget(pid: number): string[] {
+    const had = this.#ledger.unclaim(pid);
+    this.#askers.delete(pid);
+    const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
+    this.#waiting.splice(0, this.#waiting.length, ...rest);
+    return had;
+  }
+
+  /** Whether one of these processes has the listener. */
+  isUsedBy(key: string, pids: readonly number[]): boolean {
+    return pids.some((pid) => this.#ledger.get(key)?.claims.has(pid));
+  }
+
+  /** Who has the address that is in use, or one that overlaps it. */
+  #holderOf(request: ListenRequest): string | null {
+    const keys = this.#ledger.all().map(({ key }) => key);
+    return overlapWith(nameOf(request), keys) ?? holderOf(request);
+  }
+
+  #isGivenUp(request: AddressRequest): boolean {
+    const name = nameOf(request);
+    return [...this.#givenUp].some((key) => key === name || overlaps(name, key));
+  }
+
+  #tryAgain(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      if (this.isOpen) this.open();
+    }, RECONNECT_MS);
+  }
+
+  /** True: it was lent; false: see {@link #answer}. @throws {SystemError} */
+  #claim({ asker, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
+    const claim = (): Listener | Refusal => this.#ledger.claim(asker.service, asker.pid, request, lateBy);
+    try {
+      return claim();
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EADDRINUSE' || request.kind !== 'tcp') throw error;
+      const overlapping = this.#ledger.overlapping(request);
+      const [holder] = overlapping;
+      if (holder === undefined) throw error;
+      if (overlapping.every((listener) => this.#ledger.isFree(listener))) {
+        for (const listener of overlapping) this.#ledger.remove(listener, { unlink: true });
+        // A copy that is on its way to another worker may keep the address bound for a moment.
+        return performance.now() - at < PORT_PROBE_MS ? this.#soon(claim) : claim();
+      }
+      // A program that looks for a free port tries one address after the other. Those that the generation before, or another worker
+      // of the same service, listens on are free as far as this program is concerned.
+      const isOthers = ({ service, claims }: Listener): boolean =>
+        !claims.has(asker.pid) && (service === null || service === asker.service);
+      if (asker.readyAt !== null || !overlapping.every(isOthers)) throw error;
+      // Another worker that looks for a port as well closes it in a moment, or is ready.
+      const isProbed = ({ claims }: Listener): boolean =>
+        [...claims].some((pid) => this.#askers.get(pid)?.readyAt === null);
+      if (overlapping.some(isProbed) && performance.now() - at < PORT_PROBE_MS) return false;
+      asker.lend(id, request, holder);
+      return true;
+    }
+  }
+
+  /** False: not yet. @throws {SystemError} */
+  #soon(claim: () => Listener | Refusal): Listener | Refusal | false {
+    try {
+      return claim();
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== 'EADDRINUSE') throw error;
+      return false;
+    }
+  }
+
+  /** False: the address may become free in a moment. */
+  #answer(asked: Asked): boolean {
+    const { asker, id, request } = asked;
+    if (this.#shut && request.kind !== 'systemd') {
+      // A program that closes its server and listens again as before, for new settings say, must not fail while it drains.
+      if (this.#isGivenUp(request)) asker.lend(id, request, null);
+      // The kernel knows whose the address is.
+      else asker.leavePlain(id);
+      return true;
+    }
+    if (this.#shut) {
+      asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
+      return true;
+    }
+    try {
+      const answer = this.#claim(asked);
+      if (typeof answer === 'boolean') return answer;
+      if ('fd' in answer) asker.grant(id, answer);
+      else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
+    } catch (error) {
+      if (!isSystemError(error)) {
+        // A request that nothing can be bound to; it must not end the supervisor, and with it every other service.
+        asker.refuse(id, INVALID, `${nameOf(request)} (${reasonOf(error)})`);
+        return true;
+      }
+      if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
+      const { code, errno, syscall } = error;
+      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : adviceOn(code, request, this.#ledger.owner);
+      asker.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
+    }
+    return true;
+  }
+}
+
+/** Of the key of a TCP listener (listeners/key.ts). */
+const portIn = (key: string): number => Number(/:(\d+)(?: v6only)?$/.exec(key)?.[1]);

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Invocation } from '#src/base/os/invocation.js';
+
+const fixtures = fileURLToPath(new URL('../../../test/fixtures/config', import.meta.url));
+let folder: string;
+before(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'motya-invocation-')));
+  mkdirSync(join(folder, 'bin'));
+  symlinkSync(process.execPath, join(folder, 'bin/node'));
+  symlinkSync(fixtures, join(folder, 'current'));
+});
+after(() => rmSync(folder, { recursive: true }));
+
+/** Runs a shell line in `cwd`, as typed there. */
+function typed(line: string, cwd = folder, env: NodeJS.ProcessEnv = {}): Invocation {
+  const path = `${join(folder, 'bin')}:/usr/bin:/bin`;
+  // The shell sets PWD to the folder's name as it was typed in cd.
+  return JSON.parse(
+    execFileSync('/bin/sh', ['-c', `cd '${cwd}' && ${line}`], { encoding: 'utf8', env: { PATH: path, ...env } }),
+  ) as Invocation;
+}
+
+test('node is found in PATH as the shell found it, the symlink unresolved', () => {
+  assert.equal(typed('exec node invocation.mjs -', join(folder, 'current')).file, join(folder, 'bin/node'));
+});
+
+test('the folder, the script and the arguments stay as they were typed', () => {
+  const { cwd, args } = typed("exec node --no-warnings ./invocation.mjs - '' 'a b' --x=1", join(folder, 'current'));
+  assert.equal(cwd, join(folder, 'current'));
+  assert.deepEqual(args, ['--no-warnings', './invocation.mjs', '-', '', 'a b', '--x=1']);
+});
+
+test('node typed with a path is that path, from the folder', () => {
+  const script = join(fixtures, 'invocation.mjs');
+  assert.equal(typed(`exec ./bin/node '${script}' -`).file, join(folder, 'bin/node'));
+  assert.equal(typed(`exec '${folder}/bin/node' '${script}' -`).file, join(folder, 'bin/node'));
+});
+
+test('a later change of folder and of the title changes nothing', () => {
+  const { cwd, args, file } = typed('exec node invocation.mjs /', join(folder, 'current'));
+  assert.deepEqual(
+    { cwd, args, file },
+    { cwd: join(folder, 'current'), args: ['invocation.mjs', '/'], file: join(folder, 'bin/node') },
+  );
+});
+
+test('a PWD that is another folder counts for nothing', () => {
+  const script = join(fixtures, 'invocation.mjs');
+  assert.equal(typed(`PWD=/usr exec node '${script}' -`).cwd, folder);
+  assert.equal(typed(`unset PWD; exec env -u PWD node '${script}' -`).cwd, folder);
+});
+
+test('a name that PATH does not lead to this Node with is not believed', () => {
+  const script = join(fixtures, 'invocation.mjs');
+  const run = (argv0: string, PATH: string): Invocation =>
+    JSON.parse(
+      spawnSync(process.execPath, [script, '-'], { encoding: 'utf8', argv0, cwd: folder, env: { PATH, PWD: folder } })
+        .stdout,
+    ) as Invocation;
+  assert.equal(run('sh', '/usr/bin:/bin').file, process.execPath);
+  assert.equal(run('no-such-command', '/usr/bin').file, process.execPath);
+  assert.equal(run('node', 'bin').file, join(folder, 'bin/node'), 'relative entries of PATH count from the folder');
+  copyFileSync('/bin/true', join(folder, 'bin/impostor'));
+  assert.equal(run('impostor', join(folder, 'bin')).file, process.execPath);
+  unlinkSync(join(folder, 'bin/impostor'));
+  assert.equal(dirname(run('./bin/node', '').file), join(folder, 'bin'));
+});

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { readLogFile, until } from '../harness/index.js';
+import { GROUP, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
+
+const events = (file: string): (string | undefined)[] => readLogFile(file).map(({ event }) => event);
+const has = (file: string, event: string): Promise<boolean> =>
+  until(() => events(file).includes(event), { what: `${event} in ${file}` });
+
+describe('the log of an instance that root has started for a user', needsRoot, () => {
+  it('in a folder of the user’s: rotated as always', async (test) => {
+    const scene = await privilegedScene(test);
+    const folder = scene.space.path('logs');
+    mkdirSync(folder);
+    chownSync(folder, USER, GROUP);
+    const file = `${folder}/app.log`;
+    const first = scene.start(['--log-file', file]);
+    await has(file, 'serving');
+    assert.equal(ownerOf(file), OURS);
+    renameSync(file, `${file}.1`);
+    first.kill('SIGHUP');
+    await until(() => existsSync(file), { what: 'the new file' });
+    assert.equal(ownerOf(file), OURS);
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
+    await has(file, 'handover');
+    await has(file, 'serving');
+  });
+
+  it('in root’s folder: made for the user; the new file too is made by root (logrotate’s create)', async (test) => {
+    const scene = await privilegedScene(test);
+    const file = scene.space.path('app.log');
+    const first = scene.start(['--log-file', file]);
+    await has(file, 'serving');
+    assert.equal(ownerOf(file), OURS);
+
+    renameSync(file, `${file}.1`);
+    first.kill('SIGHUP');
+    await until(
+      () => readLogFile(`${file}.1`).find(({ message }) => message.startsWith('the log file cannot be opened again')),
+      {
+        what: 'a warning in the old file, which stays in use',
+      },
+    );
+    assert.equal(existsSync(file), false);
+
+    writeFileSync(file, '', { mode: 0o640 });
+    chownSync(file, USER, GROUP);
+    first.kill('SIGHUP');
+    assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
+    await has(file, 'handover');
+    assert.ok(!events(`${file}.1`).includes('handover'));
+  });
+
+  it('that belongs to somebody else: one line, and the file is as it was', async (test) => {
+    const scene = await privilegedScene(test);
+    const file = scene.space.write('app.log', 'precious\n');
+    const { code, stderr } = await scene.run('start', '--config', scene.config, '--log-file', file);
+    assert.equal(code, 1);
+    assert.equal(
+      stderr,
+      `motya: the log file ${file} cannot be opened by user ${USER}: it belongs to somebody else; give it to the user with chown\n`,
+    );
+    assert.equal(ownerOf(file), '0:0');
+  });
+
+  it('behind a link of the user’s: root follows it nowhere', async (test) => {
+    const scene = await privilegedScene(test);
+    const target = scene.space.path('target');
+    const home = scene.space.path('home');
+    mkdirSync(target);
+    mkdirSync(home);
+    chownSync(home, USER, GROUP);
+    symlinkSync(target, `${home}/logs`);
+    writeFileSync(`${target}/there.log`, '');
+    symlinkSync(`${target}/new.log`, `${home}/new.log`);
+    symlinkSync(`${target}/there.log`, `${home}/there.log`);
+    for (const file of ['logs/app.log', 'new.log', 'there.log']) {
+      const { code, stderr } = await scene.run('start', '--config', scene.config, '--log-file', `${home}/${file}`);
+      assert.equal(code, 1, file);
+      assert.match(stderr, /cannot be opened by user 61234: EACCES/);
+    }
+    assert.deepEqual(readdirSync(target), ['there.log']);
+    assert.equal(ownerOf(`${target}/there.log`), '0:0');
+  });
+});
