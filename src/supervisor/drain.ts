@@ -1,30 +1,37 @@
+import type { EventEmitter } from 'node:events';
 import { deferred } from '../base/deferred.js';
 import { STATS_MS, STOP_WHILE_DRAINING_MS } from '../base/limits.js';
 import { total } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { DrainStatus } from '../status/status-document.js';
-import type { Life } from './life.js';
+import type { SupervisorEvents } from './events.js';
+import type { Instance } from './instance.js';
 
 type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
 
 /** The graceful end of the connections that an instance has, and its deadline. */
 export class Drain {
-  readonly #life: Life;
+  readonly #instance: Instance;
+  readonly #events: EventEmitter<SupervisorEvents>;
+  /** ms from its beginning to its end, at most. */
+  readonly longest: number;
   readonly #cut = deferred<void>();
   #deadline = Number.POSITIVE_INFINITY;
   #hasBegun = false;
   #wasCut = false;
 
-  constructor(life: Life) {
-    this.#life = life;
+  /** @param longest ms from its beginning to its end, at most */
+  constructor(instance: Instance, longest: number, events: EventEmitter<SupervisorEvents>) {
+    this.#instance = instance;
+    this.longest = longest;
+    this.#events = events;
   }
 
   /** Of connections that were counted just now; null before it has begun. */
-  status(protocols: ConnectionCounts): OwnDrainStatus | null {
+  status(protocols: ConnectionCounts, generation: number): OwnDrainStatus | null {
     if (!this.#hasBegun) return null;
     const { left } = this;
     const deadline = new Date(Date.now() + left).toISOString();
-    const { generation } = this.#life;
     return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline };
   }
 
@@ -51,7 +58,7 @@ export class Drain {
   /** Of an instance that drains after a hand-over and is told to stop. */
   shorten(): void {
     this.#deadline = Math.min(this.#deadline, performance.now() + STOP_WHILE_DRAINING_MS);
-    this.#life.instance.fleet.hurry(this.left);
+    this.#instance.fleet.hurry(this.left);
     setTimeout(() => this.cut(), STOP_WHILE_DRAINING_MS).unref();
   }
 
@@ -62,27 +69,22 @@ export class Drain {
     this.#deadline = Math.min(this.#deadline, performance.now() + this.longest);
   }
 
-  /** ms from its beginning to its end, at most. */
-  get longest(): number {
-    return Math.max(...this.#life.settings.services.map((service) => service.drainTimeout));
-  }
-
   /** `progress` is told at once and then each second. @returns how many connections were closed by force. */
-  async run(progress: (drain: OwnDrainStatus) => void): Promise<number> {
-    const { instance, events } = this.#life;
+  async run(generation: number, progress: (drain: OwnDrainStatus) => void): Promise<number> {
+    const { fleet } = this.#instance;
     const started = performance.now();
     this.begin();
     const tell = async (): Promise<void> => {
-      const drain = this.status(await instance.fleet.connections());
+      const drain = this.status(await fleet.connections(), generation);
       if (drain === null) return;
       progress(drain);
-      events.emit('draining', { connections: drain.connections, leftMs: drain.left });
+      this.#events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
     void tell();
     const timer = setInterval(() => void tell(), STATS_MS);
-    const forced = await instance.fleet.drain(this.isCut);
+    const forced = await fleet.drain(this.isCut);
     clearInterval(timer);
-    events.emit('drained', { ms: performance.now() - started, forced });
+    this.#events.emit('drained', { ms: performance.now() - started, forced });
     return forced;
   }
 }

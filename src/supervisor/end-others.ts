@@ -1,20 +1,22 @@
 import { drainSocketOf } from '../base/os/paths.js';
 import { connectControl } from '../control/client.js';
-import type { Life } from './life.js';
+import type { Predecessors } from '../handover/predecessors.js';
 
 /**
  * Tells the generations that still drain to end with this one: after a stop no command would look for them. One that is passed on
  * to this instance meanwhile (PREDECESSOR) is told, too.
  */
 export class EndOfOthers {
-  readonly #life: Life;
+  readonly #controlSocket: string;
+  readonly #predecessors: Predecessors;
   /** Pids of those that were told, and whether they were told to end now. */
   readonly #told = new Map<number, boolean>();
   #hasBegun = false;
   #isNow = false;
 
-  constructor(life: Life) {
-    this.#life = life;
+  constructor(controlSocket: string, predecessors: Predecessors) {
+    this.#controlSocket = controlSocket;
+    this.#predecessors = predecessors;
   }
 
   /** `now`: what they have open is closed; else their drain is shortened, as SIGTERM does. */
@@ -26,13 +28,12 @@ export class EndOfOthers {
 
   look(): void {
     if (!this.#hasBegun) return;
-    const { predecessors, settings } = this.#life;
-    for (const pid of predecessors.pids()) {
+    for (const pid of this.#predecessors.pids()) {
       const before = this.#told.get(pid);
       if (before === true || before === this.#isNow) continue;
       this.#told.set(pid, this.#isNow);
       // One of an older version, or that has let go of its listeners just now, has no socket of its own.
-      if (!tell(drainSocketOf(settings.controlSocket, pid), this.#isNow)) predecessors.signal('SIGTERM', pid);
+      if (!tell(drainSocketOf(this.#controlSocket, pid), this.#isNow)) this.#predecessors.signal('SIGTERM', pid);
     }
   }
 }

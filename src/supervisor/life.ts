@@ -22,10 +22,9 @@ import { EndOfOthers } from './end-others.js';
 import type { Ended, SupervisorEvents } from './events.js';
 import { Instance } from './instance.js';
 import { collectStatus, type LifeStatus } from './status-report.js';
-import { lateness } from './waiting-successors.js';
 
 /** What only the Supervisor can be asked to do. */
-type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack'>;
+type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack' | 'lateness'>;
 
 /** What the parts of one instance's life (birth, hand-over, drain, end) share. */
 export class Life {
@@ -42,8 +41,8 @@ export class Life {
       this.instance.manager.tell();
     },
   );
-  readonly endOfOthers = new EndOfOthers(this);
-  readonly drain = new Drain(this);
+  readonly endOfOthers: EndOfOthers;
+  readonly drain: Drain;
   /** Settled when it serves, or never will. */
   readonly served: Deferred<void> = deferred();
   /** Resolved when a stop has nothing left to wait for. */
@@ -68,7 +67,10 @@ export class Life {
   constructor(settings: Settings, events: EventEmitter<SupervisorEvents>, steering: Steering) {
     this.settings = settings;
     this.events = events;
+    this.endOfOthers = new EndOfOthers(settings.controlSocket, this.predecessors);
+    const longest = Math.max(...settings.services.map((service) => service.drainTimeout));
     this.instance = new Instance(settings, this.#controlled(steering), this.#observed());
+    this.drain = new Drain(this.instance, longest, events);
     this.machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
       this.chronicle.phase(from, ms);
       events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });
@@ -179,7 +181,7 @@ export class Life {
       phaseMs: Math.round(age),
       uptime: Math.round(this.age),
       draining: (protocols) => {
-        const own = this.drain.status(protocols);
+        const own = this.drain.status(protocols, this.generation);
         return [...this.predecessors.all(), ...(own === null ? [] : [own])];
       },
     };
@@ -213,7 +215,6 @@ export class Life {
       unixPaths: () => this.instance.ledger.unixPaths(),
       listenerServices: () => this.instance.ledger.all().map(({ key, service }) => [key, service ?? '']),
       warn: (text, fields) => this.warn('peer', text, fields),
-      lateness: (startedAt) => lateness(this, startedAt),
       signal: (signal) => this.signalPrograms(signal),
       ...steering,
     };

@@ -141,7 +141,7 @@ async function drainTo(
   { dialogue, txid }: { dialogue: Dialogue; txid: string },
   { reason, gap, counters }: { reason: Ended['reason']; gap?: number; counters: () => Totals },
 ): Promise<void> {
-  const forced = await life.drain.run(({ connections, protocols, left }) => {
+  const forced = await life.drain.run(life.generation, ({ connections, protocols, left }) => {
     const sums = counters();
     const others = othersOf(life);
     const ms = Math.round(left);

@@ -69,7 +69,9 @@ export async function stopServing(life: Life): Promise<void> {
   const unlink = life.undecided === null;
   await instance.closeListeners(life.drain.isCut, { unlink });
   await life.pauseWorkers();
-  const forced = await life.drain.run(({ connections }) => instance.manager.stillStopping(connections));
+  const forced = await life.drain.run(life.generation, ({ connections }) =>
+    instance.manager.stillStopping(connections),
+  );
   await outlastOthers(life);
   life.stopped.resolve();
   machine.step('drained');
@@ -85,7 +87,7 @@ async function leaveTo(heir: number, life: Life): Promise<void> {
   instance.pauseAdmin([]);
   await life.pauseWorkers();
   instance.giveAway();
-  const forced = await life.drain.run(() => {});
+  const forced = await life.drain.run(life.generation, () => {});
   life.stopped.resolve();
   machine.step('drained');
   await life.end({ reason: 'handed-over', forced });

@@ -15,10 +15,11 @@ import { startAsFirst, startAsSuccessor } from './start.js';
 import { type StopOptions, stop, stopOnceDecided } from './stop.js';
 import { upgrade } from './upgrade.js';
 import { keepReachable } from './upkeep.js';
+import { lateness } from './waiting-successors.js';
 
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
- * drain. Runs no user code. The parts of that life are in life/; what it holds, and how that changes hands, in instance.ts.
+ * drain. Runs no user code. What it holds, and how that changes hands, is in instance.ts.
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly settings: Settings;
@@ -31,6 +32,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       stop: (options) => this.stop(options),
       upgrade: (options, told) => upgradeForCommand(this.#life, options, told),
       rollBack: () => rollBackForCommand(this.#life),
+      lateness: (startedAt) => lateness(this.#life, startedAt),
     });
   }
 

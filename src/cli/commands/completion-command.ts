@@ -3,7 +3,10 @@ import type { Command } from '../command.js';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-const command: Command<{ readonly shell?: string | undefined }> = {
+/** @param commands all, itself among them: asked for when it runs */
+export const completionCommand = (
+  commands: () => readonly Command[],
+): Command<{ readonly shell?: string | undefined }> => ({
   name: 'completion',
   summary: 'Print the completion script for bash, zsh or fish',
   details: [
@@ -22,12 +25,10 @@ const command: Command<{ readonly shell?: string | undefined }> = {
     if (wanted === undefined) {
       throw new SettingsError(`no completion for ${shell || 'an unknown shell'}: say bash, zsh or fish`);
     }
-    const { commands } = await import('./index.js');
     const { commandWords } = await import('../completion/flag-words.js');
-    process.stdout.write((await scripts[wanted]())(commandWords(commands)));
+    process.stdout.write((await scripts[wanted]())(commandWords(commands())));
   },
-};
-export default command;
+});
 
 const scripts = {
   bash: async () => (await import('../completion/bash.js')).bashScript,

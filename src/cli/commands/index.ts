@@ -1,6 +1,6 @@
 import type { Command } from '../command.js';
 import check from './check-command.js';
-import completion from './completion-command.js';
+import { completionCommand } from './completion-command.js';
 import drill from './drill-command.js';
 import init from './init-command.js';
 import rollback from './rollback-command.js';
@@ -23,5 +23,5 @@ export const commands: readonly Command[] = [
   drill,
   init,
   schema,
-  completion,
+  completionCommand(() => commands),
 ];

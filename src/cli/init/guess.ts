@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { SettingsError } from '../../base/errors.js';
 import { stemOf } from '../../base/os/paths.js';
 import { findExecutable } from './executable.js';
+import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package-json.js';
 import { commandOf, mainFile, type Program, plainProgram } from './program.js';
 import { StartScript } from './start-script.js';
@@ -35,7 +36,7 @@ const NPM_DEFAULT = 'server.js';
 export function guessProgram(directory: string): Guess {
   const found = packageIn(directory);
   if (found?.scripts.has('start')) {
-    const start = new StartScript(directory);
+    const start = new StartScript(directory, LAUNCHERS);
     return { program: start.read(), origin: `from ${start.origin}`, notes: start.notes };
   }
   const main = found?.main ?? null;
@@ -62,7 +63,7 @@ export function namedProgram(directory: string, typed: string, args: readonly st
   if (main !== null || typed.includes('/') || !findExecutable(typed, directory)?.isLocal) {
     return { program: plainProgram(main ?? typed, args), origin: null, notes: [] };
   }
-  const start = new StartScript(directory);
+  const start = new StartScript(directory, LAUNCHERS);
   return { program: start.launch([typed, ...args]), origin: null, notes: start.notes };
 }
 

@@ -6,11 +6,7 @@ import { leadingFlags } from './flags.js';
 import { nest } from './nest.js';
 import { npm, npx, pnpm, yarn } from './package-managers.js';
 import { forever, nodemon, pm2 } from './process-managers.js';
-import type { Program } from './program.js';
-import type { StartScript } from './start-script.js';
-
-/** Reads the arguments of a program that starts another one. */
-export type Launcher = (args: readonly string[], start: StartScript, name: string) => Program;
+import type { Launcher } from './start-script.js';
 
 const ASSIGNMENT = /^([A-Za-z_]\w*)=(.*)$/s;
 

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sortedWords } from './flags.js';
-import type { Launcher } from './launchers.js';
 import { mainFile } from './program.js';
-import type { StartScript } from './start-script.js';
+import type { Launcher, StartScript } from './start-script.js';
 
 /** What `nest start` takes when nest-cli.json does not say. */
 const DEFAULTS = { sourceRoot: 'src', entryFile: 'main' };

@@ -1,7 +1,6 @@
 import type { TypedFlag } from './flags.js';
 import { leadingFlags, sortedWords } from './flags.js';
-import type { Launcher } from './launchers.js';
-import type { StartScript } from './start-script.js';
+import type { Launcher, StartScript } from './start-script.js';
 
 const DIRECTORY = ['--prefix', '--cwd', '-C', '--dir'];
 const WORKSPACE = ['-w', '--workspace', '-F', '--filter'];

@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { leadingFlags, sortedWords, type TypedFlag } from './flags.js';
-import type { Launcher } from './launchers.js';
 import { readShellLine } from './shell-line.js';
-import type { StartScript } from './start-script.js';
+import type { Launcher, StartScript } from './start-script.js';
 
 const setOf = (names: string): ReadonlySet<string> => new Set(names.split(' '));
 const words = (line: string): readonly string[] => readShellLine(line).at(-1)?.words ?? [];

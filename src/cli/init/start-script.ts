@@ -6,7 +6,6 @@ import { cutLine, oneLine } from '../../base/printable.js';
 import { whyPm2Settings } from '../../config/pm2-settings.js';
 import { absolutePath, whyNotRunnable } from '../../config/resolve.js';
 import { type Executable, findExecutable, hasPlugAndPlay, interpreted } from './executable.js';
-import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package-json.js';
 import { mainFile, type Program } from './program.js';
 import { readShellLine, type ShellCommand } from './shell-line.js';
@@ -24,6 +23,9 @@ export interface Run {
   readonly nodeArgs?: readonly string[];
 }
 
+/** Reads the arguments of a program that starts another one. `name`: as it was typed. */
+export type Launcher = (args: readonly string[], start: StartScript, name: string) => Program;
+
 /**
  * Reads what `npm start` would run in a directory, as far as it is one Node program: through other scripts, programs that set variables
  * or options, and node_modules/.bin. Nothing is run for it.
@@ -35,6 +37,7 @@ export class StartScript {
   readonly env: Record<string, string> = {};
   workers: number | 'auto' | null = null;
   readonly #folder: string;
+  readonly #launchers: ReadonlyMap<string, Launcher>;
   readonly #notes: string[] = [];
   /** What would run before the program, and does not under Motya. */
   readonly #before: string[] = [];
@@ -43,8 +46,10 @@ export class StartScript {
   readonly #seen = new Set<string>();
   #service: string | null = null;
 
-  constructor(folder: string) {
+  /** @param launchers programs that start another one, by their names; all others are the program */
+  constructor(folder: string, launchers: ReadonlyMap<string, Launcher>) {
     this.#folder = folder;
+    this.#launchers = launchers;
     this.directory = folder;
   }
 
@@ -140,7 +145,7 @@ export class StartScript {
     const path = absolutePath(this.directory, typed);
     const isOfBin = dirname(path).endsWith('/node_modules/.bin');
     const name = isOfBin || isAbsolute(typed) ? basename(path) : typed;
-    const launcher = LAUNCHERS.get(name);
+    const launcher = this.#launchers.get(name);
     if (launcher !== undefined) return launcher(args, this, name);
     return typed.includes('/') && !isOfBin
       ? this.#run({ path, isLocal: !isAbsolute(typed) }, typed, args)
@@ -173,7 +178,7 @@ export class StartScript {
     const { file, interpreter } = interpreted(path);
     if (interpreter === null) return this.refuse(`${typed} is no Node program`);
     const [by = '', ...options] = interpreter;
-    if (!LAUNCHERS.has(by)) return this.refuse(`${typed} is a script for ${by}, no Node program`);
+    if (!this.#launchers.has(by)) return this.refuse(`${typed} is a script for ${by}, no Node program`);
     return this.launch([by, ...options, isLocal ? relative(this.directory, file) : file, ...args]);
   }
 
