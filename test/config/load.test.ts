@@ -33,7 +33,7 @@ describe('what runs', () => {
     const settings = load();
     assert.equal(settings.name, 'welcome');
     assert.equal(settings.services[0]?.name, 'welcome');
-    assert.match(settings.services[0]?.script ?? '', /\/dist\/services\/welcome\.js$/);
+    assert.match(settings.services[0]?.script ?? '', /\/dist\/runtime\/welcome\.js$/);
     assert.equal(settings.pidfile, '/run/user/7/motya/welcome.pid');
     assert.equal(settings.runtimeFolder, '/run/user/7/motya');
     assert.equal(settings.source, null);
