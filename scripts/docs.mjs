@@ -1,4 +1,4 @@
-// Writes docs/cli.md from the commands themselves (dist/cli/commands) and the parts in scripts/docs. `--check`: only says whether the
+// Writes docs/reference/commands.md from the commands themselves (dist/cli/commands) and the parts in scripts/docs. `--check`: only says whether the
 // file is what would be written. Run `npm run build` first.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { usageOf } from '../dist/cli/command.js';
@@ -6,7 +6,7 @@ import { commands } from '../dist/cli/commands/index.js';
 import { EXIT_STATUSES } from '../dist/cli/exit-status.js';
 import { placeholderOf } from '../dist/config/setting-values.js';
 
-const PAGE = new URL('../docs/cli.md', import.meta.url);
+const PAGE = new URL('../docs/reference/commands.md', import.meta.url);
 const part = (name) => readFileSync(new URL(`docs/${name}.md`, import.meta.url), 'utf8').trimEnd();
 
 /** Text for a cell: no bar may end it, and what looks like a placeholder is no HTML. */
@@ -103,6 +103,6 @@ const text = `${page()}\n`;
 if (!process.argv.includes('--check')) {
   writeFileSync(PAGE, text);
 } else if (readFileSync(PAGE, 'utf8') !== text) {
-  console.error('docs/cli.md is not what its sources make of it: npm run docs');
+  console.error('docs/reference/commands.md is not what its sources make of it: npm run docs');
   process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-// `npm run bench:admin`: what it costs to be looked at. Prints Markdown and keeps it in docs/benchmarks.md.
+// `npm run bench:admin`: what it costs to be looked at. Prints Markdown and keeps it in docs/internals/benchmarks.md.
 import { mkdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';

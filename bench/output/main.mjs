@@ -1,5 +1,5 @@
 // `npm run bench:output`: what it costs that programs' lines go through the supervisor. Prints Markdown and keeps it in
-// docs/benchmarks.md.
+// docs/internals/benchmarks.md.
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

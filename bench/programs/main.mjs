@@ -1,5 +1,5 @@
 // `npm run test:programs`: programs of others, from the npm registry, through three upgrades under load with one and two workers.
-// Writes docs/programs-tested.md when all were tried. `-- --only NAME` this one (again for more); `--dir DIR` where they are installed, and stay.
+// Writes docs/internals/programs-tested.md when all were tried. `-- --only NAME` this one (again for more); `--dir DIR` where they are installed, and stay.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { commandOf, live } from './life.mjs';
 import { PROGRAMS } from './programs.mjs';
 
-const PAGE = new URL('../../docs/programs-tested.md', import.meta.url);
+const PAGE = new URL('../../docs/internals/programs-tested.md', import.meta.url);
 const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true },

@@ -1,5 +1,5 @@
 // `npm run bench:retire`: what clients see when a listener ends: left out by an upgrade, at the last stop, and, beside that, when
-// a plain node is told to end. Prints Markdown and keeps it in docs/benchmarks.md.
+// a plain node is told to end. Prints Markdown and keeps it in docs/internals/benchmarks.md.
 import { parseArgs } from 'node:util';
 import { until } from '../../dist-test/e2e/harness/index.js';
 import { stageIn } from '../../dist-test/e2e/retire/stage.js';

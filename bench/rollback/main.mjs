@@ -1,4 +1,4 @@
-// `npm run bench:rollback`: what clients see when a successor is killed on probation. Prints Markdown and keeps it in docs/benchmarks.md.
+// `npm run bench:rollback`: what clients see when a successor is killed on probation. Prints Markdown and keeps it in docs/internals/benchmarks.md.
 import { parseArgs } from 'node:util';
 import { childrenOf, freePort, until } from '../../dist-test/e2e/harness/index.js';
 import { startLoadProcess } from '../../dist-test/e2e/load/index.js';

@@ -1,5 +1,5 @@
 // `npm run soak -- --minutes N [--seed S]`: upgrades and kills at random moments under a mixed load, for as long as you like.
-// Ends with 0 only when every promise was kept. Prints Markdown; an hour or more is kept in docs/soak.md.
+// Ends with 0 only when every promise was kept. Prints Markdown; an hour or more is kept in docs/internals/soak.md.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,7 +19,7 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 const random = randomOf(seed);
 /** ms between two events, at most. */
 const PAUSE_MS = 4000;
-/** An hour is what docs/soak.md tells of. */
+/** An hour is what docs/internals/soak.md tells of. */
 const KEPT_MINUTES = 60;
 
 const said = (text) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`);
@@ -51,7 +51,8 @@ await withSpace(async (space) => {
     broken.push(...service.growth(before, after), ...report.broken);
     const markdown = told(report, before, after);
     console.log(markdown);
-    if (minutes >= KEPT_MINUTES && broken.length === 0) writeFileSync(join(ROOT, 'docs', 'soak.md'), `${markdown}\n`);
+    if (minutes >= KEPT_MINUTES && broken.length === 0)
+      writeFileSync(join(ROOT, 'docs', 'internals', 'soak.md'), `${markdown}\n`);
   } finally {
     await ledger.stop();
     if (broken.length > 0) said(service.lastLines());

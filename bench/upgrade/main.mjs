@@ -1,4 +1,4 @@
-// `npm run bench:upgrade`: Motya's upgrades measured beside others. Prints Markdown and keeps it in docs/benchmarks.md.
+// `npm run bench:upgrade`: Motya's upgrades measured beside others. Prints Markdown and keeps it in docs/internals/benchmarks.md.
 import { parseArgs } from 'node:util';
 import { circumstances, writePart } from './lib/report.mjs';
 import { boot } from './parts/boot.mjs';

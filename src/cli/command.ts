@@ -3,7 +3,7 @@ import type { Flag } from '../config/options.js';
 import type { ExitName } from './exit-status.js';
 
 /**
- * One command of `motya`: what yargs parses and shows, and what the manual (docs/cli.md) and the completion scripts are made
+ * One command of `motya`: what yargs parses and shows, and what the manual (docs/reference/commands.md) and the completion scripts are made
  * from. A command module imports nothing heavy at its top: all are loaded whenever `motya` runs, `run` only for the one typed.
  */
 export interface Command<Arguments = never> {

@@ -117,7 +117,7 @@ export function decline({ dialogue, txid, listeners, lockFd }: Offer, reason: Ha
 
 /**
  * The second half: adopt, boot, wait for COMMIT, go live. An incumbent that dies once everything is here leaves the service
- * to us; the table of failures is in docs/handover.md.
+ * to us; the table of failures is in docs/internals/protocol.md.
  * @returns how it went live.
  * @throws {HandoverError} the incumbent was told why and serves on.
  */

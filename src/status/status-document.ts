@@ -10,7 +10,7 @@ import type { Phase } from './phases.js';
 export interface Status {
   readonly name: string;
   readonly pid: number;
-  /** The parent that holds copies of the listeners (docs/containers.md), if there is one. */
+  /** The parent that holds copies of the listeners (docs/guides/containers.md), if there is one. */
   readonly keeper: number | null;
   readonly generation: number;
   /** Of Motya and of Node. */

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { watchIncumbent } from '#src/control/client.js';
 import { failureOf, program, scene, servesAs } from './scene.js';
 
-/** In which order an upgrade is asked for and its successor started: the table in docs/handover.md. */
+/** In which order an upgrade is asked for and its successor started: the table in docs/internals/protocol.md. */
 describe('a successor that comes after the upgrade it was meant for', () => {
   it('SIGQUIT, then start --upgrade once another one serves: it ends, and no later upgrade deploys old code', async (test) => {
     const stage = await scene(test, '', program('one'));

@@ -6,7 +6,7 @@ import { allCases, type Case, nameOf, prove } from './matrix.js';
 import { tableOf } from './table.js';
 
 /**
- * Cases of one run of all tests; `npm run test:faults` runs them all and keeps their table in docs/faults.md, `FAULTS=text` runs
+ * Cases of one run of all tests; `npm run test:faults` runs them all and keeps their table in docs/internals/faults.md, `FAULTS=text` runs
  * those whose name has the text in it.
  */
 const SAMPLE = 8;
@@ -51,7 +51,8 @@ test(name, { concurrency: AT_ONCE }, async (t) => {
   );
   const table = tableOf(outcomes);
   console.log(table);
-  if (wanted === 'all' && outcomes.size === all.length) writeFileSync(join(ROOT, 'docs', 'faults.md'), told(table));
+  if (wanted === 'all' && outcomes.size === all.length)
+    writeFileSync(join(ROOT, 'docs', 'internals', 'faults.md'), told(table));
 });
 
 function told(table: string): string {
@@ -61,7 +62,7 @@ What becomes of an upgrade when one thing goes wrong in it, once: each step of t
 call of the addon, on both sides; the process is killed, stopped for a while, throws, gets an error from the call, or is delayed.
 After each of them somebody accepts on every listener within the deadlines, one process is the main one and the pidfile names it, no
 file or process is left over, and the next upgrade works. An incumbent that dies before its listeners are elsewhere has nobody to go
-on (a [keeper](containers.md) or systemd has copies of them): such a case says that it was started again by hand.
+on (a [keeper](../guides/containers.md) or systemd has copies of them): such a case says that it was started again by hand.
 
 A number in brackets is the passage through a point that is passed often. *Upgraded*, *rejected* (the old version serves on) and
 *rolled back* are what \`motya upgrade\` says (exit status 0, 3, 6); *the command is cut off* is its 1: the incumbent died under it, or

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-export const REPORT = join(ROOT, 'docs', 'benchmarks.md');
+export const REPORT = join(ROOT, 'docs', 'internals', 'benchmarks.md');
 /** Things that are installed for the bench only, kept between runs. */
 export const CACHE = join(tmpdir(), 'motya-bench');
 

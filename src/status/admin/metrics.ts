@@ -15,7 +15,7 @@ interface Sample {
   readonly part?: 'bucket' | 'sum' | 'count';
 }
 
-/** All metrics in the text format of Prometheus (version 0.0.4). docs/observability.md lists them. */
+/** All metrics in the text format of Prometheus (version 0.0.4). docs/reference/metrics.md lists them. */
 export async function renderMetrics(status: Status, totals: Totals): Promise<{ type: string; body: string }> {
   const registry = new Registry();
   addInstance(registry, status);

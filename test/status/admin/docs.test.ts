@@ -18,7 +18,7 @@ test('the dashboard, the manual and the alerts name the metrics that there are',
     return [...new Set(names.map((name) => (exposed.includes(name) ? name : name.replace(/_bucket$/, ''))))].sort();
   };
 
-  const dashboard = JSON.parse(read('docs', 'grafana-dashboard.json')) as {
+  const dashboard = JSON.parse(read('docs', 'reference', 'grafana-dashboard.json')) as {
     panels: { id: number; title: string; targets: { expr: string }[] }[];
   };
   const asked = dashboard.panels.flatMap(({ targets }) => targets.flatMap(({ expr }) => families(expr)));
@@ -31,7 +31,7 @@ test('the dashboard, the manual and the alerts name the metrics that there are',
   assert.deepEqual(unseen, ['motya_start_time_seconds', 'motya_worker_answers']);
   assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
 
-  assert.deepEqual(families(read('docs', 'observability.md')), exposed);
+  assert.deepEqual(families(read('docs', 'reference', 'metrics.md')), exposed);
   // Labels that a query selects by or groups by must be there, or it finds nothing for ever.
   const labels = new Set([...body.matchAll(/[{,]([a-z]+)="/g)].map(([, label]) => label));
   const used = dashboard.panels
