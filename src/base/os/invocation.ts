@@ -27,8 +27,8 @@ export function typedInvocation(): Invocation {
 const atStart = readInvocation();
 
 function readInvocation(): Invocation {
-  const cwd = typedCwd();
   const [name, ...args] = typedArguments();
+  const cwd = typedCwd(args);
   const file = throughFolder(cwd, typedExecutable(name, cwd));
   // Node's own options come before the script.
   const at = process.execArgv.length;
@@ -57,11 +57,22 @@ function throughFolder(cwd: string, path: string): string {
   return path;
 }
 
-/** `$PWD` is the shell's name of the working directory, symlinks and all; but anybody may have set it to anything. */
-function typedCwd(): string {
-  const shell = process.env.PWD;
+/**
+ * `$PWD` is the shell's name of the working directory, symlinks and all; but any program may have set it to anything. A service
+ * manager may leave it out (systemd 252 does, with `WorkingDirectory=/srv/app/current`): then a path of the command line that leads
+ * through the directory names it.
+ */
+function typedCwd(args: readonly string[]): string {
   const real = process.cwd();
-  return shell !== undefined && isAbsolute(shell) && isSameFile(shell, real) ? shell : real;
+  const shell = process.env.PWD;
+  if (shell !== undefined && isAbsolute(shell) && isSameFile(shell, real)) return shell;
+  const paths = args.flatMap((arg) => /^(?:--[\w-]+=)?(\/.*)$/s.exec(arg)?.[1] ?? []);
+  return paths.flatMap(foldersAbove).find((folder) => isSameFile(folder, real)) ?? real;
+}
+
+function foldersAbove(path: string): string[] {
+  const folder = dirname(path);
+  return folder === path ? [] : [folder, ...foldersAbove(folder)];
 }
 
 function typedArguments(): [string, ...string[]] {

@@ -56,6 +56,20 @@ test('a PWD that is another folder counts for nothing', () => {
   assert.equal(typed(`unset PWD; exec env -u PWD node '${script}' -`).cwd, folder);
 });
 
+test('without PWD, a path of the command line that leads through a symlink to the folder names it', () => {
+  const link = join(folder, 'current');
+  const run = (...args: string[]): string =>
+    (
+      JSON.parse(
+        spawnSync(process.execPath, args, { encoding: 'utf8', cwd: fixtures, env: { PATH: '/usr/bin' } }).stdout,
+      ) as Invocation
+    ).cwd;
+  assert.equal(run(join(link, 'invocation.mjs'), '-'), link);
+  assert.equal(run('invocation.mjs', '-', '--config', join(link, 'motya.yaml')), link);
+  assert.equal(run('invocation.mjs', '-', `--config=${link}/motya.yaml`), link);
+  assert.equal(run('invocation.mjs', '-', '/usr/bin/env'), realpathSync(fixtures));
+});
+
 test('a name that PATH does not lead to this Node with is not believed', () => {
   const script = join(fixtures, 'invocation.mjs');
   const run = (argv0: string, PATH: string): Invocation =>

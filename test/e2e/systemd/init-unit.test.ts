@@ -46,6 +46,30 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     assert.ok(Number(uid) >= 61_184, uid);
   });
 
+  test('follows a symlink from release to release, also when the first one is removed', async ({ sandbox }) => {
+    const deploy = async (version: number, code = PROGRAM(version)): Promise<void> => {
+      sandbox.write(`/srv/shop/releases/${version}/server.js`, code);
+      const settings = 'name: shop\nprobation: 1s\nservices: { web: { script: server.js } }\n';
+      sandbox.write(`/srv/shop/releases/${version}/motya.yaml`, settings);
+      const link = `ln -sfn releases/${version} next && mv -T next current`;
+      assert.equal((await sandbox.run('sh', '-c', `cd /srv/shop && ${link}`)).code, 0);
+    };
+    await deploy(1);
+    const written = await sandbox.run('sh', '-c', `cd /srv/shop/current && exec motya init systemd --output ${FILE}`);
+    assert.deepEqual([written.code, written.stderr], [0, '']);
+    await sandbox.manage('daemon-reload');
+    await sandbox.manage('start', UNIT);
+    for (const version of [2, 3]) {
+      await deploy(version);
+      await sandbox.manage('reload', UNIT);
+      assert.match(await sandbox.get(8080), new RegExp(`^version ${version} `));
+      sandbox.remove(`/srv/shop/releases/${version - 1}`);
+    }
+    await deploy(4, 'oops(');
+    assert.notEqual((await sandbox.systemctl('reload', UNIT)).code, 0);
+    assert.match(await sandbox.get(8080), /^version 3 /);
+  });
+
   test('runs in a home folder that others may not enter, as its owner', async ({ sandbox }) => {
     const folder = '/home/alice/shop';
     sandbox.write(`${folder}/server.js`, PROGRAM(1));
