@@ -1,3 +1,4 @@
+export type { Defect } from './base/background.js';
 export {
   HandoverError,
   MotyaError,

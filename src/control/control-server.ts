@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { codeOf, MotyaError, reasonOf } from '../base/errors.js';
 import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../base/limits.js';
@@ -180,13 +181,13 @@ export class ControlServer {
         this.#watch(channel, message);
         return;
       case 'STATUS':
-        void this.#report(channel);
+        inBackground('the status', this.#report(channel));
         return;
       case 'UPGRADE':
-        void this.#upgrade(channel, message);
+        inBackground('the answer to an upgrade', this.#upgrade(channel, message));
         return;
       case 'ROLLBACK':
-        void this.#instance.rollBack().then((result) => channel.send({ type: 'RESULT', ...result }));
+        inBackground('the answer to a rollback', this.#rollBack(channel));
         return;
       case 'SIGNAL':
         channel.send({ type: 'RESULT', ...this.#signal(message.signal) });
@@ -240,6 +241,10 @@ export class ControlServer {
       this.#instance.warn(`the status cannot be told: ${reasonOf(error)}`, {});
       channel.close();
     }
+  }
+
+  async #rollBack(channel: Channel<ControlShapes>): Promise<void> {
+    channel.send({ type: 'RESULT', ...(await this.#instance.rollBack()) });
   }
 
   async #upgrade(

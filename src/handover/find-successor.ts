@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
 import { HandoverError, SUCCESSOR_EXISTS } from '../base/errors.js';
 import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../base/limits.js';
@@ -53,7 +54,10 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
 
   const launched = summons.launch();
   const ended = new AbortController();
-  void launched.outcome.then((outcome) => ended.abort(outcome));
+  inBackground(
+    'the end of a successor',
+    launched.outcome.then((outcome) => ended.abort(outcome)),
+  );
   try {
     fd = await lookFor(SUMMON_MS, ended.signal);
   } finally {

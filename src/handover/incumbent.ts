@@ -157,7 +157,7 @@ async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<Hande
     const values = await Promise.race([gathering, dialogue.failed]);
     for (const { service, index, fd } of values) dialogue.send({ type: 'STATE', txid, service, index }, [fd]);
   } finally {
-    void gathering.then(closeValues).catch(() => {});
+    gathering.then(closeValues).catch(() => {});
   }
 }
 

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
 import { LONGEST_TIMER_MS, STATS_SILENCE_MS } from '../base/limits.js';
@@ -241,6 +242,7 @@ export class Predecessors {
       this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
       return;
     }
-    void this.#follow(dialogue, message, Totals.from(message.counted), null);
+    const followed = this.#follow(dialogue, message, Totals.from(message.counted), null);
+    inBackground('following a generation that drains', followed);
   }
 }

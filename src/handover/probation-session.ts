@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { deadline, isDone } from '../base/deadline.js';
 import { deferred } from '../base/deferred.js';
 import { HandoverError } from '../base/errors.js';
@@ -102,7 +103,7 @@ export class Proof {
     const { dialogue, txid } = offer;
     const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: trial.counted() });
     this.#beat = setInterval(beat, STATS_MS);
-    this.#timer = setTimeout(() => void this.#decide(), trial.ms);
+    this.#timer = setTimeout(() => inBackground('the end of the probation', this.#decide()), trial.ms);
   }
 
   /** Never rejects. */

@@ -1,6 +1,7 @@
 import { existsSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { inBackground } from '../base/background.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } from '../base/errors.js';
 import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../base/limits.js';
 import { adviceOnFolder } from '../base/os/directory-advice.js';
@@ -40,7 +41,7 @@ export class UpgradeSocket {
     let socket: PrivateSocket | null = null;
     try {
       socket = new PrivateSocket(path, {
-        connection: (fd, peer) => void this.#greet(fd, peer),
+        connection: (fd, peer) => inBackground('greeting an incumbent', this.#greet(fd, peer)),
         refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
         failed: (error) => taker.warn(`somebody could not be heard on the upgrade socket: ${reasonOf(error)}`, {}),
       });

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { TAKE_BACK_MS } from '../base/limits.js';
@@ -141,10 +142,12 @@ export class Keeper {
     const { pid, outcome } = this.#launched;
     this.#succession.started(pid);
     this.#mainSince = performance.now();
-    void outcome.then((result) => {
-      if (result.ok) this.#serves(pid);
-      if (result.ok) report(result);
+    const reported = outcome.then((result) => {
+      if (!result.ok) return;
+      this.#serves(pid);
+      report(result);
     });
+    inBackground('the report of an instance', reported);
   }
 
   #serves(pid: number): void {
@@ -221,7 +224,7 @@ export class Keeper {
     const { main } = this.#succession;
     if (main !== null && main !== before) this.#mainIs(main);
     if (verdict === 'nothing') this.#settle();
-    else if (!this.#hasServed) void this.#firstEnded(status, how);
+    else if (!this.#hasServed) inBackground('the end of the first instance', this.#firstEnded(status, how));
     else if (verdict === 'end' || this.#stops > 0) this.#finish(isStopped ? 0 : status);
     else this.#startAgain(`pid ${pid} ended: ${how}`);
   }

@@ -14,7 +14,7 @@ export const ADMIN = '(admin)';
 /** The listeners of the settings are held for whoever asks for them. @throws {StartError} one cannot be bound. */
 export function declareListeners(settings: Settings, ledger: Ledger): void {
   const held = (): string[] => ledger.all().map(({ key }) => key);
-  forEachDeclared(settings, held, (service, spec) => void ledger.declare(service, spec));
+  forEachDeclared(settings, held, (service, spec) => ledger.declare(service, spec));
   ledger.closeReservations();
 }
 

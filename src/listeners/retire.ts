@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { inBackground } from '../base/background.js';
 import { isSystemError, reasonOf } from '../base/errors.js';
 import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
@@ -36,9 +37,10 @@ export async function retire(listeners: readonly Listener[], { accepted, cut, wa
 
   const deadline = performance.now() + RETIRE_MS;
   let isCut = false;
-  void cut.then(() => {
+  const noted = cut.then(() => {
     isCut = true;
   });
+  inBackground('cutting a listener off', noted);
   for (let quiet = 0; quiet < RETIRE_LOOKS && !isCut && performance.now() < deadline; ) {
     quiet = (await anyWaits(tcp, unix)) ? 0 : quiet + 1;
     await Promise.race([delay(RETIRE_LOOK_MS), cut]);

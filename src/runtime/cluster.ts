@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { AddressInfo, Server } from 'node:net';
+import { inBackground } from '../base/background.js';
 import { CLUSTER_LISTEN_MS } from '../base/limits.js';
 import type { ClusterInternals, ClusterQuery, ServerHandle } from './node-internals.js';
 import type { Readiness } from './readiness.js';
@@ -60,7 +61,7 @@ export function listenAsClusterWorker(): void {
     const isGraceful = worker?.exitedAfterDisconnect === true && internals.worker?.state !== 'destroying';
     const closing = isGraceful ? [...servers].map((server) => new Promise((closed) => server.close(closed))) : [];
     if (closing.length === 0) disconnect();
-    else void Promise.all(closing).then(disconnect);
+    else inBackground('disconnecting from the primary', Promise.all(closing).then(disconnect));
   };
 }
 

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import type { Connection, Connections } from './connections.js';
 import { total } from './counts.js';
 import { drainHttp1 } from './drain-http1.js';
@@ -40,11 +41,12 @@ export class Drain {
     this.#spread.plan(timeout);
     const info = { deadline: Date.now() + timeout - spreadOf(timeout) };
     const running = callbacks.map(async (callback) => callback(info));
-    Promise.allSettled(running).then((outcomes) => {
+    const settled = Promise.allSettled(running).then((outcomes) => {
       for (const outcome of outcomes) if (outcome.status === 'rejected') warn(outcome.reason);
       this.#programBusy = false;
       this.#check();
     });
+    inBackground('waiting for onDrain()', settled);
   }
 
   /** It ends earlier: {@link force} will be called in `timeout` ms. */

@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import { inBackground } from '../base/background.js';
 import { isSystemError } from '../base/errors.js';
 import { INSPECTOR_LOOK_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
@@ -41,7 +42,7 @@ export class Inspector {
     this.#isWanted = true;
     clearTimeout(this.#timer);
     if (!this.#isOurs || this.#isOpen) return;
-    this.#timer = setTimeout(() => void this.#tryToOpen(), INSPECTOR_LOOK_MS).unref();
+    this.#timer = setTimeout(() => inBackground('opening the inspector', this.#tryToOpen()), INSPECTOR_LOOK_MS).unref();
   }
 
   /** Debuggers that are attached are hung up on. */

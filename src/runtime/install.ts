@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { Channel, type FdBag } from '../base/channel.js';
 import { isSystemError } from '../base/errors.js';
 import { ORPHAN_DRAIN_MS } from '../base/limits.js';
@@ -180,7 +181,7 @@ class WorkerLife {
         this.#link.send({ type: 'ACCEPTING' });
         break;
       case 'GIVE':
-        void this.#programState.give();
+        inBackground('handing state on', this.#programState.give());
         break;
       case 'INHERIT':
         for (let index = 0; index < fds.length; index++) this.#inherit(fds.take(index));

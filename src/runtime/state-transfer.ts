@@ -73,7 +73,7 @@ export class ProgramState {
     if (!this.#hasGiven) return;
     this.#hasGiven = false;
     // Clients wait: nothing of the program may come before them, nor keep them from being served.
-    void (async () => this.#giver?.undo?.())().catch((error: unknown) => {
+    (async () => this.#giver?.undo?.())().catch((error: unknown) => {
       process.emitWarning(`the undo of onHandover() failed: ${reasonOf(error)}`, 'MotyaWarning');
     });
   }

@@ -1,3 +1,4 @@
+import { reportDefect } from '../base/background.js';
 import { HandoverError } from '../base/errors.js';
 import { ACCEPT_LOOK_MS, COUNT_MS, LAST_LOOK_MS, NOT_ACCEPTING_MS, NOT_TURNING_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
@@ -75,10 +76,7 @@ export class AcceptWatch {
     this.#looking = this.#looking
       .then(() => this.#judge())
       .catch((error: unknown) => {
-        this.#life.warn(
-          'defect',
-          `it cannot be seen whether the programs accept: ${HandoverError.from(error).message}`,
-        );
+        reportDefect('looking whether the programs accept', error);
         return null;
       });
     return this.#looking;

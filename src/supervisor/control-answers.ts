@@ -28,8 +28,12 @@ export async function upgradeForCommand(
     if (forward) progress(from, ms, from === 'summoning' ? waited : {});
   };
   const waited: Waited = {};
-  const taken = (successor: WaitingSuccessor): void => void Object.assign(waited, { waited: rounded(successor) });
-  const stale = (successor: WaitingSuccessor): void => void Object.assign(waited, { stale: rounded(successor) });
+  const taken = (successor: WaitingSuccessor): void => {
+    Object.assign(waited, { waited: rounded(successor) });
+  };
+  const stale = (successor: WaitingSuccessor): void => {
+    Object.assign(waited, { stale: rounded(successor) });
+  };
   life.events.on('phase', tell).on('taken', taken).on('stale', stale);
   try {
     const upgraded = await upgrade(life, { dryRun, allowRemoved, mode: 'now' });

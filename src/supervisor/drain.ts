@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { inBackground } from '../base/background.js';
 import { deferred } from '../base/deferred.js';
 import { STATS_MS, STOP_WHILE_DRAINING_MS } from '../base/limits.js';
 import { total } from '../runtime/counts.js';
@@ -80,8 +81,9 @@ export class Drain {
       progress(drain);
       this.#events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
-    void tell();
-    const timer = setInterval(() => void tell(), STATS_MS);
+    const tellInBackground = (): void => inBackground('telling how the drain goes', tell());
+    tellInBackground();
+    const timer = setInterval(tellInBackground, STATS_MS);
     const forced = await fleet.drain(this.isCut);
     clearInterval(timer);
     this.#events.emit('drained', { ms: performance.now() - started, forced });

@@ -1,3 +1,4 @@
+import type { Defect } from '../base/background.js';
 import type { HandoverError } from '../base/errors.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
 import type { Phase } from '../status/phases.js';
@@ -53,6 +54,11 @@ export interface SupervisorEvents {
   /** `forced`: connections that had to be closed by force. */
   drained: [drain: { ms: number; forced: number }];
   ended: [end: Ended];
+  /**
+   * Code of Motya has failed unexpectedly, in this instance or in another one of the same process; the instance goes on. While it
+   * drains or stops, what it waits for may never come: end the process then (see {@link Supervisor.isEnding}).
+   */
+  defect: [defect: Defect];
   /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */
   warning: [warning: { event: string; text: string; fields: object }];
 }

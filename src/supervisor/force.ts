@@ -49,7 +49,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     incumbent.close();
     throw error;
   }
-  void end(life, incumbent).catch((error: unknown) => life.warn('force', reasonOf(error), { incumbent: pid }));
+  end(life, incumbent).catch((error: unknown) => life.warn('force', reasonOf(error), { incumbent: pid }));
 }
 
 /** Who follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */

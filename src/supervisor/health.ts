@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { inBackground, reportDefect } from '../base/background.js';
+import { HandoverError } from '../base/errors.js';
 import {
   HEALTH_ANSWER_LEAST_MS,
   HEALTH_ANSWER_MS,
@@ -97,16 +98,16 @@ export class HealthWatch {
         await look();
       } catch (error) {
         // A defect of ours says nothing about the program, and must not end the supervisor.
-        this.#life.warn('defect', `the health check: ${reasonOf(error)}`);
+        reportDefect('the health check', error);
       }
       if (this.#isClosed) return;
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
-        void turn();
+        inBackground('the health check', turn());
       }, this.#pauseMs);
       this.#timers.add(timer);
     };
-    void turn();
+    inBackground('the health check', turn());
   }
 
   async #lastFault(): Promise<string | null> {

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { HandoverError } from '../base/errors.js';
 import { LEFT_OUT_ANSWER_MS, REMOVED_TOLD } from '../base/limits.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
@@ -29,7 +30,7 @@ export class LeftOut {
 
   /** Accepts on the listeners with these keys, and on no other, for good: a lease (worker PAUSE) ends here. */
   set(keys: readonly string[]): void {
-    void this.#life.instance.fleet.pause({ except: keys });
+    inBackground('pausing the programs', this.#life.instance.fleet.pause({ except: keys }));
     for (const key of this.#since.keys()) if (!keys.includes(key)) this.#since.delete(key);
     const added = keys.filter((key) => !this.#since.has(key));
     if (added.length === 0) return;

@@ -3,6 +3,7 @@ import type { HandoverError } from '../base/errors.js';
 import { count, duration } from '../base/units.js';
 import { keeperOf } from '../keeper/keeper-choice.js';
 import type { InstanceLog } from '../logging/log.js';
+import { logDefect } from '../logging/log-defect.js';
 import type { Supervisor } from './supervisor.js';
 
 const ENDS = {
@@ -131,6 +132,7 @@ export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
     const more = isLeft ? ': the server runs in the background now, `motya stop` ends it' : '';
     log.info(`pid ${pid} ends: ${ENDS[reason]}${more}`, { event: 'ended', reason, forced });
   });
+  supervisor.on('defect', (defect) => logDefect(log, defect));
   supervisor.on('warning', ({ event, text, fields }) => {
     log.warn(text, { event, ...fields });
   });

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { inBackground, reportDefect } from '../base/background.js';
 import { deferred } from '../base/deferred.js';
 import { type HandoverError, reasonOf } from '../base/errors.js';
 import { GREETING_MS, REASON_LENGTH, RETIRED_MS, STATS_MS } from '../base/limits.js';
@@ -48,8 +49,9 @@ export async function afterHandover(
       // No counters: what is rolled back must not have been counted on both sides.
       dialogue.send({ type: 'STATS', txid, connections, left, probation, protocols, gap: gapOf(handed), others });
     };
-    void tell();
-    const timer = setInterval(() => void tell(), STATS_MS);
+    const tellInBackground = (): void => inBackground('telling the successor how many connections are open', tell());
+    tellInBackground();
+    const timer = setInterval(tellInBackground, STATS_MS);
     const verdict = await Promise.race([observe(handed, (keys) => leftOut.set(keys)), stopped(life)]);
     clearInterval(timer);
     if (verdict?.hungUp && !(await hasEnded(successor))) return drainAnyway(life, handed, verdict.reason);
@@ -66,7 +68,7 @@ export async function afterHandover(
   // In any case: until then the successor cannot know whether it is to give way.
   dialogue.send({ type: 'DRAINING', txid });
   machine.step('settled');
-  void drainAway(life, handed, unwanted);
+  inBackground('the drain', drainAway(life, handed, unwanted));
   return null;
 }
 
@@ -82,7 +84,7 @@ async function hasEnded(successor: number): Promise<boolean> {
 export function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   life.warn('defect', `the probation is given up: ${reasonOf(error)}`);
   if (life.machine.can('settled')) life.machine.step('settled');
-  if (life.phase === 'draining') void drainAway(life, handed, handed.unwanted);
+  if (life.phase === 'draining') inBackground('the drain', drainAway(life, handed, handed.unwanted));
   return null;
 }
 
@@ -111,8 +113,9 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   const generation = life.generation + 1;
   chronicle.rolledBack(failure.code, text, generation, counted);
   life.events.emit('rolledBack', failure);
-  void life.predecessors.follow({ dialogue, pid, generation }, { counted });
-  if (life.stopping.aborted) void stopServing(life);
+  const followed = life.predecessors.follow({ dialogue, pid, generation }, { counted });
+  inBackground('following a generation that drains', followed);
+  if (life.stopping.aborted) inBackground('the stop', stopServing(life));
 }
 
 /** The listeners are the successor's, the connections that are open stay ours. `unwanted`: keys of listeners that end. */
@@ -121,7 +124,7 @@ async function drainAway(life: Life, handed: HandedOver, unwanted: readonly stri
   if (life.stopping.aborted) drain.shorten();
   drain.begin();
   // Those that it accepts on until they are empty.
-  void instance.fleet.pause({ except: unwanted });
+  inBackground('pausing the programs', instance.fleet.pause({ except: unwanted }));
   const retired = instance.ledger.all().filter(({ key }) => unwanted.includes(key));
   await instance.retire(retired, drain.isCut);
   instance.giveAway();
@@ -220,7 +223,7 @@ function beginTrial(life: Life, offer: Offer): () => void {
       proof.unused(instance.claims().unwanted);
     } catch (error) {
       // SETTLED says it again. The trial must go on: without it the incumbent is never told how it ends.
-      life.warn('defect', `the incumbent is not told what is unused: ${reasonOf(error)}`);
+      reportDefect('telling the incumbent what is unused', error);
     }
   };
   instance.ledger.uses.on('change', tell);

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { STATUS_MS, STOP_EXTENSION_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
@@ -88,7 +89,10 @@ export class ServiceManager {
     // A manager that does not read would cost its whole patience for each: the rest is tried again later.
     const store = (): boolean => ledger.all().every((listener) => this.#store.add(listener));
     store();
-    if (this.#socket.isSystemd) void this.#inspect(ledger.all().filter(({ heldAs }) => isStoreName(heldAs)).length);
+    if (this.#socket.isSystemd) {
+      const stored = ledger.all().filter(({ heldAs }) => isStoreName(heldAs)).length;
+      inBackground("looking at the unit's settings", this.#inspect(stored));
+    }
     this.tell();
     this.#status ??= setInterval(() => {
       store();
@@ -100,9 +104,10 @@ export class ServiceManager {
   /** Renews the status line of the main process. */
   tell(): void {
     if (!this.#socket.exists || !this.#isMain) return;
-    void this.#reported.status().then((line) => {
+    const told = this.#reported.status().then((line) => {
       if (this.#isMain) this.#socket.send([`STATUS=${line}`]);
     });
+    inBackground('the status line of the service manager', told);
   }
 
   /** An upgrade begins. Whatever comes of it, READY=1 must follow, or `systemctl reload` waits for ever. */
@@ -174,8 +179,9 @@ export class ServiceManager {
     const ping = async (): Promise<void> => {
       if ((await this.#reported.isWell(interval)) && this.#isMain) this.#socket.send(['WATCHDOG=1']);
     };
-    void ping();
-    this.#watchdog ??= setInterval(() => void ping(), interval).unref();
+    const pingInBackground = (): void => inBackground('the watchdog', ping());
+    pingInBackground();
+    this.#watchdog ??= setInterval(pingInBackground, interval).unref();
   }
 }
 

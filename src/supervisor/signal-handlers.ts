@@ -21,7 +21,12 @@ export function handleSignals(
   };
   const handlers: [NodeJS.Signals, () => void][] = [
     // The supervisor has logged why it failed; nobody else is here to be told.
-    ['SIGQUIT', () => void supervisor.upgrade().catch(() => {})],
+    [
+      'SIGQUIT',
+      () => {
+        supervisor.upgrade().catch(() => {});
+      },
+    ],
     ['SIGTERM', () => supervisor.stop()],
     ['SIGINT', () => supervisor.stop()],
     [
@@ -32,8 +37,8 @@ export function handleSignals(
         supervisor.hangUpPredecessors();
       },
     ],
-    ['SIGWINCH', () => void passed('SIGWINCH')],
-    ...DEADLY.map((signal): [NodeJS.Signals, () => void] => [signal, () => void (passed(signal) || ignored(signal))]),
+    ['SIGWINCH', () => passed('SIGWINCH')],
+    ...DEADLY.map((signal): [NodeJS.Signals, () => void] => [signal, () => passed(signal) || ignored(signal)]),
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
   native.ignoreRealTimeSignals();

@@ -1,4 +1,5 @@
-import { HandoverError, reasonOf, StartError } from '../base/errors.js';
+import { inBackground } from '../base/background.js';
+import { HandoverError, StartError } from '../base/errors.js';
 import { READY_MARGIN_MS } from '../base/limits.js';
 import { takeMainPid } from '../base/os/activation.js';
 import { holdsLock } from '../base/os/pidfile.js';
@@ -116,7 +117,7 @@ export async function startAsSuccessor(life: Life): Promise<void> {
 }
 
 function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
-  void socket.offer.then((late) => decline(late, reason)).catch(() => {});
+  socket.offer.then((late) => decline(late, reason)).catch(() => {});
 }
 
 async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
@@ -153,7 +154,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     if (how === 'handed-over') {
       life.lateUntil = lateUntil(sinceSignal);
       succeeded(life, offer.generation);
-      void prove(life, offer).catch((error: unknown) => life.warn('defect', reasonOf(error)));
+      inBackground('the probation', prove(life, offer));
       return;
     }
     succeeded(life, null);

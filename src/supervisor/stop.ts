@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
 import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../base/limits.js';
 import { processEnd } from '../base/os/processes.js';
@@ -20,7 +21,7 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
   life.tellToStop();
   if (life.phase === 'draining') shorten(life);
   // In other phases it is too late to take back what runs, or what runs has heard the signal.
-  else if (machine.can('stop')) void stopOnceDecided(life);
+  else if (machine.can('stop')) inBackground('the stop', stopOnceDecided(life));
 }
 
 /**
@@ -28,7 +29,7 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
  * listeners' paths must not go with us.
  */
 export async function stopOnceDecided(life: Life): Promise<void> {
-  void life.proof?.settle().catch(() => {});
+  life.proof?.settle().catch(() => {});
   if (life.undecided !== null) await within(GREETING_MS, life.undecided);
   if (life.phase === 'draining') shorten(life);
   else if (life.machine.can('stop')) await stopServing(life);
@@ -47,7 +48,10 @@ function shorten(life: Life): void {
 function withOthers(life: Life): void {
   const { drain, instance, endOfOthers } = life;
   if (!instance.manager.exists && !drain.wasCut) endOfOthers.begin({ now: false });
-  void drain.isCut.then(() => endOfOthers.begin({ now: true }));
+  inBackground(
+    'ending other generations',
+    drain.isCut.then(() => endOfOthers.begin({ now: true })),
+  );
 }
 
 /** The graceful end without a successor: no new connections, drain, end. */
@@ -64,7 +68,7 @@ export async function stopServing(life: Life): Promise<void> {
   const reason = 'the incumbent was stopped; there is nothing to take over';
   instance.control?.dismissWatchers(reason, { forGood: true });
   // A hand-over that was given up for this may have paused them: whoever waits is to be served.
-  void instance.fleet.accept();
+  inBackground('accepting until the stop', instance.fleet.accept());
   // An incumbent that does not answer may serve on them again when it wakes.
   const unlink = life.undecided === null;
   await instance.closeListeners(life.drain.isCut, { unlink });

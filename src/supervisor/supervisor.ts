@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { inBackground, onDefect } from '../base/background.js';
 import { codeOf, reasonOf } from '../base/errors.js';
 import { report, takeReportPipe } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
@@ -70,6 +71,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async start(): Promise<void> {
     const life = this.#life;
     const { instance } = life;
+    const unsubscribe = onDefect((defect) => this.emit('defect', defect));
     // Before anything is started, so that no child gets it.
     takeReportPipe();
     try {
@@ -83,16 +85,18 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       life.served.reject(error);
       if (!this.settings.upgrade) instance.manager.failed(reasonOf(error));
       await instance.abandon();
+      unsubscribe();
       throw error;
     }
     life.served.resolve();
+    inBackground('the end', life.ended.promise.then(unsubscribe));
     keepReachable(life);
     instance.manager.follow(instance.ledger);
     report({ ok: true, pid: process.pid, generation: life.generation });
     const listeners = instance.programListeners().map((listener) => listener.key);
     this.emit('serving', { generation: life.generation, listeners, ms: life.age });
     // Told to stop while COMMIT and LIVE were on their way.
-    if (life.stopping.aborted) void stopOnceDecided(life);
+    if (life.stopping.aborted) inBackground('the stop', stopOnceDecided(life));
   }
 
   /**

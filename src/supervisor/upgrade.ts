@@ -1,5 +1,6 @@
+import { inBackground, reportDefect } from '../base/background.js';
 import { isDone } from '../base/deadline.js';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { HandoverError } from '../base/errors.js';
 import { GREETING_MS, PAUSE_LEASE_MS, REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
@@ -106,7 +107,7 @@ export async function upgrade(
     const settled = afterHandover(life, handed, leftOut, { allowRemoved }).catch((error: unknown) =>
       drainAnyway(life, handed, error),
     );
-    const removed = await toldOf(life, leftOut);
+    const removed = await toldOf(leftOut);
     for (const one of removed) life.warn('removed', `the new version has not asked for ${removedText(one)}`, one);
     return { pid, generation, gapMs, probationMs, removed, settled };
   } catch (error) {
@@ -148,11 +149,11 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
     await takeBack(life);
     machine.step('resumed');
   }
-  if (successor !== null) void reclaimAfter(life, successor);
+  if (successor !== null) inBackground('reclaiming the files of a successor', reclaimAfter(life, successor));
   instance.manager.notReloaded(failure.message);
   life.chronicle.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
   life.events.emit('rejected', failure);
-  if (life.stopping.aborted) void stopServing(life);
+  if (life.stopping.aborted) inBackground('the stop', stopServing(life));
 }
 
 /** Whoever wants the next generation wants this one: it is on probation no more. */
@@ -169,11 +170,11 @@ async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<vo
 }
 
 /** The successor is live: a failure to count must not be taken for one of the hand-over. */
-async function toldOf(life: Life, leftOut: LeftOut): Promise<readonly RemovedListener[]> {
+async function toldOf(leftOut: LeftOut): Promise<readonly RemovedListener[]> {
   try {
     return await leftOut.told();
   } catch (error) {
-    life.warn('defect', `what the new version has left out cannot be told: ${reasonOf(error)}`);
+    reportDefect('telling what the new version has left out', error);
     return [];
   }
 }

@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { reasonOf } from '../base/errors.js';
 import { PLACE_LOOK_MS } from '../base/limits.js';
 import type { Phase } from '../status/phases.js';
@@ -31,5 +32,8 @@ export function keepReachable(life: Life): void {
     }
   };
   const timer = setInterval(look, PLACE_LOOK_MS).unref();
-  void life.ended.promise.then(() => clearInterval(timer));
+  inBackground(
+    'the end of upkeep',
+    life.ended.promise.then(() => clearInterval(timer)),
+  );
 }

@@ -39,7 +39,7 @@ export async function giveInTime(worker: Worker): Promise<Given[]> {
   const giving = worker.give().then((fd) => (fd === null ? [] : [{ index, fd }]));
   const given = await within(GIVE_MS, giving);
   if (given !== null) return given;
-  void giving.then(closeValues).catch(() => {});
+  giving.then(closeValues).catch(() => {});
   throw new HandoverError('MOTYA_STATE', `${worker.name}: onHandover() is not done within ${GIVE_MS} ms`);
 }
 

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import { isDone, within } from '../base/deadline.js';
 import { isSystemError, MotyaError, reasonOf, type StartError } from '../base/errors.js';
@@ -321,7 +322,10 @@ export class Service extends EventEmitter<ServiceEvents> {
     if (!this.#hasInspectors) worker.openInspector(false);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     this.#clearing.add(worker.cleared);
-    void worker.cleared.finally(() => this.#clearing.delete(worker.cleared));
+    inBackground(
+      'clearing up after a worker',
+      worker.cleared.finally(() => this.#clearing.delete(worker.cleared)),
+    );
     worker.on('strayed', (who) => {
       const text = `${who}, which it has started, is in a session of its own and goes on; end it by hand if it should not`;
       this.emit('trouble', 'strayed', worker, text);
@@ -336,11 +340,14 @@ export class Service extends EventEmitter<ServiceEvents> {
       this.#doneChildren.add(pid);
       setTimeout(() => this.#doneChildren.delete(pid), 2 * CHILD_END_MS).unref();
     });
-    worker.on('childEnd', (end) => void this.#childEnded(worker, end));
+    worker.on('childEnd', (end) => inBackground("the end of a worker's child", this.#childEnded(worker, end)));
     worker.once('ready', () => setTimeout(() => this.#tellOutside(worker), OUTSIDE_LOOKS * OUTSIDE_LOOK_MS).unref());
     // Once it has asked for all that it listens on in the same turn.
-    worker.once('ready', () => void worker.count().then(() => this.#removeReleased()));
-    if (this.#except.length > 0) void worker.pause({ except: this.#except });
+    worker.once('ready', () => {
+      const counted = worker.count().then(() => this.#removeReleased());
+      inBackground('removing released listeners', counted);
+    });
+    if (this.#except.length > 0) inBackground('pausing a worker', worker.pause({ except: this.#except }));
     return worker;
   }
 

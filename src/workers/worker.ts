@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
@@ -304,8 +305,8 @@ export class Worker extends Conversation {
     });
     if (!this.#hasInspector) branch.openInspector(false);
     const told = this.#told;
-    if (told === 'accept') void branch.accept();
-    else if ('paused' in told) void branch.pause(told.paused);
+    if (told === 'accept') inBackground('accepting in a joined process', branch.accept());
+    else if ('paused' in told) inBackground('pausing a joined process', branch.pause(told.paused));
     else this.#drains.push(branch.drain(Math.max(0, told.drainsUntil - performance.now())));
   }
 

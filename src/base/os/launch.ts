@@ -118,7 +118,7 @@ function readOutcome(fd: number, pid: number): Pick<Launched, 'outcome' | 'hangU
       }
     });
   });
-  return { outcome, hangUp: () => void pipe.destroy() };
+  return { outcome, hangUp: () => pipe.destroy() };
 }
 
 /** True in an instance that was started by {@link launch}. */

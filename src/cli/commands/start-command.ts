@@ -79,8 +79,15 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
   const { native } = await import('../../base/os/native.js');
   const { createLogger } = await import('../../logging/log.js');
   const { onLauncherGone } = await import('../../base/os/launch.js');
+  const { onDefect } = await import('../../base/background.js');
+  const { logDefect } = await import('../../logging/log-defect.js');
+  const { outliveDefects } = await import('../outlive-defects.js');
   const log = createLogger(settings.log, { user: settings.user });
-  outliveDefects(log);
+  onDefect((defect) => {
+    logDefect(log, defect);
+    return true;
+  });
+  outliveDefects({ isStarting: () => false, failed: () => {} });
   const keeper = new Keeper(settings, log);
   handleKeeperSignals(keeper, {
     passed: settings.passedSignals,
@@ -105,13 +112,26 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
   const { Supervisor } = await import('../../supervisor/supervisor.js');
   const { handleSignals } = await import('../../supervisor/signal-handlers.js');
   const { onLauncherGone } = await import('../../base/os/launch.js');
+  const { outliveDefects } = await import('../outlive-defects.js');
 
   if (settings.umask !== null) process.umask(settings.umask);
   const log = createLogger(settings.log, { user: settings.user });
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
-  outliveDefects(log, () => supervisor.isEnding);
   logEvents(supervisor, log);
+  let isStarted = false;
+  supervisor.once('serving', () => {
+    isStarted = true;
+  });
+  const end = (): void => {
+    const exit = (): void => process.exit(EXIT.failed);
+    written(log, EXIT.failed).then(exit, exit);
+  };
+  outliveDefects({ isStarting: () => !isStarted, failed: end });
+  // The instance might never finish now. Its workers finish without it.
+  supervisor.on('defect', () => {
+    if (supervisor.isEnding) end();
+  });
   const reopenLogs = (): void => {
     log.reopen();
     // A daemon's own stdout and stderr are the same file, and those of its programs, unless they are tagged.
@@ -120,8 +140,10 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
   handleSignals(supervisor, { reopenLogs, ignored: (signal) => logIgnored(log, signal) });
   onLauncherGone(() => supervisor.giveUp());
   if (settings.sandbox !== null) {
+    const { inBackground } = await import('../../base/background.js');
     const { processEnd } = await import('../../base/os/processes.js');
-    void processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
+    const ownerEnds = processEnd(settings.sandbox.owner).then(() => supervisor.stop({ now: true }));
+    inBackground('watching the owner of the sandbox', ownerEnds);
   }
   supervisor.on('serving', () => {
     // Rotated while this was no main process yet: the SIGHUP went to another one.
@@ -136,20 +158,6 @@ function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
   const mend = isPassable ? `; the setting signals: { ${short}: pass } gives it to the programs` : '';
   const text = `${signal} is ignored: it means nothing here${mend}`;
   log.warn(text, { event: 'ignored-signal', signal });
-}
-
-/**
- * A promise of ours that nothing waits for must not take the service down with it (Node ends the process by default). An instance that
- * drains or stops might never end after it: it ends now, and its workers finish what they have without it.
- */
-function outliveDefects(log: InstanceLog, isEnding: () => boolean = () => false): void {
-  process.on('unhandledRejection', (error) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    log.error(`a defect of Motya, please report it: ${reason}`, { event: 'defect', code: 'MOTYA_INTERNAL', error });
-    if (!isEnding()) return;
-    const end = (): void => process.exit(EXIT.failed);
-    written(log, EXIT.failed).then(end, end);
-  });
 }
 
 /** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
+import { inBackground } from '../../base/background.js';
 import { isSystemError } from '../../base/errors.js';
 import { ADMIN_CONNECTION_MS, ADMIN_HEADER_BYTES, ADMIN_PEERS, LONGEST_TIMER_MS } from '../../base/limits.js';
 import { native } from '../../base/os/native.js';
@@ -41,11 +42,12 @@ export class AdminServer {
     });
     server.on('connection', (socket) => this.#welcome(socket));
     server.on('request', (request, response) => {
-      void this.#routes.answer(request).then(({ status, type, body, allow }: Answer) => {
+      const answered = this.#routes.answer(request).then(({ status, type, body, allow }: Answer) => {
         const headers = { ...HEADERS, 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) };
         response.writeHead(status, allow === undefined ? headers : { ...headers, Allow: allow });
         response.end(request.method === 'HEAD' ? undefined : body);
       });
+      inBackground('an answer of the admin listener', answered);
     });
     // No fds left, for example: without a listener it would end the instance.
     server.on('error', this.#warn);

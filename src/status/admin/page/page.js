@@ -267,4 +267,4 @@ async function run() {
   }
 }
 
-run();
+run().catch((error) => showTrouble(String(error)));
