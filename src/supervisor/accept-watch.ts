@@ -1,4 +1,4 @@
-import { reportDefect } from '../base/background.js';
+import { inBackground, reportDefect } from '../base/background.js';
 import { HandoverError } from '../base/errors.js';
 import { ACCEPT_LOOK_MS, COUNT_MS, LAST_LOOK_MS, NOT_ACCEPTING_MS, NOT_TURNING_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
@@ -59,16 +59,18 @@ export class AcceptWatch {
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(async () => {
-      const fault = await this.#look();
-      if (this.#isClosed) return;
-      if (fault === null) {
-        this.#schedule();
-        return;
-      }
-      this.close();
-      this.#broken(fault);
-    }, ACCEPT_LOOK_MS);
+    this.#timer = setTimeout(() => inBackground('looking whether the programs accept', this.#turn()), ACCEPT_LOOK_MS);
+  }
+
+  async #turn(): Promise<void> {
+    const fault = await this.#look();
+    if (this.#isClosed) return;
+    if (fault === null) {
+      this.#schedule();
+      return;
+    }
+    this.close();
+    this.#broken(fault);
   }
 
   /** One at a time. Never rejects. */
