@@ -1,12 +1,13 @@
-// Writes docs/reference/commands.md from the commands themselves (dist/cli/commands) and the parts in scripts/docs. `--check`: only says whether the
-// file is what would be written. Run `npm run build` first.
-import { readFileSync, writeFileSync } from 'node:fs';
+// Writes docs/reference/commands.md from the commands themselves (dist/cli/commands) and the parts in scripts/docs, and
+// docs/reference/errors.md from the catalogue of error codes. `--check`: only says which file is not what would be written. Run
+// `npm run build` first.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { ERRORS, RESULTS } from '../dist/base/error-catalog.js';
 import { usageOf } from '../dist/cli/command.js';
 import { commands } from '../dist/cli/commands/index.js';
 import { EXIT_STATUSES } from '../dist/cli/exit-status.js';
 import { placeholderOf } from '../dist/config/setting-values.js';
 
-const PAGE = new URL('../docs/reference/commands.md', import.meta.url);
 const part = (name) => readFileSync(new URL(`docs/${name}.md`, import.meta.url), 'utf8').trimEnd();
 
 /** Text for a cell: no bar may end it, and what looks like a placeholder is no HTML. */
@@ -70,7 +71,7 @@ function section(command, parents = []) {
     ...Object.entries(positionals).map(([name, { description }]) => coded(`\`${name}\`: ${description}`)),
     ...flagsText(command),
     ['```sh', ...examples.map(([line, effect]) => `${line}\n    # ${effect}`), '```'].join('\n'),
-    `Ends with ${statuses} (see [exit statuses](#exit-statuses)).`,
+    `Ends with ${statuses} (see [exit statuses](errors.md#exit-statuses)).`,
   ];
   return [blocks.join('\n\n'), ...subcommands.map((inner) => section(inner, [...parents, command.name]))].join('\n\n');
 }
@@ -85,8 +86,7 @@ function overview(all, parents = []) {
   });
 }
 
-function page() {
-  const statuses = Object.values(EXIT_STATUSES).map(([status, meaning]) => `| ${status} | ${meaning} |`);
+function commandsPage() {
   return [
     '<!-- Written by `npm run docs` from src/cli/commands and scripts/docs; edit those. -->',
     '# Commands',
@@ -95,14 +95,39 @@ function page() {
     ...commands.map((command) => section(command)),
     part('instances'),
     part('files'),
-    ['## Exit statuses', ['| status | |', '|---|---|', ...statuses].join('\n')].join('\n\n'),
   ].join('\n\n');
 }
 
-const text = `${page()}\n`;
-if (!process.argv.includes('--check')) {
-  writeFileSync(PAGE, text);
-} else if (readFileSync(PAGE, 'utf8') !== text) {
-  console.error('docs/reference/commands.md is not what its sources make of it: npm run docs');
-  process.exitCode = 1;
+const table = (head, rows) => [`| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`, ...rows].join('\n');
+
+function errorsPage() {
+  const codes = Object.entries(ERRORS).map(([code, { classes, meaning, remedy }]) => {
+    const names = classes.map((name) => `\`${name}\``).join(', ') || '–';
+    return `| \`${code}\` | ${names} | ${cell(meaning)} | ${cell(remedy)} |`;
+  });
+  const results = Object.entries(RESULTS).map(([code, meaning]) => `| \`${code}\` | ${cell(meaning)} |`);
+  const statuses = Object.values(EXIT_STATUSES).map(([status, meaning]) => `| ${status} | ${cell(meaning)} |`);
+  return [
+    '<!-- Written by `npm run docs` from src/base/error-catalog.ts and src/cli/exit-status.ts; edit those. -->',
+    '# Errors',
+    part('errors'),
+    '## Error codes',
+    table(['code', 'class', 'meaning', 'what to do'], codes),
+    '## Result codes',
+    'What was asked for has happened.',
+    table(['code', 'meaning'], results),
+    '## Exit statuses',
+    table(['status', 'meaning'], statuses),
+  ].join('\n\n');
+}
+
+for (const [name, page] of Object.entries({ 'commands.md': commandsPage, 'errors.md': errorsPage })) {
+  const file = new URL(`../docs/reference/${name}`, import.meta.url);
+  const text = `${page()}\n`;
+  if (!process.argv.includes('--check')) {
+    writeFileSync(file, text);
+  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== text) {
+    console.error(`docs/reference/${name} is not what its sources make of it: npm run docs`);
+    process.exitCode = 1;
+  }
 }

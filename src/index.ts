@@ -1,4 +1,5 @@
 export type { Defect } from './base/background.js';
+export type { ErrorCode, FailureCode, SystemCode } from './base/error-catalog.js';
 export {
   HandoverError,
   MotyaError,

@@ -1,3 +1,4 @@
+import type { Code, FailureCode } from './error-catalog.js';
 import { ProtocolError } from './errors.js';
 import { MESSAGE_BYTES } from './limits.js';
 
@@ -25,6 +26,9 @@ export const int = field<number>('a whole number ≥ 0', (v) => Number.isSafeInt
 export const signed = field<number>('a whole number', (v) => Number.isSafeInteger(v));
 export const bool = field<boolean>('true or false', (v) => typeof v === 'boolean');
 export const text = field<string>('a text', (v) => typeof v === 'string' && v.length <= TEXT_LENGTH);
+/** Not compared with the catalogue: the peer may be of a newer version, which has more codes. */
+export const failureCode: Field<FailureCode> = text as Field<unknown> as Field<FailureCode>;
+export const resultCode: Field<Code> = text as Field<unknown> as Field<Code>;
 /** Not checked: for what a receiver can do without when it does not understand it. */
 export const anything = field<unknown>('anything', () => true);
 export const oneOf = <const T extends string>(...values: T[]): Field<T> =>

@@ -1,8 +1,10 @@
+import type { FailureCode, SystemCode } from './error-catalog.js';
+
 /** Base of every error that Motya raises on purpose. `code` is stable and may be matched by programs. */
 export class MotyaError extends Error {
-  /** Stable identifier, for example `MOTYA_NOTHING_TO_UPGRADE`. */
-  readonly code: string;
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  /** Stable identifier (./error-catalog.ts), for example `ERR_MOTYA_NOTHING_TO_UPGRADE`; of a system call that failed its errno's name. */
+  readonly code: FailureCode;
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;
     this.code = code;
@@ -12,7 +14,7 @@ export class MotyaError extends Error {
 /** Settings that cannot be used: the message starts with `file:line:column:` where the file is known. */
 export class SettingsError extends MotyaError {
   constructor(message: string, options?: ErrorOptions) {
-    super('MOTYA_SETTINGS', message, options);
+    super('ERR_MOTYA_SETTINGS', message, options);
   }
 }
 
@@ -20,7 +22,7 @@ export class SettingsError extends MotyaError {
 export class StartError extends MotyaError {
   /** The end of what the program said on stderr, if it was a program that failed. */
   readonly stderr: readonly string[];
-  constructor(code: string, message: string, options: ErrorOptions & { stderr?: readonly string[] } = {}) {
+  constructor(code: FailureCode, message: string, options: ErrorOptions & { stderr?: readonly string[] } = {}) {
     super(code, message, options);
     this.stderr = options.stderr ?? [];
   }
@@ -37,14 +39,14 @@ export class HandoverError extends MotyaError {
 /** A peer broke the protocol: its connection is closed and nothing else happens. */
 export class ProtocolError extends MotyaError {
   constructor(message: string, options?: ErrorOptions) {
-    super('MOTYA_PROTOCOL', message, options);
+    super('ERR_MOTYA_PROTOCOL', message, options);
   }
 }
 
 /** A failed system call, as the addon throws it: the shape of Node's own `ErrnoException`. */
 export interface SystemError extends Error {
   /** Symbolic name, for example `EADDRINUSE`. */
-  code: string;
+  code: SystemCode;
   /** Negated errno, for example -98. */
   errno: number;
   /** For example `bind`. */
@@ -63,15 +65,12 @@ export function stderrOf(error: unknown): readonly string[] {
   return [];
 }
 
-/** The code of anything thrown: its own, that of a failed system call, else `MOTYA_INTERNAL`. */
-export function codeOf(error: unknown): string {
-  return error instanceof MotyaError || isSystemError(error) ? error.code : 'MOTYA_INTERNAL';
+/** The code of anything thrown: its own, that of a failed system call, else `ERR_MOTYA_INTERNAL`. */
+export function codeOf(error: unknown): FailureCode {
+  return error instanceof MotyaError || isSystemError(error) ? error.code : 'ERR_MOTYA_INTERNAL';
 }
 
 /** The one-line text of anything thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-/** Code of the error of a second successor: one waits for the incumbent already. */
-export const SUCCESSOR_EXISTS = 'MOTYA_SUCCESSOR_EXISTS';

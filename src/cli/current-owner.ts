@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HEIR_LOOK_MS, HEIR_MS } from '../base/limits.js';
 import { requestStatus } from '../control/client.js';
 import type { Result } from '../control/control-messages.js';
-import { GONE } from '../control/outcomes.js';
 
 /** Whoever would have told how the upgrade went has died, or hung up. */
 export async function lost(path: string, pid: number): Promise<Result> {
@@ -13,7 +12,7 @@ export async function lost(path: string, pid: number): Promise<Result> {
       : heir.pid === pid
         ? `pid ${pid} hung up before it was decided, and answers: motya status tells more`
         : `pid ${pid} ended before it was decided; generation ${heir.generation} (pid ${heir.pid}) serves`;
-  return { type: 'RESULT', ok: false, code: GONE, text };
+  return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_CONNECTION_LOST', text };
 }
 
 /**

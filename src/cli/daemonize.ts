@@ -1,11 +1,10 @@
 import { openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { deferred } from '../base/deferred.js';
-import { SUCCESSOR_EXISTS } from '../base/errors.js';
 import { GIVE_UP_LOOK_MS, GIVE_UP_MS } from '../base/limits.js';
 import { takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
-import { DIED, type Launched, launch } from '../base/os/launch.js';
+import { type Launched, launch } from '../base/os/launch.js';
 import { endsWithin, parentOf } from '../base/os/processes.js';
 import type { Settings } from '../config/settings.js';
 import { answersAt, requestStatus, type Watched, watchIncumbent } from '../control/client.js';
@@ -45,7 +44,7 @@ export async function daemonize(settings: Settings): Promise<number> {
     return EXIT.ok;
   }
   // In a reload the incumbent has had its signal: whether the other one gets through is decided soon.
-  if (result.code === SUCCESSOR_EXISTS && process.env.MAINPID !== undefined) await watched?.gone;
+  if (result.code === 'ERR_MOTYA_SUCCESSOR_EXISTS' && process.env.MAINPID !== undefined) await watched?.gone;
   watched?.close();
   const other = settings.upgrade ? await overtaker(settings.controlSocket) : null;
   if (other !== null) {
@@ -54,7 +53,8 @@ export async function daemonize(settings: Settings): Promise<number> {
     );
     return EXIT.ok;
   }
-  const isMute = output !== 'inherit' && file === null && [DIED, 'MOTYA_PROGRAM'].includes(result.code);
+  const isMute =
+    output !== 'inherit' && file === null && ['ERR_MOTYA_INSTANCE_DIED', 'ERR_MOTYA_PROGRAM'].includes(result.code);
   const more = isMute ? '; a --log-file tells more' : '';
   console.error(`motya: ${result.text}${more}`);
   return EXIT.failed;

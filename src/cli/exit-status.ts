@@ -1,4 +1,4 @@
-/** Exit statuses of the `motya` command and what they mean; docs/reference/commands.md is written from this table. */
+/** Exit statuses of the `motya` command and what they mean; docs/reference/errors.md is written from this table. */
 export const EXIT_STATUSES = {
   ok: [0, 'done; for `upgrade`: the successor serves (or, with `--dry-run`, could)'],
   failed: [

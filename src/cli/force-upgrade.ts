@@ -8,9 +8,7 @@ import { launch, outcomeError } from '../base/os/launch.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
 import type { Result } from '../control/control-messages.js';
-import { NOT_FORCED } from '../control/outcomes.js';
 import { OtherProcess } from '../listeners/copy-from-process.js';
-import { LIVE } from '../supervisor/control-answers.js';
 
 /** What systemd has told the first process of a unit only. */
 const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAMES', 'WATCHDOG_PID', 'MAINPID'];
@@ -29,7 +27,7 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     const launched = launch(invocationOf(pid), { env, output: [out ?? 1, err ?? 2] });
     const outcome = await launched.outcome;
     if (!outcome.ok) {
-      return { type: 'RESULT', ok: false, code: NOT_FORCED, text: outcomeError(outcome).message };
+      return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: outcomeError(outcome).message };
     }
     // Until then its workers accept as well.
     const enough = new AbortController();
@@ -37,9 +35,9 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     enough.abort();
     const end = isEnded ? 'is ended' : 'was killed, but the kernel has not ended it yet';
     const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and ${end}`;
-    return { type: 'RESULT', ok: true, code: LIVE, text, pid: outcome.pid, generation: outcome.generation };
+    return { type: 'RESULT', ok: true, code: 'LIVE', text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {
-    return { type: 'RESULT', ok: false, code: NOT_FORCED, text: reasonOf(error) };
+    return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: reasonOf(error) };
   } finally {
     for (const fd of output) if (fd !== null) native.close(fd);
     incumbent.close();
@@ -49,7 +47,7 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
 /** Its arguments and its environment are in its own memory, where it may have written whatever it wants root to run. */
 function foreign(pid: number, uid: number): MotyaError {
   const text = `pid ${pid} is user ${uid}, whose command root does not repeat: start the next one as you have started this one, with --upgrade --force (motya start … --upgrade --force)`;
-  return new MotyaError('MOTYA_FOREIGN', text);
+  return new MotyaError('ERR_MOTYA_FOREIGN_INSTANCE', text);
 }
 
 /** As base/os/invocation.ts reads its own. */

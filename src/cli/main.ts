@@ -16,9 +16,9 @@ declare module 'yargs' {
 
 function exitStatusOf(error: unknown): number {
   if (error instanceof SettingsError) return EXIT.usage;
-  if (error instanceof MotyaError && error.code === 'MOTYA_AMBIGUOUS') return EXIT.usage;
-  if (error instanceof MotyaError && error.code === 'MOTYA_NOT_RUNNING') return EXIT.notRunning;
-  if (error instanceof MotyaError && error.code === 'MOTYA_NO_ANSWER') return EXIT.noAnswer;
+  if (error instanceof MotyaError && error.code === 'ERR_MOTYA_AMBIGUOUS') return EXIT.usage;
+  if (error instanceof MotyaError && error.code === 'ERR_MOTYA_NOT_RUNNING') return EXIT.notRunning;
+  if (error instanceof MotyaError && error.code === 'ERR_MOTYA_NO_ANSWER') return EXIT.noAnswer;
   return EXIT.failed;
 }
 

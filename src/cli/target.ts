@@ -16,7 +16,7 @@ const ENDING = '.control.sock';
  * none of these, the one that was started from this directory. An instance is looked for in all directories of this user, in
  * those of systemd units, and for root in those of all users.
  * @param options `changes`: false: with nothing typed and nothing from here, the only instance that runs will do
- * @throws {MotyaError} none runs; or which one is meant cannot be told (`MOTYA_AMBIGUOUS`), with a list of those that run
+ * @throws {MotyaError} none runs; or which one is meant cannot be told (`ERR_MOTYA_AMBIGUOUS`), with a list of those that run
  */
 export async function controlSocketFor(flags: TargetArguments, { changes = true } = {}): Promise<string> {
   const { cwd } = typedInvocation();
@@ -120,5 +120,5 @@ function ambiguous(why: string, running: readonly Running[]): MotyaError {
   ];
   const list = table(columns, rows).map((line) => `  ${line}`);
   const text = `${why}; say which one is meant (or type the command in the directory that it was started from):`;
-  return new MotyaError('MOTYA_AMBIGUOUS', [text, ...list].join('\n'));
+  return new MotyaError('ERR_MOTYA_AMBIGUOUS', [text, ...list].join('\n'));
 }

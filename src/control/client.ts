@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../base/channel.js';
 import { deadline } from '../base/deadline.js';
+import type { ErrorCode } from '../base/error-catalog.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { ANSWER_MS, GREETING_MS } from '../base/limits.js';
 import { lockHolder } from '../base/os/lock-holder.js';
@@ -19,19 +20,16 @@ export type { Status };
 
 export class NotRunningError extends MotyaError {
   constructor(path: string, text = `no instance answers at ${path}; \`motya start\` starts one`) {
-    super('MOTYA_NOT_RUNNING', text);
+    super('ERR_MOTYA_NOT_RUNNING', text);
   }
 }
-
-/** Code of the error of a command to an instance that does not answer. */
-export const NO_ANSWER = 'MOTYA_NO_ANSWER';
 
 /** An instance that does not answer: it is stopped, or busy for good. */
 export class WedgedError extends MotyaError {
   /** As the kernel knows it (SO_PEERCRED). */
   readonly peer: PeerCredentials;
 
-  constructor(peer: PeerCredentials, path: string, code = 'MOTYA_WEDGED') {
+  constructor(peer: PeerCredentials, path: string, code: ErrorCode = 'ERR_MOTYA_WEDGED') {
     const { pid } = peer;
     const keeper = connectKeeper(path);
     keeper?.close();
@@ -65,14 +63,14 @@ export class StartingError extends NotRunningError {
   }
 }
 
-/** @throws {NotRunningError} nobody listens there; {MotyaError} `MOTYA_PEER`: somebody of another user does. */
+/** @throws {NotRunningError} nobody listens there; {MotyaError} `ERR_MOTYA_FOREIGN_PEER`: somebody of another user does. */
 export function connectControl(path: string): Channel<ControlShapes> {
   let fd: number;
   try {
     fd = native.connectPath(path);
   } catch (error) {
     if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw notRunning(path);
-    throw new MotyaError('MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
+    throw new MotyaError('ERR_MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -81,7 +79,7 @@ export function connectControl(path: string): Channel<ControlShapes> {
   if (isTrusted(peer) || isOwnFolder(path, peer)) return channel;
   channel.close();
   throw new MotyaError(
-    'MOTYA_PEER',
+    'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`,
   );
 }
@@ -145,7 +143,7 @@ export async function requestStatus(path: string): Promise<Status> {
   const answer = await askStatus(path);
   if (answer.json !== null) return JSON.parse(answer.json, forTerminals) as Status;
   throw new MotyaError(
-    'MOTYA_VERSION',
+    'ERR_MOTYA_VERSION',
     `pid ${answer.pid} is of an older motya, which tells its status in another way`,
   );
 }
@@ -169,7 +167,7 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
       channel.close();
       reject(error);
     };
-    const inTime = deadline(ANSWER_MS, () => fail(new WedgedError(peer, path, NO_ANSWER)));
+    const inTime = deadline(ANSWER_MS, () => fail(new WedgedError(peer, path, 'ERR_MOTYA_NO_ANSWER')));
     const pieces: string[] = [];
     const done = (json: string | null): void => {
       inTime();
@@ -177,7 +175,7 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
       resolve({ pid, json });
     };
     const hungUp = `pid ${pid} holds ${path} but does not answer: it hung up`;
-    channel.on('close', () => fail(new MotyaError(NO_ANSWER, hungUp)));
+    channel.on('close', () => fail(new MotyaError('ERR_MOTYA_NO_ANSWER', hungUp)));
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'SUMMARY') done(null);
       if (message.type !== 'REPORT') return;
@@ -226,7 +224,8 @@ export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {
       reject(reason ?? new NotRunningError(path));
     });
     channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'GONE') reason = new HandoverError(message.code ?? 'MOTYA_INCUMBENT_STOPPED', message.text);
+      if (message.type === 'GONE')
+        reason = new HandoverError(message.code ?? 'ERR_MOTYA_INCUMBENT_STOPPED', message.text);
       if (message.type === 'INSTANCE') instance = message;
       if (message.type !== 'PATHS') return;
       paths.push(...message.paths);

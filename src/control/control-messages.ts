@@ -1,4 +1,16 @@
-import { bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../base/codec.js';
+import {
+  bool,
+  Codec,
+  failureCode,
+  int,
+  list,
+  type MessageOf,
+  nullable,
+  optional,
+  record,
+  resultCode,
+  text,
+} from '../base/codec.js';
 
 /** What commands (status, upgrade, stop) and a waiting successor say to the main process over its control socket. */
 
@@ -39,7 +51,7 @@ const shapes = {
    */
   PATHS: { paths: list(text), keys: optional(list(text)), services: optional(list(text)), last: bool },
   /** No hand-over will come to this successor: the main process was stopped, or has another one. `code`: of the successor's end. */
-  GONE: { text, code: optional(text) },
+  GONE: { text, code: optional(failureCode) },
   /** A Status (status/status-document.ts) in JSON, in pieces; the last one says so. */
   REPORT: { piece: text, last: bool },
   /** `waited`: the successor that waited is taken; `stale`: it is not, and a fresh one is started. `ms`: since it was started. */
@@ -53,7 +65,7 @@ const shapes = {
   LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed: optional(removed) },
   RESULT: {
     ok: bool,
-    code: text,
+    code: resultCode,
     text,
     pid: optional(int),
     generation: optional(int),

@@ -1,5 +1,6 @@
 import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
+import type { FailureCode } from '../base/error-catalog.js';
 import { codeOf, MotyaError, reasonOf } from '../base/errors.js';
 import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../base/limits.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
@@ -16,7 +17,6 @@ import {
   type Waited,
   type Watch,
 } from './control-messages.js';
-import { LATE } from './outcomes.js';
 
 /** What `motya signal` may send. */
 const SIGNALS = PASSABLE.map(nameOf);
@@ -63,7 +63,7 @@ export interface Watcher {
 /** Why a successor is to wait no more. `code`: of its end. */
 interface Dismissal {
   readonly text: string;
-  readonly code?: string;
+  readonly code?: FailureCode;
 }
 
 /** The main process's end of the control socket. */
@@ -128,7 +128,7 @@ export class ControlServer {
   }
 
   /** Tells waiting successors that no hand-over will come; and those who still come, when this is the end. */
-  dismissWatchers(text: string, { forGood = false, code }: { forGood?: boolean; code?: string } = {}): void {
+  dismissWatchers(text: string, { forGood = false, code }: { forGood?: boolean; code?: FailureCode } = {}): void {
     const dismissal = code === undefined ? { text } : { text, code };
     if (forGood) this.#dismissal = dismissal;
     for (const channel of [...this.#watchers.keys()]) this.#dismiss(channel, dismissal);
@@ -202,15 +202,16 @@ export class ControlServer {
 
   #signal(name: string): Omit<Result, 'type'> {
     const signal = SIGNALS.find((one) => one === name);
-    if (signal === undefined) return rejection(new MotyaError('MOTYA_SIGNAL', `${name} cannot be sent to programs`));
+    if (signal === undefined)
+      return rejection(new MotyaError('ERR_MOTYA_SIGNAL', `${name} cannot be sent to programs`));
     const sent = this.#instance.signal(signal);
-    return { ok: true, code: 'MOTYA_SIGNALLED', text: `${signal} was sent to ${count(sent, 'worker')}` };
+    return { ok: true, code: 'SIGNALLED', text: `${signal} was sent to ${count(sent, 'worker')}` };
   }
 
   #watch(channel: Channel<ControlShapes>, { age, program }: Watch): void {
     const startedAt = age === undefined ? null : performance.now() - age;
     const late = startedAt === null ? null : this.#instance.lateness(startedAt);
-    const dismissal = this.#dismissal ?? (late === null ? null : { text: late, code: LATE });
+    const dismissal = this.#dismissal ?? (late === null ? null : { text: late, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
     if (dismissal !== null) {
       this.#dismiss(channel, dismissal);
       return;

@@ -48,7 +48,10 @@ export class Dialogue {
     const next = await this.#next(types, deadlineMs);
     if (!types.includes(next.message.type as T)) {
       closeAll(next.fds);
-      throw new HandoverError('MOTYA_PROTOCOL', `the peer said ${next.message.type} instead of ${types.join(' or ')}`);
+      throw new HandoverError(
+        'ERR_MOTYA_PROTOCOL',
+        `the peer said ${next.message.type} instead of ${types.join(' or ')}`,
+      );
     }
     return next as Received<T>;
   }
@@ -62,13 +65,14 @@ export class Dialogue {
   }
 
   /**
-   * Lets somebody else continue the conversation; whoever expects something here hears {@link PASSED_ON}.
+   * Lets somebody else continue the conversation; whoever expects something here hears `ERR_MOTYA_PASSED_ON`.
    * @returns the connection, now the caller's; null when it cannot be given away just now.
    */
   release(): number | null {
     if (this.#inbox.length > 0 || this.#failure !== null) return null;
     const fd = this.#channel.release();
-    if (fd !== null) this.#end(new HandoverError(PASSED_ON, 'somebody else goes on with this conversation'));
+    if (fd !== null)
+      this.#end(new HandoverError('ERR_MOTYA_PASSED_ON', 'somebody else goes on with this conversation'));
     return fd;
   }
 
@@ -82,7 +86,7 @@ export class Dialogue {
       await new Promise<void>((resolve) => {
         // What may have come in time: a COMMIT, or the peer's death, which leaves everything to us.
         const inTime = deadline(deadlineMs, () => {
-          this.#end(new HandoverError('MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
+          this.#end(new HandoverError('ERR_MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
         });
         this.#wake = () => {
           inTime();
@@ -104,7 +108,7 @@ export class Dialogue {
     if (this.#failure !== null) return;
     if (this.#inbox.length >= CHANNEL_QUEUE) {
       this.#end(
-        new HandoverError('MOTYA_PROTOCOL', `the peer has said ${CHANNEL_QUEUE} things that nobody has asked for`),
+        new HandoverError('ERR_MOTYA_PROTOCOL', `the peer has said ${CHANNEL_QUEUE} things that nobody has asked for`),
       );
       return;
     }
@@ -122,22 +126,20 @@ export class Dialogue {
 
 function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
-  if (error !== null) return new HandoverError(CHANNEL, reasonOf(error), { cause: error });
-  return new HandoverError(PEER_GONE, `pid ${pid} has hung up without a word: it died, or its own log says why`);
+  if (error !== null) return new HandoverError('ERR_MOTYA_CHANNEL_BROKEN', reasonOf(error), { cause: error });
+  return new HandoverError(
+    'ERR_MOTYA_PEER_GONE',
+    `pid ${pid} has hung up without a word: it died, or its own log says why`,
+  );
 }
-
-/** Code of the error that a peer's silent end raises: as a rule it died, for whoever gives up says ABORT first; see {@link isBroken}. */
-export const PEER_GONE = 'MOTYA_PEER_GONE';
-/** Code of the error that the end of the channel here raises, such as by EIO: the peer hears nothing but our silent end. */
-const CHANNEL = 'MOTYA_CHANNEL';
 
 /** Whether the conversation has ended without a word that both have heard: who lives on cannot be told by it. */
 export function isBroken(error: unknown): boolean {
-  return error instanceof HandoverError && (error.code === PEER_GONE || error.code === CHANNEL);
+  return (
+    error instanceof HandoverError &&
+    (error.code === 'ERR_MOTYA_PEER_GONE' || error.code === 'ERR_MOTYA_CHANNEL_BROKEN')
+  );
 }
-
-/** Code of the error that ends a conversation here because it was given away. */
-export const PASSED_ON = 'MOTYA_PASSED_ON';
 
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) native.close(fd);

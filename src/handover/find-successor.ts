@@ -1,10 +1,9 @@
 import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
-import { HandoverError, SUCCESSOR_EXISTS } from '../base/errors.js';
+import { HandoverError } from '../base/errors.js';
 import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../base/limits.js';
-import { DIED, type Launched, outcomeError } from '../base/os/launch.js';
+import { type Launched, outcomeError } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
-import { PEER_GONE } from './dialogue.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';
 
 /** How an incumbent finds the successor that it is to hand over to. */
@@ -47,7 +46,7 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   if (fd !== null) return { fd, launched: null };
   if (mode === 'wait') {
     throw new HandoverError(
-      'MOTYA_NO_SUCCESSOR',
+      'ERR_MOTYA_NO_SUCCESSOR',
       `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`,
     );
   }
@@ -66,23 +65,23 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   }
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
-  if (outcome?.ok === false && outcome.code === SUCCESSOR_EXISTS) {
+  if (outcome?.ok === false && outcome.code === 'ERR_MOTYA_SUCCESSOR_EXISTS') {
     // Somebody else's has the lock of the socket, and is about to listen.
     fd = await lookFor(summons.waitMs);
     if (fd !== null) return { fd, launched: null };
   }
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
   throw new HandoverError(
-    'MOTYA_NO_SUCCESSOR',
+    'ERR_MOTYA_NO_SUCCESSOR',
     `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
   );
 }
 
 /** Why a successor that we have launched hung up before it could say it on the channel: it has said it on its pipe. */
 export async function ownReason(launched: Launched, failure: HandoverError): Promise<HandoverError> {
-  if (failure.code !== PEER_GONE) return failure;
+  if (failure.code !== 'ERR_MOTYA_PEER_GONE') return failure;
   const outcome = await within(GREETING_MS, launched.outcome);
-  return outcome === null || outcome.ok || outcome.code === DIED ? failure : outcomeError(outcome);
+  return outcome === null || outcome.ok || outcome.code === 'ERR_MOTYA_INSTANCE_DIED' ? failure : outcomeError(outcome);
 }
 
 /** One that is late, or was overtaken by somebody else's, would wait for the next upgrade with what it has loaded now. */

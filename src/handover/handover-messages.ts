@@ -1,4 +1,16 @@
-import { anything, bool, Codec, int, list, type MessageOf, nullable, optional, record, text } from '../base/codec.js';
+import {
+  anything,
+  bool,
+  Codec,
+  failureCode,
+  int,
+  list,
+  type MessageOf,
+  nullable,
+  optional,
+  record,
+  text,
+} from '../base/codec.js';
 import { connectionCounts } from '../runtime/worker-messages.js';
 
 /** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
@@ -65,7 +77,7 @@ const shapes = {
    */
   SETTLED: { txid: text, unused: optional(list(text)), unconditional: optional(bool) },
   /** It has failed, or was told to go back; answered by REVOKED. */
-  ROLLBACK: { txid: text, code: text, text },
+  ROLLBACK: { txid: text, code: failureCode, text },
 
   // incumbent → successor
   /**
@@ -112,7 +124,7 @@ const shapes = {
   /** It has heard SETTLED: its listeners are closed. */
   DRAINING: { txid: text },
   /** It accepts again and is the main process; the successor drains, and says STATS and BYE in its turn. */
-  REVOKED: { txid: text, code: text, text },
+  REVOKED: { txid: text, code: failureCode, text },
   /**
    * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
    * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`: what it has
@@ -130,7 +142,7 @@ const shapes = {
   BYE: { txid: text, forced: int, counters: optional(anything) },
 
   // either → either
-  ABORT: { txid: text, code: text, text },
+  ABORT: { txid: text, code: failureCode, text },
 } as const;
 
 /** Those with fds. What rides on any other message is closed unread: the receiver would not look for it. */

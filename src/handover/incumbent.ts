@@ -74,7 +74,7 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     const protocol = Math.min(hello.max, PROTOCOL.max);
     if (protocol < Math.max(hello.min, PROTOCOL.min)) {
       throw new HandoverError(
-        'MOTYA_VERSION',
+        'ERR_MOTYA_VERSION',
         `the successor speaks protocol ${hello.min} to ${hello.max}, the incumbent ${PROTOCOL.min} to ${PROTOCOL.max}`,
       );
     }
@@ -82,14 +82,17 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     offer(dialogue, txid, protocol, listeners, giver);
     const { message: adopted } = await dialogue.expect(['ADOPTED'], FDS_MS);
     if (adopted.listeners !== listeners.length) {
-      throw new HandoverError('MOTYA_COUNT', `${adopted.listeners} of ${listeners.length} listeners were adopted`);
+      throw new HandoverError(
+        'ERR_MOTYA_LISTENER_COUNT',
+        `${adopted.listeners} of ${listeners.length} listeners were adopted`,
+      );
     }
     giver.step('adopted');
 
     // Its own limit, which may be newer than ours; a margin, so that its own, better reason comes first.
     const { message: claims } = await dialogue.expect(['READY'], (hello.ready ?? giver.readyMs) + READY_MARGIN_MS);
     if (giver.dryRun) {
-      dialogue.abort(txid, new HandoverError(DRY_RUN, 'dry run: everything up to READY worked'));
+      dialogue.abort(txid, new HandoverError('ERR_MOTYA_DRY_RUN', 'dry run: everything up to READY worked'));
       return 'dry-run';
     }
     giver.step('ready');
@@ -126,9 +129,6 @@ export async function handOver(fd: number, giver: Giver): Promise<HandedOver | '
     giver.cancelled.removeEventListener('abort', cancel);
   }
 }
-
-/** Code of the ABORT that ends a dry run: no failure on either side. */
-export const DRY_RUN = 'MOTYA_DRY_RUN';
 
 function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
   const { pid, generation, watchdogUsec, endingMs } = giver;

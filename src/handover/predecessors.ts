@@ -7,7 +7,7 @@ import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { Chronicle } from '../status/history.js';
 import type { DrainStatus } from '../status/status-document.js';
 import { Totals } from '../status/totals.js';
-import { closeAll, Dialogue, PASSED_ON, PEER_GONE, PeerAbort } from './dialogue.js';
+import { closeAll, Dialogue, PeerAbort } from './dialogue.js';
 import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
 
@@ -209,7 +209,7 @@ export class Predecessors {
     } catch (error) {
       if (error instanceof PeerAbort) return error;
       const { code } = error as HandoverError;
-      if (code !== PEER_GONE && code !== PASSED_ON) {
+      if (code !== 'ERR_MOTYA_PEER_GONE' && code !== 'ERR_MOTYA_PASSED_ON') {
         this.#warn(`generation ${generation} (pid ${pid}) is not heard of any more: ${reasonOf(error)}`);
       }
       return null;

@@ -8,7 +8,7 @@ import { count, size } from '../base/units.js';
  * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment
  * later would take clients along.
  * @param pidfile whose folder must have room
- * @throws {HandoverError} `MOTYA_PREFLIGHT`, with the numbers
+ * @throws {HandoverError} `ERR_MOTYA_PREFLIGHT`, with the numbers
  */
 export function preflight({ pidfile, listeners }: { pidfile: string; listeners: number }): void {
   const fault = fdFault(listeners + SPARE_FDS) ?? memoryFault() ?? diskFault(dirname(pidfile));
@@ -17,7 +17,7 @@ export function preflight({ pidfile, listeners }: { pidfile: string; listeners: 
 
 /**
  * What a successor looks at before the listeners come: beyond the limit of fds the kernel drops those that ride on a message.
- * @throws {HandoverError} `MOTYA_PREFLIGHT`, with the numbers
+ * @throws {HandoverError} `ERR_MOTYA_PREFLIGHT`, with the numbers
  */
 export function preflightFds(listeners: number): void {
   // To hold them, and then what preflight() asks for.
@@ -31,7 +31,7 @@ export function fdsForNext(listeners: number): string | null {
 }
 
 const noRoom = (fault: string): HandoverError =>
-  new HandoverError('MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
+  new HandoverError('ERR_MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
 
 /** Every worker that is started again gets a copy of each listener through our hands. `wanted`: how many fds must be left. */
 function fdFault(wanted: number): string | null {

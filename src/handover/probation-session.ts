@@ -26,8 +26,6 @@ export interface Verdict {
   readonly unconditional?: boolean;
 }
 
-const SILENT = 'MOTYA_SILENT';
-
 /**
  * The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. `left` is told the keys of the
  * listeners that the successor does not use, whenever they change.
@@ -40,7 +38,10 @@ export async function observe(
   const silent = deferred<never>();
   const inTime = deadline(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
   const silence = (): HandoverError =>
-    new HandoverError(SILENT, `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`);
+    new HandoverError(
+      'ERR_MOTYA_SUCCESSOR_SILENT',
+      `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`,
+    );
   try {
     for (;;) {
       const heard = dialogue.expect(['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
@@ -61,7 +62,7 @@ export async function observe(
     }
   } catch (error) {
     const reason = HandoverError.from(error);
-    return { reason, counted, hungUp: reason.code !== SILENT };
+    return { reason, counted, hungUp: reason.code !== 'ERR_MOTYA_SUCCESSOR_SILENT' };
   } finally {
     inTime();
   }
@@ -166,7 +167,7 @@ export class Proof {
     }
     if (await isDone(GREETING_MS, this.over)) return;
     throw new HandoverError(
-      'MOTYA_WEDGED',
+      'ERR_MOTYA_WEDGED',
       `the incumbent (pid ${incumbent}) does not answer at the end of the probation`,
     );
   }

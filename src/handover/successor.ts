@@ -7,7 +7,7 @@ import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';
 import type { PhaseEvent } from '../status/phases.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
-import { closeAll, Dialogue, PEER_GONE } from './dialogue.js';
+import { closeAll, Dialogue } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
 import type { Claims } from './listener-diff.js';
 
@@ -82,7 +82,10 @@ export async function receiveOffer(
         const lockFd = one(fds, 'the lock');
         if (listeners.length !== offer.listeners) {
           native.close(lockFd);
-          throw new HandoverError('MOTYA_COUNT', `${listeners.length} of ${offer.listeners} listeners came`);
+          throw new HandoverError(
+            'ERR_MOTYA_LISTENER_COUNT',
+            `${listeners.length} of ${offer.listeners} listeners came`,
+          );
         }
         const {
           pid: incumbent,
@@ -95,7 +98,10 @@ export async function receiveOffer(
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
-        throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for ${message.entries.length} listeners`);
+        throw new HandoverError(
+          'ERR_MOTYA_LISTENER_COUNT',
+          `${fds.length} fds came for ${message.entries.length} listeners`,
+        );
       }
       for (const offered of listeners.slice(-fds.length)) verify(offered);
     }
@@ -177,24 +183,25 @@ async function awaitCommit(
  * files a moment before it tells of its end (do_exit).
  */
 async function ensureDead(incumbent: number, error: unknown): Promise<void> {
-  if (!(error instanceof HandoverError) || error.code !== PEER_GONE) throw error;
+  if (!(error instanceof HandoverError) || error.code !== 'ERR_MOTYA_PEER_GONE') throw error;
   if (await endsWithin(GREETING_MS, incumbent)) return;
-  throw new HandoverError(PEER_GONE, `pid ${incumbent} has hung up without a word and lives: it serves on`);
+  throw new HandoverError('ERR_MOTYA_PEER_GONE', `pid ${incumbent} has hung up without a word and lives: it serves on`);
 }
 
 /** The socket decides what it is, not the manifest: a peer that offers anything else is refused before harm is done. */
 function verify({ fd, entry }: Offered): void {
   const socket = native.describe(fd);
   const key = listenerKey(socket);
-  if (key !== entry.key) throw new HandoverError('MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`);
-  if (socket.type !== 'dgram' && !socket.listening) throw new HandoverError('MOTYA_MANIFEST', `${key} does not listen`);
+  if (key !== entry.key) throw new HandoverError('ERR_MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`);
+  if (socket.type !== 'dgram' && !socket.listening)
+    throw new HandoverError('ERR_MOTYA_MANIFEST', `${key} does not listen`);
 }
 
 function one(fds: readonly number[], what: string): number {
   const [fd] = fds;
   if (fds.length !== 1 || fd === undefined) {
     closeAll(fds);
-    throw new HandoverError('MOTYA_COUNT', `${fds.length} fds came for ${what}`);
+    throw new HandoverError('ERR_MOTYA_LISTENER_COUNT', `${fds.length} fds came for ${what}`);
   }
   return fd;
 }

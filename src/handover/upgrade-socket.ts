@@ -2,7 +2,7 @@ import { existsSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground } from '../base/background.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf, SUCCESSOR_EXISTS } from '../base/errors.js';
+import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../base/limits.js';
 import { adviceOnFolder } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
@@ -56,7 +56,7 @@ export class UpgradeSocket {
   }
 
   /** `reason`: why this successor waits no more, for an incumbent that has just come. */
-  close(reason = new HandoverError('MOTYA_BUSY', 'this successor waits no more')): void {
+  close(reason = new HandoverError('ERR_MOTYA_BUSY', 'this successor waits no more')): void {
     this.#settled = true;
     this.#reason = reason;
     clearInterval(this.#look);
@@ -89,7 +89,7 @@ export class UpgradeSocket {
     try {
       const offer = await receiveOffer(fd, this.#taker, greeting.signal);
       if (this.#settled) {
-        decline(offer, this.#reason ?? new HandoverError('MOTYA_BUSY', 'this successor has an incumbent already'));
+        decline(offer, this.#reason ?? new HandoverError('ERR_MOTYA_BUSY', 'this successor has an incumbent already'));
         return;
       }
       this.#settled = true;
@@ -108,7 +108,7 @@ export class UpgradeSocket {
     const [oldest] = this.#greeted;
     if (oldest === undefined) return;
     this.#greeted.delete(oldest);
-    oldest.abort(new HandoverError('MOTYA_BUSY', `${GREETED_PEERS} others have come since, and no offer from you`));
+    oldest.abort(new HandoverError('ERR_MOTYA_BUSY', `${GREETED_PEERS} others have come since, and no offer from you`));
   }
 }
 
@@ -127,7 +127,7 @@ function lock(path: string): number {
   }
   if (fd === null) {
     const pid = readFileSync(file, 'utf8').trim();
-    throw new HandoverError(SUCCESSOR_EXISTS, `another successor (pid ${pid}) waits on ${path} already`);
+    throw new HandoverError('ERR_MOTYA_SUCCESSOR_EXISTS', `another successor (pid ${pid}) waits on ${path} already`);
   }
   try {
     // Through what is locked: the path may be another file by now.
@@ -143,7 +143,7 @@ function lock(path: string): number {
 function notMade(path: string, error: unknown): HandoverError {
   const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
   const text = `the upgrade socket ${path} cannot be made: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new HandoverError('MOTYA_SOCKET', text, { cause: error });
+  return new HandoverError('ERR_MOTYA_SOCKET', text, { cause: error });
 }
 
 /**
@@ -165,7 +165,7 @@ function tryConnect(path: string): number | null {
     fd = native.connectPath(path);
   } catch (error) {
     if (isSystemError(error) && ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code)) return null;
-    throw new HandoverError('MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, {
+    throw new HandoverError('ERR_MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -173,7 +173,7 @@ function tryConnect(path: string): number | null {
   if (isTrusted(peer)) return fd;
   native.close(fd);
   throw new HandoverError(
-    'MOTYA_PEER',
+    'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`,
   );
 }

@@ -81,6 +81,6 @@ export class KeeperSocket {
     });
     channel.open();
     const text = this.#keeper.state().slice(0, REASON_LENGTH);
-    channel.send({ type: 'RESULT', ok: false, code: 'MOTYA_RESTARTING', text });
+    channel.send({ type: 'RESULT', ok: false, code: 'ERR_MOTYA_RESTARTING', text });
   }
 }

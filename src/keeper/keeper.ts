@@ -1,11 +1,12 @@
 import { constants } from 'node:os';
 import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
+import type { FailureCode } from '../base/error-catalog.js';
 import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { TAKE_BACK_MS } from '../base/limits.js';
 import { MANAGER_VARIABLES, takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
-import { DIED, type Launched, launch, report } from '../base/os/launch.js';
+import { type Launched, launch, report } from '../base/os/launch.js';
 import { type EndedChild, native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
 import { readPid } from '../base/os/pidfile.js';
@@ -136,7 +137,7 @@ export class Keeper {
     } catch (error) {
       // Later it is tried again: Node may be away for a moment, while it is being replaced.
       if (this.#hasServed) this.#startAgain(reasonOf(error));
-      else this.#neverServed(error instanceof MotyaError ? error.code : 'MOTYA_LAUNCH', reasonOf(error), 1);
+      else this.#neverServed(error instanceof MotyaError ? error.code : 'ERR_MOTYA_LAUNCH', reasonOf(error), 1);
       return;
     }
     const { pid, outcome } = this.#launched;
@@ -233,16 +234,17 @@ export class Keeper {
   async #firstEnded(status: number, how: string): Promise<void> {
     const outcome = await this.#launched?.outcome;
     if (outcome?.ok === false) {
-      this.#failure = outcome.code === DIED ? `the instance ended: ${how}` : outcome.text;
+      this.#failure = outcome.code === 'ERR_MOTYA_INSTANCE_DIED' ? `the instance ended: ${how}` : outcome.text;
       // It has said in its log why it failed; one that was killed has not.
-      if (outcome.code === DIED) this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
+      if (outcome.code === 'ERR_MOTYA_INSTANCE_DIED')
+        this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
       report(outcome);
       this.#finish(status);
     } else if (status === 0 || this.#stops > 0) this.#finish(status);
     else this.#startAgain(how);
   }
 
-  #neverServed(code: string, text: string, status: number): void {
+  #neverServed(code: FailureCode, text: string, status: number): void {
     this.#failure = text;
     this.#log.error(text, { event: 'failed', code });
     report({ ok: false, code, text });

@@ -20,7 +20,7 @@ export class OtherProcess {
   readonly name: string;
   readonly #pidfd: number;
 
-  /** @throws {MotyaError} `MOTYA_NO_PROCESS`, `MOTYA_DENIED` */
+  /** @throws {MotyaError} `ERR_MOTYA_NO_PROCESS`, `ERR_MOTYA_COPY_DENIED` */
   constructor(pid: number) {
     this.pid = pid;
     try {
@@ -144,10 +144,10 @@ function asListener(fd: number): CopiedListener | null {
   return { key: listenerKey(socket), fd, socket, backlog };
 }
 
-const noProcess = (pid: number): MotyaError => new MotyaError('MOTYA_NO_PROCESS', `there is no process ${pid}`);
+const noProcess = (pid: number): MotyaError => new MotyaError('ERR_MOTYA_NO_PROCESS', `there is no process ${pid}`);
 
 const denied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
-  new MotyaError('MOTYA_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
+  new MotyaError('ERR_MOTYA_COPY_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
 
 /** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)), /proc for those of a reader. */
 function whyNot(error: SystemError): string {

@@ -58,7 +58,7 @@ function forEachDeclared(
       const holder = error.code === 'EADDRINUSE' ? (overlapWith(keyOf(spec), held()) ?? holderOf(spec)) : null;
       const why = holder ?? adviceOn(error.code, spec, user);
       const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
-      throw new StartError('MOTYA_LISTEN', text, { cause: error });
+      throw new StartError('ERR_MOTYA_LISTENER', text, { cause: error });
     }
   }
 }

@@ -155,7 +155,10 @@ export class Ledger {
   declare(service: string, spec: DeclaredListener): Listener {
     const listener = spec.family === 'systemd' ? this.#heldAs(spec.name) : this.#declared(spec);
     if (listener.service !== null && listener.service !== service) {
-      throw new StartError('MOTYA_LISTEN', `services ${listener.service} and ${service} both declare ${listener.key}`);
+      throw new StartError(
+        'ERR_MOTYA_LISTENER',
+        `services ${listener.service} and ${service} both declare ${listener.key}`,
+      );
     }
     listener.service = service;
     listener.declared = true;
@@ -274,7 +277,10 @@ export class Ledger {
     if (found !== undefined) return found;
     const passed = this.all().flatMap(({ heldAs }) => (heldAs === null || isStoreName(heldAs) ? [] : [heldAs]));
     const others = passed.length === 0 ? 'it has passed none' : `it has passed ${passed.join(', ')}`;
-    throw new StartError('MOTYA_LISTEN', `systemd has passed no socket with FileDescriptorName=${name}: ${others}`);
+    throw new StartError(
+      'ERR_MOTYA_LISTENER',
+      `systemd has passed no socket with FileDescriptorName=${name}: ${others}`,
+    );
   }
 
   #bindRequest(service: string, request: ListenRequest): Listener {

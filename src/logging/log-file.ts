@@ -7,7 +7,7 @@ import { isToDrop } from '../base/os/privileges.js';
 
 const LOG_MODE = 0o640;
 
-/** @throws {StartError} `MOTYA_LOG_FILE` */
+/** @throws {StartError} `ERR_MOTYA_LOG_FILE` */
 export function openLog(path: string, user: Account | null = null): number {
   try {
     return entrust(
@@ -20,9 +20,13 @@ export function openLog(path: string, user: Account | null = null): number {
     const by = isToDrop(user) ? ` by user ${user.name}` : '';
     const advice = isSystemError(error) && error.code !== 'EACCES' ? adviceOnFolder(error.code, path) : null;
     const more = advice === null ? '' : `; ${advice}`;
-    throw new StartError('MOTYA_LOG_FILE', `the log file ${path} cannot be opened${by}: ${reasonOf(error)}${more}`, {
-      cause: error,
-    });
+    throw new StartError(
+      'ERR_MOTYA_LOG_FILE',
+      `the log file ${path} cannot be opened${by}: ${reasonOf(error)}${more}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -38,7 +38,7 @@ const levels = { error: 0, warn: 1, info: 2, debug: 3 } as const satisfies Recor
 /**
  * @param options.user whom root is to become (the settings' `user`): the file is then opened as that user, who has to open it
  * again later
- * @throws {StartError} `MOTYA_LOG_FILE` when the log file cannot be opened.
+ * @throws {StartError} `ERR_MOTYA_LOG_FILE` when the log file cannot be opened.
  */
 export function createLogger(
   settings: Omit<LogSettings, 'programs'>,

@@ -22,7 +22,7 @@ export class Outlets {
 
   /**
    * @param user whom root is to become, and who then opens the log file
-   * @throws {StartError} `MOTYA_LOG_FILE` when it cannot be opened.
+   * @throws {StartError} `ERR_MOTYA_LOG_FILE` when it cannot be opened.
    */
   constructor({ file, format }: Pick<LogSettings, 'file' | 'format'>, user: Account | null = null) {
     this.#file = file;
@@ -46,7 +46,7 @@ export class Outlets {
     return this.#forms[stream];
   }
 
-  /** Opens the log file anew; nothing without one. @throws {StartError} `MOTYA_LOG_FILE`; the old one stays in use. */
+  /** Opens the log file anew; nothing without one. @throws {StartError} `ERR_MOTYA_LOG_FILE`; the old one stays in use. */
   reopen(): void {
     if (this.#file !== null) this.stderr.redirect(openLog(this.#file, this.#user));
   }

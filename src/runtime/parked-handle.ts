@@ -20,7 +20,7 @@ interface Holder {
 /** What a parked server has is not another server's. */
 export class ParkedError extends MotyaError {
   constructor() {
-    super('MOTYA_PARKED', 'the server given to listen() does not accept now: its listener cannot be shared');
+    super('ERR_MOTYA_SERVER_PAUSED', 'the server given to listen() does not accept now: its listener cannot be shared');
   }
 }
 

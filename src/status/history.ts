@@ -1,3 +1,4 @@
+import type { Code, FailureCode, ResultCode } from '../base/error-catalog.js';
 import { HISTORY_LENGTH, HISTORY_TEXT, LEGACY_BYTES, PHASES_KEPT } from '../base/limits.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import { Totals } from './totals.js';
@@ -19,8 +20,8 @@ export interface GenerationRecord {
 /** An upgrade that was tried. Instants are ISO 8601 in UTC. */
 export interface UpgradeRecord {
   readonly ok: boolean;
-  /** Stable, for example `MOTYA_LIVE` or `MOTYA_PROGRAM`. */
-  readonly code: string;
+  /** Stable, for example `LIVE` or `ERR_MOTYA_PROGRAM`. */
+  readonly code: Code;
   readonly text: string;
   /** When it was decided. */
   readonly at: string;
@@ -98,21 +99,21 @@ export class Chronicle {
   }
 
   /** An upgrade that did not happen: this instance serves on. */
-  upgradeFailed(code: string, text: string, generation: number): void {
+  upgradeFailed(code: FailureCode, text: string, generation: number): void {
     this.#committed = null;
     this.#totals.count(['upgrades', 'failed', code]);
     this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
   /** An upgrade that had happened and was taken back. `counted`: what the successor has told of its counters since LIVE. */
-  rolledBack(code: string, text: string, generation: number, counted: Totals): void {
+  rolledBack(code: FailureCode, text: string, generation: number, counted: Totals): void {
     this.#committed = null;
     this.#totals.add(counted);
     this.#totals.count(['upgrades', 'rolled-back', code]);
     this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
-  upgradeRehearsed(code: string): void {
+  upgradeRehearsed(code: ResultCode): void {
     this.#totals.count(['upgrades', 'rehearsed', code]);
   }
 
@@ -122,7 +123,7 @@ export class Chronicle {
   }
 
   /** A successor serves. `predecessor`: the generation that drains now; null when it has died. */
-  succeeded(generation: number, predecessor: number | null, { code, text }: { code: string; text: string }): void {
+  succeeded(generation: number, predecessor: number | null, { code, text }: { code: ResultCode; text: string }): void {
     const at = this.#serves(generation);
     const before = this.#generations.find((one) => one.generation === predecessor);
     if (before !== undefined) before.handedOverAt = at;

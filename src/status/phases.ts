@@ -88,11 +88,11 @@ export class PhaseMachine {
     return event in PHASES[this.#phase];
   }
 
-  /** @throws {MotyaError} `MOTYA_PHASE` when the table has no such step. */
+  /** @throws {MotyaError} `ERR_MOTYA_PHASE` when the table has no such step. */
   step(event: PhaseEvent): void {
     const from = this.#phase;
     const to = (PHASES[from] as Partial<Record<PhaseEvent, Phase>>)[event];
-    if (to === undefined) throw new MotyaError('MOTYA_PHASE', `${event} cannot happen while ${from}`);
+    if (to === undefined) throw new MotyaError('ERR_MOTYA_PHASE', `${event} cannot happen while ${from}`);
     const now = performance.now();
     const ms = now - this.#since;
     this.#phase = to;

@@ -119,7 +119,7 @@ export class AcceptWatch {
     const isUsed = (this.#life.instance.ledger.get(key)?.claims.size ?? 0) > 0;
     const who = isUsed ? 'its program does not accept' : 'no program of the new version listens on it';
     const seconds = ((performance.now() - since) / 1000).toFixed(1);
-    return new HandoverError('MOTYA_NOT_ACCEPTING', `clients have waited on ${key} for ${seconds} s: ${who}`);
+    return new HandoverError('ERR_MOTYA_CLIENTS_WAITING', `clients have waited on ${key} for ${seconds} s: ${who}`);
   }
 }
 

@@ -15,7 +15,7 @@ export function activate(
 ): void {
   try {
     const socket = native.describe(fd);
-    if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('MOTYA_LISTEN', 'it does not listen');
+    if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('ERR_MOTYA_LISTENER', 'it does not listen');
     const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
     const isGone = path === null && socket.path?.startsWith('/') === true;
     if (isGone && isStoreName(name)) {
@@ -23,7 +23,7 @@ export function activate(
       manager.drop(name);
       return;
     }
-    if (isGone) throw new MotyaError('MOTYA_LISTEN', `${socket.path} is not there any more`);
+    if (isGone) throw new MotyaError('ERR_MOTYA_LISTENER', `${socket.path} is not there any more`);
     const isTcp = socket.family !== 'unix' && socket.type === 'stream';
     const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
     const known = { alias: aliasIn(name), adoptedFrom: adoptedIn(name) };

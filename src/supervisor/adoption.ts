@@ -25,7 +25,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   if (isWorker(copies, primary)) {
     for (const { fd } of copies.listeners) native.close(fd);
     const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
-    throw new StartError('MOTYA_ADOPT', text);
+    throw new StartError('ERR_MOTYA_ADOPT', text);
   }
   const from = `pid ${pid} (${copies.name})`;
   const keys = copies.listeners.map(({ key }) => key);
@@ -36,7 +36,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`
         : `has several sockets on ${twice} (SO_REUSEPORT): whoever waits in those that are not taken would be reset; let it have one`;
-    throw new StartError('MOTYA_ADOPT', `--adopt: ${from} ${why}`);
+    throw new StartError('ERR_MOTYA_ADOPT', `--adopt: ${from} ${why}`);
   }
   const listeners = copies.listeners.map(({ fd, backlog }) => {
     // Its file is another program's, until ours serves on it: see keepAdopted.
@@ -57,7 +57,7 @@ export function keepAdopted({ from, listeners }: Adoption, { ledger }: Instance)
   const keys = (some: readonly Listener[]): string[] => some.map(({ key }) => key);
   if (kept.length === 0) {
     const text = `--adopt: ${from} listens on ${keys(left).join(', ')}; the programs and the settings here ask for none of it`;
-    throw new StartError('MOTYA_ADOPT', text);
+    throw new StartError('ERR_MOTYA_ADOPT', text);
   }
   for (const listener of left) ledger.remove(listener, { unlink: false });
   for (const listener of kept) ledger.ownPath(listener);

@@ -3,15 +3,10 @@ import { HandoverError } from '../base/errors.js';
 import { LIVE_MS } from '../base/limits.js';
 import type { Result, Waited } from '../control/control-messages.js';
 import { rejection, type UpgradeTold } from '../control/control-server.js';
-import { ROLLED_BACK, ROLLED_BACK_BY_HAND, STOPPING, SUCCESSOR_STOPPED } from '../control/outcomes.js';
-import { DRY_RUN } from '../handover/incumbent.js';
 import type { Phase } from '../status/phases.js';
 import type { WaitingSuccessor } from './events.js';
 import type { Life } from './life.js';
 import { upgrade } from './upgrade.js';
-
-/** Code of an upgrade that happened. */
-export const LIVE = 'MOTYA_LIVE';
 
 /** An upgrade that a command has asked for, which hears of each phase and of the outcome. Never rejects. */
 export async function upgradeForCommand(
@@ -40,7 +35,7 @@ export async function upgradeForCommand(
     const { pid, generation, gapMs, probationMs, settled } = upgraded;
     if (gapMs === null) {
       if (awaited !== null) progress('awaiting', awaited);
-      return { ok: true, code: DRY_RUN, text: `pid ${pid} could take over`, pid, generation };
+      return { ok: true, code: 'DRY_RUN', text: `pid ${pid} could take over`, pid, generation };
     }
     const text = `generation ${generation} (pid ${pid}) serves`;
     const gapMicros = Math.round(gapMs * 1000);
@@ -48,16 +43,16 @@ export async function upgradeForCommand(
     if (live !== null && probationMs > 0) {
       live({ pid, generation, gapMicros, probation: probationMs, removed });
       const failure = await settled;
-      if (failure !== null) return { ...rejection(failure), code: ROLLED_BACK };
+      if (failure !== null) return { ...rejection(failure), code: 'ERR_MOTYA_ROLLED_BACK' };
     }
-    return { ok: true, code: LIVE, text, pid, generation, gapMicros, removed };
+    return { ok: true, code: 'LIVE', text, pid, generation, gapMicros, removed };
   } catch (error) {
     // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
     if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopped.promise;
     const told = rejection(error);
     // Each instance says it of itself.
     const isOurs = life.stopping.aborted;
-    return told.code === STOPPING && !isOurs ? { ...told, code: SUCCESSOR_STOPPED } : told;
+    return told.code === 'ERR_MOTYA_STOPPING' && !isOurs ? { ...told, code: 'ERR_MOTYA_SUCCESSOR_STOPPED' } : told;
   } finally {
     life.events.off('phase', tell).off('taken', taken).off('stale', stale);
   }
@@ -69,12 +64,12 @@ const rounded = ({ pid, ms }: WaitingSuccessor) => ({ pid, ms: ms === null ? nul
 export async function rollBackForCommand({ proof }: Life): Promise<Omit<Result, 'type'>> {
   if (proof === null) {
     const text = `pid ${process.pid} is not on probation: there is nothing to go back to; upgrade to the old version instead`;
-    return rejection(new HandoverError('MOTYA_SETTLED', text));
+    return rejection(new HandoverError('ERR_MOTYA_PROBATION_OVER', text));
   }
   const { incumbent } = proof;
-  proof.fail(new HandoverError(ROLLED_BACK_BY_HAND, 'motya rollback has asked for it'));
+  proof.fail(new HandoverError('ERR_MOTYA_ROLLBACK_REQUESTED', 'motya rollback has asked for it'));
   if (!(await isDone(LIVE_MS, proof.over))) {
-    return rejection(new HandoverError('MOTYA_WEDGED', `the incumbent (pid ${incumbent}) does not answer`));
+    return rejection(new HandoverError('ERR_MOTYA_WEDGED', `the incumbent (pid ${incumbent}) does not answer`));
   }
-  return { ok: true, code: ROLLED_BACK, text: `pid ${incumbent} serves again`, pid: incumbent };
+  return { ok: true, code: 'ROLLED_BACK', text: `pid ${incumbent} serves again`, pid: incumbent };
 }

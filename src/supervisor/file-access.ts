@@ -13,13 +13,13 @@ const OWN_FILE = fileURLToPath(import.meta.url);
  * What root can start but the user that it has become cannot, told in a line that names the file: Node itself would only say
  * `spawn EACCES` or `Cannot find module`.
  * @returns warnings: what works now and will be in the way of an upgrade
- * @throws {StartError} `MOTYA_PRIVILEGES`: a service cannot be started
+ * @throws {StartError} `ERR_MOTYA_PRIVILEGES`: a service cannot be started
  */
 export function checkReach({ services, source }: Settings, { name }: Account): string[] {
   const demand = (path: string, mode: number, verb: string): void => {
     if (isOpen(path, mode)) return;
     throw new StartError(
-      'MOTYA_PRIVILEGES',
+      'ERR_MOTYA_PRIVILEGES',
       `user ${name} may not ${verb} ${path}: put it where that user can reach it, with all folders above it`,
     );
   };

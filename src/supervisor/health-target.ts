@@ -26,7 +26,8 @@ export function healthTarget(path: string, { services }: Settings, listeners: re
 export function checkHealthPath({ health: { path } }: Settings, listeners: readonly Listener[]): void {
   const used = listeners.filter(({ claims, declared }) => declared || claims.size > 0);
   const isDatagramsOnly = used.length > 0 && used.every(({ socket }) => socket.type === 'dgram');
-  if (path?.startsWith('/') && isDatagramsOnly) throw new StartError('MOTYA_HEALTH', `${NO_LISTENER}; it is ${path}`);
+  if (path?.startsWith('/') && isDatagramsOnly)
+    throw new StartError('ERR_MOTYA_HEALTH_PATH', `${NO_LISTENER}; it is ${path}`);
 }
 
 function addressOf({ socket: { family, address, port, path, v6only } }: Listener): Address | null {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground, reportDefect } from '../base/background.js';
+import type { ErrorCode } from '../base/error-catalog.js';
 import { HandoverError } from '../base/errors.js';
 import {
   HEALTH_ANSWER_LEAST_MS,
@@ -16,8 +17,6 @@ import { probe } from '../base/probe.js';
 import type { WorkerExit } from './events.js';
 import { healthTarget, NO_LISTENER } from './health-target.js';
 import type { Life } from './life.js';
-
-const UNHEALTHY = 'MOTYA_UNHEALTHY';
 
 /** Looks at a successor on probation, by the rules of its settings, until one of them is broken. */
 export class HealthWatch {
@@ -70,7 +69,7 @@ export class HealthWatch {
   async lastLook(): Promise<HandoverError | null> {
     const fault = await this.#lastFault();
     if (this.#isClosed) return null;
-    if (fault !== null) return new HandoverError(UNHEALTHY, fault);
+    if (fault !== null) return new HandoverError('ERR_MOTYA_UNHEALTHY', fault);
     const { fleet } = this.#life.instance;
     const end = performance.now() + 2 * OUTLIVES_MS;
     while (!fleet.isBack && performance.now() < end) {
@@ -80,7 +79,7 @@ export class HealthWatch {
     if (fleet.isBack) return null;
     const times = this.#crashes > 1 ? `${this.#crashes} have` : 'one has';
     const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
-    return new HandoverError('MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
+    return new HandoverError('ERR_MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
   }
 
   #crashed(many: string, one: string, last: string): void {
@@ -88,7 +87,7 @@ export class HealthWatch {
     const { crashes } = this.#life.settings.health;
     if (this.#crashes < crashes) return;
     const times = this.#crashes === 1 ? one : `${this.#crashes} ${many}`;
-    this.#break('MOTYA_CRASHES', `${times} crashed on probation, ${last}`);
+    this.#break('ERR_MOTYA_CRASHES', `${times} crashed on probation, ${last}`);
   }
 
   /** Looks at once, and again after a pause. */
@@ -140,17 +139,17 @@ export class HealthWatch {
     const fault = 'fault' in answer ? answer.fault : isWell(answer.status) ? null : `status ${answer.status}`;
     this.#fault = fault === null ? null : `${path}: ${fault}`;
     this.#failures = fault === null ? 0 : this.#failures + 1;
-    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break(UNHEALTHY, this.#fault);
+    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break('ERR_MOTYA_UNHEALTHY', this.#fault);
   }
 
   async #countErrors(errors: number): Promise<void> {
     const { answers, failed } = await this.#life.instance.fleet.answered();
     if (this.#isClosed || answers < HEALTH_ANSWERS || failed / answers <= errors) return;
     const share = `${((failed / answers) * 100).toFixed(1)} %`;
-    this.#break('MOTYA_ERRORS', `${failed} of ${answers} answers on probation had status 5xx (${share})`);
+    this.#break('ERR_MOTYA_ERROR_RATE', `${failed} of ${answers} answers on probation had status 5xx (${share})`);
   }
 
-  #break(code: string, text: string): void {
+  #break(code: ErrorCode, text: string): void {
     if (this.#isClosed) return;
     this.close();
     this.#broken(new HandoverError(code, text));

@@ -65,7 +65,7 @@ export class Instance {
 
   /** @throws {MotyaError} before {@link makeFleet}. */
   get fleet(): Fleet {
-    if (this.#fleet === null) throw new MotyaError('MOTYA_PHASE', 'nothing has been started');
+    if (this.#fleet === null) throw new MotyaError('ERR_MOTYA_PHASE', 'nothing has been started');
     return this.#fleet;
   }
 
@@ -136,7 +136,7 @@ export class Instance {
     const holder = answersAt(this.settings.controlSocket);
     if (holder !== null) {
       const text = `pid ${holder} answers on ${this.settings.controlSocket}: it has another pidfile, but the same name or upgrade socket; give this one a --name of its own`;
-      throw new StartError('MOTYA_RUNNING', text);
+      throw new StartError('ERR_MOTYA_RUNNING', text);
     }
     this.pidfile.prepare();
   }
@@ -177,7 +177,7 @@ export class Instance {
   async goLive(inherited: readonly HandedOn[] = []): Promise<void> {
     this.fleet.inherit(inherited);
     if (!(await isDone(ACCEPT_MS, Promise.race([this.fleet.accept(), this.fleet.failed])))) {
-      throw new HandoverError('MOTYA_ACCEPT', `the workers do not accept within ${ACCEPT_MS} ms`);
+      throw new HandoverError('ERR_MOTYA_WORKERS_NOT_ACCEPTING', `the workers do not accept within ${ACCEPT_MS} ms`);
     }
     this.becomeMain();
   }

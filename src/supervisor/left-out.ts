@@ -60,7 +60,7 @@ export class LeftOut {
       const what = `${commandOf(outside)} listens on ${outside.where} by itself and ends with the old version`;
       const how = 'run it apart from the program, or say --allow-removed if it is to end';
       const text = `${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`;
-      return new HandoverError('MOTYA_REMOVED_IN_USE', text);
+      return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
     }
     const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));
     const keys = [...this.#undeclared(unused).map(({ key }) => key), ...unserved];
@@ -79,7 +79,7 @@ export class LeftOut {
           : `${key} may still get connections: its program in the old version ${since}`;
       const mend = unused.includes(key) ? '; say --allow-removed if that is meant' : '';
       const text = `${gets}, and no program of the new version listens on it${mend}`;
-      return new HandoverError('MOTYA_REMOVED_IN_USE', text);
+      return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
     }
     return null;
   }

@@ -6,7 +6,6 @@ import { PAUSE_MS } from '../base/limits.js';
 import { LoopDelay } from '../base/loop-delay.js';
 import type { Settings } from '../config/settings.js';
 import type { Controlled } from '../control/control-server.js';
-import { STOPPING } from '../control/outcomes.js';
 import { Predecessors } from '../handover/predecessors.js';
 import type { Proof } from '../handover/probation-session.js';
 import { Outlets } from '../logging/outputs.js';
@@ -92,7 +91,7 @@ export class Life {
   }
 
   tellToStop(): void {
-    this.#stopping.abort(new HandoverError(STOPPING, `pid ${process.pid} was told to stop`));
+    this.#stopping.abort(new HandoverError('ERR_MOTYA_STOPPING', `pid ${process.pid} was told to stop`));
   }
 
   /** The promise's outcome, or the reason of a stop that comes first. */

@@ -4,7 +4,6 @@ import { deferred } from '../base/deferred.js';
 import { type HandoverError, reasonOf } from '../base/errors.js';
 import { GREETING_MS, REASON_LENGTH, RETIRED_MS, STATS_MS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
-import { LATE } from '../control/outcomes.js';
 import type { Dialogue } from '../handover/dialogue.js';
 import type { HandedOver } from '../handover/incumbent.js';
 import { toldOf } from '../handover/predecessors.js';
@@ -36,7 +35,7 @@ export async function afterHandover(
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
   const text = `pid ${process.pid} has handed over to pid ${successor}, without this successor`;
-  instance.control?.dismissWatchers(text, { forGood: true, code: LATE });
+  instance.control?.dismissWatchers(text, { forGood: true, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
   if (probationMs > 0 && !life.stopping.aborted) {
     events.emit('probation', { successor, ms: probationMs });
     const end = performance.now() + probationMs;

@@ -19,7 +19,6 @@ import { UpgradeSocket } from '../handover/upgrade-socket.js';
 import { isKept, keeperOf } from '../keeper/keeper-choice.js';
 import type { Fleet } from '../workers/fleet.js';
 import { adopt, keepAdopted } from './adoption.js';
-import { LIVE } from './control-answers.js';
 import { startByForce } from './force.js';
 import { checkHealthPath } from './health-target.js';
 import { awaitLateListeners } from './late-listeners.js';
@@ -60,7 +59,7 @@ function refuseBesideKeeper({ settings }: Life): void {
   try {
     connectControl(settings.controlSocket).close();
   } catch (error) {
-    if (error instanceof RestartingError) throw new StartError('MOTYA_RUNNING', error.message);
+    if (error instanceof RestartingError) throw new StartError('ERR_MOTYA_RUNNING', error.message);
   }
 }
 
@@ -103,7 +102,7 @@ export async function startAsSuccessor(life: Life): Promise<void> {
     const never = broken.then(() => new Promise<never>(() => {}));
     offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
     // Its last words may be an offer that is read after its end, with the lock that we are about to take.
-    if (offer === null) declineLater(socket, new HandoverError('MOTYA_ALONE', 'the incumbent died'));
+    if (offer === null) declineLater(socket, new HandoverError('ERR_MOTYA_INCUMBENT_DIED', 'the incumbent died'));
     await (offer === null ? replaceDead(life, watched, fleet) : takeOverFrom(life, offer, fleet));
   } catch (error) {
     reason = HandoverError.from(error);
@@ -170,7 +169,7 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
   if (keeperOf(process.env) !== null) {
     // It holds them all: bound anew they are in use, and as long as we tried the next instance would find the lock taken.
     const text = `the incumbent (pid ${watched.pid}) died; the keeper starts the next instance, with its listeners`;
-    throw new HandoverError('MOTYA_KEPT', text);
+    throw new HandoverError('ERR_MOTYA_MANAGED', text);
   }
   life.machine.step('incumbentGone');
   life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
@@ -184,7 +183,7 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
 function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
-  const code = predecessor === null ? 'MOTYA_ALONE' : LIVE;
+  const code = predecessor === null ? 'ALONE' : 'LIVE';
   const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });
@@ -205,7 +204,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
     if (meant !== null && meant !== watched.pid) {
       watched.close();
       const text = `the unit's main process, pid ${meant}, is not the one to take over from: pid ${watched.pid} serves`;
-      throw new HandoverError('MOTYA_REPLACED', text);
+      throw new HandoverError('ERR_MOTYA_REPLACED', text);
     }
     return watched;
   } catch (error) {
@@ -217,7 +216,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
       holder === null
         ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
         : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
-    throw new HandoverError('MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
+    throw new HandoverError('ERR_MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
   }
 }
 

@@ -6,10 +6,9 @@ import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
 import { HeldProcess } from '../base/os/processes.js';
-import { STOPPING } from '../control/outcomes.js';
 import { type RemovedListener, removedText } from '../control/removed-listeners.js';
 import { ownReason, summon } from '../handover/find-successor.js';
-import { DRY_RUN, handOver } from '../handover/incumbent.js';
+import { handOver } from '../handover/incumbent.js';
 import { obstacleIn, type Phase } from '../status/phases.js';
 import type { Upgraded, UpgradeOptions } from './events.js';
 import { countAll, LeftOut } from './left-out.js';
@@ -35,14 +34,14 @@ export async function upgrade(
   if (isAboutToServe(life.phase)) await life.served.promise;
   if (life.undecided !== null) await endProof(life, dryRun);
   if (!machine.can('quit')) {
-    const code = life.stopping.aborted ? STOPPING : 'MOTYA_BUSY';
+    const code = life.stopping.aborted ? 'ERR_MOTYA_STOPPING' : 'ERR_MOTYA_BUSY';
     const busy = new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
     life.warn('busy', busy.message);
     throw busy;
   }
   const heir = replacedBy(life);
   if (heir !== null)
-    throw new HandoverError('MOTYA_REPLACED', `pid ${heir} has taken over from pid ${process.pid} by force`);
+    throw new HandoverError('ERR_MOTYA_REPLACED', `pid ${heir} has taken over from pid ${process.pid} by force`);
   restorePidfile(life);
   machine.step('quit');
   chronicle.upgradeBegins();
@@ -97,7 +96,7 @@ export async function upgrade(
       machine.step('failed');
       instance.thaw();
       instance.fleet.openInspectors(true);
-      chronicle.upgradeRehearsed(DRY_RUN);
+      chronicle.upgradeRehearsed('DRY_RUN');
       events.emit('rehearsed', pid);
       return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
     }
@@ -160,11 +159,11 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
 async function endProof({ proof, undecided }: Life, dryRun: boolean): Promise<void> {
   if (proof === null) {
     if (undecided === null || (await isDone(GREETING_MS, undecided))) return;
-    throw new HandoverError('MOTYA_WEDGED', 'the incumbent does not say that it has let go: it may serve again');
+    throw new HandoverError('ERR_MOTYA_WEDGED', 'the incumbent does not say that it has let go: it may serve again');
   }
   if (dryRun) {
     const left = Math.ceil(proof.left / 1000);
-    throw new HandoverError('MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
+    throw new HandoverError('ERR_MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
   }
   await proof.settle();
 }

@@ -1,7 +1,6 @@
 import { GREETING_MS, LATE_MS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import { duration } from '../base/units.js';
-import { STALE } from '../control/outcomes.js';
 import type { Life } from './life.js';
 import { haveChanged } from './program-files.js';
 
@@ -39,7 +38,7 @@ export async function dismissStale({ instance: { control }, events }: Life): Pro
     const ms = startedAt === null ? null : performance.now() - startedAt;
     const since = ms === null ? '' : ` ${duration(ms)} ago`;
     const text = `the files of the program have changed since this successor (pid ${pid}) was started${since}`;
-    control?.dismiss(pid, { text, code: STALE });
+    control?.dismiss(pid, { text, code: 'ERR_MOTYA_SUCCESSOR_STALE' });
     events.emit('stale', { pid, ms });
   }
   // It has the upgrade socket until it ends.

@@ -221,7 +221,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     const fd = this.#given;
     this.#given = null;
     if (answer?.type !== 'GIVEN' || fd !== null) return fd;
-    throw new HandoverError('MOTYA_STATE', `${this.name}: onHandover() failed: ${answer.error ?? 'no value came'}`);
+    throw new HandoverError('ERR_MOTYA_STATE', `${this.name}: onHandover() failed: ${answer.error ?? 'no value came'}`);
   }
 
   /** Before {@link accept}. The files stay the caller's. */

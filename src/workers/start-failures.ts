@@ -23,14 +23,14 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
   // A refusal says more than the program's error about it: who has the address.
   const words = refusal === '' ? worker.lastReason() : null;
   const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
-  return new StartError('MOTYA_PROGRAM', text, { stderr: worker.lastWords() });
+  return new StartError('ERR_MOTYA_PROGRAM', text, { stderr: worker.lastWords() });
 }
 
 export function listensOutside(what: string, outside: Outside): StartError {
   const { worker, pid, where } = outside;
   const who = pid === worker ? 'its own process' : commandOf(outside);
   const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside)}`;
-  return new StartError('MOTYA_NOT_READY', text);
+  return new StartError('ERR_MOTYA_NOT_READY', text);
 }
 
 export function notReady(
@@ -41,15 +41,16 @@ export function notReady(
   if (debuggers !== null) {
     // Whether one has come is not known.
     const text = `${what} is not ready after ${seconds} s; perhaps no debugger is attached: ${waitsForDebugger(debuggers)}`;
-    return new StartError('MOTYA_NOT_READY', text);
+    return new StartError('ERR_MOTYA_NOT_READY', text);
   }
   if (waits) {
     const text = `${what} waits for inherited(), which comes when it has called listen(): call that first; it still waits after ${seconds} s`;
-    return new StartError('MOTYA_NOT_READY', text);
+    return new StartError('ERR_MOTYA_NOT_READY', text);
   }
-  if (ready === 'signal') return new StartError('MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`);
+  if (ready === 'signal')
+    return new StartError('ERR_MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`);
   const text = `${what} listens on nothing after ${seconds} s; ${NO_LISTENER_ADVICE}`;
-  return new StartError('MOTYA_NOT_READY', text);
+  return new StartError('ERR_MOTYA_NOT_READY', text);
 }
 
 /** A signal that the supervisor has not sent comes from another process, or from the kernel. */

@@ -185,7 +185,7 @@ export class Worker extends Conversation {
     const [giver, second] = this.#givers;
     if (second !== undefined) {
       const text = `${this.name}: onHandover() was called by several of its processes (pid ${giver?.pid} and ${second.pid}); a worker hands on one value`;
-      return Promise.reject(new HandoverError('MOTYA_STATE', text));
+      return Promise.reject(new HandoverError('ERR_MOTYA_STATE', text));
     }
     return giver instanceof Branch ? giver.give() : super.give();
   }

@@ -45,7 +45,7 @@ function linksOf(page: string): { path: string; anchor: string }[] {
 }
 
 describe('documents', () => {
-  test('docs/reference/commands.md is what the commands and scripts/docs make of it (npm run docs)', () => {
+  test('docs/reference/commands.md and errors.md are what the sources and scripts/docs make of it (npm run docs)', () => {
     const { status, stderr } = spawnSync(process.execPath, [`${ROOT}scripts/docs.mjs`, '--check'], {
       encoding: 'utf8',
     });

@@ -103,7 +103,7 @@ describe('the status for people', () => {
       successor: { pid: 1001, since: deadline },
       lastUpgrade: {
         ok: false,
-        code: 'X',
+        code: 'ERR_MOTYA_PROGRAM',
         text: 'it\nthrew',
         at: new Date().toISOString(),
         generation: 4,

@@ -93,12 +93,12 @@ class TestInstance implements Controlled {
   async upgrade({ dryRun }: { dryRun: boolean }, { progress, live }: UpgradeTold): ReturnType<Controlled['upgrade']> {
     this.upgrades.push(dryRun);
     progress('summoning', 1.6);
-    if (dryRun) return rejection(new HandoverError('MOTYA_NO_SUCCESSOR', 'nobody came'));
+    if (dryRun) return rejection(new HandoverError('ERR_MOTYA_NO_SUCCESSOR', 'nobody came'));
     live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000 });
-    return { ok: true, code: 'MOTYA_LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
+    return { ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
   }
   async rollBack(): ReturnType<Controlled['rollBack']> {
-    return { ok: true, code: 'MOTYA_ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
+    return { ok: true, code: 'ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
   }
   lateness(): string | null {
     return null;
@@ -184,7 +184,7 @@ test('an instance of the first version answers in another way, and that is said'
   });
   socket.publish();
   try {
-    await assert.rejects(requestStatus(path), { code: 'MOTYA_VERSION', message: /older motya/ });
+    await assert.rejects(requestStatus(path), { code: 'ERR_MOTYA_VERSION', message: /older motya/ });
     await ensureAnswers(path);
   } finally {
     socket.close();
@@ -197,16 +197,16 @@ test('upgrade: progress, then the result, good or bad', async () => {
       conversation(path, { type: 'UPGRADE', dryRun }, ({ type }) => type === 'RESULT');
     assert.deepEqual(await ofUpgrade(false), [
       { type: 'PROGRESS', phase: 'summoning', ms: 2 },
-      { type: 'RESULT', ok: true, code: 'MOTYA_LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 },
+      { type: 'RESULT', ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 },
     ]);
     assert.deepEqual((await ofUpgrade(true))[1], {
       type: 'RESULT',
       ok: false,
-      code: 'MOTYA_NO_SUCCESSOR',
+      code: 'ERR_MOTYA_NO_SUCCESSOR',
       text: 'nobody came',
     });
     assert.deepEqual(instance.upgrades, [false, true]);
-    assert.equal(rejection(new Error('a defect')).code, 'MOTYA_INTERNAL');
+    assert.equal(rejection(new Error('a defect')).code, 'ERR_MOTYA_INTERNAL');
   });
 });
 
@@ -235,7 +235,7 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
     assert.ok(Date.parse(waiting?.since ?? '') <= Date.now());
     server.dismissWatchers('it was stopped');
     const { code, message } = (await watched.gone) as HandoverError;
-    assert.deepEqual([code, message], ['MOTYA_INCUMBENT_STOPPED', 'it was stopped']);
+    assert.deepEqual([code, message], ['ERR_MOTYA_INCUMBENT_STOPPED', 'it was stopped']);
     assert.equal(server.watcher, null);
     watched.close();
 
@@ -256,21 +256,24 @@ test('nobody there, and somebody who does not answer', async () => {
   try {
     await assert.rejects(
       running(() => requestStatus(path)),
-      { code: 'MOTYA_NOT_RUNNING' },
+      { code: 'ERR_MOTYA_NOT_RUNNING' },
     );
     await assert.rejects(
       running(() => watchIncumbent(path)),
-      { code: 'MOTYA_NOT_RUNNING' },
+      { code: 'ERR_MOTYA_NOT_RUNNING' },
     );
     const fd = native.createListener({ family: 'unix', type: 'seqpacket', path });
     await Promise.all([
-      assert.rejects(requestStatus(path), { code: 'MOTYA_NO_ANSWER' }),
-      assert.rejects(watchIncumbent(path), { code: 'MOTYA_WEDGED', message: new RegExp(`pid ${process.pid} holds`) }),
+      assert.rejects(requestStatus(path), { code: 'ERR_MOTYA_NO_ANSWER' }),
+      assert.rejects(watchIncumbent(path), {
+        code: 'ERR_MOTYA_WEDGED',
+        message: new RegExp(`pid ${process.pid} holds`),
+      }),
     ]);
     native.close(fd);
     await assert.rejects(
       running(() => requestStatus(path)),
-      { code: 'MOTYA_NOT_RUNNING' },
+      { code: 'ERR_MOTYA_NOT_RUNNING' },
       'a stale socket',
     );
     await until(() => openFds() === before, { what: 'fds as before' });
@@ -327,7 +330,7 @@ test('a file at the path is left alone', async () => {
   const before = openFds();
   writeFileSync(path, 'precious');
   const server = new ControlServer(path, new TestInstance());
-  assert.throws(() => server.publish(), { code: 'MOTYA_SOCKET' });
+  assert.throws(() => server.publish(), { code: 'ERR_MOTYA_SOCKET' });
   server.close();
   assert.equal(openFds(), before);
   assert.deepEqual(readdirSync(folder), ['c.sock']);

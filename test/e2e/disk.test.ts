@@ -38,8 +38,8 @@ test('a disk without room for the lock or a socket: the start says the path and 
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=1,mode=700', 'tmpfs', disk]);
   try {
     for (const [flag, path, code] of [
-      ['--pidfile', `${disk}/app.pid`, 'MOTYA_PIDFILE'],
-      ['--upgrade-socket', `${disk}/app.sock`, 'MOTYA_SOCKET'],
+      ['--pidfile', `${disk}/app.pid`, 'ERR_MOTYA_PIDFILE'],
+      ['--upgrade-socket', `${disk}/app.sock`, 'ERR_MOTYA_SOCKET'],
     ] as const) {
       const child = stage.start([flag, path], { MOTYA_ADMIN: 'off' });
       assert.equal((await child.waitForExit()).code, 1);

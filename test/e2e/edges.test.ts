@@ -30,7 +30,7 @@ describe('edges', { concurrency: false }, () => {
     const first = stage.space.node(['--import', defect, CLI, 'start', stage.script, '--name', 'app'], options);
     await first.waitFor('serving');
     first.kill('SIGUSR2');
-    assert.equal((await first.waitFor('defect')).code, 'MOTYA_INTERNAL');
+    assert.equal((await first.waitFor('defect')).code, 'ERR_MOTYA_INTERNAL');
     assert.equal((await stage.who()).generation, '1');
     first.kill('SIGTERM');
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });

@@ -90,8 +90,8 @@ describe("import { Supervisor } from 'motya'", () => {
     const port = await freePort();
     const env = { PORT: String(port), THEN: 'fail' };
     const first = space.node([fixture('supervise.mjs'), app('http.cjs')], { env });
-    await first.waitForStdout(/"name":"HandoverError","code":"MOTYA_NO_SUCCESSOR"/);
-    assert.equal(linesOf(first).find(({ event }) => event === 'rejected')?.code, 'MOTYA_NO_SUCCESSOR');
+    await first.waitForStdout(/"name":"HandoverError","code":"ERR_MOTYA_NO_SUCCESSOR"/);
+    assert.equal(linesOf(first).find(({ event }) => event === 'rejected')?.code, 'ERR_MOTYA_NO_SUCCESSOR');
     assert.equal((await who(port)).generation, '1');
   });
 

@@ -19,7 +19,7 @@ describe('a successor that comes after the upgrade it was meant for', () => {
       await servesAs(first, generation);
       const late = stage.start(['--upgrade']);
       assert.equal((await late.waitForExit()).code, 1, late.describe());
-      assert.equal(failureOf(late).code, 'MOTYA_LATE');
+      assert.equal(failureOf(late).code, 'ERR_MOTYA_SUCCESSOR_LATE');
       assert.equal((await stage.who()).version, next);
       version += 1;
       assert.equal((await stage.status()).generation, version);
@@ -31,7 +31,7 @@ describe('a successor that comes after the upgrade it was meant for', () => {
     await stage.first();
     assert.equal((await stage.upgrade()).code, 0);
     const controlSocket = `${stage.space.runtimeDir}/motya/app.control.sock`;
-    await assert.rejects(watchIncumbent(controlSocket, { age: 600_000 }), { code: 'MOTYA_LATE' });
+    await assert.rejects(watchIncumbent(controlSocket, { age: 600_000 }), { code: 'ERR_MOTYA_SUCCESSOR_LATE' });
     (await watchIncumbent(controlSocket, { age: 0 })).close();
     const second = await stage.waiting();
     assert.equal((await stage.upgrade()).code, 0);
@@ -64,13 +64,13 @@ describe('a successor that has waited since before the command', () => {
     assert.match(stdout, new RegExp(`^the successor that waited \\(pid ${old.pid}, started .* ago\\) has older files`));
     assert.equal((await stage.who()).version, 'two');
     assert.equal((await old.waitForExit()).code, 1);
-    assert.equal(failureOf(old).code, 'MOTYA_STALE');
+    assert.equal(failureOf(old).code, 'ERR_MOTYA_SUCCESSOR_STALE');
 
     const third = await stage.waiting();
     stage.space.write('server.cjs', program('three'));
     process.kill((await stage.status()).pid, 'SIGQUIT');
     assert.equal((await third.waitForExit()).code, 1);
-    assert.equal(failureOf(third).code, 'MOTYA_STALE');
+    assert.equal(failureOf(third).code, 'ERR_MOTYA_SUCCESSOR_STALE');
     await servesAs(first, 3);
     assert.equal((await stage.who()).version, 'three');
   });

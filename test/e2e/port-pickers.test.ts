@@ -75,7 +75,7 @@ test('a new version that listens beside what its service has is rejected, and th
   const { code, stdout } = await stage.upgrade('--json');
   assert.equal(code, 3, stdout);
   assert.notEqual((await successor.waitForExit()).code, 0);
-  assert.equal(failureOf(successor).code, 'MOTYA_PROGRAM');
+  assert.equal(failureOf(successor).code, 'ERR_MOTYA_PROGRAM');
   assert.equal((await get(stage.port)).body, '1');
   await until(async () => (await stage.status()).phase === 'serving', { what: 'the first one to serve' });
 });

@@ -154,7 +154,7 @@ describe('releases behind a symlink, each with its own Motya', () => {
     const { code, stdout } = await space.run(['upgrade', '--name', 'app', '--json']);
     assert.equal(code, 3);
     const answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { code: string; text: string };
-    assert.equal(answer.code, 'MOTYA_FILE_MISSING');
+    assert.equal(answer.code, 'ERR_MOTYA_FILE_MISSING');
     const own = `${root}/releases/1/node_modules`;
     assert.ok(answer.text.includes(`${own}/.bin/motya`), answer.text);
 

@@ -65,13 +65,13 @@ describe('an upgrade where there is little room', () => {
     await first.waitFor(isTold);
     const { code, stdout } = await stage.upgrade('--json');
     const said = outcomeOf(stdout);
-    assert.deepEqual([code, said.ok, said.code], [3, false, 'MOTYA_PREFLIGHT'], said.text);
+    assert.deepEqual([code, said.ok, said.code], [3, false, 'ERR_MOTYA_PREFLIGHT'], said.text);
     assert.match(said.text, new RegExp(`\\d+ of ${LIMIT} file descriptors are open, and \\d+ more are needed`));
     assert.equal((await stage.who()).generation, '1');
     // One that is started by hand, before the listeners come.
     const second = stage.space.start('bash', ['-c', limited, ...args, '--upgrade'], { env });
     assert.equal((await second.waitForExit()).code, 1);
-    assert.equal(failureOf(second).code, 'MOTYA_PREFLIGHT');
+    assert.equal(failureOf(second).code, 'ERR_MOTYA_PREFLIGHT');
   });
 
   it('send buffers of 4 KiB: an upgrade and a status work', {
@@ -170,11 +170,11 @@ describe('motya upgrade --json', () => {
     await upgrade();
     first.kill('SIGCONT');
     assert.deepEqual(outcomes, [
-      [4, 'MOTYA_NOT_RUNNING'],
-      [2, 'MOTYA_SETTINGS'],
-      [2, 'MOTYA_SETTINGS'],
-      [3, 'MOTYA_PROGRAM'],
-      [5, 'MOTYA_NO_ANSWER'],
+      [4, 'ERR_MOTYA_NOT_RUNNING'],
+      [2, 'ERR_MOTYA_SETTINGS'],
+      [2, 'ERR_MOTYA_SETTINGS'],
+      [3, 'ERR_MOTYA_PROGRAM'],
+      [5, 'ERR_MOTYA_NO_ANSWER'],
     ]);
   });
 });

@@ -59,10 +59,7 @@ describe('motya upgrade', () => {
     assert.deepEqual(phases, ['summoning', 'offering', 'awaiting', 'pausing', 'committed']);
     for (const { ms } of lines) assert.ok(Number.isInteger(ms));
     const { ok, code, generation, pid, gapMs } = lines.at(-1) as JsonLine;
-    assert.deepEqual(
-      { ok, code, generation, pid },
-      { ok: true, code: 'MOTYA_LIVE', generation: 2, pid: stage.mainPid },
-    );
+    assert.deepEqual({ ok, code, generation, pid }, { ok: true, code: 'LIVE', generation: 2, pid: stage.mainPid });
     assert.ok((gapMs ?? -1) > 0);
   });
 

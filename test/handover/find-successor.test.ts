@@ -31,7 +31,7 @@ test('the wait for a successor ends in time, whatever the garbage collector take
   const late = new Promise((resolve) => {
     timer = setTimeout(resolve, 30_000, 'late');
   });
-  await assert.rejects(Promise.race([summoned, late]), { code: 'MOTYA_NO_SUCCESSOR' });
+  await assert.rejects(Promise.race([summoned, late]), { code: 'ERR_MOTYA_NO_SUCCESSOR' });
   clearTimeout(timer);
 });
 
@@ -43,7 +43,7 @@ test('one that is started and gives way to somebody else’s, which does not lis
     for (const fd of listeners) native.close(fd);
     rmSync(folder, { recursive: true });
   });
-  const gaveWay = { ok: false, code: 'MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
+  const gaveWay = { ok: false, code: 'ERR_MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
   const { fd, launched } = await summon({
     upgradeSocket: path,
     mode: 'now',

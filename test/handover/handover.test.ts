@@ -97,10 +97,10 @@ test('what programs hand on comes before COMMIT, and nothing of it stays open', 
 
 test('a program that cannot hand on what it has: rejected, with its reason', async () => {
   await pair(1, async (giver, taker, [a, b]) => {
-    giver.values = Promise.reject(new HandoverError('MOTYA_STATE', 'worker 0 of web: too much'));
+    giver.values = Promise.reject(new HandoverError('ERR_MOTYA_STATE', 'worker 0 of web: too much'));
     giver.values.catch(() => {});
-    const taking = rejectsWith(take(b, taker), 'MOTYA_STATE', /^worker 0 of web: too much$/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_STATE', /too much/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STATE', /^worker 0 of web: too much$/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STATE', /too much/);
     await taking;
     assert.deepEqual(taker.inherited, []);
   });
@@ -113,7 +113,7 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
     giver.values = new Promise((resolve) => {
       gathered = resolve;
     });
-    const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PEER_GONE', /died/);
+    const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PEER_GONE', /died/);
     peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', state: true });
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid: 'tx', listeners: 1 });
@@ -167,7 +167,7 @@ test('the lock goes over without a gap and ends with its last holder', async () 
 test('a dry run goes as far as READY; both sides know it for what it was', async () => {
   await pair(3, async (giver, taker, [a, b]) => {
     giver.dryRun = true;
-    const taking = rejectsWith(take(b, taker), 'MOTYA_DRY_RUN', /everything up to READY worked/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_DRY_RUN', /everything up to READY worked/);
     assert.equal(await handOver(a, giver), 'dry-run');
     await taking;
     assert.equal(giver.accepting, true, 'it never stopped accepting');
@@ -177,7 +177,7 @@ test('a dry run goes as far as READY; both sides know it for what it was', async
 });
 
 test('a stop before COMMIT cancels: while the successor boots, while the incumbent pauses, and before all', async () => {
-  const stop = new HandoverError('MOTYA_STOPPING', 'pid 1 was told to stop');
+  const stop = new HandoverError('ERR_MOTYA_STOPPING', 'pid 1 was told to stop');
   const forever = new Promise<void>(() => {});
 
   await pair(3, async (giver, taker, [a, b]) => {
@@ -186,8 +186,8 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
       giver.machine.step(event);
       if (event === 'adopted') giver.stopping.abort(stop);
     };
-    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /pid 1 was told to stop/);
-    assert.equal(await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/), stop);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /pid 1 was told to stop/);
+    assert.equal(await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/), stop);
     await taking;
   });
 
@@ -197,16 +197,16 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
       giver.machine.step(event);
       if (event === 'ready') giver.stopping.abort(stop);
     };
-    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /told to stop/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/);
     await taking;
     assert.equal(giver.machine.phase, 'pausing');
   });
 
   await pair(3, async (giver, taker, [a, b]) => {
     giver.stopping.abort(stop);
-    const taking = rejectsWith(take(b, taker), 'MOTYA_STOPPING', /told to stop/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_STOPPING', /told to stop/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/);
     await taking;
   });
 });
@@ -216,25 +216,25 @@ test('a program that breaks after it was ready, and one that cannot go live: the
     giver.pausing = new Promise(() => {});
     giver.step = (event) => {
       giver.machine.step(event);
-      if (event === 'ready') taker.breakDown(new HandoverError('MOTYA_PROGRAM', 'it ended'));
+      if (event === 'ready') taker.breakDown(new HandoverError('ERR_MOTYA_PROGRAM', 'it ended'));
     };
-    const taking = rejectsWith(take(b, taker), 'MOTYA_PROGRAM', /it ended/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_PROGRAM', /it ended/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_PROGRAM', /it ended/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_PROGRAM', /it ended/);
     await taking;
   });
   await pair(2, async (giver, taker, [a, b]) => {
-    taker.goingLive = Promise.reject(new HandoverError('MOTYA_ACCEPT', 'no worker accepts'));
+    taker.goingLive = Promise.reject(new HandoverError('ERR_MOTYA_WORKERS_NOT_ACCEPTING', 'no worker accepts'));
     taker.goingLive.catch(() => {});
-    const taking = rejectsWith(take(b, taker), 'MOTYA_ACCEPT', /no worker accepts/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_ACCEPT', /no worker accepts/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_WORKERS_NOT_ACCEPTING', /no worker accepts/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_WORKERS_NOT_ACCEPTING', /no worker accepts/);
     await taking;
     assert.equal(giver.machine.phase, 'committed', 'so the incumbent has to resume');
   });
   await pair(2, async (giver, taker, [a, b]) => {
     taker.booting = Promise.reject(new Error('a defect'));
     taker.booting.catch(() => {});
-    const taking = rejectsWith(take(b, taker), 'MOTYA_INTERNAL', /a defect/);
-    await rejectsWith(handOver(a, giver), 'MOTYA_INTERNAL', /a defect/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_INTERNAL', /a defect/);
+    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_INTERNAL', /a defect/);
     await taking;
   });
 });

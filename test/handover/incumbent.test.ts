@@ -14,7 +14,7 @@ const txid = 'tx';
 /** Of a successor that has died. */
 const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1' };
 const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0 };
-const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the successor has changed its mind' };
+const ABORT = { type: 'ABORT', txid, code: 'ERR_MOTYA_PROGRAM', text: 'the successor has changed its mind' };
 const COUNT = 3;
 
 /** What a successor does up to each point of the hand-over, and where the incumbent stands then. */
@@ -80,7 +80,7 @@ for (const { name, phase, walk } of STEPS) {
   describe(`a successor that owes ${name}`, () => {
     test('says ABORT: its code and its reason', async () => {
       await withPeer(async (giver, fd, peer) => {
-        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /has changed its mind/);
+        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /has changed its mind/);
         await walk(peer);
         peer.say(ABORT);
         await handing;
@@ -94,7 +94,7 @@ for (const { name, phase, walk } of STEPS) {
         const giver = new TestGiver(folder, COUNT);
         const [a, b] = native.socketpair();
         const peer = new TestPeer(b);
-        const handing = rejectsWith(handOver(a, giver), 'MOTYA_PEER_GONE', /hung up/);
+        const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_PEER_GONE', /hung up/);
         await walk(peer);
         peer.close();
         await handing;
@@ -106,7 +106,7 @@ for (const { name, phase, walk } of STEPS) {
 
     test('talks nonsense', async () => {
       await withPeer(async (giver, fd, peer) => {
-        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PROTOCOL', /is not JSON/);
+        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROTOCOL', /is not JSON/);
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.sayRaw('{{{', [file, file]);
@@ -119,7 +119,7 @@ for (const { name, phase, walk } of STEPS) {
     test('says something out of turn, with fds that nobody wants', async () => {
       await withPeer(async (giver, fd, peer) => {
         const text = new RegExp(`the peer said STATS instead of ${name}`);
-        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_PROTOCOL', text);
+        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROTOCOL', text);
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.say({ type: 'STATS', txid, connections: 0, left: 0 }, [file, file]);
@@ -133,10 +133,14 @@ for (const { name, phase, walk } of STEPS) {
     test('is silent', async () => {
       await withPeer(async (giver, fd, peer) => {
         Object.assign(giver, { readyMs: 500 });
-        const handing = rejectsWith(handOver(fd, giver), 'MOTYA_DEADLINE', new RegExp(`^no ${name} within \\d+ ms$`));
+        const handing = rejectsWith(
+          handOver(fd, giver),
+          'ERR_MOTYA_DEADLINE',
+          new RegExp(`^no ${name} within \\d+ ms$`),
+        );
         await walk(peer);
         await handing;
-        assert.equal((await peer.hearAbort()).code, 'MOTYA_DEADLINE');
+        assert.equal((await peer.hearAbort()).code, 'ERR_MOTYA_DEADLINE');
         assert.equal(giver.machine.phase, phase);
         unharmed(giver);
       });
@@ -149,11 +153,11 @@ test('versions that do not meet: both ranges are named', async () => {
     withPeer(async (giver, fd, peer) => {
       const handing = rejectsWith(
         handOver(fd, giver),
-        'MOTYA_VERSION',
+        'ERR_MOTYA_VERSION',
         new RegExp(`protocol ${min} to ${max}, the incumbent 1 to 1`),
       );
       peer.say({ ...HELLO, min, max });
-      assert.equal((await peer.hearAbort()).code, 'MOTYA_VERSION');
+      assert.equal((await peer.hearAbort()).code, 'ERR_MOTYA_VERSION');
       await handing;
       unharmed(giver);
     });
@@ -164,7 +168,7 @@ test('versions that do not meet: both ranges are named', async () => {
 
 test('a newer successor that still speaks ours is understood', async () => {
   await withPeer(async (giver, fd, peer) => {
-    const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /changed/);
+    const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /changed/);
     peer.say({ ...HELLO, min: 0, max: 99, more: 'fields' });
     assert.equal((await peer.hearUntil('OFFER')).protocol, 1);
     peer.say(ABORT);
@@ -176,7 +180,7 @@ test('the number of adopted listeners must be the number of ours', async () => {
   for (const listeners of [0, COUNT - 1, COUNT + 1]) {
     await withPeer(async (giver, fd, peer) => {
       const text = new RegExp(`${listeners} of ${COUNT} listeners were adopted`);
-      const handing = rejectsWith(handOver(fd, giver), 'MOTYA_COUNT', text);
+      const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_LISTENER_COUNT', text);
       peer.say(HELLO);
       await peer.hearUntil('LOCK');
       peer.say({ type: 'ADOPTED', txid, listeners });
@@ -193,7 +197,7 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
     giver.pausing = new Promise(() => {});
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
-    const handing = rejectsWith(handOver(a, giver), 'MOTYA_PEER_GONE', /hung up/);
+    const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_PEER_GONE', /hung up/);
     peer.say(HELLO);
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid, listeners: 1 });
@@ -230,7 +234,7 @@ test('a successor that reads nothing costs no fds for longer than the hand-over'
     const peer = new TestPeer(b);
     // The buffer is full before all is sent, so the rest, and ABORT behind it, waits inside the channel.
     while (native.send(a, Buffer.alloc(4000, ' '), []));
-    const handing = rejectsWith(handOver(a, giver), 'MOTYA_DEADLINE', /no ADOPTED within/);
+    const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_DEADLINE', /no ADOPTED within/);
     peer.say(HELLO);
     await handing;
     unharmed(giver, count);
@@ -248,7 +252,7 @@ test('a stop between COMMIT and LIVE takes nothing back: the successor may be li
   await withPeer(async (giver, fd, peer) => {
     const handing = handOver(fd, giver);
     await STEPS[3]?.walk(peer);
-    giver.stopping.abort(new HandoverError('MOTYA_STOPPING', 'told to stop'));
+    giver.stopping.abort(new HandoverError('ERR_MOTYA_STOPPING', 'told to stop'));
     peer.say({ type: 'LIVE', txid });
     const handed = await handing;
     assert.ok(handed !== 'dry-run');

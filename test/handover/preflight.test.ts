@@ -63,7 +63,7 @@ test('a successor with too few file descriptors gives up with the numbers; the f
   execFileSync('prlimit', ['--pid', String(second.pid), '--nofile=48:48']);
   first.kill('SIGQUIT');
   const { message, code } = await first.waitFor('rejected');
-  assert.equal(code, 'MOTYA_PREFLIGHT');
+  assert.equal(code, 'ERR_MOTYA_PREFLIGHT');
   assert.match(
     message,
     /serves on: the successor would not have the room to serve: \d+ of 48 file descriptors are open, and 34 more are needed \(ulimit -n, LimitNOFILE=\)$/,

@@ -12,7 +12,7 @@ const txid = 'tx';
 /** Of an incumbent that has died. */
 const offer = (listeners: number) => ({ type: 'OFFER', txid, protocol: 1, pid: NOBODY, generation: 4, listeners });
 const LOCK = { type: 'LOCK', txid };
-const ABORT = { type: 'ABORT', txid, code: 'MOTYA_TEST', text: 'the incumbent has changed its mind' };
+const ABORT = { type: 'ABORT', txid, code: 'ERR_MOTYA_PROGRAM', text: 'the incumbent has changed its mind' };
 const entryFor = (key: string) => ({ key, alias: null, backlog: 1, path: null });
 
 /** Some listeners as an incumbent has them, and a file to be the lock. */
@@ -100,19 +100,24 @@ describe('an offer that is not what it says is refused, and the peer is told', (
     const file = wares.keep(openSync('/dev/null', 'r'));
     peer.say({ type: 'FDS', txid, entries: wares.entries }, [wares.listeners[0] as number, file]);
   });
-  refused('a connected socket', 'MOTYA_MANIFEST', /unix: does not listen/, ({ peer, wares }) => {
+  refused('a connected socket', 'ERR_MOTYA_MANIFEST', /unix: does not listen/, ({ peer, wares }) => {
     peer.say(offer(1));
     const [a, b] = native.socketpair();
     peer.say({ type: 'FDS', txid, entries: [entryFor('unix:')] }, [wares.keep(a)]);
     wares.keep(b);
   });
-  refused('another port than announced', 'MOTYA_MANIFEST', /^tcp:.* was announced, tcp:.* came$/, ({ peer, wares }) => {
-    peer.say(offer(2));
-    peer.say({ type: 'FDS', txid, entries: wares.entries.reverse() }, wares.listeners);
-  });
+  refused(
+    'another port than announced',
+    'ERR_MOTYA_MANIFEST',
+    /^tcp:.* was announced, tcp:.* came$/,
+    ({ peer, wares }) => {
+      peer.say(offer(2));
+      peer.say({ type: 'FDS', txid, entries: wares.entries.reverse() }, wares.listeners);
+    },
+  );
   refused(
     'another kind than announced',
-    'MOTYA_MANIFEST',
+    'ERR_MOTYA_MANIFEST',
     /was announced, udp:\/\/127.0.0.1:\d+ came/,
     ({ peer, wares }) => {
       const fd = wares.keep(native.createListener({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 }));
@@ -121,45 +126,45 @@ describe('an offer that is not what it says is refused, and the peer is told', (
       peer.say({ type: 'FDS', txid, entries: [entryFor(key)] }, [fd]);
     },
   );
-  refused('fewer fds than entries', 'MOTYA_COUNT', /1 fds came for 2 listeners/, ({ peer, wares }) => {
+  refused('fewer fds than entries', 'ERR_MOTYA_LISTENER_COUNT', /1 fds came for 2 listeners/, ({ peer, wares }) => {
     peer.say(offer(2));
     peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners.slice(1));
   });
-  refused('no fds', 'MOTYA_COUNT', /0 fds came for 2 listeners/, ({ peer, wares }) => {
+  refused('no fds', 'ERR_MOTYA_LISTENER_COUNT', /0 fds came for 2 listeners/, ({ peer, wares }) => {
     peer.say(offer(2));
     peer.say({ type: 'FDS', txid, entries: wares.entries });
   });
-  refused('more fds than entries', 'MOTYA_COUNT', /2 fds came for 1 listeners/, ({ peer, wares }) => {
+  refused('more fds than entries', 'ERR_MOTYA_LISTENER_COUNT', /2 fds came for 1 listeners/, ({ peer, wares }) => {
     peer.say(offer(2));
     peer.say({ type: 'FDS', txid, entries: wares.entries.slice(1) }, wares.listeners);
   });
-  refused('more listeners than offered', 'MOTYA_COUNT', /listeners/, ({ peer, wares }) => {
+  refused('more listeners than offered', 'ERR_MOTYA_LISTENER_COUNT', /listeners/, ({ peer, wares }) => {
     peer.say(offer(1));
     peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
   });
-  refused('fewer listeners than offered', 'MOTYA_COUNT', /2 of 3 listeners came/, ({ peer, wares }) => {
+  refused('fewer listeners than offered', 'ERR_MOTYA_LISTENER_COUNT', /2 of 3 listeners came/, ({ peer, wares }) => {
     peer.say(offer(3));
     peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
     peer.say(LOCK, [wares.lock]);
   });
-  refused('two locks in one message', 'MOTYA_COUNT', /2 fds came for the lock/, ({ peer, wares }) => {
+  refused('two locks in one message', 'ERR_MOTYA_LISTENER_COUNT', /2 fds came for the lock/, ({ peer, wares }) => {
     peer.say(offer(0));
     peer.say(LOCK, [wares.lock, wares.lock]);
   });
-  refused('no lock', 'MOTYA_COUNT', /0 fds came for the lock/, ({ peer }) => {
+  refused('no lock', 'ERR_MOTYA_LISTENER_COUNT', /0 fds came for the lock/, ({ peer }) => {
     peer.say(offer(0));
     peer.say(LOCK);
   });
-  refused('an offer with no OFFER', 'MOTYA_PROTOCOL', /said FDS instead of OFFER/, ({ peer, wares }) => {
+  refused('an offer with no OFFER', 'ERR_MOTYA_PROTOCOL', /said FDS instead of OFFER/, ({ peer, wares }) => {
     peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
   });
-  refused('COMMIT before the lock', 'MOTYA_PROTOCOL', /said COMMIT instead of FDS or LOCK/, ({ peer, wares }) => {
+  refused('COMMIT before the lock', 'ERR_MOTYA_PROTOCOL', /said COMMIT instead of FDS or LOCK/, ({ peer, wares }) => {
     peer.say(offer(2));
     peer.say({ type: 'FDS', txid, entries: wares.entries }, wares.listeners);
     peer.say({ type: 'COMMIT', txid });
   });
-  refused('silence instead of OFFER', 'MOTYA_DEADLINE', /^no OFFER within 2000 ms$/, () => {});
-  refused('silence in the middle', 'MOTYA_DEADLINE', /^no FDS or LOCK within 5000 ms$/, ({ peer, wares }) => {
+  refused('silence instead of OFFER', 'ERR_MOTYA_DEADLINE', /^no OFFER within 2000 ms$/, () => {});
+  refused('silence in the middle', 'ERR_MOTYA_DEADLINE', /^no FDS or LOCK within 5000 ms$/, ({ peer, wares }) => {
     peer.say(offer(2));
     peer.say({ type: 'FDS', txid, entries: wares.entries.slice(1) }, wares.listeners.slice(1));
   });
@@ -167,7 +172,7 @@ describe('an offer that is not what it says is refused, and the peer is told', (
 
 test('garbage, with fds, is hung up on', async () => {
   await scene(async (all) => {
-    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_PROTOCOL', /not JSON/);
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'ERR_MOTYA_PROTOCOL', /not JSON/);
     all.peer.say(offer(2));
     all.peer.say({ type: 'FDS', txid, entries: all.wares.entries.slice(1) }, all.wares.listeners.slice(1));
     all.peer.sayRaw('\0\0\0', all.wares.listeners);
@@ -177,7 +182,7 @@ test('garbage, with fds, is hung up on', async () => {
 
 test('an incumbent that says why it will not', async () => {
   await scene(async (all) => {
-    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_TEST', /changed its mind/);
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'ERR_MOTYA_PROGRAM', /changed its mind/);
     all.peer.say(offer(2));
     all.peer.say({ type: 'FDS', txid, entries: all.wares.entries }, all.wares.listeners);
     all.peer.say(ABORT);
@@ -187,7 +192,7 @@ test('an incumbent that says why it will not', async () => {
 
 test('an incumbent that dies before everything is here leaves nothing', async () => {
   await scene(async (all) => {
-    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'MOTYA_PEER_GONE', /hung up/);
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'ERR_MOTYA_PEER_GONE', /hung up/);
     all.peer.say(offer(2));
     all.peer.say({ type: 'FDS', txid, entries: all.wares.entries }, all.wares.listeners);
     all.hangUp();
@@ -245,7 +250,7 @@ test('an incumbent that hangs up without a word and lives serves on: the success
   await scene(async (all) => {
     const taking = rejectsWith(
       take(all),
-      'MOTYA_PEER_GONE',
+      'ERR_MOTYA_PEER_GONE',
       /^pid \d+ has hung up without a word and lives: it serves on$/,
     );
     offerAll(all, process.pid);
@@ -271,7 +276,7 @@ describe('an incumbent that gives up after ADOPTED', () => {
     for (const after of ['ADOPTED', 'READY'] as const) {
       await scene(async (all) => {
         if (after === 'ADOPTED') all.taker.booting = new Promise(() => {});
-        const taking = rejectsWith(take(all), 'MOTYA_TEST', /changed its mind/);
+        const taking = rejectsWith(take(all), 'ERR_MOTYA_PROGRAM', /changed its mind/);
         offerAll(all);
         await all.peer.hearUntil(after);
         all.peer.say(ABORT);
@@ -284,23 +289,23 @@ describe('an incumbent that gives up after ADOPTED', () => {
 
   test('no COMMIT in time: nobody goes live unasked while the incumbent may still accept', async () => {
     await scene(async (all) => {
-      const taking = rejectsWith(take(all), 'MOTYA_DEADLINE', /^no COMMIT or STATE within 6000 ms$/);
+      const taking = rejectsWith(take(all), 'ERR_MOTYA_DEADLINE', /^no COMMIT or STATE within 6000 ms$/);
       offerAll(all);
       await taking;
-      assert.equal((await all.peer.hearAbort()).code, 'MOTYA_DEADLINE');
+      assert.equal((await all.peer.hearAbort()).code, 'ERR_MOTYA_DEADLINE');
       assert.equal(all.taker.machine.phase, 'ready');
     });
   });
 
   test('LIVE instead of COMMIT; garbage instead of COMMIT', async () => {
     await scene(async (all) => {
-      const taking = rejectsWith(take(all), 'MOTYA_PROTOCOL', /said LIVE instead of COMMIT or STATE/);
+      const taking = rejectsWith(take(all), 'ERR_MOTYA_PROTOCOL', /said LIVE instead of COMMIT or STATE/);
       offerAll(all);
       all.peer.say({ type: 'LIVE', txid });
       await taking;
     });
     await scene(async (all) => {
-      const taking = rejectsWith(take(all), 'MOTYA_PROTOCOL', /unknown message type "NONE"/);
+      const taking = rejectsWith(take(all), 'ERR_MOTYA_PROTOCOL', /unknown message type "NONE"/);
       offerAll(all);
       await all.peer.hearUntil('READY');
       all.peer.say({ type: 'NONE' });

@@ -48,11 +48,11 @@ async function offerReaches(waiting: Waiting, folder: string, path: string): Pro
   const giver = new TestGiver(folder, 3);
   const fd = await connectUpgradeSocket(path, never);
   assert.ok(fd !== null);
-  const handing = rejectsWith(handOver(fd, giver), 'MOTYA_TEST', /that will do/);
+  const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /that will do/);
   const offer = await waiting.socket.offer;
   assert.equal(offer.listeners.length, 3);
   for (const of of [offer.lockFd, ...offer.listeners.map((listener) => listener.fd)]) native.close(of);
-  offer.dialogue.abort(offer.txid, new HandoverError('MOTYA_TEST', 'that will do'));
+  offer.dialogue.abort(offer.txid, new HandoverError('ERR_MOTYA_PROGRAM', 'that will do'));
   await handing;
   giver.close();
 }
@@ -79,15 +79,15 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
     assert.equal(existsSync(path), false);
 
     writeFileSync(path, 'precious');
-    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /up.sock exists and is no socket; it is left alone/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /up.sock exists and is no socket; it is left alone/);
     assert.equal(readFileSync(path, 'utf8'), 'precious');
     assert.deepEqual(readdirSync(folder).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
   });
   await leavesNothing(async (folder) => {
-    throwsCode(() => new Waiting(join(folder, 'none', 'up.sock')), 'MOTYA_SOCKET', /cannot be made: .*ENOENT/);
+    throwsCode(() => new Waiting(join(folder, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', /cannot be made: .*ENOENT/);
     const path = join(folder, 'up.sock');
     mkdirSync(path);
-    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /is no socket/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /is no socket/);
   });
 });
 
@@ -97,7 +97,7 @@ test('a socket of another user is not replaced', { skip: !isRoot && 'needs root'
     native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
     lchownSync(path, STRANGER, STRANGER);
     const { ino } = statSync(path);
-    throwsCode(() => new Waiting(path), 'MOTYA_SOCKET', /belongs to user 65534; it is left alone/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /belongs to user 65534; it is left alone/);
     assert.equal(statSync(path).ino, ino);
   });
 });
@@ -107,7 +107,7 @@ test('a second successor is refused with the pid of the first, and may come when
     const path = join(folder, 'up.sock');
     const { socket } = new Waiting(path);
     const text = new RegExp(`another successor \\(pid ${process.pid}\\) waits on .*up.sock already`);
-    throwsCode(() => new Waiting(path), 'MOTYA_SUCCESSOR_EXISTS', text);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SUCCESSOR_EXISTS', text);
     assert.ok(statSync(path).isSocket(), 'the first is unharmed');
     socket.close();
     new Waiting(path).socket.close();
@@ -129,7 +129,11 @@ test('an incumbent that comes first waits for the socket; it can be told to give
     socket.close();
   });
   await leavesNothing(async (folder) => {
-    await rejectsWith(connectUpgradeSocket(join(folder, 'x'.repeat(200)), never), 'MOTYA_SOCKET', /cannot be reached/);
+    await rejectsWith(
+      connectUpgradeSocket(join(folder, 'x'.repeat(200)), never),
+      'ERR_MOTYA_SOCKET',
+      /cannot be reached/,
+    );
   });
 });
 
@@ -182,7 +186,7 @@ test('closing hangs up on those who are being greeted, and tells them', async ()
     const peer = new TestPeer(native.connectPath(path));
     assert.equal((await peer.hear())?.type, 'HELLO');
     waiting.socket.close();
-    assert.equal((await peer.hearAbort()).code, 'MOTYA_BUSY');
+    assert.equal((await peer.hearAbort()).code, 'ERR_MOTYA_BUSY');
     peer.close();
   });
 });
@@ -195,7 +199,7 @@ test('a second incumbent is told that there is one already', async () => {
     mkdirSync(join(folder, 'two'));
     const giver = new TestGiver(join(folder, 'two'), 2);
     const fd = await connectUpgradeSocket(path, never);
-    await rejectsWith(handOver(fd as number, giver), 'MOTYA_BUSY', /has an incumbent already/);
+    await rejectsWith(handOver(fd as number, giver), 'ERR_MOTYA_BUSY', /has an incumbent already/);
     giver.close();
     waiting.socket.close();
   });
@@ -206,8 +210,8 @@ test('an incumbent that says why there will be no offer ends the wait with its r
     const path = join(folder, 'up.sock');
     const waiting = new Waiting(path);
     const peer = new TestPeer(native.connectPath(path));
-    peer.say({ type: 'ABORT', txid: '', code: 'MOTYA_VERSION', text: 'too old' });
-    await rejectsWith(waiting.socket.offer, 'MOTYA_VERSION', /too old/);
+    peer.say({ type: 'ABORT', txid: '', code: 'ERR_MOTYA_VERSION', text: 'too old' });
+    await rejectsWith(waiting.socket.offer, 'ERR_MOTYA_VERSION', /too old/);
     peer.close();
     waiting.socket.close();
   });
@@ -254,7 +258,7 @@ test('an incumbent gives nothing to a socket that another user holds', { skip: !
     // Its own user's sockets would do; user ids are taken at listen(2).
     await rejectsWith(
       connectUpgradeSocket(path, AbortSignal.timeout(60_000)),
-      'MOTYA_PEER',
+      'ERR_MOTYA_FOREIGN_PEER',
       /user 65534: it gets no listener/,
     );
     child.stdin?.end();

@@ -40,8 +40,11 @@ describe('a keeper', () => {
     assert.equal((await stage.who()).generation, '1');
     await until(() => stage.mainPid !== undefined && isAlive(stage.mainPid), { what: 'the next main process' });
     const failures = () => keeper.logs.filter(({ level }) => level === 'error').map(({ event, code }) => code ?? event);
-    await until(() => failures().includes('MOTYA_KEPT'), { what: 'the successor to give way', instead: failures });
-    assert.deepEqual(failures().sort(), ['MOTYA_KEPT', 'instance-exit'], 'it was started once');
+    await until(() => failures().includes('ERR_MOTYA_MANAGED'), {
+      what: 'the successor to give way',
+      instead: failures,
+    });
+    assert.deepEqual(failures().sort(), ['ERR_MOTYA_MANAGED', 'instance-exit'], 'it was started once');
   });
 
   it('is the way to five upgrades by SIGQUIT under load, and the parent of each generation', async (test) => {
@@ -116,7 +119,7 @@ describe('a keeper', () => {
     const stage = await scene(test, 'throws.cjs');
     const keeper = stage.start(['--supervise']);
     assert.deepEqual(await keeper.waitForExit(), { code: 1, signal: null });
-    assert.equal(failureOf(keeper).code, 'MOTYA_PROGRAM');
+    assert.equal(failureOf(keeper).code, 'ERR_MOTYA_PROGRAM');
     assert.equal(keeper.logs.filter(({ event }) => event === 'failed').length, 1);
     const inUse = await kept(test);
     const other = inUse.stage.space.motya(['start', inUse.stage.script, '--name', 'other', '--supervise'], {

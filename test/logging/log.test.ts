@@ -110,7 +110,7 @@ describe('the log file', () => {
 
   test('that cannot be opened is an error at the start and a warning later', () => {
     assert.throws(() => createLogger({ level: 'info', format: 'auto', file: join(folder, 'no/such') }), {
-      code: 'MOTYA_LOG_FILE',
+      code: 'ERR_MOTYA_LOG_FILE',
       message: /ENOENT/,
     });
     const inner = mkdtempSync(join(folder, 'gone-'));

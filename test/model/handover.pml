@@ -424,7 +424,7 @@ end_serving:
     do
     :: atomic { told[me] -> goto stop }
     :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, quit, summoning); goto summon }
-    /* Whoever wants the next generation does not want the one before: endProof. No answer: MOTYA_WEDGED. */
+    /* Whoever wants the next generation does not want the one before: endProof. No answer: ERR_MOTYA_WEDGED. */
     :: atomic { quit[me] && proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { quit[me] && isUndecided && (!proof || asked || settledSaid[me]) -> quit[me] = false }
     /* handover/probation.ts, Proof */

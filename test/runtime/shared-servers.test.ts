@@ -44,7 +44,11 @@ test(
     const worker = supervisor.spawn('shares-server.cjs', { role: { held: true } });
     await worker.line('listening');
     worker.child.kill('SIGHUP');
-    assert.deepEqual((await worker.line('shared')).errors, ['MOTYA_PARKED', 'MOTYA_PARKED', 'MOTYA_PARKED']);
+    assert.deepEqual((await worker.line('shared')).errors, [
+      'ERR_MOTYA_SERVER_PAUSED',
+      'ERR_MOTYA_SERVER_PAUSED',
+      'ERR_MOTYA_SERVER_PAUSED',
+    ]);
     await worker.ask({ type: 'ACCEPT' }, 'ACCEPTING');
     assert.equal(
       worker.messages.some(({ type }) => type === 'RELEASE'),

@@ -7,7 +7,7 @@ import { Totals } from '#src/status/totals.js';
 
 /** What a peer makes of it. */
 const sent = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
-const LIVE = { code: 'MOTYA_LIVE', text: 'it serves' };
+const LIVE = { code: 'LIVE', text: 'it serves' } as const;
 const NONE = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
 
 describe('totals', () => {
@@ -54,7 +54,7 @@ describe('what is passed on', () => {
     first.founded(1);
     first.crash('web');
     first.upgradeBegins();
-    first.upgradeFailed('MOTYA_PROGRAM', 'it has ended', 2);
+    first.upgradeFailed('ERR_MOTYA_PROGRAM', 'it has ended', 2);
     first.upgradeBegins();
     const legacy = sent(first.bequeath());
     const second = new Chronicle();
@@ -72,8 +72,8 @@ describe('what is passed on', () => {
         second.totals.get('drained'),
         second.totals.get('forced', 'http2'),
         second.totals.get('crashes', 'web'),
-        second.totals.get('upgrades', 'failed', 'MOTYA_PROGRAM'),
-        second.totals.get('upgrades', 'succeeded', 'MOTYA_LIVE'),
+        second.totals.get('upgrades', 'failed', 'ERR_MOTYA_PROGRAM'),
+        second.totals.get('upgrades', 'succeeded', 'LIVE'),
         second.totals.get('phase', 'booting', '0.05'),
       ],
       [3, 1, 1, 1, 1, 1],
@@ -93,9 +93,9 @@ describe('what is passed on', () => {
     chronicle.bequeath();
     chronicle.crash('web');
     assert.equal(chronicle.totals.get('crashes', 'web'), 0);
-    chronicle.upgradeFailed('MOTYA_DEADLINE', 'no LIVE', 2);
+    chronicle.upgradeFailed('ERR_MOTYA_DEADLINE', 'no LIVE', 2);
     assert.equal(chronicle.totals.get('crashes', 'web'), 1);
-    assert.equal(chronicle.totals.get('upgrades', 'failed', 'MOTYA_DEADLINE'), 1);
+    assert.equal(chronicle.totals.get('upgrades', 'failed', 'ERR_MOTYA_DEADLINE'), 1);
   });
 
   test('whatever a peer of another version sends does no harm', () => {
@@ -115,7 +115,7 @@ describe('what is passed on', () => {
     const chronicle = new Chronicle();
     for (let n = 0; n < 100; n += 1) {
       chronicle.founded(n);
-      chronicle.upgradeFailed('MOTYA_PROGRAM', 'x'.repeat(REASON_LENGTH), n);
+      chronicle.upgradeFailed('ERR_MOTYA_PROGRAM', 'x'.repeat(REASON_LENGTH), n);
       chronicle.phase('awaiting', n);
     }
     assert.equal(chronicle.generations.length, HISTORY_LENGTH);

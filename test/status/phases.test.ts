@@ -54,7 +54,7 @@ test('once committed, a stop waits for LIVE or its absence', () => {
   assert.equal(machineIn('taking').can('incumbentGone'), false);
 });
 
-test('each pair of phase and event: the table’s step, or MOTYA_PHASE and no change', () => {
+test('each pair of phase and event: the table’s step, or ERR_MOTYA_PHASE and no change', () => {
   for (const phase of phases) {
     const steps = new Map(stepsOf(phase));
     for (const event of events) {
@@ -68,7 +68,7 @@ test('each pair of phase and event: the table’s step, or MOTYA_PHASE and no ch
           () => machine.step(event),
           (error: unknown) => {
             assert.ok(error instanceof MotyaError);
-            assert.equal(error.code, 'MOTYA_PHASE');
+            assert.equal(error.code, 'ERR_MOTYA_PHASE');
             assert.equal(error.message, `${event} cannot happen while ${phase}`);
             return true;
           },

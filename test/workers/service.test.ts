@@ -199,8 +199,8 @@ test('a program that ends before it listens fails the start, with the reason', a
   ] as const) {
     const scene = setting(t, program);
     await running(scene, async (service) => {
-      await failsToStart(service.ready(), 'MOTYA_PROGRAM', reason);
-      await failsToStart(service.failed, 'MOTYA_PROGRAM', reason);
+      await failsToStart(service.ready(), 'ERR_MOTYA_PROGRAM', reason);
+      await failsToStart(service.failed, 'ERR_MOTYA_PROGRAM', reason);
     });
   }
 });
@@ -212,7 +212,7 @@ test('a program that never listens, or never says that it is ready, fails in tim
   ] as const) {
     const scene = setting(t, 'setInterval(() => {}, 1_000_000);', { ready });
     await running({ ...scene, context: { ...scene.context, readyMs: 700 } }, async (service) => {
-      await failsToStart(service.ready(), 'MOTYA_NOT_READY', reason);
+      await failsToStart(service.ready(), 'ERR_MOTYA_NOT_READY', reason);
     });
   }
 });
@@ -225,7 +225,7 @@ test('a folder that is not there: the worker cannot be started, and the error na
   assert.throws(
     () => service.start(),
     (error: unknown) =>
-      error instanceof StartError && error.code === 'MOTYA_FILE_MISSING' && error.message.includes(cwd),
+      error instanceof StartError && error.code === 'ERR_MOTYA_FILE_MISSING' && error.message.includes(cwd),
   );
   assert.equal(openFds(), before);
 });
@@ -261,7 +261,7 @@ test('a worker that is killed in its wait fails the start and is forgotten by th
     async (service) => {
       await service.booted();
       process.kill((await service.status())[0]?.pid as number, 'SIGKILL');
-      await failsToStart(service.ready(), 'MOTYA_PROGRAM', /signal SIGKILL/);
+      await failsToStart(service.ready(), 'ERR_MOTYA_PROGRAM', /signal SIGKILL/);
       scene.gate.open();
       assert.equal(scene.ledger.size, 0, 'nothing is bound for the dead');
     },
@@ -462,7 +462,7 @@ test('Fleet: a failure before anybody has asked for it is no unhandled rejection
   fleet.start();
   await assert.rejects(fleet.ready(), /service bad: .* ended \(exit status 9\)/);
   await new Promise(setImmediate);
-  await failsToStart(failed, 'MOTYA_PROGRAM', /exit status 9/);
+  await failsToStart(failed, 'ERR_MOTYA_PROGRAM', /exit status 9/);
   assert.equal(await fleet.drain(NOW), 0);
   assert.deepEqual(
     (await fleet.status()).map(({ name, workers }) => [name, workers[0]?.state]),

@@ -1,5 +1,6 @@
 import { openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import type { FailureCode } from '../error-catalog.js';
 import { HandoverError, StartError } from '../errors.js';
 import type { Activated } from './activation.js';
 import type { Invocation } from './invocation.js';
@@ -16,18 +17,15 @@ const REPORT_ENV = 'MOTYA_READY_FD';
 /** Set in an instance that nobody wants any more once its launcher has gone without its report: see {@link onLauncherGone}. */
 const ATTENDED_ENV = 'MOTYA_ATTENDED';
 
-/** Code of the outcome of an instance that ended without a word. */
-export const DIED = 'MOTYA_DIED';
-
 export type Outcome =
   | { readonly ok: true; readonly pid: number; readonly generation: number }
-  | { readonly ok: false; readonly code: string; readonly text: string };
+  | { readonly ok: false; readonly code: FailureCode; readonly text: string };
 
 export interface Launched {
   readonly pid: number;
   /** Never rejects. */
   readonly outcome: Promise<Outcome>;
-  /** Closes the pipe: an `attended` instance that has not reported gives up. The outcome is {@link DIED} then. */
+  /** Closes the pipe: an `attended` instance that has not reported gives up. The outcome is `ERR_MOTYA_INSTANCE_DIED` then. */
   hangUp(): void;
 }
 
@@ -83,7 +81,7 @@ export function launch(
     return { pid, ...readOutcome(reader, pid) };
   } catch (error) {
     native.close(reader);
-    throw new StartError('MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, {
+    throw new StartError('ERR_MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, {
       cause: error,
     });
   } finally {
@@ -112,7 +110,7 @@ function readOutcome(fd: number, pid: number): Pick<Launched, 'outcome' | 'hangU
       } catch {
         resolve({
           ok: false,
-          code: DIED,
+          code: 'ERR_MOTYA_INSTANCE_DIED',
           text: `the instance (pid ${pid}) ended without a word; its output says more`,
         });
       }

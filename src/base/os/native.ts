@@ -253,7 +253,7 @@ export interface Native {
 function load(): Native {
   if (process.platform !== 'linux') {
     throw new MotyaError(
-      'MOTYA_PLATFORM',
+      'ERR_MOTYA_PLATFORM',
       `motya needs Linux (SCM_RIGHTS over SEQPACKET, /proc); this is ${process.platform}`,
     );
   }
@@ -263,7 +263,7 @@ function load(): Native {
     return nodeGypBuild(fileURLToPath(new URL('../../..', import.meta.url)));
   } catch (error) {
     throw new MotyaError(
-      'MOTYA_ADDON',
+      'ERR_MOTYA_ADDON',
       `the native addon cannot be loaded: ${reasonOf(error)}; run \`npm rebuild motya\``,
       { cause: error },
     );

@@ -2,18 +2,15 @@ import { StartError } from '../errors.js';
 import { typedInvocation } from './invocation.js';
 import { isMissing, ownFileBy } from './own-file.js';
 
-/** Code of the error when a file that a new process needs is no longer there; the message names its path. */
-export const FILE_MISSING = 'MOTYA_FILE_MISSING';
-
 /**
  * A release that has been removed takes with it the Node, the Motya or the directory that a process was started with. Of a
  * missing script, a new process says so only on stderr, and spawn() names the executable when it is the directory that is missing.
  * @param files absolute paths by what they are, in words.
- * @throws {StartError} {@link FILE_MISSING}
+ * @throws {StartError} `ERR_MOTYA_FILE_MISSING`
  */
 export function demandFiles(files: Readonly<Record<string, string>>): void {
   for (const [what, path] of Object.entries(files)) {
-    if (isMissing(path)) throw new StartError(FILE_MISSING, `${what} is missing: ${path}: no such file`);
+    if (isMissing(path)) throw new StartError('ERR_MOTYA_FILE_MISSING', `${what} is missing: ${path}: no such file`);
   }
 }
 

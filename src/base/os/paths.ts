@@ -7,7 +7,7 @@ import { UNIX_PATH_BYTES } from '../limits.js';
 /**
  * Makes the folder (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,
  * so one that is not ours alone is refused.
- * @throws {StartError} `MOTYA_RUNTIME_FOLDER`
+ * @throws {StartError} `ERR_MOTYA_RUNTIME_DIRECTORY`
  */
 export function ensureRuntimeFolder(path: string): void {
   try {
@@ -31,7 +31,7 @@ export function ensureRuntimeFolder(path: string): void {
 }
 
 const refused = (message: string, options?: ErrorOptions): StartError =>
-  new StartError('MOTYA_RUNTIME_FOLDER', message, options);
+  new StartError('ERR_MOTYA_RUNTIME_DIRECTORY', message, options);
 
 /** A file's base name without its ending, fit to be a name in settings and in file names: at most 40 characters. */
 export function stemOf(path: string): string {

@@ -83,7 +83,7 @@ export class Pidfile {
       const pid = holderIn(this.path);
       const holder = pid === null ? 'another instance' : `the instance with ${pid}`;
       throw new StartError(
-        'MOTYA_RUNNING',
+        'ERR_MOTYA_RUNNING',
         `${holder} holds ${this.path}; to replace it use \`motya upgrade\`, or give this one a --name or --pidfile of its own`,
       );
     }
@@ -231,5 +231,5 @@ function failure(path: string, what: string, error: unknown): StartError {
       ? `uid ${process.geteuid?.()} must be able to write to its folder and to replace it`
       : adviceOnFolder(code, path);
   const text = `the pidfile ${path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new StartError('MOTYA_PIDFILE', text, { cause: error });
+  return new StartError('ERR_MOTYA_PIDFILE', text, { cause: error });
 }

@@ -37,7 +37,7 @@ export class PrivateSocket {
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** Listens under the temporary name. @throws {MotyaError} `MOTYA_SOCKET` */
+  /** Listens under the temporary name. @throws {MotyaError} `ERR_MOTYA_SOCKET` */
   constructor(path: string, handlers: PrivateSocketHandlers) {
     this.path = path;
     this.#handlers = handlers;
@@ -74,7 +74,7 @@ export class PrivateSocket {
     return !this.#isClosed && identify(this.path) === null;
   }
 
-  /** Listens at the path again after it {@link isLost}; connections that are open stay. @throws {MotyaError} `MOTYA_SOCKET` */
+  /** Listens at the path again after it {@link isLost}; connections that are open stay. @throws {MotyaError} `ERR_MOTYA_SOCKET` */
   restore(): void {
     const fd = bind(this.path, this.#temporary);
     // Whoever had connected before it was lost.
@@ -152,7 +152,7 @@ export function clearAfter(path: string, pid: number): void {
   rmSync(temporaryName(path, pid), { force: true });
 }
 
-/** Whether a socket of ours could take the place of what is at the path. @throws {MotyaError} `MOTYA_SOCKET` */
+/** Whether a socket of ours could take the place of what is at the path. @throws {MotyaError} `ERR_MOTYA_SOCKET` */
 export function checkPlace(path: string): void {
   let there: Stats | undefined;
   try {
@@ -162,13 +162,16 @@ export function checkPlace(path: string): void {
   }
   if (there === undefined) {
     if (existsSync(dirname(path))) return;
-    throw new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnFolder('ENOENT', path)}`);
+    throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnFolder('ENOENT', path)}`);
   }
   if (!there.isSocket()) {
-    throw new MotyaError('MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
+    throw new MotyaError('ERR_MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
   }
   if (there.uid !== 0 && there.uid !== process.geteuid?.()) {
-    throw new MotyaError('MOTYA_SOCKET', `${path} belongs to user ${there.uid}; it is left alone: name another path`);
+    throw new MotyaError(
+      'ERR_MOTYA_SOCKET',
+      `${path} belongs to user ${there.uid}; it is left alone: name another path`,
+    );
   }
 }
 
@@ -191,7 +194,7 @@ function bind(path: string, temporary: string): number {
 function notMade(path: string, error: unknown): MotyaError {
   const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
   const more = advice === null ? '' : `; ${advice}`;
-  return new MotyaError('MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}${more}`, {
+  return new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}${more}`, {
     cause: error,
   });
 }

@@ -11,7 +11,7 @@ export function isToDrop(user: Account | null): user is Account {
  * Does something synchronous with the rights of the user that root is to become, and is root again. That is how root makes and
  * opens what lies in the user's folders: a link that the user has put there can lead root nowhere where the user may not go
  * itself, and what is made belongs to the user. The real uid stays root's, so the user can send it no signal meanwhile.
- * @throws {StartError} `MOTYA_PRIVILEGES` when root may not change its ids (a container without CAP_SETUID)
+ * @throws {StartError} `ERR_MOTYA_PRIVILEGES` when root may not change its ids (a container without CAP_SETUID)
  */
 export function asUser<T>(user: Account | null, body: () => T): T {
   if (!isToDrop(user)) return body();
@@ -41,7 +41,7 @@ export function asUser<T>(user: Account | null, body: () => T): T {
  * (PR_SET_DUMPABLE, prctl(2)): it was root, so the kernel keeps its memory from other processes of the user. Its own way
  * through /proc/self/fd is open all the same (proc_fd_permission asks for the thread group), and what it starts is dumpable
  * again after exec; so nothing here undoes that.
- * @throws {StartError} `MOTYA_PRIVILEGES`: it must not go on
+ * @throws {StartError} `ERR_MOTYA_PRIVILEGES`: it must not go on
  */
 export function dropPrivileges(user: Account | null): void {
   if (!isToDrop(user)) return;
@@ -92,5 +92,5 @@ function verify(user: Account): void {
 const NO_CAPABILITY = '0'.repeat(16);
 
 function denied(user: Account, why: string, options?: ErrorOptions): StartError {
-  return new StartError('MOTYA_PRIVILEGES', `root cannot become user ${user.name}: ${why}`, options);
+  return new StartError('ERR_MOTYA_PRIVILEGES', `root cannot become user ${user.name}: ${why}`, options);
 }

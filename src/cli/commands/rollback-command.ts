@@ -1,4 +1,3 @@
-import { GONE } from '../../control/outcomes.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from '../target-options.js';
@@ -20,7 +19,7 @@ const command: Command<TargetArguments> = {
     const result = await resultOf(await controlSocketFor(target), { type: 'ROLLBACK' });
     if (result.ok) console.log(printable(result.text));
     else console.error(`motya: not rolled back: ${printable(result.text)}`);
-    process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;
+    process.exitCode = result.ok ? EXIT.ok : result.code === 'ERR_MOTYA_CONNECTION_LOST' ? EXIT.failed : EXIT.rejected;
   },
 };
 export default command;

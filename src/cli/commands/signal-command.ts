@@ -1,5 +1,4 @@
 import { PASSABLE } from '../../base/os/signal-names.js';
-import { GONE } from '../../control/outcomes.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
 import { type TargetArguments, targetFlags } from '../target-options.js';
@@ -33,7 +32,7 @@ const command: Command<SignalArguments> = {
     const result = await resultOf(await controlSocketFor(target), { type: 'SIGNAL', signal: `SIG${name}` });
     if (result.ok) console.log(printable(result.text));
     else console.error(`motya: not sent: ${printable(result.text)}`);
-    process.exitCode = result.ok ? EXIT.ok : result.code === GONE ? EXIT.failed : EXIT.rejected;
+    process.exitCode = result.ok ? EXIT.ok : result.code === 'ERR_MOTYA_CONNECTION_LOST' ? EXIT.failed : EXIT.rejected;
   },
 };
 export default command;

@@ -1,7 +1,6 @@
 import { PASSABLE } from '../../base/os/signal-names.js';
 import { yargsOptions } from '../../config/options.js';
 import type { Settings } from '../../config/settings.js';
-import { STOPPING } from '../../control/outcomes.js';
 import type { InstanceLog } from '../../logging/log.js';
 import type { Supervisor } from '../../supervisor/supervisor.js';
 import type { Command } from '../command.js';
@@ -63,7 +62,7 @@ async function begin(settings: Settings, { launched, supervise }: { launched: bo
   if (supervise) demandNoKeeper(settings, process.env);
   if (settings.daemonize && process.pid === 1) {
     const text = 'the container would end with its first process; leave --daemonize out';
-    throw new StartError('MOTYA_PID_1', `pid 1 cannot go into the background: ${text}`);
+    throw new StartError('ERR_MOTYA_PID_1_DAEMONIZE', `pid 1 cannot go into the background: ${text}`);
   }
   if (settings.daemonize && !launched) {
     const { daemonize } = await import('../daemonize.js');
@@ -170,13 +169,12 @@ async function written(log: InstanceLog, status: number): Promise<number> {
 async function live(supervisor: Supervisor, log: InstanceLog, launched: boolean): Promise<number> {
   const { codeOf, MotyaError, reasonOf, stderrOf } = await import('../../base/errors.js');
   const { PeerAbort } = await import('../../handover/dialogue.js');
-  const { DRY_RUN } = await import('../../handover/incumbent.js');
   try {
     await supervisor.start();
   } catch (error) {
     const code = codeOf(error);
     // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
-    if (code === DRY_RUN || (code === STOPPING && !(error instanceof PeerAbort))) {
+    if (code === 'ERR_MOTYA_DRY_RUN' || (code === 'ERR_MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });
       return EXIT.ok;
     }

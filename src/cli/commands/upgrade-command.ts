@@ -1,5 +1,5 @@
 import type { ControlMessage, Result } from '../../control/control-messages.js';
-import { ROLLED_BACK, UNKNOWN_ENDS } from '../../control/outcomes.js';
+import { UNKNOWN_ENDS } from '../../control/outcomes.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from '../target-options.js';
@@ -86,7 +86,7 @@ const command: Command<UpgradeArguments> = {
     process.once('SIGINT', () => {
       report.close();
       const text = 'what has begun goes on without this command; motya status tells more';
-      if (json) console.log(JSON.stringify({ ok: false, code: 'MOTYA_INTERRUPTED', text }));
+      if (json) console.log(JSON.stringify({ ok: false, code: 'ERR_MOTYA_INTERRUPTED', text }));
       console.error(`motya: ${text}`);
       process.exit(EXIT_INTERRUPTED);
     });
@@ -123,6 +123,6 @@ const EXIT_INTERRUPTED = 130;
 
 function exitOf({ ok, code }: Result): number {
   if (ok) return EXIT.ok;
-  if (code === ROLLED_BACK) return EXIT.rolledBack;
+  if (code === 'ERR_MOTYA_ROLLED_BACK') return EXIT.rolledBack;
   return UNKNOWN_ENDS.includes(code) ? EXIT.failed : EXIT.rejected;
 }

@@ -1,7 +1,6 @@
 import { processEnd } from '../../base/os/processes.js';
 import { connectControl } from '../../control/client.js';
 import type { ControlMessage, Live, Result } from '../../control/control-messages.js';
-import { GONE } from '../../control/outcomes.js';
 
 /** What a drill tells the instance that serves to do, over its control socket. */
 
@@ -19,7 +18,7 @@ export function orderUpgrade(path: string, told: Told = {}): Promise<Result> {
   const { pid } = channel.peer;
   const result = new Promise<Result>((resolve) => {
     const text = `pid ${pid}, which served, ended before it was decided`;
-    channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: GONE, text }));
+    channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: 'ERR_MOTYA_CONNECTION_LOST', text }));
     channel.on('message', (message: ControlMessage) => {
       if (message.type === 'PROGRESS' && message.phase === 'awaiting') told.ready?.();
       if (message.type === 'LIVE') told.live?.(message);

@@ -13,7 +13,6 @@ import {
 import { checkPrivileges } from '../../config/privilege-check.js';
 import type { Settings } from '../../config/settings.js';
 import { NotRunningError, requestStatus, type Status } from '../../control/client.js';
-import { ROLLED_BACK } from '../../control/outcomes.js';
 import { orderStop, orderUpgrade } from './control-requests.js';
 import { hintsFrom } from './hints.js';
 import { HalfRequest } from './http-request.js';
@@ -67,7 +66,9 @@ export async function drill(plan: Plan, audience: Audience, cancelled: AbortSign
     return await Promise.race([acts.all(), interrupted]);
   } catch (error) {
     if (!(error instanceof NotRunningError)) throw error;
-    throw new MotyaError('MOTYA_DRILL', `the instance of the drill is gone: ${stage.lastWords()}`, { cause: error });
+    throw new MotyaError('ERR_MOTYA_DRILL', `the instance of the drill is gone: ${stage.lastWords()}`, {
+      cause: error,
+    });
   } finally {
     await acts.end();
   }
@@ -126,14 +127,14 @@ class Acts {
     );
     const [first] = places;
     if (first === undefined) {
-      throw new MotyaError('MOTYA_DRILL', 'the program listens on no TCP or unix socket: there is nothing to ask');
+      throw new MotyaError('ERR_MOTYA_DRILL', 'the program listens on no TCP or unix socket: there is nothing to ask');
     }
     const asked = [...places].sort((one, other) => Number(one.speaks === 'tcp') - Number(other.speaks === 'tcp'));
     const chosen = asked.slice(0, DRILL_PLACES);
     for (const { key, status } of chosen) {
       if (status === null || status < 500) continue;
       const text = `GET ${path} of ${key} is answered with status ${status} before anything is upgraded`;
-      throw new MotyaError('MOTYA_DRILL', `${text}; name another one with --path`);
+      throw new MotyaError('ERR_MOTYA_DRILL', `${text}; name another one with --path`);
     }
     const idle = listeners.map(({ key }) => key).filter((key) => chosen.every((place) => place.key !== key));
     const load = new Load(chosen, paths);
@@ -176,7 +177,7 @@ class Acts {
     killed.to = performance.now();
     await killing;
     await delay(DRILL_AFTER_MS);
-    const happened = !ok && code === ROLLED_BACK && (await this.#status()).pid === before.pid;
+    const happened = !ok && code === 'ERR_MOTYA_ROLLED_BACK' && (await this.#status()).pid === before.pid;
     const what = happened ? `generation ${before.generation} serves again` : text;
     this.#done('killed', 'successor killed', tally.take(killed), what, happened);
   }

@@ -165,25 +165,25 @@ export class Stage {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Something in the folder within. @throws {MotyaError} `MOTYA_DRILL`: the program has made it impossible. */
+  /** Something in the folder within. @throws {MotyaError} `ERR_MOTYA_DRILL`: the program has made it impossible. */
   #within<T>(body: () => T, user = this.#settings.user): T {
     try {
       return asUser(user, body);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       const text = `the folder of the drill is not as it was, a program has changed it: ${error.message}`;
-      throw new MotyaError('MOTYA_DRILL', text, { cause: error });
+      throw new MotyaError('ERR_MOTYA_DRILL', text, { cause: error });
     }
   }
 }
 
-/** @throws {MotyaError} `MOTYA_DRILL`: the user could put another folder in its place. */
+/** @throws {MotyaError} `ERR_MOTYA_DRILL`: the user could put another folder in its place. */
 function makeFolder(parent: string, { user }: Settings): string {
   const prefix = join(parent, 'motya-drill-');
   if (!isToDrop(user)) return mkdtempSync(prefix);
   if (!isOutOfReach(prefix, user)) {
     const text = `root works in no folder that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
-    throw new MotyaError('MOTYA_DRILL', text);
+    throw new MotyaError('ERR_MOTYA_DRILL', text);
   }
   const folder = mkdtempSync(prefix);
   // The user goes through it to the settings and to its own folder.

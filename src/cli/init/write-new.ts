@@ -5,7 +5,7 @@ import { absolutePath } from '../../config/resolve.js';
 
 /**
  * Writes a whole file or none. One that is there stays, unless `force`.
- * @throws {MotyaError} `MOTYA_EXISTS`, `MOTYA_WRITE`
+ * @throws {MotyaError} `ERR_MOTYA_FILE_EXISTS`, `ERR_MOTYA_WRITE_FAILED`
  */
 export function writeNew(path: string, content: string, { force }: { force: boolean }): void {
   // Beside it and renamed, so that nobody reads half of it.
@@ -24,10 +24,14 @@ export function writeNew(path: string, content: string, { force }: { force: bool
   } catch (error) {
     const code = isSystemError(error) ? error.code : '';
     if (code === 'EEXIST' && !isFolder(path))
-      throw new MotyaError('MOTYA_EXISTS', `${path} exists; --force replaces it`);
-    throw new MotyaError('MOTYA_WRITE', `${path} cannot be written: ${causeOf(code, path) ?? reasonOf(error)}`, {
-      cause: error,
-    });
+      throw new MotyaError('ERR_MOTYA_FILE_EXISTS', `${path} exists; --force replaces it`);
+    throw new MotyaError(
+      'ERR_MOTYA_WRITE_FAILED',
+      `${path} cannot be written: ${causeOf(code, path) ?? reasonOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

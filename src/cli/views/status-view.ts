@@ -1,6 +1,5 @@
 import type { EventLoopDelay } from '../../base/loop-delay.js';
 import { count, duration, size, timeOfDay, visible } from '../../base/units.js';
-import { ROLLED_BACK_BY_HAND } from '../../control/outcomes.js';
 import type { ConnectionCounts } from '../../runtime/worker-messages.js';
 import type { UpgradeRecord } from '../../status/history.js';
 import type { DrainStatus, Status } from '../../status/status-document.js';
@@ -119,7 +118,7 @@ export function leftOf({ left, probation = null }: DrainStatus): string {
 
 function lastUpgrade({ ok, code, at, text, ms, gapMs }: UpgradeRecord): string {
   const ago = `${duration(Math.max(0, Date.now() - Date.parse(at)))} ago`;
-  if (!ok && code === ROLLED_BACK_BY_HAND) return `last upgrade: taken back ${ago} by motya rollback`;
+  if (!ok && code === 'ERR_MOTYA_ROLLBACK_REQUESTED') return `last upgrade: taken back ${ago} by motya rollback`;
   if (!ok) return `last upgrade: failed ${ago}: ${visible(text)}`;
   const took = ms === null ? '' : ` in ${duration(ms)}`;
   const gap = gapMs === null ? '' : `, ${gapMs.toFixed(1)} ms from COMMIT to LIVE`;

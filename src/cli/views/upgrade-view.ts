@@ -1,6 +1,6 @@
 import { count, duration, visible } from '../../base/units.js';
 import type { Live, Result, Waited } from '../../control/control-messages.js';
-import { ROLLED_BACK, UNKNOWN_ENDS } from '../../control/outcomes.js';
+import { UNKNOWN_ENDS } from '../../control/outcomes.js';
 import { type RemovedListener, removedText } from '../../control/removed-listeners.js';
 import type { DrainStatus } from '../../status/status-document.js';
 import { type Differences, differenceLines } from '../process-differences.js';
@@ -102,7 +102,7 @@ export class PeopleReport implements UpgradeReport {
   ): void {
     clearInterval(this.#timer);
     this.#line.clear();
-    if (code === ROLLED_BACK) {
+    if (code === 'ERR_MOTYA_ROLLED_BACK') {
       console.error(`motya: rolled back: ${text}; pid ${old} serves again`);
       return;
     }

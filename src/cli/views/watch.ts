@@ -34,8 +34,8 @@ export async function watch(path: string, interval: number, json: boolean): Prom
         name = status.name;
         view.show(status);
       } catch (error) {
-        if (!(error instanceof MotyaError) || (error.code === 'MOTYA_NOT_RUNNING' && name === '')) throw error;
-        if (error.code === 'MOTYA_NOT_RUNNING') {
+        if (!(error instanceof MotyaError) || (error.code === 'ERR_MOTYA_NOT_RUNNING' && name === '')) throw error;
+        if (error.code === 'ERR_MOTYA_NOT_RUNNING') {
           view.close();
           console.error(`${timeOfDay(Date.now())} ${name} has ended: no instance answers any more`);
           return EXIT.notRunning;

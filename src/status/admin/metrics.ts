@@ -128,7 +128,7 @@ function addTotals(registry: Registry, { services }: Status, totals: Totals): vo
     labels: { outcome, reason },
     value,
   }));
-  const succeeded = { outcome: 'succeeded', reason: 'MOTYA_LIVE' };
+  const succeeded = { outcome: 'succeeded', reason: 'LIVE' };
   const first = upgrades.some(({ labels }) => labels.reason === succeeded.reason)
     ? []
     : [{ labels: succeeded, value: 0 }];

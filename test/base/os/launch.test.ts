@@ -73,14 +73,14 @@ test('a failure comes with its code and its reason', async (t) => {
       t,
       `const { report, takeReportPipe } = await import(${LAUNCH});
       takeReportPipe();
-      report({ ok: false, code: 'MOTYA_LISTEN', text: 'port 80 – in use' });`,
+      report({ ok: false, code: 'ERR_MOTYA_LISTENER', text: 'port 80 – in use' });`,
     );
     const outcome = await launched.outcome;
-    assert.deepEqual(outcome, { ok: false, code: 'MOTYA_LISTEN', text: 'port 80 – in use' });
+    assert.deepEqual(outcome, { ok: false, code: 'ERR_MOTYA_LISTENER', text: 'port 80 – in use' });
     assert.ok(!outcome.ok);
     const error = outcomeError(outcome);
     assert.ok(error instanceof HandoverError);
-    assert.deepEqual([error.code, error.message], ['MOTYA_LISTEN', 'port 80 – in use']);
+    assert.deepEqual([error.code, error.message], ['ERR_MOTYA_LISTENER', 'port 80 – in use']);
     await output();
   });
 });
@@ -90,7 +90,7 @@ test('an end without a word is a death, also in the middle of the word', async (
     for (const last of ['', `const fs = await import('node:fs'); fs.writeSync(3, '{"ok":tr');`]) {
       const { launched, output } = await launchModule(t, `${last} process.kill(process.pid, 'SIGKILL');`);
       const text = `the instance (pid ${launched.pid}) ended without a word; its output says more`;
-      assert.deepEqual(await launched.outcome, { ok: false, code: 'MOTYA_DIED', text });
+      assert.deepEqual(await launched.outcome, { ok: false, code: 'ERR_MOTYA_INSTANCE_DIED', text });
       await output();
     }
   });
@@ -102,10 +102,10 @@ test('what cannot be executed is an error at once', async (t) => {
     const none = join(folder, 'none');
     const right = { file: process.execPath, args: [], cwd: folder };
     for (const [wrong, code, part] of [
-      [{ file: folder }, 'MOTYA_LAUNCH', 'execve EACCES'],
-      [{ file: none }, 'MOTYA_FILE_MISSING', none],
-      [{ cwd: none }, 'MOTYA_FILE_MISSING', none],
-      [{ entry: none }, 'MOTYA_FILE_MISSING', none],
+      [{ file: folder }, 'ERR_MOTYA_LAUNCH', 'execve EACCES'],
+      [{ file: none }, 'ERR_MOTYA_FILE_MISSING', none],
+      [{ cwd: none }, 'ERR_MOTYA_FILE_MISSING', none],
+      [{ entry: none }, 'ERR_MOTYA_FILE_MISSING', none],
     ] as const) {
       assert.throws(
         () => launch({ ...right, ...wrong }, { env: {}, output: 'inherit' }),

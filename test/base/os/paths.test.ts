@@ -15,7 +15,7 @@ describe('making the runtime folder', () => {
   after(() => rmSync(parent, { recursive: true }));
   const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
   const refused = (path: string, reason: RegExp): void =>
-    assert.throws(() => ensureRuntimeFolder(path), { code: 'MOTYA_RUNTIME_FOLDER', message: reason });
+    assert.throws(() => ensureRuntimeFolder(path), { code: 'ERR_MOTYA_RUNTIME_DIRECTORY', message: reason });
 
   test('it is 0700, and taken as it is the second time', () => {
     const path = join(parent, 'new');

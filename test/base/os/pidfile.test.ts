@@ -70,7 +70,7 @@ test('the lock is of a process that has its file open, whatever the pidfile says
   await once(other, 'spawn');
   writeFileSync(path, `${other.pid}\n`);
   assert.equal(pidfile.isLockedBy(other.pid ?? 0), false);
-  throwsCode(() => new Pidfile(path).acquire(), 'MOTYA_RUNNING', /^another instance holds/);
+  throwsCode(() => new Pidfile(path).acquire(), 'ERR_MOTYA_RUNNING', /^another instance holds/);
   other.kill('SIGKILL');
   await once(other, 'exit');
   assert.equal(pidfile.isLockedBy(other.pid ?? 0), false);
@@ -87,7 +87,7 @@ test('a second instance is told who runs; a stale pidfile is no obstacle', (t) =
     first.publish();
     throwsCode(
       () => second.acquire(),
-      'MOTYA_RUNNING',
+      'ERR_MOTYA_RUNNING',
       new RegExp(`the instance with pid ${process.pid} holds .*motya upgrade`),
     );
     second.letGo();
@@ -95,7 +95,7 @@ test('a second instance is told who runs; a stale pidfile is no obstacle', (t) =
     first.release();
     const fd = native.lockFile(`${path}.lock`);
     assert.ok(fd !== null);
-    throwsCode(() => second.acquire(), 'MOTYA_RUNNING', /^another instance holds/);
+    throwsCode(() => second.acquire(), 'ERR_MOTYA_RUNNING', /^another instance holds/);
     native.close(fd);
   });
 });
@@ -120,12 +120,12 @@ test('a folder that does not take it: one clear error', (t) => {
   keepsFds(() => {
     throwsCode(
       () => new Pidfile(join(folder, 'none', 'pid')).acquire(),
-      'MOTYA_PIDFILE',
+      'ERR_MOTYA_PIDFILE',
       /none\/pid cannot be used: .*ENOENT/,
     );
     throwsCode(
       () => new Pidfile(join(folder, 'none', 'pid')).prepare(),
-      'MOTYA_PIDFILE',
+      'ERR_MOTYA_PIDFILE',
       /cannot be written: .*ENOENT/,
     );
   });
@@ -140,7 +140,7 @@ test('a folder without the right to write', { skip: process.getuid?.() !== 0 && 
     try { new Pidfile(${JSON.stringify(join(folder, 'pid'))}).acquire(); } catch (error) { console.log(error.code, error.message); }`,
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
-  assert.match(await outputOf(child), /^MOTYA_PIDFILE the pidfile .*pid cannot be used: .*EACCES/);
+  assert.match(await outputOf(child), /^ERR_MOTYA_PIDFILE the pidfile .*pid cannot be used: .*EACCES/);
 });
 
 test('readers never find it absent, empty or wrong while it is replaced again and again', async (t) => {
@@ -219,7 +219,7 @@ test('settings that name another pidfile by now: its own lock is taken, the old 
     successor.inherit(native.dup(incumbent.lockFd));
     assert.equal(native.lockFile(join(folder, 'new.lock')), null);
     const other = new Pidfile(join(folder, 'new'));
-    throwsCode(() => other.inherit(native.dup(incumbent.lockFd)), 'MOTYA_RUNNING', /holds/);
+    throwsCode(() => other.inherit(native.dup(incumbent.lockFd)), 'ERR_MOTYA_RUNNING', /holds/);
     incumbent.release();
     const fd = native.lockFile(join(folder, 'old.lock'));
     assert.ok(fd !== null, 'no copy of it is left');
@@ -234,7 +234,7 @@ test('acquireAfterDeath waits for the dead one’s lock, but not for ever', asyn
   const dead = new Pidfile(path);
   dead.acquire();
   const next = new Pidfile(path);
-  await assert.rejects(next.acquireAfterDeath(60), { code: 'MOTYA_RUNNING' });
+  await assert.rejects(next.acquireAfterDeath(60), { code: 'ERR_MOTYA_RUNNING' });
   const acquiring = next.acquireAfterDeath(60_000);
   dead.letGo();
   await acquiring;

@@ -74,7 +74,7 @@ describe('as PID 1 of a container', { skip: noContainer }, () => {
     const { stage, contain } = await containers(test, () => app('throws.cjs'));
     const { unshare } = await contain(start(stage.script));
     assert.equal((await unshare.waitForExit()).code, 1);
-    assert.match(readFileSync(unshare.stderrFile, 'utf8'), /MOTYA_PROGRAM/);
+    assert.match(readFileSync(unshare.stderrFile, 'utf8'), /ERR_MOTYA_PROGRAM/);
   });
 
   it('without a keeper, an upgrade ends the container: what --no-supervise means there', async (test) => {

@@ -90,7 +90,7 @@ test('nobody is asked in the place of a program without a stream listener', asyn
   const refused = await scene(t, '', datagrams);
   const child = refused.start(['--health-path', '/healthz']);
   assert.equal((await child.waitForExit()).code, 1);
-  assert.equal(failureOf(child).code, 'MOTYA_HEALTH');
+  assert.equal(failureOf(child).code, 'ERR_MOTYA_HEALTH_PATH');
 
   const ready = "process.send('ready'); setInterval(() => {}, 1_000);";
   const stage = await scene(t, '', ready);

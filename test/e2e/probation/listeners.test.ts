@@ -99,7 +99,7 @@ test('a listener that the new version leaves out, though clients come to it: rol
   assert.equal(result.code, 6, result.stdout);
   assert.equal(removedIn(result).length, 1);
   const rolledBack = await first.waitFor('rolled-back');
-  assert.equal(rolledBack.code, 'MOTYA_REMOVED_IN_USE');
+  assert.equal(rolledBack.code, 'ERR_MOTYA_REMOVED_IN_USE');
   assert.equal(await command(stage, '/'), 'one');
   assert.equal(await answerOn(other), 'one');
 
@@ -169,7 +169,7 @@ servers.set('fill=', { close() {} });`;
   await until(async () => (await answerOn(other)) === 'one', { what: 'the old version' });
   const result = await upgrading;
   assert.equal(result.code, 6, result.stdout);
-  assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_NOT_ACCEPTING');
+  assert.equal((await first.waitFor('rolled-back')).code, 'ERR_MOTYA_CLIENTS_WAITING');
   assert.equal(await command(stage, '/'), 'one');
 });
 
@@ -189,7 +189,7 @@ test('a program that stops to turn at the end of its probation: rolled back with
   const waits = answerOn(other);
   const result = await upgrading;
   assert.equal(result.code, 6, result.stdout);
-  assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_NOT_ACCEPTING');
+  assert.equal((await first.waitFor('rolled-back')).code, 'ERR_MOTYA_CLIENTS_WAITING');
   assert.equal(await waits, 'one');
 });
 
@@ -208,7 +208,7 @@ test('a listener that is left out, and whose old program does not answer: rolled
   process.kill(worker, 'SIGUSR2');
   const waits = answerOn(other);
   try {
-    assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_REMOVED_IN_USE');
+    assert.equal((await first.waitFor('rolled-back')).code, 'ERR_MOTYA_REMOVED_IN_USE');
   } finally {
     stage.space.write('end', '');
   }
@@ -230,7 +230,7 @@ test('a program that always has clients in its queue, for it is busy, passes', a
   try {
     const result = await stage.upgrade('--json');
     assert.equal(result.code, 0, result.stdout);
-    assert.equal(outcome(result).code, 'MOTYA_LIVE');
+    assert.equal(outcome(result).code, 'LIVE');
     assert.ok(!first.logs.some(({ event }) => event === 'rolled-back'));
   } finally {
     isOver = true;

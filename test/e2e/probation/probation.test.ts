@@ -54,7 +54,7 @@ test('a successor that passes: the command waits for it, then the first one lets
   const { code, stdout } = await upgrading;
   assert.equal(code, 0, stdout);
   assert.match(stdout, /"live":\{"pid":\d+,"generation":2/);
-  assert.match(stdout.trim().split('\n').at(-1) ?? '', /^\{"ok":true,"code":"MOTYA_LIVE"/);
+  assert.match(stdout.trim().split('\n').at(-1) ?? '', /^\{"ok":true,"code":"LIVE"/);
   assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
   assert.equal((await stage.status()).probation, null);
 });
@@ -243,9 +243,9 @@ test('motya rollback; too late, it says so', async (t) => {
   assert.deepEqual([code, stdout], [0, `pid ${first.pid} serves again\n`]);
   assert.equal(await versionOf(stage), 'one');
   const scrape = new Scrape((await look(adminSocket(stage), '/metrics')).body);
-  assert.equal(scrape.get('motya_upgrades_total{outcome="rolled-back",reason="MOTYA_ROLLBACK"}'), 1);
+  assert.equal(scrape.get('motya_upgrades_total{outcome="rolled-back",reason="ERR_MOTYA_ROLLBACK_REQUESTED"}'), 1);
   const { lastUpgrade } = await stage.status();
-  assert.deepEqual([lastUpgrade?.ok, lastUpgrade?.code], [false, 'MOTYA_ROLLBACK']);
+  assert.deepEqual([lastUpgrade?.ok, lastUpgrade?.code], [false, 'ERR_MOTYA_ROLLBACK_REQUESTED']);
   assert.equal((await rollback()).code, 3);
 });
 
@@ -333,7 +333,7 @@ test('a wedged successor: the first one serves again, and the other gives way wh
   const held = await stage.hold();
   process.kill(second, 'SIGSTOP');
   const { code } = await first.waitFor('rolled-back');
-  assert.equal(code, 'MOTYA_SILENT');
+  assert.equal(code, 'ERR_MOTYA_SUCCESSOR_SILENT');
   process.kill(second, 'SIGCONT');
   // What it had to say before it hears that it is not wanted does not make the first one deaf for it.
   const drains = async () =>

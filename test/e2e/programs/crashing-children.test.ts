@@ -51,7 +51,7 @@ async function begin(stage: Scene, source: string, crashes = 3): Promise<Child> 
 async function isRolledBack(stage: Scene, first: Child): Promise<void> {
   const { code, stdout } = await stage.upgrade('--json');
   assert.equal(code, 6, stdout);
-  assert.equal((await first.waitFor('rolled-back')).code, 'MOTYA_CRASHES');
+  assert.equal((await first.waitFor('rolled-back')).code, 'ERR_MOTYA_CRASHES');
   // The new version has had clients until a moment ago, and crashes with what it has.
   await until(async () => (await get(stage.port).catch(() => null))?.body === '1', { what: 'the old version' });
 }

@@ -65,7 +65,7 @@ describe('what a program leaves behind ends with it', () => {
     const stage = await scene(test, '', source);
     const first = stage.start([], { HELPER_PORT: String(port) });
     assert.equal((await first.waitForExit()).code, 1);
-    assert.equal(failureOf(first).code, 'MOTYA_PROGRAM');
+    assert.equal(failureOf(first).code, 'ERR_MOTYA_PROGRAM');
     assert.ok(await isRefused(port));
   });
 

@@ -18,7 +18,7 @@ const LONG_PROBATION = '30s';
 const ANSWER_MS = 5_000;
 /** ms after which a program that does not serve is refused. */
 const READY_MS = 5_000;
-/** Exit statuses of an upgrade that did not happen, or was taken back: docs/reference/commands.md. */
+/** Exit statuses of an upgrade that did not happen, or was taken back: docs/reference/errors.md. */
 const REJECTED = [3, 6];
 
 const FIXTURES = `${ROOT}test/fixtures/programs/`;

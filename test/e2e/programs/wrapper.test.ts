@@ -87,7 +87,7 @@ describe('a program that starts the real server as its child', () => {
     const stage = await scene(test, '', wrapper(pipe));
     const first = stage.start(['--ready-timeout', '1s']);
     assert.equal((await first.waitForExit()).code, 1);
-    assert.equal(failureOf(first).code, 'MOTYA_NOT_READY');
+    assert.equal(failureOf(first).code, 'ERR_MOTYA_NOT_READY');
   });
 });
 
@@ -98,7 +98,7 @@ describe('a program that leaves it to others to listen', () => {
     const first = stage.start();
     assert.equal((await first.waitForExit()).code, 1);
     const { code, message } = failureOf(first);
-    assert.equal(code, 'MOTYA_NOT_READY');
+    assert.equal(code, 'ERR_MOTYA_NOT_READY');
     assert.ok(message.includes(`motya start ${stage.script}`) && message.includes(`port ${stage.port}`), message);
     assert.ok(!message.includes('\n'));
     assert.ok(await isRefused(stage.port));
@@ -111,7 +111,7 @@ describe('a program that leaves it to others to listen', () => {
     const first = stage.start();
     assert.equal((await first.waitForExit()).code, 1);
     const { code, message } = failureOf(first);
-    assert.equal(code, 'MOTYA_NOT_READY');
+    assert.equal(code, 'ERR_MOTYA_NOT_READY');
     assert.ok(message.includes('worker_threads') && message.includes(`port ${stage.port}`), message);
   });
 });

@@ -280,7 +280,7 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       });`,
     ]);
     await nobody.waitForExit();
-    const what = `MOTYA_DENIED the listeners of pid ${plain.pid} (node) cannot be copied`;
+    const what = `ERR_MOTYA_COPY_DENIED the listeners of pid ${plain.pid} (node) cannot be copied`;
     const why = "it is another user's, or may not be debugged; run this command as root (CAP_SYS_PTRACE)";
     assert.equal(nobody.stdout, `${what}: ${why}\n`);
   });

@@ -67,7 +67,7 @@ describe('a pidfile that does not name the instance', () => {
     const { code, stdout } = await stage.upgrade('--json');
     assert.equal(code, 3);
     const told = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { code: string; text: string };
-    assert.equal(told.code, 'MOTYA_PIDFILE');
+    assert.equal(told.code, 'ERR_MOTYA_PIDFILE');
     assert.ok(told.text.includes(stage.pidfile), told.text);
     assert.deepEqual([(await stage.status()).pid, (await stage.who()).generation], [first.pid, '1']);
     rmdirSync(stage.pidfile);

@@ -77,7 +77,7 @@ test('over five upgrades no scrape is refused, no counter falls, and nothing is 
   }
   stage.space.write('server.cjs', 'throw new Error("broken")');
   assert.equal((await stage.upgrade()).code, 3);
-  const failed = 'motya_upgrades_total{outcome="failed",reason="MOTYA_PROGRAM"}';
+  const failed = 'motya_upgrades_total{outcome="failed",reason="ERR_MOTYA_PROGRAM"}';
   // An answer is up to ADMIN_REUSE_MS old.
   const isCounted = () => scraper.last.get('motya_drained_connections_total') === 5 && scraper.last.get(failed) === 1;
   const what = 'five drained connections and the failed upgrade';
@@ -90,7 +90,7 @@ test('over five upgrades no scrape is refused, no counter falls, and nothing is 
 
   const expected = {
     motya_generation: 6,
-    'motya_upgrades_total{outcome="succeeded",reason="MOTYA_LIVE"}': 5,
+    'motya_upgrades_total{outcome="succeeded",reason="LIVE"}': 5,
     [failed]: 1,
     motya_drained_connections_total: 5,
     'motya_forced_connections_total{protocol="http1"}': 0,
@@ -112,7 +112,7 @@ test('over five upgrades no scrape is refused, no counter falls, and nothing is 
   const { upgrades, lastUpgrade } = await stage.status();
   assert.deepEqual(
     upgrades.map(({ ok, code, generation: number }) => [ok, code, number]),
-    [...[2, 3, 4, 5, 6].map((number) => [true, 'MOTYA_LIVE', number]), [false, 'MOTYA_PROGRAM', 7]],
+    [...[2, 3, 4, 5, 6].map((number) => [true, 'LIVE', number]), [false, 'ERR_MOTYA_PROGRAM', 7]],
   );
   for (const { ok, ms, gapMs } of upgrades) assert.ok(ms !== null && ms > 0 && (gapMs !== null) === ok);
   assert.deepEqual(lastUpgrade, upgrades.at(-1));

@@ -45,7 +45,7 @@ test('an upgrade is seen live: the new generation, the old one’s drain and its
 
   stage.space.write('server.cjs', 'throw new Error("broken")');
   assert.equal((await stage.upgrade()).code, 3);
-  await page.getByText('✗ generation 3: MOTYA_PROGRAM').waitFor();
+  await page.getByText('✗ generation 3: ERR_MOTYA_PROGRAM').waitFor();
   assert.equal(await page.getByRole('status').textContent(), 'serving');
   assert.deepEqual(errors, []);
   assert.ok(requests.length > 5);
