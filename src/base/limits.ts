@@ -71,7 +71,7 @@ export const RECONNECT_MS = 50;
  * ms after SIGQUIT in which a successor that somebody else starts may still announce itself before we start one. A start takes
  * about a second on a busy machine, two with --daemonize or npx; the incumbent serves meanwhile.
  */
-export const SUMMON_GRACE_MS = 3_000;
+export const SUCCESSOR_GRACE_MS = 3_000;
 /**
  * ms after SIGQUIT in which a successor that is started is meant for that very upgrade, though the incumbent has answered it with one
  * of its own: the next line of a script comes within seconds, what is typed by hand within this. Too long costs an operator a second
@@ -247,7 +247,7 @@ export const ORPHAN_DRAIN_MS = 30_000;
 /** ms without STATS after which a draining predecessor counts as lost for status; ten times the interval. */
 export const STATS_SILENCE_MS = 10_000;
 /** ms for a successor that we start to come to the upgrade socket: before its programs, so only node and its settings count. */
-export const SUMMON_MS = 30_000;
+export const SUCCESSOR_START_MS = 30_000;
 /** Control connections at once; more are closed. A command needs one, a status page a few. */
 export const CONTROL_PEERS = 64;
 /** ms without accepting on our own sockets after an accept has failed (no fds left): a busy loop would not help. */

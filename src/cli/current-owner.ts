@@ -22,7 +22,7 @@ export async function lost(path: string, pid: number): Promise<Result> {
 async function heirOf(path: string, old: number): Promise<{ pid: number; generation: number } | null> {
   for (const deadline = performance.now() + HEIR_MS; performance.now() < deadline; ) {
     const status = await requestStatus(path).catch(() => null);
-    if (status !== null && (status.pid === old || status.phase === 'serving')) return status;
+    if (status !== null && (status.pid === old || ['serving', 'probation'].includes(status.phase))) return status;
     await delay(HEIR_LOOK_MS);
   }
   return null;

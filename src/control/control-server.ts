@@ -30,7 +30,7 @@ export interface UpgradeTold {
 }
 
 /** What commands may ask of an instance. */
-export interface Controlled {
+export interface CommandTarget {
   readonly generation: number;
   status(): Promise<Status>;
   overview(): Promise<Overview>;
@@ -69,13 +69,13 @@ interface Dismissal {
 /** The main process's end of the control socket. */
 export class ControlServer {
   #socket: PrivateSocket;
-  readonly #instance: Controlled;
+  readonly #instance: CommandTarget;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #dismissal: Dismissal | null = null;
   readonly #watchers = new Map<Channel<ControlShapes>, Watcher>();
 
   /** Listens, but not yet at its path: see {@link publish}. @throws {MotyaError} */
-  constructor(path: string, instance: Controlled) {
+  constructor(path: string, instance: CommandTarget) {
     this.#instance = instance;
     this.#socket = this.#listen(path);
   }

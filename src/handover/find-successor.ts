@@ -1,13 +1,13 @@
 import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
 import { HandoverError } from '../base/errors.js';
-import { GREETING_MS, SUMMON_GRACE_MS, SUMMON_MS } from '../base/limits.js';
+import { GREETING_MS, SUCCESSOR_GRACE_MS, SUCCESSOR_START_MS } from '../base/limits.js';
 import { type Launched, outcomeError } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';
 
 /** How an incumbent finds the successor that it is to hand over to. */
-export interface Summons {
+export interface Search {
   readonly upgradeSocket: string;
   /** `start`: when nobody comes, start one. `now`: start one unless one waits already. `wait`: only look. */
   readonly mode: 'start' | 'now' | 'wait';
@@ -20,13 +20,19 @@ export interface Summons {
   readonly cancelled: AbortSignal;
 }
 
+export interface FoundSuccessor {
+  /** A connection to the upgrade socket, whose peer has been checked. */
+  readonly fd: number;
+  /** The process that was started for it; null: the successor waited, or came by itself. */
+  readonly launched: Launched | null;
+}
+
 /**
  * Connects to the successor that waits, or comes, or is started now.
- * @returns a connection to the upgrade socket, whose peer has been checked; and what was launched for it.
- * @throws {HandoverError} nobody came, and why.
+ * @throws {HandoverError} none came, and why.
  */
-export async function summon(summons: Summons): Promise<{ fd: number; launched: Launched | null }> {
-  const { upgradeSocket, mode, cancelled } = summons;
+export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
+  const { upgradeSocket, mode, cancelled } = search;
   const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
     // Not AbortSignal.timeout: any() does not keep it alive, and the first garbage collection takes the deadline with it
     // (Node 20): whoever waits would wait for ever.
@@ -40,25 +46,25 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
     return fd;
   };
 
-  const firstLook = mode === 'wait' ? summons.waitMs : mode === 'now' ? 0 : SUMMON_GRACE_MS;
+  const firstLook = mode === 'wait' ? search.waitMs : mode === 'now' ? 0 : SUCCESSOR_GRACE_MS;
   let fd = await lookFor(firstLook);
-  if (fd === null && summons.announced() !== null) fd = await lookFor(summons.waitMs);
+  if (fd === null && search.announced() !== null) fd = await lookFor(search.waitMs);
   if (fd !== null) return { fd, launched: null };
   if (mode === 'wait') {
     throw new HandoverError(
       'ERR_MOTYA_NO_SUCCESSOR',
-      `no successor came to ${upgradeSocket} within ${summons.waitMs / 1000} s`,
+      `no successor came to ${upgradeSocket} within ${search.waitMs / 1000} s`,
     );
   }
 
-  const launched = summons.launch();
+  const launched = search.launch();
   const ended = new AbortController();
   inBackground(
     'the end of a successor',
     launched.outcome.then((outcome) => ended.abort(outcome)),
   );
   try {
-    fd = await lookFor(SUMMON_MS, ended.signal);
+    fd = await lookFor(SUCCESSOR_START_MS, ended.signal);
   } finally {
     const isOurs = fd !== null && native.peerCredentials(fd).pid === launched.pid;
     if (!isOurs && !ended.signal.aborted) dismiss(launched.pid);
@@ -67,13 +73,13 @@ export async function summon(summons: Summons): Promise<{ fd: number; launched: 
   const outcome = ended.signal.aborted ? await launched.outcome : null;
   if (outcome?.ok === false && outcome.code === 'ERR_MOTYA_SUCCESSOR_EXISTS') {
     // Somebody else's has the lock of the socket, and is about to listen.
-    fd = await lookFor(summons.waitMs);
+    fd = await lookFor(search.waitMs);
     if (fd !== null) return { fd, launched: null };
   }
   if (outcome !== null && !outcome.ok) throw outcomeError(outcome);
   throw new HandoverError(
     'ERR_MOTYA_NO_SUCCESSOR',
-    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUMMON_MS / 1000} s`,
+    `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUCCESSOR_START_MS / 1000} s`,
   );
 }
 

@@ -45,45 +45,34 @@ const other = record({
 const shapes = {
   // successor → incumbent
   /**
-   * `ready`: ms that the successor gives its services to become ready. `follows`: it takes PREDECESSOR. `probation`: ms after
-   * LIVE in which it wants to be on probation. `state`: it takes STATE.
+   * `min`, `max`: the range of protocol versions that it speaks. `ready`: ms that it gives its services to become ready.
+   * `probation`: ms after LIVE in which it wants to be on probation.
    */
-  HELLO: {
-    txid: text,
-    min: int,
-    max: int,
-    pid: int,
-    version: text,
-    ready: optional(int),
-    follows: optional(bool),
-    probation: optional(int),
-    state: optional(bool),
-  },
+  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: int, probation: int },
   ADOPTED: { txid: text, listeners: int },
   /**
    * Every service is booted. `removed`: how many of the adopted listeners no program has asked for until now. `unwanted`: the keys
    * of those, as many as there is room for: the incumbent goes on accepting on them.
    */
-  READY: { txid: text, kept: int, added: int, removed: int, unwanted: optional(list(text)) },
+  READY: { txid: text, kept: int, added: int, removed: int, unwanted: list(text) },
   /** Accepting on all; the pidfile is ours. `unused`: as in SETTLED, when there is no probation. */
   LIVE: { txid: text, unused: optional(list(text)) },
   /** On probation, when it has changed: keys of the adopted listeners that no program uses. The incumbent accepts on these alone. */
   UNUSED: { txid: text, keys: list(text) },
   /** On probation, once a second. `counters`: all that it has counted since LIVE. */
-  PROVING: { txid: text, counters: optional(anything) },
+  PROVING: { txid: text, counters: anything },
   /**
    * The probation is over; answered by DRAINING, or by REVOKED. `unused`: keys of the adopted listeners that no program uses now:
    * the successor has closed its copies, and the incumbent ends them. `unconditional`: also those that still get connections.
    */
-  SETTLED: { txid: text, unused: optional(list(text)), unconditional: optional(bool) },
+  SETTLED: { txid: text, unused: list(text), unconditional: bool },
   /** It has failed, or was told to go back; answered by REVOKED. */
   ROLLBACK: { txid: text, code: failureCode, text },
 
   // incumbent → successor
   /**
-   * `watchdog`: µs between two pings that the service manager wants; it has told only the unit's first process. `probation`:
-   * the incumbent keeps its listeners for as long as HELLO has asked. `ending`: ms for which an address in use may be that of a
-   * listener that another generation is about to close.
+   * `protocol`: the version from here on. `watchdog`: µs between two pings that the service manager wants; it has told only the unit's
+   * first process. `ending`: ms for which an address in use may be that of a listener that another generation is about to close.
    */
   OFFER: {
     txid: text,
@@ -92,7 +81,6 @@ const shapes = {
     generation: int,
     listeners: int,
     watchdog: optional(int),
-    probation: optional(bool),
     ending: optional(int),
   },
   /** With one fd an entry. */
@@ -102,10 +90,10 @@ const shapes = {
   /** With one fd: what the program of a worker hands on to that of the successor (runtime/state-transfer.ts). */
   STATE: { txid: text, service: text, index: int },
   /**
-   * The incumbent accepts nothing any more. `legacy`: its memory (status/history.ts); no reason to fail, whatever it is.
+   * The incumbent accepts nothing any more. `history`: its memory (status/history.ts); no reason to fail, whatever it is.
    * `signalled`: ms since the signal for which the incumbent has started this successor, as none waited.
    */
-  COMMIT: { txid: text, legacy: optional(anything), signalled: optional(int) },
+  COMMIT: { txid: text, history: optional(anything), signalled: optional(int) },
   /**
    * While the successor is on probation, and while it drains, once a second. `left`: ms until what is left is closed by force, at
    * most; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `counters`: all that it has
@@ -139,7 +127,7 @@ const shapes = {
     left: optional(int),
     protocols: optional(connectionCounts),
   },
-  BYE: { txid: text, forced: int, counters: optional(anything) },
+  BYE: { txid: text, forced: int, counters: anything },
 
   // either → either
   ABORT: { txid: text, code: failureCode, text },

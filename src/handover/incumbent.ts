@@ -3,162 +3,174 @@ import { HandoverError } from '../base/errors.js';
 import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
-import type { PhaseEvent } from '../status/phases.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
 import { Dialogue, isBroken } from './dialogue.js';
-import { handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
+import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
+import type { ListenerDiff } from './listener-diff.js';
 
-/** What the hand-over needs of the instance that gives. */
-export interface Giver {
+/** What an incumbent offers. */
+export interface OfferedInstance {
   readonly pid: number;
   readonly generation: number;
-  listeners(): readonly Listener[];
+  readonly listeners: readonly Listener[];
   /** The open file that holds the pidfile's lock. */
   readonly lockFd: number;
   /** µs between two pings that the service manager wants, or null. */
   readonly watchdogUsec: number | null;
   /** ms for which other generations may still have listeners that they are about to close; 0: none has. */
   readonly endingMs: number;
-  /** ms to wait for READY, when the successor names no limit of its own. */
-  readonly readyMs: number;
-  /** Ends a hand-over that has not been committed: the instance is to stop. */
-  readonly cancelled: AbortSignal;
-  /** Goes as far as READY, then aborts. */
-  readonly dryRun: boolean;
-  step(event: PhaseEvent): void;
-  /**
-   * Stops accepting, but on listeners with these keys: the successor does not want them. Never throws: a worker that does not
-   * answer accepts nothing either.
-   */
-  pause(except: readonly string[]): Promise<void>;
-  /** What its programs hand on; once they have stopped to accept. @throws {HandoverError} one has failed to */
-  gather(): Promise<HandedOn[]>;
-  /** What COMMIT tells the successor of the past; called once nothing can stop COMMIT any more. */
-  bequeath(): object | undefined;
-  /** Whole ms since the signal for which this instance has started the successor, as none waited; null: otherwise. */
-  sinceSignal(): number | null;
 }
 
 /** A hand-over that has happened: the dialogue goes on with STATS and BYE. */
-export interface HandedOver {
+export interface HandedOver extends ListenerDiff {
   readonly dialogue: Dialogue;
   readonly txid: string;
   readonly successor: number;
-  /** Whether it takes over whom we follow. */
-  readonly follows: boolean;
   /** ms for which the successor is on probation. */
   readonly probationMs: number;
   /** ms from COMMIT to LIVE. */
   readonly gapMs: number;
-  /** What the successor does with our listeners: keeps, leaves out; and how many it has of its own. */
-  readonly kept: number;
-  readonly removed: number;
-  readonly added: number;
-  /** Keys of those that it has left out until now: nobody but us accepts on them. */
-  readonly unwanted: readonly string[];
 }
 
 /**
- * The incumbent's side, message by message; ./successor.ts is its mirror image. `fd` is a connection to the upgrade socket,
- * whose peer has been checked.
- * @throws {HandoverError} the successor has been told why, if it is there to hear. After `paused` the caller must accept again.
+ * The incumbent's side of a hand-over, step by step, in this order; ./successor.ts is its mirror image. Each step throws a
+ * {@link HandoverError} when the successor does not do its part; {@link abort} then tells the successor, and the instance serves on.
  */
-export async function handOver(fd: number, giver: Giver): Promise<HandedOver | 'dry-run'> {
-  const dialogue = new Dialogue(new Channel(fd, handoverCodec));
-  let txid = '';
-  const cancel = (): void => dialogue.abort(txid, giver.cancelled.reason as HandoverError);
-  giver.cancelled.addEventListener('abort', cancel);
-  try {
-    const { message: hello } = await dialogue.expect(['HELLO'], GREETING_MS);
-    txid = hello.txid;
-    const protocol = Math.min(hello.max, PROTOCOL.max);
-    if (protocol < Math.max(hello.min, PROTOCOL.min)) {
-      throw new HandoverError(
-        'ERR_MOTYA_VERSION',
-        `the successor speaks protocol ${hello.min} to ${hello.max}, the incumbent ${PROTOCOL.min} to ${PROTOCOL.max}`,
-      );
-    }
-    const listeners = giver.listeners();
-    offer(dialogue, txid, protocol, listeners, giver);
-    const { message: adopted } = await dialogue.expect(['ADOPTED'], FDS_MS);
-    if (adopted.listeners !== listeners.length) {
-      throw new HandoverError(
-        'ERR_MOTYA_LISTENER_COUNT',
-        `${adopted.listeners} of ${listeners.length} listeners were adopted`,
-      );
-    }
-    giver.step('adopted');
+export class IncumbentSession {
+  readonly #dialogue: Dialogue;
+  readonly #cancelled: AbortSignal;
+  readonly #cancel = (): void => this.#dialogue.abort(this.#txid, this.#cancelled.reason as HandoverError);
+  #txid = '';
+  #hello: Hello | null = null;
+  #diff: ListenerDiff | null = null;
+  #committedAt = 0;
 
-    // Its own limit, which may be newer than ours; a margin, so that its own, better reason comes first.
-    const { message: claims } = await dialogue.expect(['READY'], (hello.ready ?? giver.readyMs) + READY_MARGIN_MS);
-    if (giver.dryRun) {
-      dialogue.abort(txid, new HandoverError('ERR_MOTYA_DRY_RUN', 'dry run: everything up to READY worked'));
-      return 'dry-run';
-    }
-    giver.step('ready');
-    const { kept, added, removed, unwanted = [] } = claims;
-    await Promise.race([giver.pause(unwanted), dialogue.failed]);
-    if (hello.state === true) await handOn(dialogue, txid, giver.gather());
-    giver.cancelled.throwIfAborted();
-    // From here on the successor may be live: a stop waits for the outcome, it takes nothing back.
-    giver.cancelled.removeEventListener('abort', cancel);
+  /**
+   * @param fd a connection to the upgrade socket, whose peer has been checked; closed at the end
+   * @param cancelled ends a hand-over that has not been committed: the instance is to stop
+   */
+  constructor(fd: number, cancelled: AbortSignal) {
+    this.#dialogue = new Dialogue(new Channel(fd, handoverCodec));
+    this.#cancelled = cancelled;
+    cancelled.addEventListener('abort', this.#cancel);
+  }
 
-    const committed = performance.now();
-    const legacy = giver.bequeath();
-    const signalled = giver.sinceSignal();
-    const past = { ...(legacy === undefined ? {} : { legacy }), ...(signalled === null ? {} : { signalled }) };
-    dialogue.send({ type: 'COMMIT', txid, ...past });
-    // Steps are logged; nobody accepts now, so what is to be sent goes first.
-    giver.step('paused');
-    const live = await dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
+  /** HELLO → OFFER, FDS, LOCK → ADOPTED: the successor has all listeners, and the lock of the pidfile. */
+  async offer(instance: OfferedInstance): Promise<void> {
+    const { message: hello } = await this.#dialogue.expect(['HELLO'], GREETING_MS);
+    this.#hello = hello;
+    this.#txid = hello.txid;
+    this.#sendOffer(instance, protocolFor(hello));
+    const { message: adopted } = await this.#dialogue.expect(['ADOPTED'], FDS_MS);
+    const { length } = instance.listeners;
+    if (adopted.listeners !== length) {
+      throw new HandoverError('ERR_MOTYA_LISTENER_COUNT', `${adopted.listeners} of ${length} listeners were adopted`);
+    }
+  }
+
+  /** READY: the successor's programs have booted. Waits as long as the successor gives them, and a margin for its own reason. */
+  async awaitReady(): Promise<ListenerDiff> {
+    const { ready } = this.#said();
+    const { message } = await this.#dialogue.expect(['READY'], ready + READY_MARGIN_MS);
+    const { kept, added, removed, unwanted } = message;
+    this.#diff = { kept, added, removed, unwanted };
+    return this.#diff;
+  }
+
+  /** Instead of the rest. */
+  endDryRun(): void {
+    this.abort(new HandoverError('ERR_MOTYA_DRY_RUN', 'dry run: everything up to READY worked'));
+  }
+
+  /** The promise's value, unless the conversation ends before. */
+  race<T>(promise: Promise<T>): Promise<T> {
+    return Promise.race([promise, this.#dialogue.failed]);
+  }
+
+  /** STATE: what the programs hand on, once they have stopped accepting. The values are closed. */
+  async sendState(gathering: Promise<HandedOn[]>): Promise<void> {
+    try {
+      const values = await this.race(gathering);
+      for (const { service, index, fd } of values) {
+        this.#dialogue.send({ type: 'STATE', txid: this.#txid, service, index }, [fd]);
+      }
+    } finally {
+      gathering.then(closeValues, () => {});
+    }
+  }
+
+  /**
+   * COMMIT. From here on the successor may be live: a stop waits for the outcome, it takes nothing back.
+   * @param past what the successor is told of the past: see COMMIT
+   */
+  commit(past: Pick<Extract<HandoverMessage, { type: 'COMMIT' }>, 'history' | 'signalled'>): void {
+    this.#cancelled.throwIfAborted();
+    this.#cancelled.removeEventListener('abort', this.#cancel);
+    this.#committedAt = performance.now();
+    this.#dialogue.send({ type: 'COMMIT', txid: this.#txid, ...past });
+  }
+
+  /** LIVE: the successor accepts. */
+  async awaitLive(): Promise<HandedOver> {
+    const { pid, probation } = this.#said();
+    const live = await this.#dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
       // It has heard COMMIT and is live, or has not, and ends: see ./successor.ts.
-      if (!isBroken(error) || (await endsWithin(BROKEN_MS, hello.pid))) throw error;
+      if (!isBroken(error) || (await endsWithin(BROKEN_MS, pid))) throw error;
       return null;
     });
-    const gapMs = performance.now() - committed;
-    giver.step('live');
-    const { pid: successor, follows = false, probation: probationMs = 0 } = hello;
-    const left = live?.message.unused ?? unwanted;
-    return { dialogue, txid, successor, follows, probationMs, gapMs, kept, added, removed, unwanted: left };
-  } catch (error) {
-    // A cancelled dialogue fails with the reason of its own ABORT.
-    const failure = HandoverError.from(error);
-    dialogue.abort(txid, failure);
-    throw failure;
-  } finally {
-    giver.cancelled.removeEventListener('abort', cancel);
+    const diff = this.#diff ?? { kept: 0, added: 0, removed: 0, unwanted: [] };
+    return {
+      ...diff,
+      unwanted: live?.message.unused ?? diff.unwanted,
+      dialogue: this.#dialogue,
+      txid: this.#txid,
+      successor: pid,
+      probationMs: probation,
+      gapMs: performance.now() - this.#committedAt,
+    };
+  }
+
+  /** Tells the successor, if it is there to hear, that nothing comes of it. A session that was cancelled has said so already. */
+  abort(reason: HandoverError): void {
+    this.#cancelled.removeEventListener('abort', this.#cancel);
+    this.#dialogue.abort(this.#txid, reason);
+  }
+
+  #said(): Hello {
+    if (this.#hello === null) throw new HandoverError('ERR_MOTYA_PROTOCOL', 'the successor has not said HELLO');
+    return this.#hello;
+  }
+
+  #sendOffer(instance: OfferedInstance, protocol: number): void {
+    const { pid, generation, listeners, lockFd, watchdogUsec, endingMs } = instance;
+    const txid = this.#txid;
+    this.#dialogue.send({
+      type: 'OFFER',
+      txid,
+      protocol,
+      pid,
+      generation,
+      listeners: listeners.length,
+      ...(watchdogUsec === null ? {} : { watchdog: watchdogUsec }),
+      ...(endingMs > 0 ? { ending: endingMs } : {}),
+    });
+    for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {
+      const chunk = listeners.slice(start, start + MESSAGE_FDS);
+      const fds = chunk.map((listener) => listener.fd);
+      this.#dialogue.send({ type: 'FDS', txid, entries: chunk.map(entryOf) }, fds);
+    }
+    this.#dialogue.send({ type: 'LOCK', txid }, [lockFd]);
   }
 }
 
-function offer(dialogue: Dialogue, txid: string, protocol: number, listeners: readonly Listener[], giver: Giver): void {
-  const { pid, generation, watchdogUsec, endingMs } = giver;
-  const watchdog = watchdogUsec === null ? {} : { watchdog: watchdogUsec };
-  dialogue.send({
-    type: 'OFFER',
-    txid,
-    protocol,
-    pid,
-    generation,
-    listeners: listeners.length,
-    probation: true,
-    ...(endingMs > 0 ? { ending: endingMs } : {}),
-    ...watchdog,
-  });
-  for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {
-    const chunk = listeners.slice(start, start + MESSAGE_FDS);
-    const fds = chunk.map((listener) => listener.fd);
-    dialogue.send({ type: 'FDS', txid, entries: chunk.map(entryOf) }, fds);
-  }
-  dialogue.send({ type: 'LOCK', txid }, [giver.lockFd]);
-}
+type Hello = Extract<HandoverMessage, { type: 'HELLO' }>;
 
-async function handOn(dialogue: Dialogue, txid: string, gathering: Promise<HandedOn[]>): Promise<void> {
-  try {
-    const values = await Promise.race([gathering, dialogue.failed]);
-    for (const { service, index, fd } of values) dialogue.send({ type: 'STATE', txid, service, index }, [fd]);
-  } finally {
-    gathering.then(closeValues).catch(() => {});
-  }
+/** The version that both speak. @throws {HandoverError} there is none */
+function protocolFor({ min, max }: Hello): number {
+  const protocol = Math.min(max, PROTOCOL.max);
+  if (protocol >= Math.max(min, PROTOCOL.min)) return protocol;
+  const text = `the successor speaks protocol ${min} to ${max}, the incumbent ${PROTOCOL.min} to ${PROTOCOL.max}`;
+  throw new HandoverError('ERR_MOTYA_VERSION', text);
 }
 
 function entryOf(listener: Listener): ManifestEntry {

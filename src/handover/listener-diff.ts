@@ -2,7 +2,7 @@ import { UNWANTED_BYTES } from '../base/limits.js';
 import type { Listener } from '../listeners/ledger.js';
 
 /** What becomes of the incumbent's listeners. `unwanted`: keys of those that no program uses yet, as many as READY has room for. */
-export interface Claims {
+export interface ListenerDiff {
   readonly kept: number;
   readonly added: number;
   readonly removed: number;
@@ -13,7 +13,11 @@ export interface Claims {
  * `all`: what the successor holds; `unused`: what no program there has asked for and no setting names; `unserved`: what the
  * incumbent's programs use and none there does.
  */
-export function claimsOn(all: readonly Listener[], unused: readonly Listener[], unserved: readonly Listener[]): Claims {
+export function listenerDiff(
+  all: readonly Listener[],
+  unused: readonly Listener[],
+  unserved: readonly Listener[],
+): ListenerDiff {
   const [inherited, removed] = [all, unused].map((some) => some.filter((one) => one.inherited).length) as [
     number,
     number,

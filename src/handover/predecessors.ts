@@ -32,7 +32,7 @@ interface Followed {
   committed: Totals;
 }
 
-interface Told {
+export interface Told {
   readonly pid: number;
   readonly generation: number;
   readonly connections?: number | undefined;
@@ -141,8 +141,7 @@ export class Predecessors {
   }
 
   /** After a hand-over: whom we follow is the successor's to follow. May be called again, for those that could not go yet. */
-  passOn({ dialogue, txid, follows }: HandedOver): void {
-    if (!follows) return;
+  passOn({ dialogue, txid }: HandedOver): void {
     for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
       const fd = conversation.release();
       if (fd === null) continue;

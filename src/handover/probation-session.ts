@@ -57,7 +57,7 @@ export async function observe(
         left(message.keys);
         continue;
       }
-      const { unused, unconditional = false } = message;
+      const { unused, unconditional } = message;
       return { reason: null, counted, hungUp: false, unused, unconditional };
     }
   } catch (error) {
@@ -70,8 +70,6 @@ export async function observe(
 
 /** What a successor's probation needs of its instance. */
 export interface Trial {
-  /** ms */
-  readonly ms: number;
   /** What the counters have grown by since LIVE. */
   counted(): Totals;
   /** What is wrong at the end, or null. May look for a while. Never rejects. */
@@ -82,38 +80,48 @@ export interface Trial {
   readonly allowRemoved: boolean;
 }
 
-/** The successor's side: tells that it is there, and in the end how it went. */
-export class Proof {
+/**
+ * The successor's side, from LIVE until the incumbent has let go or serves again: tells that it is there, and in the end how it went.
+ * Without a trial the incumbent lets go by itself.
+ */
+export class Probation {
   readonly #offer: Offer;
-  readonly #trial: Trial;
   /** performance.now() of its end. */
   readonly #end: number;
+  /** ms; 0: there is no trial. */
+  readonly #ms: number;
   readonly #over = deferred<void>();
-  readonly #beat: NodeJS.Timeout;
-  readonly #timer: NodeJS.Timeout;
+  #trial: Trial | null = null;
+  #beat: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #isOver = false;
   #isEarly = false;
   #isSettling = false;
   /** Why it has failed. */
   #failure: HandoverError | null = null;
 
-  constructor(offer: Offer, trial: Trial) {
+  /** @param ms how long it lasts; 0: no trial */
+  constructor(offer: Offer, ms: number) {
     this.#offer = offer;
-    this.#trial = trial;
-    this.#end = performance.now() + trial.ms;
-    const { dialogue, txid } = offer;
-    const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: trial.counted() });
-    this.#beat = setInterval(beat, STATS_MS);
-    this.#timer = setTimeout(() => inBackground('the end of the probation', this.#decide()), trial.ms);
+    this.#ms = ms;
+    this.#end = performance.now() + ms;
   }
 
-  /** Never rejects. */
-  async #decide(): Promise<void> {
+  /** Begins the trial. */
+  begin(trial: Trial): void {
+    this.#trial = trial;
+    const { dialogue, txid } = this.#offer;
+    const beat = (): void => dialogue.send({ type: 'PROVING', txid, counters: trial.counted() });
+    this.#beat = setInterval(beat, STATS_MS);
+    this.#timer = setTimeout(() => inBackground('the end of the probation', this.#decide(trial)), this.left);
+  }
+
+  async #decide(trial: Trial): Promise<void> {
     if (this.#isEarly) return;
     // A defect of ours must not leave the incumbent without a word.
-    const found = await this.#trial.fault().catch(HandoverError.from);
+    const found = await trial.fault().catch(HandoverError.from);
     if (this.#isEarly || this.#isOver) return;
-    // An incumbent that does not answer is told of by whoever wants the next generation.
+    // An incumbent that does not answer is told of by the next upgrade.
     if (found === null) await this.#settle().catch(() => {});
     else this.fail(found);
   }
@@ -122,6 +130,11 @@ export class Proof {
   unused(keys: string[]): void {
     const { dialogue, txid } = this.#offer;
     if (!this.#isSettling && !this.#isOver) dialogue.send({ type: 'UNUSED', txid, keys });
+  }
+
+  /** The successor is judged. */
+  get isTrial(): boolean {
+    return this.#ms > 0;
   }
 
   get incumbent(): number {
@@ -143,33 +156,35 @@ export class Proof {
     return this.#over.promise;
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** True: it was not waited for how it goes. */
   get isEarly(): boolean {
     return this.#isEarly;
   }
 
   /**
-   * Somebody wants to go on from here. Resolves when the incumbent has let go.
+   * The instance is to go on from here: to a stop, or to the next upgrade. Resolves when the incumbent has let go.
    * @throws {HandoverError} it is being taken back, or the incumbent does not answer: it may serve again at any moment.
    */
   async settle(): Promise<void> {
-    this.#isEarly = true;
+    this.#isEarly = this.isTrial;
     await this.#settle();
   }
 
   async #settle(): Promise<void> {
     const { dialogue, txid, incumbent } = this.#offer;
     if (this.#failure !== null) throw this.#failure;
-    if (!this.#isOver && !this.#isSettling) {
+    if (this.#trial !== null && !this.#isOver && !this.#isSettling) {
       this.#isSettling = true;
       const unconditional = this.#isEarly || this.#trial.allowRemoved;
       dialogue.send({ type: 'SETTLED', txid, unused: this.#trial.letGo(), unconditional });
     }
     if (await isDone(GREETING_MS, this.over)) return;
-    throw new HandoverError(
-      'ERR_MOTYA_WEDGED',
-      `the incumbent (pid ${incumbent}) does not answer at the end of the probation`,
-    );
+    const text = `the incumbent (pid ${incumbent}) does not say that it has let go: it may serve again`;
+    throw new HandoverError('ERR_MOTYA_WEDGED', text);
   }
 
   /** Asks the incumbent to serve again. */

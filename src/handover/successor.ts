@@ -5,35 +5,19 @@ import { COMMIT_MS, FDS_MS, GREETING_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';
-import type { PhaseEvent } from '../status/phases.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
 import { closeAll, Dialogue } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
-import type { Claims } from './listener-diff.js';
-
-/** What the hand-over needs of the instance that takes. */
-export interface Taker {
-  step(event: PhaseEvent): void;
-  /** Takes the fds over (also when it throws) and lets the booting services have them. */
-  adopt(listeners: readonly Offered[], lockFd: number): void;
-  /** Resolves when every service is ready; rejects with the reason why one never will be. */
-  booted(): Promise<Claims>;
-  /** Rejects when a service breaks after it was ready. */
-  readonly broken: Promise<never>;
-  /** What COMMIT told of the past, of whichever shape. */
-  inherit(legacy: unknown, signalled: number | null): void;
-  /** Gives the programs what they inherit, accepts on everything and makes the pidfile its own. */
-  goLive(values: readonly HandedOn[]): Promise<void>;
-  /** Once it is live: closes the adopted listeners that no program uses, unless a probation decides; returns their keys. */
-  letGo(): string[] | undefined;
-}
+import type { ListenerDiff } from './listener-diff.js';
 
 /** What a successor says of itself in HELLO; durations in ms. */
 export interface Greeting {
   readonly pid: number;
   readonly version: string;
-  readonly readyMs?: number;
-  readonly probationMs?: number;
+  /** For which it gives its services to become ready. */
+  readonly readyMs: number;
+  /** For which it wants to be on probation. */
+  readonly probationMs: number;
 }
 
 export interface Offered {
@@ -51,20 +35,18 @@ export interface Offer {
   readonly lockFd: number;
   /** µs between two pings that the service manager wants, or null. */
   readonly watchdogUsec: number | null;
-  /** The incumbent keeps its listeners while we are on probation. */
-  readonly probation: boolean;
   /** ms for which an address in use may be that of a listener that another generation is about to close. */
   readonly endingMs: number;
 }
 
 /**
- * The first half of the successor's side, the mirror image of ./incumbent.ts: greets whoever has connected and receives.
- * `cancelled` hangs up before the offer is whole; its reason is a {@link HandoverError}.
+ * The successor's side until the offer is whole; {@link SuccessorSession} has the rest. `fd`: a process has connected to the upgrade
+ * socket. `cancelled` hangs up before the offer is whole; its reason is a {@link HandoverError}.
  * @throws {HandoverError} the peer was told why and has been hung up on; nothing of it is left here.
  */
 export async function receiveOffer(
   fd: number,
-  taker: Greeting,
+  greeting: Greeting,
   cancelled: AbortSignal = new AbortController().signal,
 ): Promise<Offer> {
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
@@ -73,8 +55,8 @@ export async function receiveOffer(
   const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
   cancelled.addEventListener('abort', cancel);
   try {
-    const { pid, version, readyMs: ready, probationMs: probation } = taker;
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, follows: true, state: true, ready, probation });
+    const { pid, version, readyMs: ready, probationMs: probation } = greeting;
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, ready, probation });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
@@ -87,14 +69,8 @@ export async function receiveOffer(
             `${listeners.length} of ${offer.listeners} listeners came`,
           );
         }
-        const {
-          pid: incumbent,
-          generation,
-          watchdog: watchdogUsec = null,
-          probation = false,
-          ending: endingMs = 0,
-        } = offer;
-        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, probation, endingMs };
+        const { pid: incumbent, generation, watchdog: watchdogUsec = null, ending: endingMs = 0 } = offer;
+        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, endingMs };
       }
       listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
@@ -121,60 +97,92 @@ export function decline({ dialogue, txid, listeners, lockFd }: Offer, reason: Ha
   dialogue.abort(txid, reason);
 }
 
-/**
- * The second half: adopt, boot, wait for COMMIT, go live. An incumbent that dies once everything is here leaves the service
- * to us; the table of failures is in docs/internals/protocol.md.
- * @returns how it went live.
- * @throws {HandoverError} the incumbent was told why and serves on.
- */
-export async function takeOver(offer: Offer, taker: Taker): Promise<'handed-over' | 'alone'> {
-  const { dialogue, txid } = offer;
-  const values: HandedOn[] = [];
-  try {
-    taker.adopt(offer.listeners, offer.lockFd);
-    dialogue.send({ type: 'ADOPTED', txid, listeners: offer.listeners.length });
-    taker.step('adopted');
-
-    const booted = taker.booted();
-    const claims = await Promise.race([booted, dialogue.failed]).catch(async (error: unknown) => {
-      await ensureDead(offer.incumbent, error);
-      return booted;
-    });
-    taker.step('ready');
-    dialogue.send({ type: 'READY', txid, ...claims });
-
-    const commit = await Promise.race([awaitCommit(dialogue, values), taker.broken]).catch(async (error: unknown) => {
-      await ensureDead(offer.incumbent, error);
-      return null;
-    });
-    const alone = commit === null;
-    // Steps are logged; nobody accepts now, so what is to be sent goes first.
-    const live = taker.goLive(alone ? [] : values);
-    taker.step(alone ? 'incumbentGone' : 'commit');
-    if (commit !== null) taker.inherit(commit.legacy, commit.signalled ?? null);
-    await live;
-    dialogue.send({ type: 'LIVE', txid, unused: alone ? undefined : taker.letGo() });
-    taker.step('live');
-    return alone ? 'alone' : 'handed-over';
-  } catch (error) {
-    const failure = HandoverError.from(error);
-    dialogue.abort(txid, failure);
-    throw failure;
-  } finally {
-    closeValues(values);
-  }
+/** What COMMIT has brought: the incumbent accepts nothing any more. */
+export interface Commit {
+  /** What the incumbent tells of the past, of whatever shape. */
+  readonly history: unknown;
+  /** ms since the signal for which the incumbent has started this successor, as none waited; null: otherwise. */
+  readonly sinceSignal: number | null;
+  /** What its programs hand on. The session closes the values. */
+  readonly state: readonly HandedOn[];
 }
 
-/** COMMIT; what the programs of the incumbent hand on comes before it. */
-async function awaitCommit(
-  dialogue: Dialogue,
-  values: HandedOn[],
-): Promise<Extract<HandoverMessage, { type: 'COMMIT' }>> {
-  for (;;) {
-    const { message, fds } = await dialogue.expect(['COMMIT', 'STATE'], COMMIT_MS);
-    if (message.type === 'COMMIT') return message;
-    const { service, index } = message;
-    values.push({ service, index, fd: one(fds, 'a value') });
+/**
+ * The successor's side of a hand-over once the offer is here, step by step, in this order; ./incumbent.ts is its mirror image. An
+ * incumbent that dies once everything is here leaves the service to the successor; the table of failures is in the documents.
+ */
+export class SuccessorSession {
+  readonly #offer: Offer;
+  readonly #state: HandedOn[] = [];
+
+  constructor(offer: Offer) {
+    this.#offer = offer;
+  }
+
+  /** ADOPTED: the listeners and the lock are ours. */
+  adopted(): void {
+    const { dialogue, txid, listeners } = this.#offer;
+    dialogue.send({ type: 'ADOPTED', txid, listeners: listeners.length });
+  }
+
+  /**
+   * The value of what the programs do until COMMIT. The incumbent may die meanwhile: it goes on without it.
+   * @throws {HandoverError} the conversation has ended, and the incumbent lives
+   */
+  async whileBooting<T>(booting: Promise<T>): Promise<T> {
+    try {
+      return await Promise.race([booting, this.#offer.dialogue.failed]);
+    } catch (error) {
+      await ensureDead(this.#offer.incumbent, error);
+      return booting;
+    }
+  }
+
+  /** READY: the programs have booted. */
+  ready(diff: ListenerDiff): void {
+    const { dialogue, txid } = this.#offer;
+    dialogue.send({ type: 'READY', txid, ...diff });
+  }
+
+  /**
+   * COMMIT, before which STATE comes.
+   * @param broken rejects when a service breaks meanwhile
+   * @returns null: the incumbent has died, and all is ours
+   */
+  async awaitCommit(broken: Promise<never>): Promise<Commit | null> {
+    try {
+      const { history, signalled = null } = await Promise.race([this.#hearCommit(), broken]);
+      return { history, sinceSignal: signalled, state: this.#state };
+    } catch (error) {
+      await ensureDead(this.#offer.incumbent, error);
+      return null;
+    }
+  }
+
+  /** LIVE: accepting on all. `unused`: see LIVE. */
+  live(unused?: string[]): void {
+    const { dialogue, txid } = this.#offer;
+    dialogue.send({ type: 'LIVE', txid, unused });
+  }
+
+  /** Tells the incumbent why nothing comes of it: the incumbent serves on. */
+  abort(reason: HandoverError): void {
+    const { dialogue, txid } = this.#offer;
+    dialogue.abort(txid, reason);
+  }
+
+  /** In any case, at the end. */
+  close(): void {
+    closeValues(this.#state.splice(0));
+  }
+
+  async #hearCommit(): Promise<Extract<HandoverMessage, { type: 'COMMIT' }>> {
+    for (;;) {
+      const { message, fds } = await this.#offer.dialogue.expect(['COMMIT', 'STATE'], COMMIT_MS);
+      if (message.type === 'COMMIT') return message;
+      const { service, index } = message;
+      this.#state.push({ service, index, fd: one(fds, 'a value') });
+    }
   }
 }
 

@@ -10,9 +10,9 @@ import { checkPlace, clearAfter } from '../base/os/private-socket.js';
 import { asUser, dropPrivileges, isToDrop } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
 import { answersAt } from '../control/client.js';
-import { type Controlled, ControlServer } from '../control/control-server.js';
+import { type CommandTarget, ControlServer } from '../control/control-server.js';
 import { clearDrainers } from '../control/drainers.js';
-import { type Claims, claimsOn, fitting } from '../handover/listener-diff.js';
+import { fitting, type ListenerDiff, listenerDiff } from '../handover/listener-diff.js';
 import type { Offered } from '../handover/successor.js';
 import { ADMIN, declareAfterDeath, declareListeners, reserveListeners } from '../listeners/declared.js';
 import { isStoreName } from '../listeners/fd-name.js';
@@ -21,8 +21,8 @@ import { retire } from '../listeners/retire.js';
 import { hasSocket } from '../listeners/socket-users.js';
 import type { Outlets } from '../logging/outputs.js';
 import { AdminServer } from '../status/admin/admin-server.js';
-import type { Observed } from '../status/admin/routes.js';
-import { statusLine } from '../status/status-document.js';
+import type { StatusSource } from '../status/admin/routes.js';
+import { type Overview, statusLine } from '../status/status-document.js';
 import { Fleet } from '../workers/fleet.js';
 import { ListenGate } from '../workers/listen-gate.js';
 import { ListenerCounts } from '../workers/listener-counts.js';
@@ -30,6 +30,12 @@ import type { HandedOn } from '../workers/program-state.js';
 import { activate } from './activate.js';
 import { checkReach } from './file-access.js';
 import { ServiceManager } from './service-manager.js';
+
+/** What an instance tells, and asks, the life that it belongs to. */
+export interface InstanceOwner extends StatusSource {
+  overview(): Promise<Overview>;
+  warn(event: string, text: string, fields?: object): void;
+}
 
 /**
  * What one instance holds — the pidfile's lock, the listeners, the workers, the control socket — and the moves that change
@@ -42,25 +48,31 @@ export class Instance {
   readonly pidfile: Pidfile;
   readonly manager: ServiceManager;
   readonly #admin: AdminServer | null;
-  readonly #controlled: Controlled;
+  readonly #owner: InstanceOwner;
   #fleet: Fleet | null = null;
   #control: ControlServer | null = null;
+  #commands: CommandTarget | null = null;
 
-  constructor(settings: Settings, controlled: Controlled, observed: Observed) {
+  constructor(settings: Settings, owner: InstanceOwner) {
     this.settings = settings;
     this.ledger = new Ledger(settings.user);
     this.gate = new ListenGate(this.ledger, { open: !settings.upgrade, sandbox: settings.sandbox });
     this.pidfile = new Pidfile(settings.pidfile);
-    this.#controlled = controlled;
+    this.#owner = owner;
     const reported = {
-      status: async () => statusLine(await controlled.overview()),
+      status: async () => statusLine(await owner.overview()),
       isWell: (ms: number) => this.fleet.isWell(ms),
     };
     const { admin } = settings;
-    const warn = (error: Error): void => controlled.warn(`the admin listener: ${error.message}`, {});
-    this.#admin = admin === null ? null : new AdminServer(observed, admin, warn);
+    const warn = (error: Error): void => owner.warn('peer', `the admin listener: ${error.message}`);
+    this.#admin = admin === null ? null : new AdminServer(owner, admin, warn);
     this.manager = new ServiceManager(process.env, reported, (text) => this.#warn(text));
     this.ledger.watcher = this.manager;
+  }
+
+  /** Before anything is started. */
+  answerCommands(commands: CommandTarget): void {
+    this.#commands = commands;
   }
 
   /** @throws {MotyaError} before {@link makeFleet}. */
@@ -126,7 +138,7 @@ export class Instance {
     const { user } = this.settings;
     if (!isToDrop(user)) return;
     dropPrivileges(user);
-    for (const text of checkReach(this.settings, user)) this.#controlled.warn(text, { event: 'privileges' });
+    for (const text of checkReach(this.settings, user)) this.#owner.warn('privileges', text);
   }
 
   #makeSureThatNobodyRuns(): void {
@@ -169,8 +181,8 @@ export class Instance {
   }
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
-  claims(): Claims {
-    return claimsOn(this.programListeners(), this.ledger.unused(), this.unserved());
+  listenerDiff(): ListenerDiff {
+    return listenerDiff(this.programListeners(), this.ledger.unused(), this.unserved());
   }
 
   /** A successor's programs accept, and it becomes the main process. */
@@ -375,7 +387,7 @@ export class Instance {
     await retire(ours, {
       accepted: (some) => this.#acceptedOn(some),
       cut,
-      warn: (text) => this.#controlled.warn(text, { event: 'retire' }),
+      warn: (text) => this.#owner.warn('retire', text),
     });
     if (listeners.some(({ service }) => service === ADMIN)) this.#admin?.pause();
     for (const listener of listeners) this.ledger.remove(listener, { unlink: ours.includes(listener) });
@@ -405,7 +417,7 @@ export class Instance {
       this.#control?.moveTo(drainSocketOf(this.settings.controlSocket, process.pid));
     } catch (error) {
       // A full disk, a directory that has gone: its successor still hears of it, and signals reach it.
-      this.#controlled.warn(`commands cannot reach this instance while it drains: ${reasonOf(error)}`, {});
+      this.#owner.warn('peer', `commands cannot reach this instance while it drains: ${reasonOf(error)}`);
     }
   }
 
@@ -450,11 +462,12 @@ export class Instance {
   }
 
   #warn(text: string): void {
-    this.#controlled.warn(text, { event: 'manager' });
+    this.#owner.warn('manager', text);
   }
 
   #openControl(): ControlServer {
-    this.#control ??= new ControlServer(this.settings.controlSocket, this.#controlled);
+    if (this.#commands === null) throw new MotyaError('ERR_MOTYA_PHASE', 'nothing answers commands');
+    this.#control ??= new ControlServer(this.settings.controlSocket, this.#commands);
     return this.#control;
   }
 }

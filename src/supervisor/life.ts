@@ -5,15 +5,14 @@ import { HandoverError } from '../base/errors.js';
 import { PAUSE_MS } from '../base/limits.js';
 import { LoopDelay } from '../base/loop-delay.js';
 import type { Settings } from '../config/settings.js';
-import type { Controlled } from '../control/control-server.js';
 import { Predecessors } from '../handover/predecessors.js';
-import type { Proof } from '../handover/probation-session.js';
+import type { Probation } from '../handover/probation-session.js';
 import { Outlets } from '../logging/outputs.js';
 import { total } from '../runtime/counts.js';
-import type { Observed } from '../status/admin/routes.js';
 import { Chronicle } from '../status/history.js';
 import { type Phase, PhaseMachine } from '../status/phases.js';
-import type { Status } from '../status/status-document.js';
+import type { Overview, Status } from '../status/status-document.js';
+import type { Totals } from '../status/totals.js';
 import type { Pause } from '../workers/conversation.js';
 import type { Fleet } from '../workers/fleet.js';
 import { Drain } from './drain.js';
@@ -22,15 +21,12 @@ import type { Ended, SupervisorEvents } from './events.js';
 import { Instance } from './instance.js';
 import { collectStatus, type LifeStatus } from './status-report.js';
 
-/** What only the Supervisor can be asked to do. */
-type Steering = Pick<Controlled, 'stop' | 'upgrade' | 'rollBack' | 'lateness'>;
-
 /** What the parts of one instance's life (birth, hand-over, drain, end) share. */
 export class Life {
   readonly settings: Settings;
   readonly events: EventEmitter<SupervisorEvents>;
   readonly instance: Instance;
-  readonly machine: PhaseMachine;
+  readonly machine: PhaseMachine<Probation>;
   readonly chronicle = new Chronicle();
   readonly predecessors = new Predecessors(
     this.chronicle,
@@ -52,25 +48,19 @@ export class Life {
   generation = 1;
   /** Until when a successor that starts was meant for the upgrade which has brought this instance (performance.now()). */
   lateUntil = Number.NEGATIVE_INFINITY;
-  /** While this successor is on probation. */
-  proof: Proof | null = null;
-  /** Resolves when the incumbent has let go, or serves again; null: this instance has none that could. */
-  undecided: Promise<void> | null = null;
-  /** Pid of the successor that an upgrade is under way with; null when it went to nothing. */
-  courted: number | null = null;
   readonly #loopDelay = new LoopDelay();
   readonly #startedAt = performance.now();
   /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
   readonly #stopping = new AbortController();
 
-  constructor(settings: Settings, events: EventEmitter<SupervisorEvents>, steering: Steering) {
+  constructor(settings: Settings, events: EventEmitter<SupervisorEvents>) {
     this.settings = settings;
     this.events = events;
     this.endOfOthers = new EndOfOthers(settings.controlSocket, this.predecessors);
     const longest = Math.max(...settings.services.map((service) => service.drainTimeout));
-    this.instance = new Instance(settings, this.#controlled(steering), this.#observed());
+    this.instance = new Instance(settings, this);
     this.drain = new Drain(this.instance, longest, events);
-    this.machine = new PhaseMachine(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
+    this.machine = new PhaseMachine<Probation>(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
       this.chronicle.phase(from, ms);
       events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });
     });
@@ -168,13 +158,21 @@ export class Life {
     return collectStatus(this.instance, this.#lifeStatus(), this.chronicle, this.#loopDelay);
   }
 
+  get totals(): Totals {
+    return this.chronicle.totals;
+  }
+
+  /** The status without what takes long to ask. */
+  async overview(): Promise<Overview> {
+    const protocols = await this.instance.fleet.connections();
+    const { phase, generation, draining } = this.#lifeStatus();
+    return { phase, generation, connections: total(protocols), draining: draining(protocols) };
+  }
+
   #lifeStatus(): LifeStatus {
-    const { phase, age } = this.machine;
-    const { proof } = this;
-    const until = (ms: number): string => new Date(Date.now() + ms).toISOString();
-    const probation = proof === null ? null : { incumbent: proof.incumbent, until: until(proof.left) };
+    const { phase, age, probation } = this.machine;
     return {
-      probation,
+      probation: phase === 'probation' && probation?.isTrial === true ? probationStatus(probation) : null,
       generation: this.generation,
       phase,
       phaseMs: Math.round(age),
@@ -185,37 +183,9 @@ export class Life {
       },
     };
   }
-
-  #observed(): Observed {
-    const life = this;
-    return {
-      get phase() {
-        return life.phase;
-      },
-      get totals() {
-        return life.chronicle.totals;
-      },
-      status: () => this.status(),
-    };
-  }
-
-  #controlled(steering: Steering): Controlled {
-    const life = this;
-    return {
-      get generation() {
-        return life.generation;
-      },
-      status: () => this.status(),
-      overview: async () => {
-        const protocols = await this.instance.fleet.connections();
-        const { phase, generation, draining } = this.#lifeStatus();
-        return { phase, generation, connections: total(protocols), draining: draining(protocols) };
-      },
-      unixPaths: () => this.instance.ledger.unixPaths(),
-      listenerServices: () => this.instance.ledger.all().map(({ key, service }) => [key, service ?? '']),
-      warn: (text, fields) => this.warn('peer', text, fields),
-      signal: (signal) => this.signalPrograms(signal),
-      ...steering,
-    };
-  }
 }
+
+const probationStatus = ({ incumbent, left }: Probation): Status['probation'] => ({
+  incumbent,
+  until: new Date(Date.now() + left).toISOString(),
+});

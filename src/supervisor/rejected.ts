@@ -3,7 +3,6 @@ import { reasonOf } from '../base/errors.js';
 import { ABANDON_MS, REJECTED_END_MS } from '../base/limits.js';
 import type { HeldProcess } from '../base/os/processes.js';
 import type { Life } from './life.js';
-import { MAIN } from './take-back.js';
 
 /**
  * What a successor that failed has left behind goes with its end: files, if it was killed. And one that was about to be live
@@ -17,7 +16,7 @@ export async function reclaimAfter(life: Life, successor: HeldProcess): Promise<
     );
     await successor.ended();
     life.instance.clearAfter(successor.pid);
-    if (MAIN.includes(life.phase)) life.instance.reclaim();
+    if (life.machine.is('isMain')) life.instance.reclaim();
   } catch (error) {
     life.warn('take-back', reasonOf(error));
   } finally {

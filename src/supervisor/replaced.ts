@@ -14,9 +14,9 @@ export function replacedBy({ instance, settings }: Life): number | null {
   const { pidfile } = instance;
   const named = readPid(settings.pidfile);
   const answering = answers(settings.controlSocket);
-  const isHeir = (pid: number | null): boolean =>
+  const isOwner = (pid: number | null): boolean =>
     pid !== null && pid !== process.pid && ((pid === named && pid === answering) || pidfile.isLockedBy(pid));
-  return [answering, named].find(isHeir) ?? null;
+  return [answering, named].find(isOwner) ?? null;
 }
 
 /** The main process's pidfile names it: whatever else is in it (or that it is gone) is mended, with a warning. */

@@ -13,8 +13,10 @@ import {
   WedgedError,
   watchIncumbent,
 } from '../control/client.js';
+import type { ListenerDiff } from '../handover/listener-diff.js';
 import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
-import { decline, type Offer, takeOver } from '../handover/successor.js';
+import { Probation } from '../handover/probation-session.js';
+import { decline, type Offer, SuccessorSession } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
 import { isKept, keeperOf } from '../keeper/keeper-choice.js';
 import type { Fleet } from '../workers/fleet.js';
@@ -23,8 +25,9 @@ import { startByForce } from './force.js';
 import { checkHealthPath } from './health-target.js';
 import { awaitLateListeners } from './late-listeners.js';
 import type { Life } from './life.js';
-import { dropUnused, isOnProbation, letGoUnused, prove } from './probation.js';
+import { prove } from './probation.js';
 import { fingerprintOf } from './program-files.js';
+import { dropUnused, letGoUnused } from './unused-listeners.js';
 import { lateUntil } from './waiting-successors.js';
 
 /** As the first instance. @throws {MotyaError} it could not start. */
@@ -64,7 +67,7 @@ function refuseBesideKeeper({ settings }: Life): void {
 }
 
 /**
- * As the successor of an incumbent, for which it waits without limit; ./succession.ts is the incumbent's part.
+ * As the successor of an incumbent, for which it waits without limit; ./upgrade.ts is the incumbent's part.
  * @throws {MotyaError} it could not take over; whoever serves serves on.
  */
 export async function startAsSuccessor(life: Life): Promise<void> {
@@ -116,52 +119,82 @@ export async function startAsSuccessor(life: Life): Promise<void> {
 }
 
 function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
-  socket.offer.then((late) => decline(late, reason)).catch(() => {});
+  socket.offer.then(
+    (late) => decline(late, reason),
+    () => {},
+  );
 }
 
+/** From the offer to 'LIVE', from top to bottom. @throws {HandoverError} the incumbent was told why and serves on */
 async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
-  const { instance, machine, stopping } = life;
-  machine.step('contacted');
-  instance.manager.watchdogUsec = offer.watchdogUsec;
-  instance.gate.awaitAddresses(offer.endingMs);
+  const { instance, machine, settings, stopping } = life;
+  const session = new SuccessorSession(offer);
   // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
   const cancel = (): void => {
-    if (life.phase !== 'taking') offer.dialogue.abort(offer.txid, stopping.reason as HandoverError);
+    if (life.phase !== 'taking') session.abort(stopping.reason as HandoverError);
   };
   stopping.addEventListener('abort', cancel);
-  let sinceSignal: number | null = null;
   try {
-    const how = await takeOver(offer, {
-      step: (event) => machine.step(event),
-      adopt: (listeners, lockFd) => instance.adopt(listeners, lockFd),
-      broken: fleet.failed,
-      booted: async () => {
-        const deadline = performance.now() + life.settings.readyTimeout;
-        await life.unlessStopped(fleet.ready());
-        await life.unlessStopped(Promise.race([awaitLateListeners(life, deadline), fleet.failed]));
-        checkHealthPath(life.settings, instance.programListeners());
-        preflight({ pidfile: life.settings.pidfile, listeners: instance.ledger.size });
-        return instance.claims();
-      },
-      inherit: (legacy, signalled) => {
-        life.chronicle.inherit(legacy);
-        sinceSignal = signalled;
-      },
-      goLive: (values) => instance.goLive(values),
-      letGo: () => (isOnProbation(life, offer) ? undefined : letGoUnused(life)),
-    });
-    if (how === 'handed-over') {
-      life.lateUntil = lateUntil(sinceSignal);
-      succeeded(life, offer.generation);
-      inBackground('the probation', prove(life, offer));
+    // 1. The offer is here.
+    machine.step('contacted');
+    instance.manager.watchdogUsec = offer.watchdogUsec;
+    instance.gate.awaitAddresses(offer.endingMs);
+
+    // 2. Adopt the listeners and the lock of the pidfile.
+    instance.adopt(offer.listeners, offer.lockFd);
+    session.adopted();
+    machine.step('adopted');
+
+    // 3. The programs boot, while the incumbent serves.
+    const diff = await session.whileBooting(boot(life, fleet));
+    machine.step('ready');
+    session.ready(diff);
+
+    // 4. The incumbent stops accepting, sends what its programs hand on, and commits; or it dies.
+    const commit = await session.awaitCommit(fleet.failed);
+
+    // 5. Accept. Steps are logged; no process accepts now, so what is to be sent goes first.
+    const live = instance.goLive(commit?.state);
+    machine.step(commit === null ? 'incumbentGone' : 'commit');
+    if (commit !== null) life.chronicle.inherit(commit.history);
+    await live;
+
+    // 6. Tell the incumbent.
+    if (commit === null) {
+      session.live();
+      machine.step('live');
+      succeeded(life, null);
+      dropUnused(life);
+      life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
       return;
     }
-    succeeded(life, null);
-    dropUnused(life);
-    life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
+    const probation = new Probation(offer, settings.probation);
+    session.live(probation.isTrial ? undefined : letGoUnused(life));
+    machine.step('live', { probation });
+    life.lateUntil = lateUntil(commit.sinceSignal);
+    succeeded(life, offer.generation);
+
+    // 7. Be on probation, in the background.
+    inBackground('the probation', prove(life, offer, probation));
+  } catch (error) {
+    const failure = HandoverError.from(error);
+    session.abort(failure);
+    throw failure;
   } finally {
+    session.close();
     stopping.removeEventListener('abort', cancel);
   }
+}
+
+/** Until all programs have opened what they will open. @returns what becomes of the incumbent's listeners */
+async function boot(life: Life, fleet: Fleet): Promise<ListenerDiff> {
+  const { instance, settings } = life;
+  const deadline = performance.now() + settings.readyTimeout;
+  await life.unlessStopped(fleet.ready());
+  await life.unlessStopped(Promise.race([awaitLateListeners(life, deadline), fleet.failed]));
+  checkHealthPath(settings, instance.programListeners());
+  preflight({ pidfile: settings.pidfile, listeners: instance.ledger.size });
+  return instance.listenerDiff();
 }
 
 /** The incumbent died before its listeners were here. Clients are refused until they are bound anew. */
@@ -183,7 +216,7 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
 function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
-  const code = predecessor === null ? 'ALONE' : 'LIVE';
+  const code = predecessor === null ? 'ERR_MOTYA_INCUMBENT_DIED' : 'LIVE';
   const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });

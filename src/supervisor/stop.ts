@@ -29,8 +29,11 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
  * listeners' paths must not go with us.
  */
 export async function stopOnceDecided(life: Life): Promise<void> {
-  life.proof?.settle().catch(() => {});
-  if (life.undecided !== null) await within(GREETING_MS, life.undecided);
+  // No answer: it stops all the same, and leaves the paths alone.
+  const { phase, probation } = life.machine;
+  if (phase === 'probation' && probation !== null) {
+    await Promise.allSettled([probation.settle(), within(GREETING_MS, probation.over)]);
+  }
   if (life.phase === 'draining') shorten(life);
   else if (life.machine.can('stop')) await stopServing(life);
 }
@@ -42,7 +45,7 @@ function shorten(life: Life): void {
 }
 
 /**
- * Ends the generations that drain together with this one. Below a service manager they have the time that is theirs, unless it is
+ * Ends the generations that drain together with this one. Below a service manager they have the time that is towners, unless it is
  * cut: this process outlasts them.
  */
 function withOthers(life: Life): void {
@@ -58,8 +61,8 @@ function withOthers(life: Life): void {
 export async function stopServing(life: Life): Promise<void> {
   const { instance, machine } = life;
   machine.step('stop');
-  const heir = replacedBy(life);
-  if (heir !== null) return leaveTo(heir, life);
+  const owner = replacedBy(life);
+  if (owner !== null) return leaveTo(owner, life);
   // Ours, so that it goes with us.
   restorePidfile(life);
   life.events.emit('stopping');
@@ -70,7 +73,7 @@ export async function stopServing(life: Life): Promise<void> {
   // A hand-over that was given up for this may have paused them: whoever waits is to be served.
   inBackground('accepting until the stop', instance.fleet.accept());
   // An incumbent that does not answer may serve on them again when it wakes.
-  const unlink = life.undecided === null;
+  const unlink = machine.probation === null || machine.probation.isOver;
   await instance.closeListeners(life.drain.isCut, { unlink });
   await life.pauseWorkers();
   const forced = await life.drain.run(life.generation, ({ connections }) =>
@@ -84,10 +87,10 @@ export async function stopServing(life: Life): Promise<void> {
 }
 
 /** Somebody has taken over by force (./force.ts) while this process slept: what it listens on is shared, and not to be ended. */
-async function leaveTo(heir: number, life: Life): Promise<void> {
+async function leaveTo(owner: number, life: Life): Promise<void> {
   const { instance, machine } = life;
-  life.warn('replaced', `pid ${heir} has taken over by force; pid ${process.pid} drains`);
-  instance.manager.handedTo(heir);
+  life.warn('replaced', `pid ${owner} has taken over by force; pid ${process.pid} drains`);
+  instance.manager.handedTo(owner);
   instance.pauseAdmin([]);
   await life.pauseWorkers();
   instance.giveAway();
@@ -98,14 +101,14 @@ async function leaveTo(heir: number, life: Life): Promise<void> {
 }
 
 /** Without its main process, a service manager kills what is left of the unit (KillMode=mixed, systemd.kill(5)). */
-async function outlastOthers({ instance: { manager }, predecessors, courted, drain }: Life): Promise<void> {
+async function outlastOthers({ instance: { manager }, predecessors, machine, drain }: Life): Promise<void> {
   if (!manager.exists) return;
   const pids = predecessors.all().map(({ pid }) => pid);
-  if (courted !== null) pids.push(courted);
+  if (machine.successor !== null) pids.push(machine.successor);
   const sum = (): number => predecessors.all().reduce((total, { connections }) => total + connections, 0);
   const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
   await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
-  // What is left of them is their own end.
+  // What is left of them is towner own end.
   await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map((pid) => processEnd(pid))), drain.isCut]));
   clearInterval(timer);
 }

@@ -8,15 +8,14 @@ import { asUser } from '../base/os/privileges.js';
 import { checkPrivileges } from '../config/privilege-check.js';
 import type { Settings } from '../config/settings.js';
 import type { Outlets } from '../logging/outputs.js';
-import { BEFORE_COMMIT, ENDING, type Phase } from '../status/phases.js';
-import { rollBackForCommand, upgradeForCommand } from './control-answers.js';
+import type { Phase } from '../status/phases.js';
+import { CommandHandler } from './command-handler.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './events.js';
 import { Life } from './life.js';
 import { startAsFirst, startAsSuccessor } from './start.js';
 import { type StopOptions, stop, stopOnceDecided } from './stop.js';
 import { upgrade } from './upgrade.js';
 import { keepReachable } from './upkeep.js';
-import { lateness } from './waiting-successors.js';
 
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
@@ -29,12 +28,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   constructor(settings: Settings) {
     super();
     this.settings = settings;
-    this.#life = new Life(settings, this, {
-      stop: (options) => this.stop(options),
-      upgrade: (options, told) => upgradeForCommand(this.#life, options, told),
-      rollBack: () => rollBackForCommand(this.#life),
-      lateness: (startedAt) => lateness(this.#life, startedAt),
-    });
+    this.#life = new Life(settings, this);
+    this.#life.instance.answerCommands(new CommandHandler(this.#life));
   }
 
   /** Where the lines of programs go, unless they write by themselves; null: to stdout and stderr. To be set before the start. */
@@ -52,7 +47,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** It serves nothing new any more, and only finishes what it has. */
   get isEnding(): boolean {
-    return ENDING.includes(this.phase);
+    return this.#life.machine.is('isEnding');
   }
 
   get generation(): number {
@@ -117,7 +112,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Ends a start that nobody waits for any more, as {@link stop} does; nothing happens once it serves, or is about to. */
   giveUp(): void {
-    if (BEFORE_COMMIT.includes(this.phase)) this.stop();
+    if (this.#life.machine.is('canGiveUp')) this.stop();
   }
 
   /** Makes `fd` the stdout and stderr of this process and of its workers: a log file that was reopened. */

@@ -1,14 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { reasonOf } from '../base/errors.js';
 import { PLACE_LOOK_MS } from '../base/limits.js';
-import type { Phase } from '../status/phases.js';
 import type { Life } from './life.js';
-
-/**
- * Phases in which pidfile, lock and control socket are this instance's alone. Not those of a hand-over, in which they pass to the
- * successor.
- */
-const OWNER: readonly Phase[] = ['serving', 'summoning'];
 
 /**
  * Keeps a running instance within reach: the directory of its pidfile and sockets may be removed under it, by the end of a session
@@ -20,7 +13,7 @@ export function keepReachable(life: Life): void {
   const look = (): void => {
     try {
       if (life.phase === 'draining') life.instance.restoreDrainSocket();
-      const lost = OWNER.includes(life.phase) ? life.instance.restore() : [];
+      const lost = life.machine.is('ownsFiles') ? life.instance.restore() : [];
       if (lost.length > 0)
         life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`);
       trouble = '';

@@ -18,7 +18,7 @@ export function lateUntil(sinceSignal: number | null): number {
 /** Why a successor that announces itself is not wanted, or null. `startedAt`: of its process (performance.now()). */
 export function lateness(life: Life, startedAt: number): string | null {
   // While an upgrade is under way it may be the one that this instance looks for.
-  if (life.phase !== 'serving' || startedAt >= life.lateUntil) return null;
+  if ((life.phase !== 'serving' && life.phase !== 'probation') || startedAt >= life.lateUntil) return null;
   const { generation, machine } = life;
   const text = `the upgrade that this successor was started for has happened without it: generation ${generation} (pid ${process.pid})`;
   const wait = Math.ceil((life.lateUntil - performance.now()) / 1000);

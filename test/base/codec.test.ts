@@ -94,7 +94,7 @@ const entry = fc.record({
   path: maybe(fc.record({ dev: nat, ino: nat })),
 });
 const handover: Arbitraries<HandoverMessage> = {
-  HELLO: fc.record({ txid, min: nat, max: nat, pid: nat, version: word }),
+  HELLO: fc.record({ txid, min: nat, max: nat, pid: nat, version: word, ready: nat, probation: nat }),
   ADOPTED: fc.record({ txid, listeners: nat }),
   READY: fc.record({ txid, kept: nat, added: nat, removed: nat, unwanted: fc.array(word) }),
   LIVE: fc.oneof(fc.record({ txid }), fc.record({ txid, unused: fc.array(word) })),

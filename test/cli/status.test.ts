@@ -127,7 +127,7 @@ describe('the status for people', () => {
       eventsOf(status),
       eventsOf({ ...status, uptime: 9, phaseMs: 9, supervisor: { memory: 1, eventLoopDelay: null } }),
     );
-    assert.notEqual(eventsOf(status), eventsOf({ ...status, phase: 'summoning' }));
+    assert.notEqual(eventsOf(status), eventsOf({ ...status, phase: 'finding' }));
     const waiting = { ...status, successor: { pid: 5, since: '' } };
     assert.notEqual(statusLine(status), statusLine(waiting));
     assert.equal(statusLine(status), 'generation 3 (pid 999): serving, 2 of 3 workers ready, 12 connections');

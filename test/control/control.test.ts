@@ -9,7 +9,7 @@ import { PrivateSocket } from '#src/base/os/private-socket.js';
 import { connectControl, ensureAnswers, requestStatus, watchIncumbent } from '#src/control/client.js';
 import type { ControlMessage } from '#src/control/control-messages.js';
 import {
-  type Controlled,
+  type CommandTarget,
   ControlServer,
   rejection,
   type UpgradeTold,
@@ -58,7 +58,7 @@ const STATUS: Status = {
   upgradeSocket: '/run/app.sock',
 };
 
-class TestInstance implements Controlled {
+class TestInstance implements CommandTarget {
   readonly generation = 7;
   readonly stops: boolean[] = [];
   readonly warnings: string[] = [];
@@ -90,15 +90,18 @@ class TestInstance implements Controlled {
   unixPaths(): string[] {
     return Array.from({ length: this.listenerCount }, (_, n) => `/run/${n}.sock`);
   }
-  async upgrade({ dryRun }: { dryRun: boolean }, { progress, live }: UpgradeTold): ReturnType<Controlled['upgrade']> {
+  async upgrade(
+    { dryRun }: { dryRun: boolean },
+    { progress, live }: UpgradeTold,
+  ): ReturnType<CommandTarget['upgrade']> {
     this.upgrades.push(dryRun);
-    progress('summoning', 1.6);
+    progress('finding', 1.6);
     if (dryRun) return rejection(new HandoverError('ERR_MOTYA_NO_SUCCESSOR', 'nobody came'));
     live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000 });
     return { ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
   }
-  async rollBack(): ReturnType<Controlled['rollBack']> {
-    return { ok: true, code: 'ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
+  async rollBack(): ReturnType<CommandTarget['rollBack']> {
+    return { ok: true, code: 'ERR_MOTYA_ROLLED_BACK', text: 'pid 4 serves again', pid: 4 };
   }
   lateness(): string | null {
     return null;
@@ -196,7 +199,7 @@ test('upgrade: progress, then the result, good or bad', async () => {
     const ofUpgrade = (dryRun: boolean) =>
       conversation(path, { type: 'UPGRADE', dryRun }, ({ type }) => type === 'RESULT');
     assert.deepEqual(await ofUpgrade(false), [
-      { type: 'PROGRESS', phase: 'summoning', ms: 2 },
+      { type: 'PROGRESS', phase: 'finding', ms: 2 },
       { type: 'RESULT', ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 },
     ]);
     assert.deepEqual((await ofUpgrade(true))[1], {

@@ -54,16 +54,16 @@ describe("import { Supervisor } from 'motya'", () => {
         .map(({ to }) => to);
     assert.deepEqual(phases(first.pid), [
       'serving',
-      'summoning',
+      'finding',
       'offering',
       'awaiting',
       'pausing',
       'committed',
-      'probation',
+      'standby',
       'draining',
       'ended',
     ]);
-    assert.deepEqual(phases(second), ['adopting', 'booting', 'ready', 'taking', 'serving']);
+    assert.deepEqual(phases(second), ['adopting', 'booting', 'ready', 'taking', 'probation', 'serving']);
     assert.equal(of(first.pid).find(({ event }) => event === 'handedOver')?.successor, second);
     assert.deepEqual(of(second).find(({ event }) => event === 'serving')?.listeners, [`tcp://127.0.0.1:${port}`]);
     assert.deepEqual(lines.find(({ last }) => last !== undefined)?.last, { reason: 'handed-over', forced: 0 });

@@ -134,7 +134,7 @@ describe('a worker that crashes under load', () => {
     const stage = await scene(test, 'crash.cjs');
     const first = await stage.first(['--workers', '2']);
     const upgrading = stage.space.motya(['upgrade', '--name', 'app']);
-    await first.waitFor(({ to }) => to === 'summoning');
+    await first.waitFor(({ to }) => to === 'finding');
     const { pid } = await stage.who();
     process.kill(pid, 'SIGKILL');
     assert.deepEqual(await upgrading.waitForExit(), { code: 0, signal: null }, upgrading.stderr);

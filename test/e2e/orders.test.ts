@@ -50,7 +50,7 @@ describe('a successor that has waited since before the command', () => {
       phase: string;
       waited?: { pid: number; ms: number };
     };
-    assert.deepEqual([phase, waited?.pid], ['summoning', second.pid]);
+    assert.deepEqual([phase, waited?.pid], ['finding', second.pid]);
     assert.ok((waited?.ms ?? 0) > 0);
   });
 

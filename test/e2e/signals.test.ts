@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import { SUMMON_GRACE_MS } from '#src/base/limits.js';
+import { SUCCESSOR_GRACE_MS } from '#src/base/limits.js';
 import { childrenOf, cpuTimeOf, isAlive, parentOf, readLogFile, until } from './harness/index.js';
 import { isRefused, program, scene, servesAs } from './scene.js';
 
@@ -47,7 +47,7 @@ describe('hand-over by hand', () => {
     const stage = await scene(test);
     const first = await stage.first(['--on-quit', 'wait', '--upgrade-wait', '60s']);
     first.kill('SIGQUIT');
-    await first.waitFor(({ to }) => to === 'summoning');
+    await first.waitFor(({ to }) => to === 'finding');
     const second = stage.start(['--upgrade']);
     await servesAs(second, 2);
     assert.equal((await stage.who()).generation, '2');
@@ -78,11 +78,11 @@ describe('hand-over by hand', () => {
     const second = stage.start(['--upgrade']);
     first.kill('SIGQUIT');
     const took = await first.waitFor('handover', { evenAfterExit: true });
-    const summoning = await first.waitFor(({ to }) => to === 'summoning', { evenAfterExit: true });
+    const finding = await first.waitFor(({ to }) => to === 'finding', { evenAfterExit: true });
     const started = first.logs.filter(({ event }) => event === 'successor');
     // On a slow machine the grace may end before the one by hand is there. Then one is started, and whichever comes second goes.
     for (const { time, successor } of started) {
-      assert.ok(Date.parse(time) - Date.parse(summoning.time) >= SUMMON_GRACE_MS - 10, 'not within the grace');
+      assert.ok(Date.parse(time) - Date.parse(finding.time) >= SUCCESSOR_GRACE_MS - 10, 'not within the grace');
       if (took.successor !== successor) await until(() => !isAlive(successor as number), { what: 'its end' });
     }
     if (took.successor !== second.pid) assert.equal((await second.waitForExit()).code, 1);

@@ -56,7 +56,7 @@ describe('motya upgrade', () => {
     assert.equal(result.code, 0, result.stderr);
     const lines = jsonLines(result);
     const phases = lines.slice(0, -1).map(({ phase }) => phase);
-    assert.deepEqual(phases, ['summoning', 'offering', 'awaiting', 'pausing', 'committed']);
+    assert.deepEqual(phases, ['finding', 'offering', 'awaiting', 'pausing', 'committed']);
     for (const { ms } of lines) assert.ok(Number.isInteger(ms));
     const { ok, code, generation, pid, gapMs } = lines.at(-1) as JsonLine;
     assert.deepEqual({ ok, code, generation, pid }, { ok: true, code: 'LIVE', generation: 2, pid: stage.mainPid });

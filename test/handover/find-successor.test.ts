@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { RECONNECT_MS } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
-import { summon } from '#src/handover/find-successor.js';
+import { findSuccessor } from '#src/handover/find-successor.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -19,7 +19,7 @@ test('the wait for a successor ends in time, whatever the garbage collector take
     clearInterval(collecting);
     rmSync(folder, { recursive: true });
   });
-  const summoned = summon({
+  const summoned = findSuccessor({
     upgradeSocket: join(folder, 'u.sock'),
     mode: 'wait',
     waitMs: 300,
@@ -44,7 +44,7 @@ test('one that is started and gives way to somebody else’s, which does not lis
     rmSync(folder, { recursive: true });
   });
   const gaveWay = { ok: false, code: 'ERR_MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
-  const { fd, launched } = await summon({
+  const { fd, launched } = await findSuccessor({
     upgradeSocket: path,
     mode: 'now',
     waitMs: 30_000,

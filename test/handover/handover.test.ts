@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
-import { handOver } from '#src/handover/incumbent.js';
-import { receiveOffer, takeOver } from '#src/handover/successor.js';
+import { receiveOffer } from '#src/handover/successor.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, rejectsWith, TestGiver, TestPeer, TestTaker } from './support.js';
 
@@ -33,7 +32,7 @@ async function take(fd: number, taker: TestTaker): Promise<string> {
   assert.equal(offer.incumbent, process.pid);
   assert.equal(offer.generation, 4);
   try {
-    return await takeOver(offer, taker);
+    return await taker.takeOver(offer);
   } finally {
     offer.dialogue.close();
   }
@@ -42,14 +41,14 @@ async function take(fd: number, taker: TestTaker): Promise<string> {
 for (const count of [0, 1, 128, 129, 253, 254, 1000]) {
   test(`${count} listeners change hands`, async () => {
     await pair(count, async (giver, taker, [a, b]) => {
-      const [handed, how] = await Promise.all([handOver(a, giver), take(b, taker)]);
+      const [handed, how] = await Promise.all([giver.handOver(a), take(b, taker)]);
       assert.ok(handed !== 'dry-run');
       assert.equal(how, 'handed-over');
       assert.equal(handed.successor, 4711);
       assert.ok(handed.gapMs > 0 && handed.gapMs < 60_000);
       assert.equal(giver.accepting, false);
-      assert.deepEqual(giver.phases.slice(-4), ['awaiting', 'pausing', 'committed', 'probation']);
-      assert.deepEqual(taker.phases, ['adopting', 'booting', 'ready', 'taking', 'serving']);
+      assert.deepEqual(giver.phases.slice(-4), ['awaiting', 'pausing', 'committed', 'standby']);
+      assert.deepEqual(taker.phases, ['adopting', 'booting', 'ready', 'taking', 'probation']);
 
       const told = (listeners: ReturnType<TestGiver['listeners']>) =>
         listeners.map(({ key, socket, backlog, alias, path }) => ({
@@ -68,14 +67,13 @@ for (const count of [0, 1, 128, 129, 253, 254, 1000]) {
 }
 
 test('COMMIT brings the memory of the incumbent, whatever it is; an older one sends none', async () => {
-  for (const legacy of [undefined, { totals: { a: 1 } }, { nonsense: [null, 7] }]) {
+  for (const history of [undefined, { totals: { a: 1 } }, { nonsense: [null, 7] }]) {
     await pair(1, async (giver, taker, [a, b]) => {
-      giver.legacy = legacy;
-      const [handed, how] = await Promise.all([handOver(a, giver), take(b, taker)]);
+      giver.history = history;
+      const [handed, how] = await Promise.all([giver.handOver(a), take(b, taker)]);
       assert.ok(handed !== 'dry-run');
       assert.equal(how, 'handed-over');
-      assert.deepEqual(taker.legacy, legacy);
-      assert.equal(handed.follows, true);
+      assert.deepEqual(taker.history, history);
       handed.dialogue.close();
     });
   }
@@ -85,7 +83,7 @@ test('what programs hand on comes before COMMIT, and nothing of it stays open', 
   await pair(1, async (giver, taker, [a, b]) => {
     const values = Array.from({ length: 300 }, (_, index) => Buffer.from(`value ${index}`));
     giver.values = values.map((data, index) => ({ service: 'web', index, fd: native.sealedFile(data) }));
-    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     assert.deepEqual(
       taker.inherited,
@@ -100,7 +98,7 @@ test('a program that cannot hand on what it has: rejected, with its reason', asy
     giver.values = Promise.reject(new HandoverError('ERR_MOTYA_STATE', 'worker 0 of web: too much'));
     giver.values.catch(() => {});
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STATE', /^worker 0 of web: too much$/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STATE', /too much/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_STATE', /too much/);
     await taking;
     assert.deepEqual(taker.inherited, []);
   });
@@ -113,11 +111,11 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
     giver.values = new Promise((resolve) => {
       gathered = resolve;
     });
-    const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PEER_GONE', /died/);
-    peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', state: true });
+    const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PEER_GONE', /died/);
+    peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', ready: 500, probation: 0 });
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid: 'tx', listeners: 1 });
-    peer.say({ type: 'READY', txid: 'tx', kept: 1, added: 0, removed: 0 });
+    peer.say({ type: 'READY', txid: 'tx', kept: 1, added: 0, removed: 0, unwanted: [] });
     await until(() => !giver.accepting, { what: 'the pause' });
     peer.close();
     await handing;
@@ -127,7 +125,7 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
 
 test('the listeners of the successor accept when the incumbent has closed its own', async () => {
   await pair(8, async (giver, taker, [a, b], folder) => {
-    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     handed.dialogue.close();
     giver.close();
@@ -150,7 +148,7 @@ test('the listeners of the successor accept when the incumbent has closed its ow
 
 test('the lock goes over without a gap and ends with its last holder', async () => {
   await pair(1, async (giver, taker, [a, b], folder) => {
-    const [handed] = await Promise.all([handOver(a, giver), take(b, taker)]);
+    const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     handed.dialogue.close();
     const lock = join(folder, 'pid.lock');
@@ -168,7 +166,7 @@ test('a dry run goes as far as READY; both sides know it for what it was', async
   await pair(3, async (giver, taker, [a, b]) => {
     giver.dryRun = true;
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_DRY_RUN', /everything up to READY worked/);
-    assert.equal(await handOver(a, giver), 'dry-run');
+    assert.equal(await giver.handOver(a), 'dry-run');
     await taking;
     assert.equal(giver.accepting, true, 'it never stopped accepting');
     assert.equal(giver.machine.phase, 'awaiting');
@@ -182,23 +180,21 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
 
   await pair(3, async (giver, taker, [a, b]) => {
     taker.booting = forever;
-    giver.step = (event) => {
-      giver.machine.step(event);
-      if (event === 'adopted') giver.stopping.abort(stop);
+    giver.onPhase = (phase) => {
+      if (phase === 'awaiting') giver.stopping.abort(stop);
     };
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /pid 1 was told to stop/);
-    assert.equal(await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/), stop);
+    assert.equal(await rejectsWith(giver.handOver(a), 'ERR_MOTYA_STOPPING', /told to stop/), stop);
     await taking;
   });
 
   await pair(3, async (giver, taker, [a, b]) => {
     giver.pausing = forever;
-    giver.step = (event) => {
-      giver.machine.step(event);
-      if (event === 'ready') giver.stopping.abort(stop);
+    giver.onPhase = (phase) => {
+      if (phase === 'pausing') giver.stopping.abort(stop);
     };
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /told to stop/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_STOPPING', /told to stop/);
     await taking;
     assert.equal(giver.machine.phase, 'pausing');
   });
@@ -206,7 +202,7 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
   await pair(3, async (giver, taker, [a, b]) => {
     giver.stopping.abort(stop);
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /told to stop/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_STOPPING', /told to stop/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_STOPPING', /told to stop/);
     await taking;
   });
 });
@@ -214,19 +210,18 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
 test('a program that breaks after it was ready, and one that cannot go live: the incumbent is told', async () => {
   await pair(2, async (giver, taker, [a, b]) => {
     giver.pausing = new Promise(() => {});
-    giver.step = (event) => {
-      giver.machine.step(event);
-      if (event === 'ready') taker.breakDown(new HandoverError('ERR_MOTYA_PROGRAM', 'it ended'));
+    giver.onPhase = (phase) => {
+      if (phase === 'pausing') taker.breakDown(new HandoverError('ERR_MOTYA_PROGRAM', 'it ended'));
     };
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_PROGRAM', /it ended/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_PROGRAM', /it ended/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_PROGRAM', /it ended/);
     await taking;
   });
   await pair(2, async (giver, taker, [a, b]) => {
     taker.goingLive = Promise.reject(new HandoverError('ERR_MOTYA_WORKERS_NOT_ACCEPTING', 'no worker accepts'));
     taker.goingLive.catch(() => {});
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_WORKERS_NOT_ACCEPTING', /no worker accepts/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_WORKERS_NOT_ACCEPTING', /no worker accepts/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_WORKERS_NOT_ACCEPTING', /no worker accepts/);
     await taking;
     assert.equal(giver.machine.phase, 'committed', 'so the incumbent has to resume');
   });
@@ -234,7 +229,7 @@ test('a program that breaks after it was ready, and one that cannot go live: the
     taker.booting = Promise.reject(new Error('a defect'));
     taker.booting.catch(() => {});
     const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_INTERNAL', /a defect/);
-    await rejectsWith(handOver(a, giver), 'ERR_MOTYA_INTERNAL', /a defect/);
+    await rejectsWith(giver.handOver(a), 'ERR_MOTYA_INTERNAL', /a defect/);
     await taking;
   });
 });

@@ -4,7 +4,6 @@ import { describe, test } from 'node:test';
 import { HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
 import { PROTOCOL } from '#src/handover/handover-messages.js';
-import { handOver } from '#src/handover/incumbent.js';
 import type { Phase } from '#src/status/phases.js';
 import { openFds } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
@@ -12,8 +11,8 @@ import { leavesNothing, NOBODY, rejectsWith, TestGiver, TestPeer } from './suppo
 
 const txid = 'tx';
 /** Of a successor that has died. */
-const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1' };
-const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0 };
+const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1', ready: 500, probation: 0 };
+const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0, unwanted: [] };
 const ABORT = { type: 'ABORT', txid, code: 'ERR_MOTYA_PROGRAM', text: 'the successor has changed its mind' };
 const COUNT = 3;
 
@@ -73,14 +72,14 @@ async function withPeer(
 function unharmed(giver: TestGiver, count = COUNT): void {
   assert.equal(giver.listeners().length, count);
   for (const { fd, socket } of giver.listeners()) assert.equal(native.describe(fd).inode, socket.inode);
-  assert.ok(giver.machine.can('failed') || giver.machine.phase === 'summoning', giver.machine.phase);
+  assert.ok(giver.machine.can('failed') || giver.machine.phase === 'finding', giver.machine.phase);
 }
 
 for (const { name, phase, walk } of STEPS) {
   describe(`a successor that owes ${name}`, () => {
     test('says ABORT: its code and its reason', async () => {
       await withPeer(async (giver, fd, peer) => {
-        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /has changed its mind/);
+        const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROGRAM', /has changed its mind/);
         await walk(peer);
         peer.say(ABORT);
         await handing;
@@ -94,7 +93,7 @@ for (const { name, phase, walk } of STEPS) {
         const giver = new TestGiver(folder, COUNT);
         const [a, b] = native.socketpair();
         const peer = new TestPeer(b);
-        const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_PEER_GONE', /hung up/);
+        const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
         await walk(peer);
         peer.close();
         await handing;
@@ -106,7 +105,7 @@ for (const { name, phase, walk } of STEPS) {
 
     test('talks nonsense', async () => {
       await withPeer(async (giver, fd, peer) => {
-        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROTOCOL', /is not JSON/);
+        const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROTOCOL', /is not JSON/);
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.sayRaw('{{{', [file, file]);
@@ -119,7 +118,7 @@ for (const { name, phase, walk } of STEPS) {
     test('says something out of turn, with fds that nobody wants', async () => {
       await withPeer(async (giver, fd, peer) => {
         const text = new RegExp(`the peer said STATS instead of ${name}`);
-        const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROTOCOL', text);
+        const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROTOCOL', text);
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.say({ type: 'STATS', txid, connections: 0, left: 0 }, [file, file]);
@@ -132,9 +131,8 @@ for (const { name, phase, walk } of STEPS) {
 
     test('is silent', async () => {
       await withPeer(async (giver, fd, peer) => {
-        Object.assign(giver, { readyMs: 500 });
         const handing = rejectsWith(
-          handOver(fd, giver),
+          giver.handOver(fd),
           'ERR_MOTYA_DEADLINE',
           new RegExp(`^no ${name} within \\d+ ms$`),
         );
@@ -152,7 +150,7 @@ test('versions that do not meet: both ranges are named', async () => {
   const range = (min: number, max: number) =>
     withPeer(async (giver, fd, peer) => {
       const handing = rejectsWith(
-        handOver(fd, giver),
+        giver.handOver(fd),
         'ERR_MOTYA_VERSION',
         new RegExp(`protocol ${min} to ${max}, the incumbent 1 to 1`),
       );
@@ -168,7 +166,7 @@ test('versions that do not meet: both ranges are named', async () => {
 
 test('a newer successor that still speaks ours is understood', async () => {
   await withPeer(async (giver, fd, peer) => {
-    const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /changed/);
+    const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROGRAM', /changed/);
     peer.say({ ...HELLO, min: 0, max: 99, more: 'fields' });
     assert.equal((await peer.hearUntil('OFFER')).protocol, 1);
     peer.say(ABORT);
@@ -180,7 +178,7 @@ test('the number of adopted listeners must be the number of ours', async () => {
   for (const listeners of [0, COUNT - 1, COUNT + 1]) {
     await withPeer(async (giver, fd, peer) => {
       const text = new RegExp(`${listeners} of ${COUNT} listeners were adopted`);
-      const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_LISTENER_COUNT', text);
+      const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_LISTENER_COUNT', text);
       peer.say(HELLO);
       await peer.hearUntil('LOCK');
       peer.say({ type: 'ADOPTED', txid, listeners });
@@ -197,7 +195,7 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
     giver.pausing = new Promise(() => {});
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
-    const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_PEER_GONE', /hung up/);
+    const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
     peer.say(HELLO);
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid, listeners: 1 });
@@ -214,12 +212,12 @@ test('a conversation that breaks after COMMIT with a successor that lives on: it
     const giver = new TestGiver(folder, COUNT);
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
-    const handing = handOver(a, giver);
+    const handing = giver.handOver(a);
     await walkToCommit(peer, { ...HELLO, pid: process.pid });
     peer.close();
     const handed = await handing;
     assert.ok(handed !== 'dry-run');
-    assert.equal(giver.machine.phase, 'probation');
+    assert.equal(giver.machine.phase, 'standby');
     handed.dialogue.close();
     giver.close();
   });
@@ -234,7 +232,7 @@ test('a successor that reads nothing costs no fds for longer than the hand-over'
     const peer = new TestPeer(b);
     // The buffer is full before all is sent, so the rest, and ABORT behind it, waits inside the channel.
     while (native.send(a, Buffer.alloc(4000, ' '), []));
-    const handing = rejectsWith(handOver(a, giver), 'ERR_MOTYA_DEADLINE', /no ADOPTED within/);
+    const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_DEADLINE', /no ADOPTED within/);
     peer.say(HELLO);
     await handing;
     unharmed(giver, count);
@@ -250,13 +248,13 @@ test('a successor that reads nothing costs no fds for longer than the hand-over'
 
 test('a stop between COMMIT and LIVE takes nothing back: the successor may be live already', async () => {
   await withPeer(async (giver, fd, peer) => {
-    const handing = handOver(fd, giver);
+    const handing = giver.handOver(fd);
     await STEPS[3]?.walk(peer);
     giver.stopping.abort(new HandoverError('ERR_MOTYA_STOPPING', 'told to stop'));
     peer.say({ type: 'LIVE', txid });
     const handed = await handing;
     assert.ok(handed !== 'dry-run');
-    assert.equal(giver.machine.phase, 'probation');
+    assert.equal(giver.machine.phase, 'standby');
     handed.dialogue.close();
     assert.equal(await peer.hear(), null, 'no ABORT');
   });

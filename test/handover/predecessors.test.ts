@@ -45,7 +45,7 @@ class Generation {
 }
 
 /** The conversation of `from` with `to` after a hand-over. */
-function handedOver(from: Generation, to: Generation, follows: boolean): HandedOver {
+function handedOver(from: Generation, to: Generation): HandedOver {
   const [ours, theirs] = native.socketpair();
   to.chronicle.inherit(JSON.parse(JSON.stringify(from.chronicle.bequeath())));
   from.predecessors.commit();
@@ -56,7 +56,6 @@ function handedOver(from: Generation, to: Generation, follows: boolean): HandedO
     dialogue,
     txid,
     successor: 1,
-    follows,
     probationMs: 0,
     gapMs: 1,
     kept: 0,
@@ -76,7 +75,7 @@ test('a generation that outlives its successor is followed by the next one, and 
     peer.say(stats(5, 10));
     await until(() => second.drained === 10, { what: 'the first STATS' });
 
-    const handed = handedOver(second, third, true);
+    const handed = handedOver(second, third);
     assert.equal(third.drained, 10);
     // Heard by the second one after its COMMIT: the third does not have it yet, and must count it once.
     peer.say(stats(4, 11));
@@ -100,24 +99,6 @@ test('a generation that outlives its successor is followed by the next one, and 
     assert.equal(third.drained, 16);
     peer.close();
     assert.deepEqual([...second.warnings, ...third.warnings], []);
-  });
-});
-
-test('a successor of an older version follows nobody: we go on, and tell it what we hear', async () => {
-  await leavesNothing(async () => {
-    const [second, third] = [new Generation(2), new Generation(3)];
-    const { peer, end } = second.follow(1, 1001);
-    const handed = handedOver(second, third, false);
-    second.predecessors.passOn(handed);
-    peer.say(stats(1, 7));
-    await until(() => shown(second)[0]?.[1] === 1, { what: 'STATS' });
-    handed.dialogue.send({ type: 'STATS', txid, connections: 0, left: 0, counters: second.chronicle.afterCommit });
-    await until(() => third.drained === 7, { what: 'its counters' });
-    peer.say(bye(7));
-    await end;
-    peer.close();
-    handed.dialogue.close();
-    await third.predecessors.gone();
   });
 });
 

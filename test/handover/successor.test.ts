@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { COMMIT_MS } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
-import { receiveOffer, takeOver } from '#src/handover/successor.js';
+import { receiveOffer } from '#src/handover/successor.js';
 import { listenerKey } from '#src/listeners/key.js';
 import { leavesNothing, NOBODY, rejectsWith, TestPeer, TestTaker } from './support.js';
 
@@ -74,7 +74,7 @@ function offerAll({ peer, wares }: Scene, pid = NOBODY): void {
 async function take({ fd, taker }: Scene): Promise<string> {
   const received = await receiveOffer(fd, taker);
   try {
-    return await takeOver(received, taker);
+    return await taker.takeOver(received);
   } finally {
     received.dialogue.close();
   }

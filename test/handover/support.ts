@@ -6,11 +6,11 @@ import { HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
 import { Pidfile } from '#src/base/os/pidfile.js';
 import { type HandoverMessage, handoverCodec } from '#src/handover/handover-messages.js';
-import type { Giver } from '#src/handover/incumbent.js';
-import type { Claims } from '#src/handover/listener-diff.js';
-import type { Offered, Taker } from '#src/handover/successor.js';
+import { type HandedOver, IncumbentSession } from '#src/handover/incumbent.js';
+import type { ListenerDiff } from '#src/handover/listener-diff.js';
+import { type Greeting, type Offer, type Offered, SuccessorSession } from '#src/handover/successor.js';
 import { Ledger, type Listener } from '#src/listeners/ledger.js';
-import { type Phase, type PhaseEvent, PhaseMachine } from '#src/status/phases.js';
+import { type Phase, PhaseMachine } from '#src/status/phases.js';
 import type { HandedOn } from '#src/workers/program-state.js';
 import { openFds } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
@@ -31,22 +31,23 @@ export async function leavesNothing(body: (folder: string) => Promise<void>): Pr
 }
 
 /** Holds `count` real listeners of every kind in turn, and a pidfile's lock: an incumbent without processes. */
-export class TestGiver implements Giver {
-  readonly pid = process.pid;
-  readonly generation = 4;
+export class TestGiver {
   readonly ledger = new Ledger();
   readonly pidfile: Pidfile;
-  readonly readyMs = 20_000;
   readonly stopping = new AbortController();
-  readonly cancelled = this.stopping.signal;
   dryRun = false;
   readonly phases: Phase[] = [];
-  readonly machine = new PhaseMachine('serving', (_, to) => this.phases.push(to));
+  /** Called with each phase it comes to. */
+  onPhase: (phase: Phase) => void = () => {};
+  readonly machine = new PhaseMachine('serving', (_, to) => {
+    this.phases.push(to);
+    this.onPhase(to);
+  });
   /** What COMMIT waits for. */
   pausing: Promise<void> = Promise.resolve();
   accepting = true;
   /** What goes with COMMIT. */
-  legacy: object | undefined;
+  history: object | undefined;
 
   constructor(folder: string, count: number) {
     this.pidfile = new Pidfile(join(folder, 'pid'));
@@ -60,35 +61,44 @@ export class TestGiver implements Giver {
     return this.ledger.all();
   }
 
-  readonly watchdogUsec = null;
-  readonly endingMs = 0;
-
-  get lockFd(): number {
-    return this.pidfile.lockFd;
-  }
-
-  step(event: PhaseEvent): void {
-    this.machine.step(event);
+  /** The steps of supervisor/upgrade.ts. */
+  async handOver(fd: number): Promise<HandedOver | 'dry-run'> {
+    const session = new IncumbentSession(fd, this.stopping.signal);
+    try {
+      const { lockFd } = this.pidfile;
+      const listeners = this.listeners();
+      await session.offer({ pid: process.pid, generation: 4, listeners, lockFd, watchdogUsec: null, endingMs: 0 });
+      this.machine.step('adopted');
+      await session.awaitReady();
+      if (this.dryRun) {
+        session.endDryRun();
+        return 'dry-run';
+      }
+      this.machine.step('ready');
+      await session.race(this.#pause());
+      await session.sendState(this.#gather());
+      session.commit(this.history === undefined ? {} : { history: this.history });
+      this.machine.step('paused');
+      const handed = await session.awaitLive();
+      this.machine.step('live');
+      return handed;
+    } catch (error) {
+      const failure = HandoverError.from(error);
+      session.abort(failure);
+      throw failure;
+    }
   }
 
   /** What its programs hand on. */
   values: readonly HandedOn[] | Promise<HandedOn[]> = [];
 
-  async gather(): Promise<HandedOn[]> {
+  async #gather(): Promise<HandedOn[]> {
     return [...(await this.values)];
   }
 
-  async pause(): Promise<void> {
+  async #pause(): Promise<void> {
     await this.pausing;
     this.accepting = false;
-  }
-
-  sinceSignal(): number | null {
-    return null;
-  }
-
-  bequeath(): object | undefined {
-    return this.legacy;
   }
 
   close(): void {
@@ -115,9 +125,11 @@ export class TestGiver implements Giver {
 }
 
 /** A successor without processes: adopts into a real ledger and a real pidfile. */
-export class TestTaker implements Taker {
+export class TestTaker implements Greeting {
   readonly pid = 4711;
   readonly version = '0.0.1';
+  readonly readyMs = 20_000;
+  readonly probationMs = 0;
   readonly ledger = new Ledger();
   readonly pidfile: Pidfile;
   readonly phases: Phase[] = [];
@@ -127,7 +139,7 @@ export class TestTaker implements Taker {
   /** What the programs got: service, index, content. */
   readonly inherited: [string, number, Buffer][] = [];
   /** What came with COMMIT. */
-  legacy: unknown = null;
+  history: unknown = null;
   /** What LIVE is to say that no program uses. */
   unused: string[] | undefined = undefined;
   readonly breakDown: (error: Error) => void;
@@ -144,8 +156,31 @@ export class TestTaker implements Taker {
     this.breakDown = reject;
   }
 
-  step(event: PhaseEvent): void {
-    this.machine.step(event);
+  /** The steps of supervisor/start.ts. */
+  async takeOver(offer: Offer): Promise<'handed-over' | 'alone'> {
+    const session = new SuccessorSession(offer);
+    try {
+      this.adopt(offer.listeners, offer.lockFd);
+      session.adopted();
+      this.machine.step('adopted');
+      const diff = await session.whileBooting(this.#boot());
+      this.machine.step('ready');
+      session.ready(diff);
+      const commit = await session.awaitCommit(this.broken);
+      const live = this.#goLive(commit?.state ?? []);
+      this.machine.step(commit === null ? 'incumbentGone' : 'commit');
+      this.history = commit?.history;
+      await live;
+      session.live(commit === null ? undefined : this.unused);
+      this.machine.step('live');
+      return commit === null ? 'alone' : 'handed-over';
+    } catch (error) {
+      const failure = HandoverError.from(error);
+      session.abort(failure);
+      throw failure;
+    } finally {
+      session.close();
+    }
   }
 
   adopt(listeners: readonly Offered[], lockFd: number): void {
@@ -153,24 +188,16 @@ export class TestTaker implements Taker {
     this.pidfile.inherit(lockFd);
   }
 
-  async booted(): Promise<Claims> {
+  async #boot(): Promise<ListenerDiff> {
     await this.booting;
     return { kept: this.ledger.size, added: 0, removed: 0, unwanted: [] };
   }
 
-  inherit(legacy: unknown): void {
-    this.legacy = legacy;
-  }
-
-  async goLive(values: readonly HandedOn[]): Promise<void> {
+  async #goLive(values: readonly HandedOn[]): Promise<void> {
     for (const { service, index, fd } of values)
       this.inherited.push([service, index, readFileSync(`/proc/self/fd/${fd}`)]);
     await this.goingLive;
     this.pidfile.publish();
-  }
-
-  letGo(): string[] | undefined {
-    return this.unused;
   }
 
   close(): void {

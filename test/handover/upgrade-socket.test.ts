@@ -14,7 +14,6 @@ import { type TestContext, test } from 'node:test';
 import { HandoverError, MotyaError } from '#src/base/errors.js';
 import { GREETED_PEERS } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
-import { handOver } from '#src/handover/incumbent.js';
 import { connectUpgradeSocket, UpgradeSocket } from '#src/handover/upgrade-socket.js';
 import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
@@ -30,7 +29,7 @@ class Waiting {
   readonly socket: UpgradeSocket;
   constructor(path: string) {
     const warn = (text: string): void => void this.warnings.push(text);
-    this.socket = new UpgradeSocket(path, { pid: process.pid, version: '1', warn });
+    this.socket = new UpgradeSocket(path, { pid: process.pid, version: '1', readyMs: 20_000, probationMs: 0, warn });
   }
 }
 
@@ -48,7 +47,7 @@ async function offerReaches(waiting: Waiting, folder: string, path: string): Pro
   const giver = new TestGiver(folder, 3);
   const fd = await connectUpgradeSocket(path, never);
   assert.ok(fd !== null);
-  const handing = rejectsWith(handOver(fd, giver), 'ERR_MOTYA_PROGRAM', /that will do/);
+  const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROGRAM', /that will do/);
   const offer = await waiting.socket.offer;
   assert.equal(offer.listeners.length, 3);
   for (const of of [offer.lockFd, ...offer.listeners.map((listener) => listener.fd)]) native.close(of);
@@ -199,7 +198,7 @@ test('a second incumbent is told that there is one already', async () => {
     mkdirSync(join(folder, 'two'));
     const giver = new TestGiver(join(folder, 'two'), 2);
     const fd = await connectUpgradeSocket(path, never);
-    await rejectsWith(handOver(fd as number, giver), 'ERR_MOTYA_BUSY', /has an incumbent already/);
+    await rejectsWith(giver.handOver(fd as number), 'ERR_MOTYA_BUSY', /has an incumbent already/);
     giver.close();
     waiting.socket.close();
   });

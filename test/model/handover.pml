@@ -1,5 +1,5 @@
 /*
- * The hand-over as a Promela model (spinroot.com), of src/handover/ and src/life/: a first instance, successors, a rival that
+ * The hand-over as a Promela model (spinroot.com), of src/handover/ and src/supervisor/: a first instance, successors, a rival that
  * starts as if nobody ran, and a world that kills, stops, freezes and upgrades them at any moment.
  *
  * What it holds:
@@ -48,8 +48,8 @@
 mtype:phase = {
   starting,
   waiting, adopting, booting, ready, taking, alone,
-  serving,
-  summoning, offering, awaiting, pausing, committed, probation, resuming, draining,
+  probation, serving,
+  finding, offering, awaiting, pausing, committed, standby, resuming, draining,
   stopping, ended
 };
 
@@ -85,7 +85,7 @@ bool quit[INSTANCES];      /* SIGQUIT waits to be heard */
 byte watched[INSTANCES] = NOBODY;   /* the incumbent that a waiting successor watches over the control socket */
 bool gone[INSTANCES];      /* it has heard GONE there */
 byte reclaimer[INSTANCES] = NOBODY; /* who waits for its end, to have its pidfile back (reclaimAfter) */
-bool isBriefProof[INSTANCES];       /* `probation: 0` */
+bool isWithoutTrial[INSTANCES];       /* `probation: 0` */
 bool settledSaid[INSTANCES];
 
 /* Of the claims. */
@@ -99,16 +99,16 @@ byte upgrades = UPGRADES;
 #define RUNS(i) (alive[i] && !frozen[i])
 #define REVOKING(i) (down[i]??[ABORT] || down[i]??[REVOKED])
 #define UNDECIDED(i) (incumbentOf[i] != NOBODY && phase[incumbentOf[i] % INSTANCES] == committed && told[incumbentOf[i] % INSTANCES] && RUNS(incumbentOf[i] % INSTANCES))
-#define IS_MAIN(i) (phase[i] == serving || phase[i] == summoning || phase[i] == offering || phase[i] == awaiting || phase[i] == pausing)
-#define HEIR_SETTLES(i, s) (incumbentOf[s] == i && incumbentEnd[s] && (settledSaid[s] || told[s] || isBriefProof[s]) && (phase[i] == probation || up[s]??[LIVE]))
+#define IS_MAIN(i) (phase[i] == probation || phase[i] == serving || phase[i] == finding || phase[i] == offering || phase[i] == awaiting || phase[i] == pausing)
+#define SUCCESSOR_SETTLES(i, s) (incumbentOf[s] == i && incumbentEnd[s] && (settledSaid[s] || told[s] || isWithoutTrial[s]) && (phase[i] == standby || up[s]??[LIVE]))
 #if INSTANCES == 2
 #define SOME(what) (what(0) || what(1))
 #define NUMBER(what) ((what(0)) + (what(1)))
-#define HEIRS_SETTLE(i) (HEIR_SETTLES(i, 0) || HEIR_SETTLES(i, 1))
+#define SUCCESSORS_SETTLE(i) (SUCCESSOR_SETTLES(i, 0) || SUCCESSOR_SETTLES(i, 1))
 #else
 #define SOME(what) (what(0) || what(1) || what(2))
 #define NUMBER(what) ((what(0)) + (what(1)) + (what(2)))
-#define HEIRS_SETTLE(i) (HEIR_SETTLES(i, 0) || HEIR_SETTLES(i, 1) || HEIR_SETTLES(i, 2))
+#define SUCCESSORS_SETTLE(i) (SUCCESSOR_SETTLES(i, 0) || SUCCESSOR_SETTLES(i, 1) || SUCCESSOR_SETTLES(i, 2))
 #endif
 
 /*
@@ -118,7 +118,7 @@ byte upgrades = UPGRADES;
 #define COUNTS(i) (RUNS(i) && !told[i] && holds[i] && ( \
     phase[i] == starting || phase[i] == resuming || phase[i] == alone \
     || ((IS_MAIN(i) || phase[i] == taking) && !REVOKING(i) && !UNDECIDED(i)) \
-    || ((phase[i] == committed || phase[i] == probation) && !HEIRS_SETTLE(i)) \
+    || ((phase[i] == committed || phase[i] == standby) && !SUCCESSORS_SETTLE(i)) \
     || ((phase[i] == adopting || phase[i] == booting || phase[i] == ready) && !REVOKING(i) && !incumbentEnd[i])))
 
 #define LOCKED(i) locks[i]
@@ -136,6 +136,14 @@ byte upgrades = UPGRADES;
 
 /* `spin -t` prints the way to an error. */
 #define STEP(from, event, to) assert(phase[me] == from); phase[me] = to; printf("%d is %e\n", me, phase[me])
+
+/* The incumbent has let go, or has died: nothing can be taken back any more. */
+#define DECIDED \
+  if \
+  :: isUndecided -> isUndecided = false; STEP(probation, settled, serving) \
+  :: else \
+  fi; \
+  onTrial = false
 
 /* PAUSE names the time after which workers that hear nothing accept again. */
 #ifdef MUTANT_NO_LEASE
@@ -215,7 +223,7 @@ inline dismiss() {
 
 /* A successor does so once it is its turn: it has heard COMMIT, or is alone. */
 inline publish() {
-  assert(phase[me] == starting || phase[me] == taking || phase[me] == alone || phase[me] == resuming || phase[me] == serving);
+  assert(phase[me] == starting || phase[me] == taking || phase[me] == alone || phase[me] == resuming || phase[me] == probation);
   pidfile = me;
   printf("%d publishes\n", me)
 }
@@ -248,11 +256,11 @@ inline bury(i) {
 }
 
 proctype instance(byte me; bool isFirst) {
-  byte heir = NOBODY;      /* the successor that it speaks with */
+  byte successor = NOBODY;      /* the successor that it speaks with */
   bool isUndecided;        /* its incumbent can take the hand-over back */
-  bool proof;              /* it is on probation */
+  bool onTrial;              /* it is on probation */
   bool asked;              /* ROLLBACK has been said */
-  bool proved;             /* PROVING has been said */
+  bool hasProved;             /* PROVING has been said */
   bool isSick;             /* its health will be found bad */
   bool follows;            /* it listens to its predecessor still */
   bool isAnew;             /* it has bound the listeners anew */
@@ -265,7 +273,7 @@ proctype instance(byte me; bool isFirst) {
     :: else -> goto asSuccessor
     fi;
 
-    /* ---- birth.ts */
+    /* ---- start.ts */
 asFirst:
     atomic {
       /* The lock, then the listener: Pidfile.acquire, declareListeners. */
@@ -393,14 +401,14 @@ adopt:
     fi;
     atomic {
       sayUp(LIVE);
-      STEP(taking, live, serving);
+      STEP(taking, live, probation);
       SERVES;
       waiter = NOBODY;
       follows = true;
       isUndecided = true;
-      proof = !isBriefProof[me];
+      onTrial = !isWithoutTrial[me];
       if
-      :: proof -> isSick = true
+      :: onTrial -> isSick = true
       :: true -> isSick = false
       fi;
       goto serve
@@ -423,22 +431,22 @@ serve:
 end_serving:
     do
     :: atomic { told[me] -> goto stop }
-    :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, quit, summoning); goto summon }
-    /* Whoever wants the next generation does not want the one before: endProof. No answer: ERR_MOTYA_WEDGED. */
-    :: atomic { quit[me] && proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
-    :: atomic { quit[me] && isUndecided && (!proof || asked || settledSaid[me]) -> quit[me] = false }
-    /* handover/probation.ts, Proof */
-    :: atomic { proof && !proved -> proved = true; sayUp(PROVING) }
-    :: atomic { proof && !proved -> proved = true; sayUp(UNUSED) }
-    :: atomic { proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
-    :: atomic { proof && !asked && isSick -> asked = true; sayUp(ROLLBACK) }
+    :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, quit, finding); goto find }
+    /* Whoever wants the next generation does not want the one before: endProbation. No answer: ERR_MOTYA_WEDGED. */
+    :: atomic { quit[me] && onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
+    :: atomic { quit[me] && isUndecided && (!onTrial || asked || settledSaid[me]) -> quit[me] = false }
+    /* handover/probation-session.ts, Probation */
+    :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(PROVING) }
+    :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(UNUSED) }
+    :: atomic { onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
+    :: atomic { onTrial && !asked && isSick -> asked = true; sayUp(ROLLBACK) }
     /* predecessors.ts, and prove */
     :: atomic { follows && down[me]?[STATS] -> down[me]?STATS }
     :: atomic { follows && down[me]?[PREDECESSOR] -> down[me]?PREDECESSOR }
-    :: atomic { follows && down[me]?[DRAINING] -> down[me]?DRAINING; isUndecided = false; proof = false }
-    :: atomic { follows && down[me]?[BYE] -> down[me]?BYE; isUndecided = false; proof = false; follows = false; closeSuccessorEnd(me) }
-    :: atomic { follows && down[me]?[REVOKED] -> down[me]?REVOKED; STEP(serving, revoked, draining); goto goBack }
-    :: atomic { follows && down[me]?[ABORT] -> down[me]?ABORT; STEP(serving, revoked, draining); goto goBack }
+    :: atomic { follows && down[me]?[DRAINING] -> down[me]?DRAINING; DECIDED }
+    :: atomic { follows && down[me]?[BYE] -> down[me]?BYE; follows = false; closeSuccessorEnd(me) }
+    :: atomic { follows && down[me]?[REVOKED] -> down[me]?REVOKED; STEP(probation, revoked, draining); goto goBack }
+    :: atomic { follows && down[me]?[ABORT] -> down[me]?ABORT; STEP(probation, revoked, draining); goto goBack }
     :: atomic {
         follows && DOWN_ENDED(me) ->
 #ifndef MUTANT_NO_REPAIR
@@ -448,94 +456,93 @@ end_serving:
         :: else
         fi;
 #endif
-        isUndecided = false;
-        proof = false;
+        DECIDED;
         follows = false;
         closeSuccessorEnd(me)
       }
 #ifdef MUTANT_SILENCE
     /* No STATS for STATS_SILENCE_MS. */
-    :: atomic { follows && proof && incumbentEnd[me] -> isUndecided = false; proof = false; follows = false; closeSuccessorEnd(me) }
+    :: atomic { follows && onTrial && incumbentEnd[me] -> DECIDED; follows = false; closeSuccessorEnd(me) }
 #endif
     /* One that was rolled back tells of its drain. */
-    :: atomic { heir != NOBODY && up[heir]?[STATS] -> up[heir]?STATS }
-    :: atomic { heir != NOBODY && up[heir]?[BYE] -> up[heir]?BYE; closeIncumbentEnd(heir); heir = NOBODY }
-    :: atomic { heir != NOBODY && UP_ENDED(heir) -> closeIncumbentEnd(heir); heir = NOBODY }
+    :: atomic { successor != NOBODY && up[successor]?[STATS] -> up[successor]?STATS }
+    :: atomic { successor != NOBODY && up[successor]?[BYE] -> up[successor]?BYE; closeIncumbentEnd(successor); successor = NOBODY }
+    :: atomic { successor != NOBODY && UP_ENDED(successor) -> closeIncumbentEnd(successor); successor = NOBODY }
     od;
 
-    /* ---- succession.ts, incumbent.ts */
-summon:
+    /* ---- upgrade.ts, incumbent.ts */
+find:
     atomic {
-      closeIncumbentEnd(heir);
-      heir = NOBODY
+      closeIncumbentEnd(successor);
+      successor = NOBODY
     }
     if
     :: atomic {
         waiter != NOBODY && waiter != me && incumbentOf[waiter % INSTANCES] == NOBODY ->
-        heir = waiter;
-        incumbentOf[heir] = me;
-        incumbentEnd[heir] = true;
-        successorEnd[heir] = true;
-        STEP(summoning, connected, offering)
+        successor = waiter;
+        incumbentOf[successor] = me;
+        incumbentEnd[successor] = true;
+        successorEnd[successor] = true;
+        STEP(finding, connected, offering)
       }
-    :: atomic { STEP(summoning, failed, serving); dismiss(); goto serve }
-    :: atomic { told[me] -> STEP(summoning, stop, stopping); goto stopServing }
+    :: atomic { STEP(finding, failed, serving); dismiss(); goto serve }
+    :: atomic { told[me] -> STEP(finding, stop, stopping); goto stopServing }
     fi;
     if
-    :: atomic { up[heir]?HELLO -> sayDown(heir, OFFER) }
-    :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); STEP(offering, failed, serving); goto serveOn }
-    :: atomic { successorEnd[heir] -> abortDown(heir); STEP(offering, failed, serving); goto serveOn }
-    :: atomic { told[me] -> abortDown(heir); STEP(offering, stop, stopping); goto stopServing }
+    :: atomic { up[successor]?HELLO -> sayDown(successor, OFFER) }
+    :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); STEP(offering, failed, serving); goto serveOn }
+    :: atomic { successorEnd[successor] -> abortDown(successor); STEP(offering, failed, serving); goto serveOn }
+    :: atomic { told[me] -> abortDown(successor); STEP(offering, stop, stopping); goto stopServing }
     fi;
     /* Death may come between the messages of an offer. */
     atomic {
-      sayDown(heir, FDS);
+      sayDown(successor, FDS);
       if
-      :: successorEnd[heir] -> holds[heir] = true
+      :: successorEnd[successor] -> holds[successor] = true
       :: else
       fi
     }
     atomic {
-      sayDown(heir, LOCK);
+      sayDown(successor, LOCK);
 #ifndef MUTANT_NO_LOCK
       if
-      :: successorEnd[heir] -> locks[heir] = true
+      :: successorEnd[successor] -> locks[successor] = true
       :: else
       fi
 #endif
     }
     if
-    :: atomic { up[heir]?ADOPTED -> STEP(offering, adopted, awaiting) }
-    :: atomic { up[heir]?ABORT -> closeIncumbentEnd(heir); STEP(offering, failed, serving); goto serveOn }
-    :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); STEP(offering, failed, serving); goto serveOn }
-    :: atomic { successorEnd[heir] -> abortDown(heir); STEP(offering, failed, serving); goto serveOn }
-    :: atomic { told[me] -> abortDown(heir); STEP(offering, stop, stopping); goto stopServing }
+    :: atomic { up[successor]?ADOPTED -> STEP(offering, adopted, awaiting) }
+    :: atomic { up[successor]?ABORT -> closeIncumbentEnd(successor); STEP(offering, failed, serving); goto serveOn }
+    :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); STEP(offering, failed, serving); goto serveOn }
+    :: atomic { successorEnd[successor] -> abortDown(successor); STEP(offering, failed, serving); goto serveOn }
+    :: atomic { told[me] -> abortDown(successor); STEP(offering, stop, stopping); goto stopServing }
     fi;
     if
-    :: atomic { up[heir]?READY -> STEP(awaiting, ready, pausing); accepts[me] = false; LEASE }
+    :: atomic { up[successor]?READY -> STEP(awaiting, ready, pausing); accepts[me] = false; LEASE }
     /* --dry-run, at the same place as any other failure */
-    :: atomic { up[heir]?READY -> abortDown(heir); STEP(awaiting, failed, serving); goto serveOn }
-    :: atomic { up[heir]?ABORT -> closeIncumbentEnd(heir); STEP(awaiting, failed, serving); goto serveOn }
-    :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); STEP(awaiting, failed, serving); goto serveOn }
-    :: atomic { successorEnd[heir] -> abortDown(heir); STEP(awaiting, failed, serving); goto serveOn }
-    :: atomic { told[me] -> abortDown(heir); STEP(awaiting, stop, stopping); goto stopServing }
+    :: atomic { up[successor]?READY -> abortDown(successor); STEP(awaiting, failed, serving); goto serveOn }
+    :: atomic { up[successor]?ABORT -> closeIncumbentEnd(successor); STEP(awaiting, failed, serving); goto serveOn }
+    :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); STEP(awaiting, failed, serving); goto serveOn }
+    :: atomic { successorEnd[successor] -> abortDown(successor); STEP(awaiting, failed, serving); goto serveOn }
+    :: atomic { told[me] -> abortDown(successor); STEP(awaiting, stop, stopping); goto stopServing }
     fi;
     /* What programs hand on, or one that fails to. */
     if
-    :: atomic { true -> sayDown(heir, STATE) }
-    :: atomic { FAULT; abortDown(heir); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
+    :: atomic { true -> sayDown(successor, STATE) }
+    :: atomic { FAULT; abortDown(successor); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
     fi;
     if
-    :: atomic { told[me] -> abortDown(heir); STEP(pausing, stop, stopping); goto stopServing }
-    :: atomic { up[heir]?ABORT -> closeIncumbentEnd(heir); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
-    :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
-    :: atomic { true -> sayDown(heir, COMMIT); STEP(pausing, paused, committed) }
+    :: atomic { told[me] -> abortDown(successor); STEP(pausing, stop, stopping); goto stopServing }
+    :: atomic { up[successor]?ABORT -> closeIncumbentEnd(successor); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
+    :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); TAKE_BACK; STEP(pausing, failed, resuming); goto resume }
+    :: atomic { true -> sayDown(successor, COMMIT); STEP(pausing, paused, committed) }
     fi;
     if
-    :: atomic { up[heir]?LIVE -> STEP(committed, live, probation); SERVES }
-    :: atomic { up[heir]?ABORT -> closeIncumbentEnd(heir); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
-    :: atomic { UP_ENDED(heir) -> closeIncumbentEnd(heir); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
-    :: atomic { successorEnd[heir] -> abortDown(heir); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
+    :: atomic { up[successor]?LIVE -> STEP(committed, live, standby); SERVES }
+    :: atomic { up[successor]?ABORT -> closeIncumbentEnd(successor); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
+    :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
+    :: atomic { successorEnd[successor] -> abortDown(successor); TAKE_BACK; STEP(committed, failed, resuming); goto resume }
     fi;
     goto afterHandover;
 
@@ -551,13 +558,13 @@ serveOn:
     atomic {
       dismiss();
 #ifndef MUTANT_NO_RECLAIM
-      reclaimer[heir] = me;
+      reclaimer[successor] = me;
 #endif
-      heir = NOBODY;
+      successor = NOBODY;
       goto serve
     }
 
-    /* ---- life/probation.ts */
+    /* ---- supervisor/standby.ts */
 afterHandover:
     atomic {
       accepts[me] = false;
@@ -567,21 +574,21 @@ afterHandover:
       holds[me] = false;
 #endif
       if
-      :: isBriefProof[heir] || told[me] -> sayDown(heir, DRAINING); STEP(probation, settled, draining); goto letGo
-      :: else -> sayDown(heir, STATS)
+      :: isWithoutTrial[successor] || told[me] -> sayDown(successor, DRAINING); STEP(standby, settled, draining); goto letGo
+      :: else -> sayDown(successor, STATS)
       fi
     }
     do
-    :: atomic { up[heir]?PROVING -> skip }
-    :: atomic { up[heir]?UNUSED -> skip }
-    /* life/left-out.ts: what it has left out still gets connections. */
-    :: atomic { up[heir]?SETTLED -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
-    :: atomic { up[heir]?SETTLED -> sayDown(heir, DRAINING); STEP(probation, settled, draining); goto letGo }
-    :: atomic { up[heir]?ROLLBACK -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
-    :: atomic { UP_ENDED(heir) -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
+    :: atomic { up[successor]?PROVING -> skip }
+    :: atomic { up[successor]?UNUSED -> skip }
+    /* supervisor/left-out.ts: what it has left out still gets connections. */
+    :: atomic { up[successor]?SETTLED -> TAKE_BACK; STEP(standby, failed, resuming); goto serveAgain }
+    :: atomic { up[successor]?SETTLED -> sayDown(successor, DRAINING); STEP(standby, settled, draining); goto letGo }
+    :: atomic { up[successor]?ROLLBACK -> TAKE_BACK; STEP(standby, failed, resuming); goto serveAgain }
+    :: atomic { UP_ENDED(successor) -> TAKE_BACK; STEP(standby, failed, resuming); goto serveAgain }
     /* What has come is read first. */
-    :: atomic { successorEnd[heir] && empty(up[heir]) -> TAKE_BACK; STEP(probation, failed, resuming); goto serveAgain }
-    :: atomic { told[me] -> sayDown(heir, DRAINING); STEP(probation, settled, draining); goto letGo }
+    :: atomic { successorEnd[successor] && empty(up[successor]) -> TAKE_BACK; STEP(standby, failed, resuming); goto serveAgain }
+    :: atomic { told[me] -> sayDown(successor, DRAINING); STEP(standby, settled, draining); goto letGo }
     od;
 serveAgain:
     atomic {
@@ -592,7 +599,7 @@ serveAgain:
 #endif
     }
     atomic {
-      sayDown(heir, REVOKED);
+      sayDown(successor, REVOKED);
       STEP(resuming, resumed, serving);
       SERVES;
       goto serve
@@ -605,14 +612,14 @@ letGo:
       unpublish();
       locks[me] = false;
       if
-      :: follows -> sayDown(heir, PREDECESSOR); follows = false; closeSuccessorEnd(me)
+      :: follows -> sayDown(successor, PREDECESSOR); follows = false; closeSuccessorEnd(me)
       :: else
       fi;
-      sayDown(heir, STATS)
+      sayDown(successor, STATS)
     }
     atomic {
       STEP(draining, drained, ended);
-      sayDown(heir, BYE);
+      sayDown(successor, BYE);
       goto buried
     }
 goBack:
@@ -635,29 +642,32 @@ stop:
 #ifndef MUTANT_HASTY_STOP
     /* Whoever stops it does not want the one before it; which may be about to serve again all the same. */
     if
-    :: atomic { proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
+    :: atomic { onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: else
     fi;
     do
     :: atomic { !isUndecided -> break }
-    :: atomic { isUndecided && down[me]?[DRAINING] -> down[me]?DRAINING; isUndecided = false }
-    :: atomic { isUndecided && down[me]?[REVOKED] -> down[me]?REVOKED; STEP(serving, revoked, draining); goto goBack }
-    :: atomic { isUndecided && down[me]?[ABORT] -> down[me]?ABORT; STEP(serving, revoked, draining); goto goBack }
+    :: atomic { isUndecided && down[me]?[DRAINING] -> down[me]?DRAINING; DECIDED }
+    :: atomic { isUndecided && down[me]?[REVOKED] -> down[me]?REVOKED; STEP(probation, revoked, draining); goto goBack }
+    :: atomic { isUndecided && down[me]?[ABORT] -> down[me]?ABORT; STEP(probation, revoked, draining); goto goBack }
     :: atomic { isUndecided && down[me]?[STATS] -> down[me]?STATS }
-    :: atomic { isUndecided && DOWN_ENDED(me) -> isUndecided = false }
+    :: atomic { isUndecided && DOWN_ENDED(me) -> DECIDED }
     /* no answer */
     :: atomic { isUndecided -> break }
     od;
 #else
     atomic { 
       if
-      :: proof && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED)
+      :: onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED)
       :: else
       fi;
-      isUndecided = false
+      DECIDED
     }
 #endif
-    atomic { STEP(serving, stop, stopping) }
+    if
+    :: atomic { isUndecided -> STEP(probation, stop, stopping) }
+    :: atomic { !isUndecided -> STEP(serving, stop, stopping) }
+    fi;
 stopServing:
     atomic {
       dismiss();
@@ -689,7 +699,7 @@ end_dead:
   !alive[me]
 }
 
-/* What happens by itself: workers whose lease is over; reclaimAfter (life/succession.ts). */
+/* What happens by itself: workers whose lease is over; reclaimAfter (supervisor/rejected.ts). */
 #define BACKGROUND(i) \
   :: atomic { lease[i] && alive[i] -> lease[i] = false; accepts[i] = true } \
   :: atomic { \
@@ -716,7 +726,7 @@ end_background:
   :: atomic { faults > 0 && alive[i] -> faults--; alive[i] = false; printf("%d is killed\n", i); bury(i); SUFFER } \
   :: atomic { stops > 0 && alive[i] && !told[i] -> stops--; told[i] = true; printf("%d is stopped\n", i); SUFFER } \
   :: atomic { freezes > 0 && RUNS(i) && phase[i] != ended -> freezes--; frozen[i] = true; printf("%d is frozen\n", i); SUFFER } \
-  :: atomic { upgrades > 0 && alive[i] && !quit[i] && (phase[i] == serving || phase[i] == taking || phase[i] == alone) -> \
+  :: atomic { upgrades > 0 && alive[i] && !quit[i] && (phase[i] == probation || phase[i] == serving || phase[i] == taking || phase[i] == alone) -> \
       upgrades--; quit[i] = true; printf("%d is to hand over\n", i) }
 active proctype world() {
   byte next = 1;
@@ -731,7 +741,7 @@ active proctype world() {
       founded && next < INSTANCES ->
       alive[next] = true;
       if
-      :: phase[next] = waiting; isBriefProof[next] = true; run instance(next, false)
+      :: phase[next] = waiting; isWithoutTrial[next] = true; run instance(next, false)
       :: phase[next] = waiting; run instance(next, false)
 #if RIVALS
       :: phase[next] = starting; run instance(next, true)

@@ -40,7 +40,7 @@ test('every phase can be reached, and the end from every phase', () => {
 });
 
 test('a hand-over that fails before it is live leads back to serving', () => {
-  for (const phase of ['summoning', 'offering', 'awaiting', 'pausing', 'committed'] as const) {
+  for (const phase of ['finding', 'offering', 'awaiting', 'pausing', 'committed'] as const) {
     const machine = machineIn(phase);
     machine.step('failed');
     if (machine.phase === 'resuming') machine.step('resumed');
@@ -88,8 +88,8 @@ test('each step is told once, with both phases and the time of the first', () =>
   for (const event of ['ready', 'quit', 'connected', 'failed'] as const) machine.step(event);
   assert.deepEqual(told, [
     ['starting', 'serving'],
-    ['serving', 'summoning'],
-    ['summoning', 'offering'],
+    ['serving', 'finding'],
+    ['finding', 'offering'],
     ['offering', 'serving'],
   ]);
 });

@@ -1,7 +1,7 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { SettingsError } from '../../base/errors.js';
-import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUMMON_MS } from '../../base/limits.js';
+import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUCCESSOR_START_MS } from '../../base/limits.js';
 import type { Account } from '../../base/os/account.js';
 import { findAccount } from '../../base/os/account.js';
 import { typedInvocation } from '../../base/os/invocation.js';
@@ -59,7 +59,7 @@ export function unitFacts(given: Flags): UnitFacts {
     writable: writtenFolders(settings).filter((path) => path !== `/run/${name}`),
     stopSeconds: seconds(Math.max(...drains) + FORCE_MS + MARGIN_MS),
     startSeconds: seconds(
-      SUMMON_MS +
+      SUCCESSOR_START_MS +
         settings.probation +
         settings.readyTimeout +
         READY_MARGIN_MS +

@@ -47,7 +47,7 @@ const startOf = ({ pid, ms }: NonNullable<Waited['waited']>): string =>
 
 /** What the incumbent does in each of its phases, and what is done at its end; in their order. */
 const STEPS: readonly (readonly [phase: string, doing: string, done: string])[] = [
-  ['summoning', 'the successor starts', 'successor started and connected'],
+  ['finding', 'the successor starts', 'successor started and connected'],
   ['offering', 'the listeners are handed over', 'listeners handed to the successor'],
   ['awaiting', 'the successor boots', 'successor booted and ready'],
   ['pausing', 'the incumbent stops accepting', 'incumbent stopped accepting'],

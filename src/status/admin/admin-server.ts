@@ -4,7 +4,7 @@ import { inBackground } from '../../base/background.js';
 import { isSystemError } from '../../base/errors.js';
 import { ADMIN_CONNECTION_MS, ADMIN_HEADER_BYTES, ADMIN_PEERS, LONGEST_TIMER_MS } from '../../base/limits.js';
 import { native } from '../../base/os/native.js';
-import { type Answer, type Observed, Routes } from './routes.js';
+import { type Answer, Routes, type StatusSource } from './routes.js';
 
 /** On every answer: nothing from elsewhere, nothing into a frame, nothing kept. */
 const HEADERS = {
@@ -25,7 +25,7 @@ export class AdminServer {
   #server: Server | null = null;
 
   /** @param isPrivate whoever can connect may read, whatever name the request calls us (a unix socket, or told so). */
-  constructor(observed: Observed, { isPrivate }: { isPrivate: boolean }, warn: (error: Error) => void) {
+  constructor(observed: StatusSource, { isPrivate }: { isPrivate: boolean }, warn: (error: Error) => void) {
     this.#routes = new Routes(observed, { isPrivate });
     this.#warn = warn;
   }

@@ -5,12 +5,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { reasonOf } from '../../base/errors.js';
 import { ADMIN_REUSE_MS } from '../../base/limits.js';
 import { ownFile } from '../../base/os/needed-files.js';
-import type { Phase } from '../phases.js';
+import { type Phase, traitsOf } from '../phases.js';
 import type { Status } from '../status-document.js';
 import type { Totals } from '../totals.js';
 
 /** What is looked at. */
-export interface Observed {
+export interface StatusSource {
   readonly phase: Phase;
   status(): Promise<Status>;
   readonly totals: Totals;
@@ -24,9 +24,6 @@ export interface Answer {
   readonly allow?: string;
 }
 
-/** In these the instance's own workers accept, or do again in milliseconds. A hand-over that takes long does not end that. */
-const READY: readonly Phase[] = ['serving', 'summoning', 'offering', 'awaiting', 'pausing', 'committed', 'resuming'];
-
 const TEXT = 'text/plain; charset=utf-8';
 const PAGE: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': ['index.html', 'text/html; charset=utf-8'],
@@ -37,12 +34,12 @@ const PAGE: Readonly<Record<string, readonly [file: string, type: string]>> = {
 
 /** What is answered at which path. */
 export class Routes {
-  readonly #observed: Observed;
+  readonly #observed: StatusSource;
   readonly #isPrivate: boolean;
   readonly #status: () => Promise<Status>;
   readonly #metrics: () => Promise<Answer>;
 
-  constructor(observed: Observed, { isPrivate }: { isPrivate: boolean }) {
+  constructor(observed: StatusSource, { isPrivate }: { isPrivate: boolean }) {
     this.#observed = observed;
     this.#isPrivate = isPrivate;
     this.#status = shared(() => observed.status());
@@ -74,7 +71,7 @@ export class Routes {
       case '/healthz':
         return text(200, 'ok');
       case '/readyz':
-        return text(READY.includes(this.#observed.phase) ? 200 : 503, this.#observed.phase);
+        return text(traitsOf(this.#observed.phase).isReady === true ? 200 : 503, this.#observed.phase);
       case '/status.json':
         return { status: 200, type: 'application/json', body: JSON.stringify(await this.#status()) };
       case '/metrics':

@@ -96,7 +96,7 @@ test('over five upgrades no scrape is refused, no counter falls, and nothing is 
     'motya_forced_connections_total{protocol="http1"}': 0,
     'motya_worker_crashes_total{service="server"}': 2,
     'motya_worker_restarts_total{service="server"}': 2,
-    // Once in each hand-over; the sixth came as far as `summoning`, or further.
+    // Once in each hand-over; the sixth came as far as `finding`, or further.
     'motya_phase_seconds_count{phase="starting"}': 1,
     'motya_phase_seconds_count{phase="booting"}': 5,
     'motya_phase_seconds_count{phase="taking"}': 5,

@@ -12,18 +12,20 @@ const SHOWN = 8;
 /** Part of the timeline before the hand-over, while something drains. */
 const MARGIN = 0.15;
 
-const READY = new Set(['serving', 'summoning', 'offering', 'awaiting', 'pausing', 'committed', 'resuming']);
+const READY = new Set(['probation', 'serving', 'finding', 'offering', 'awaiting', 'pausing', 'committed', 'resuming']);
 
 /** What each phase means to somebody who did not write the program. */
 const PHASES = /** @type {Record<string, string>} */ ({
   starting: 'starting',
   serving: 'serving',
-  summoning: 'serving · looks for a successor',
+  probation: 'serving · on probation',
+  finding: 'serving · looks for a successor',
   offering: 'serving · hands its listeners over',
   awaiting: 'serving · successor boots',
   pausing: 'hand-over',
   committed: 'hand-over',
   resuming: 'takes the hand-over back',
+  standby: 'stands by',
   draining: 'drains',
   stopping: 'stops',
 });

@@ -1,0 +1,155 @@
+import { once } from 'node:events';
+import { inBackground } from '../base/background.js';
+import { type HandoverError, reasonOf } from '../base/errors.js';
+import { GREETING_MS, REASON_LENGTH, RETIRED_MS, STATS_MS } from '../base/limits.js';
+import { endsWithin } from '../base/os/processes.js';
+import type { HandedOver } from '../handover/incumbent.js';
+import { observe, type Verdict } from '../handover/probation-session.js';
+import { total } from '../runtime/counts.js';
+import type { Totals } from '../status/totals.js';
+import { drainToPeer, othersOf } from './drain-to-peer.js';
+import type { LeftOut } from './left-out.js';
+import type { Life } from './life.js';
+import { stopServing } from './stop.js';
+import { takeBack } from './take-back.js';
+
+/**
+ * The incumbent's part after LIVE: stands by until the successor's probation is over, then drains or serves again. Never rejects.
+ * ./probation.ts is the successor's part.
+ * @returns at the end of the probation: null, or why this instance serves again.
+ */
+export async function standBy(
+  life: Life,
+  handed: HandedOver,
+  leftOut: LeftOut,
+  options: { allowRemoved: boolean },
+): Promise<HandoverError | null> {
+  try {
+    tellOfHandover(life, handed);
+    const verdict = handed.probationMs > 0 && !life.stopping.aborted ? await awaitVerdict(life, handed, leftOut) : null;
+    if (verdict?.hungUp && !(await hasEnded(handed.successor))) return drainAnyway(life, handed, verdict.reason);
+    const unwanted = verdict?.unused ?? handed.unwanted;
+    const reason = verdict === null ? null : await faultIn(verdict, unwanted, leftOut, options);
+    if (verdict !== null && reason !== null) {
+      await serveAgain(life, handed, reason, verdict.counted);
+      return reason;
+    }
+    // In any case: until then the successor cannot know whether it is to give way.
+    handed.dialogue.send({ type: 'DRAINING', txid: handed.txid });
+    life.machine.step('settled');
+    inBackground('the drain', drainAway(life, handed, unwanted));
+    return null;
+  } catch (error) {
+    return drainAnyway(life, handed, error);
+  }
+}
+
+function tellOfHandover({ events, instance }: Life, handed: HandedOver): void {
+  const { successor, gapMs, kept, added, removed } = handed;
+  events.emit('handedOver', { successor, gapMs, kept, added, removed });
+  instance.manager.handedTo(successor);
+  const text = `pid ${process.pid} has handed over to pid ${successor}, without this successor`;
+  instance.control?.dismissWatchers(text, { forGood: true, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
+}
+
+/** Tells the successor once a second what is open here. @returns null: this instance was told to stop */
+async function awaitVerdict(life: Life, handed: HandedOver, leftOut: LeftOut): Promise<Verdict | null> {
+  const { dialogue, txid, successor, probationMs } = handed;
+  life.events.emit('probation', { successor, ms: probationMs });
+  const end = performance.now() + probationMs;
+  const tell = async (): Promise<void> => {
+    const protocols = await life.instance.fleet.connections();
+    const probation = Math.max(0, Math.round(end - performance.now()));
+    const left = probation + life.drain.longest;
+    const others = othersOf(life);
+    const connections = total(protocols);
+    // No counters: what is rolled back must not have been counted on both sides.
+    dialogue.send({ type: 'STATS', txid, connections, left, probation, protocols, gap: gapOf(handed), others });
+  };
+  const tellInBackground = (): void => inBackground('telling the successor how many connections are open', tell());
+  tellInBackground();
+  const timer = setInterval(tellInBackground, STATS_MS);
+  try {
+    return await Promise.race([observe(handed, (keys) => leftOut.set(keys)), stopped(life)]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** A stop of an incumbent whose successor serves does not want the incumbent back. */
+async function stopped({ stopping }: Life): Promise<null> {
+  if (!stopping.aborted) await once(stopping, 'abort');
+  return null;
+}
+
+/** Why the hand-over is taken back, or null. `unwanted`: keys of the listeners that are to end with this instance. */
+async function faultIn(
+  { reason, unconditional }: Verdict,
+  unwanted: readonly string[],
+  leftOut: LeftOut,
+  { allowRemoved }: { allowRemoved: boolean },
+): Promise<HandoverError | null> {
+  const isJudged = reason === null && !unconditional && !allowRemoved;
+  return isJudged ? leftOut.fault(unwanted) : reason;
+}
+
+/**
+ * Whether a successor that has hung up has died: the kernel closes a dying process's files a moment before it tells of its end
+ * (do_exit). One that lives has taken our hang-up, or a failure of its own, for our end, and serves: both must not.
+ */
+async function hasEnded(successor: number): Promise<boolean> {
+  return endsWithin(GREETING_MS, successor);
+}
+
+/** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */
+function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
+  life.warn('defect', `the probation is given up: ${reasonOf(error)}`);
+  if (life.machine.can('settled')) life.machine.step('settled');
+  if (life.phase === 'draining') inBackground('the drain', drainAway(life, handed, handed.unwanted));
+  return null;
+}
+
+async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError, counted: Totals): Promise<void> {
+  const { instance, machine, chronicle } = life;
+  const { dialogue, txid, successor: pid } = handed;
+  // Clients wait: nothing comes before this.
+  const accepting = takeBack(life);
+  machine.step('failed');
+  // What the successor alone has had runs dry before it is closed.
+  if (handed.added > 0) instance.gate.awaitAddresses(RETIRED_MS);
+  instance.thaw();
+  instance.fleet.openInspectors(true);
+  await accepting;
+  instance.becomeMainAgain();
+  const text = failure.message.slice(0, REASON_LENGTH);
+  dialogue.send({ type: 'REVOKED', txid, code: failure.code, text });
+  machine.step('resumed');
+  const generation = life.generation + 1;
+  chronicle.rolledBack(failure.code, text, generation, counted);
+  life.events.emit('rolledBack', failure);
+  const followed = life.predecessors.follow({ dialogue, pid, generation }, { counted });
+  inBackground('following a generation that drains', followed);
+  if (life.stopping.aborted) inBackground('the stop', stopServing(life));
+}
+
+/** The listeners are the successor's, the connections that are open stay ours. `unwanted`: keys of listeners that end. */
+async function drainAway(life: Life, handed: HandedOver, unwanted: readonly string[]): Promise<void> {
+  const { instance, drain, predecessors } = life;
+  if (life.stopping.aborted) drain.shorten();
+  drain.begin();
+  // Those that it accepts on until they are empty.
+  inBackground('pausing the programs', instance.fleet.pause({ except: unwanted }));
+  const retired = instance.ledger.all().filter(({ key }) => unwanted.includes(key));
+  await instance.retire(retired, drain.isCut);
+  instance.giveAway();
+  await drainToPeer(life, handed, {
+    reason: 'handed-over',
+    gap: gapOf(handed),
+    counters: () => {
+      predecessors.passOn(handed);
+      return life.chronicle.afterCommit;
+    },
+  });
+}
+
+const gapOf = ({ gapMs }: HandedOver): number => Math.round(gapMs * 1000);
