@@ -183,7 +183,7 @@ export class Probation {
       dialogue.send({ type: 'SETTLED', txid, unused: this.#trial.letGo(), unconditional });
     }
     if (await isDone(GREETING_MS, this.over)) return;
-    const text = `the incumbent (pid ${incumbent}) does not say that it has let go: it may serve again`;
+    const text = `the incumbent (pid ${incumbent}) does not answer at the end of the probation: it may serve again`;
     throw new HandoverError('ERR_MOTYA_WEDGED', text);
   }
 

@@ -87,7 +87,10 @@ const TRAITS: Readonly<Record<Phase, Traits>> = {
 export const traitsOf = (phase: Phase): Traits => TRAITS[phase];
 
 /** Why an instance cannot begin a hand-over in a phase other than `serving`. */
-export const obstacleIn = (phase: Phase): string => `${TRAITS[phase].obstacle ?? STARTS} (${phase})`;
+export function obstacleIn(phase: Phase): string {
+  const { isEnding, obstacle = STARTS } = TRAITS[phase];
+  return isEnding || phase === 'standby' ? obstacle : `${obstacle} (${phase})`;
+}
 
 /** What an instance knows in some phases only. It is forgotten when the instance serves again. */
 export interface PhaseData<Probation> {

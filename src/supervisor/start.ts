@@ -216,7 +216,7 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
 function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
-  const code = predecessor === null ? 'ERR_MOTYA_INCUMBENT_DIED' : 'LIVE';
+  const code = predecessor === null ? 'ALONE' : 'LIVE';
   const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });

@@ -41,7 +41,7 @@ describe("import { Supervisor } from 'motya'", () => {
     assert.equal((await who(port)).generation, '1');
     assert.equal(readPidfile(`${space.runtimeDir}/motya/library.pid`), first.pid);
     first.kill('SIGQUIT');
-    await first.waitForStdout(/"started":2,"phase":"serving"/, { evenAfterExit: true });
+    await first.waitForStdout(/"started":2,"phase":"probation"/, { evenAfterExit: true });
     assert.equal((await who(port)).generation, '2');
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
 
