@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
+import { ERRORS } from '#src/base/error-catalog.js';
 import type { Command } from '#src/cli/command.js';
 import { commands } from '#src/cli/commands/index.js';
 import { ROOT } from '../e2e/harness/index.js';
@@ -84,6 +85,15 @@ describe('documents', () => {
       .flatMap((path) => [...read(path).matchAll(/\bdocs\/[\w/-]+\.(?:md|json|svg)\b/g)].map(([name]) => [path, name]))
       .filter(([path, name = '']) => !existsSync(join(ROOT, name)) && !path?.startsWith('test/e2e/programs'));
     assert.deepEqual(named, []);
+  });
+
+  test('each error code that the documents name is in the catalogue', () => {
+    const known = new Set(Object.keys(ERRORS));
+    const named = pages.flatMap((page) => [...read(page).matchAll(/\bERR_MOTYA_\w+/g)].map(([code]) => [page, code]));
+    assert.deepEqual(
+      named.filter(([, code = '']) => !known.has(code)),
+      [],
+    );
   });
 
   test('tests and scripts that the documents name are there', () => {

@@ -59,7 +59,7 @@ function throughFolder(cwd: string, path: string): string {
 
 /**
  * `$PWD` is the shell's name of the working directory, symlinks and all; but any program may have set it to anything. A service
- * manager may leave it out (systemd 252 does, with `WorkingDirectory=/srv/app/current`): then a path of the command line that leads
+ * manager may leave it out (systemd does, with `WorkingDirectory=/srv/app/current`): then a path of the command line that leads
  * through the directory names it.
  */
 function typedCwd(args: readonly string[]): string {
