@@ -1,4 +1,8 @@
-import { RESTART_FORGET_MS, RESTART_MAX_MS, RESTART_MS } from './limits.js';
+/** ms before a crashed worker (or instance, by its keeper) is started again; doubles with each crash up to the second figure. */
+export const RESTART_MS = 100;
+const RESTART_MAX_MS = 30_000;
+/** ms of life after which earlier crashes are forgotten. */
+const RESTART_FORGET_MS = 10_000;
 
 /** How long to wait before what has crashed is started again: doubled with each crash, forgotten after a life that was long enough. */
 export class Backoff {

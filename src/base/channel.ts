@@ -1,8 +1,16 @@
 import { EventEmitter } from 'node:events';
 import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
-import { CHANNEL_QUEUE, END_MS, MESSAGE_BYTES, MESSAGES_PER_EVENT, PIECE_BYTES } from './limits.js';
+import { CHANNEL_QUEUE, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './os/native.js';
+
+/**
+ * Bytes of a piece of a message that does not fit into SO_SNDBUF (net.core.wmem_default may be that small): the kernel allows no
+ * smaller buffer than 4,608 bytes (SOCK_MIN_SNDBUF).
+ */
+const PIECE_BYTES = 2 * 1024;
+/** ms that a channel which ends waits for its peer to read what is queued: a live one needs milliseconds. */
+const END_MS = 2_000;
 
 const READABLE = 1;
 const WRITABLE = 2;

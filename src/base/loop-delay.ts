@@ -1,6 +1,10 @@
 import type { RecordableHistogram } from 'node:perf_hooks';
 import { setInterval } from 'node:timers';
-import { DELAY_FORGET_MS, DELAY_RESOLUTION_MS } from './limits.js';
+
+/** ms after the last question in which the delay of an event loop is still measured: a scraper's minute, and a margin. */
+const DELAY_FORGET_MS = 75_000;
+/** ms between two ticks of that measurement: 50 a second cost a worker nothing that could be measured. */
+const DELAY_RESOLUTION_MS = 20;
 
 /** How late timers ran, in ms, since the last question. */
 export interface EventLoopDelay {

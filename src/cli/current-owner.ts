@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HEIR_LOOK_MS, HEIR_MS } from '../base/limits.js';
 import { requestStatus } from '../control/client.js';
 import type { Result } from '../control/control-messages.js';
+
+/** ms for somebody to serve in the place of an incumbent that has died in an upgrade: most programs have booted by then. */
+const HEIR_MS = 10_000;
+/** ms between two looks for it: a status costs an instance about one. */
+const HEIR_LOOK_MS = 100;
 
 /** Whoever would have told how the upgrade went has died, or hung up. */
 export async function lost(path: string, pid: number): Promise<Result> {

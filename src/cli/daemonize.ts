@@ -1,7 +1,6 @@
 import { openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { deferred } from '../base/deferred.js';
-import { GIVE_UP_LOOK_MS, GIVE_UP_MS } from '../base/limits.js';
 import { takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
@@ -10,6 +9,11 @@ import type { Settings } from '../config/settings.js';
 import { answersAt, requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { isJournal, openLog } from '../logging/log-file.js';
 import { EXIT } from './exit-status.js';
+
+/** ms for a daemon whose start was interrupted to end, beyond the killGrace of its programs: some 100 ms, more on a busy machine. */
+const GIVE_UP_MS = 10_000;
+/** ms between two looks whether it serves after all; its end is seen at once. */
+const GIVE_UP_LOOK_MS = 100;
 
 /** Exit status of a command that a signal has ended, less the signal's number, as shells have it. */
 const SIGNALLED = 128;

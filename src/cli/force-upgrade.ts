@@ -1,8 +1,8 @@
 import { accessSync, constants, readlinkSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { isDone } from '../base/deadline.js';
+import { WEDGED_END_MS } from '../base/deadlines.js';
 import { MotyaError, reasonOf } from '../base/errors.js';
-import { WEDGED_END_MS } from '../base/limits.js';
 import type { Invocation } from '../base/os/invocation.js';
 import { launch, outcomeError } from '../base/os/launch.js';
 import { native, type PeerCredentials } from '../base/os/native.js';

@@ -1,6 +1,6 @@
 import type { Channel } from '../base/channel.js';
 import { within } from '../base/deadline.js';
-import { STOPPED_MS } from '../base/limits.js';
+import { STOPPED_MS } from '../base/deadlines.js';
 import { processEnd } from '../base/os/processes.js';
 import { connectControl, requestStatus } from '../control/client.js';
 import type { ControlShapes } from '../control/control-messages.js';

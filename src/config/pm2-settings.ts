@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { LARGEST_PM2_FILE } from '../base/limits.js';
+
+/** Bytes of a JSON file that is looked into for the `apps` of pm2: settings are small, a data file given by mistake may not be. */
+const LARGEST_PM2_FILE = 1_000_000;
 
 /** The names that pm2 documents for its settings file. */
 const ECOSYSTEM = /^ecosystem\.config\.(?:[cm]?[jt]s|json)$/;

@@ -1,4 +1,4 @@
-import { LARGEST_ID, MOST_WORKERS } from '../base/limits.js';
+import { LARGEST_ID } from '../base/limits.js';
 import { PASSABLE, type Passable } from '../base/os/signal-names.js';
 import * as z from '../base/vendor/zod.js';
 import { adminForm, checkAdmin, parseAdminListener } from './admin-settings.js';
@@ -16,6 +16,9 @@ import {
   probePathForm,
   probePathPattern,
 } from './values.js';
+
+/** Workers of one service: far beyond any machine's CPUs, so that a typing error does not start a million processes. */
+const MOST_WORKERS = 1024;
 
 /**
  * The one schema of motya.yaml: types, validation and the JSON Schema for editors come from it. It takes what people write

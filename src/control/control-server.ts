@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import type { FailureCode } from '../base/error-catalog.js';
 import { codeOf, MotyaError, reasonOf } from '../base/errors.js';
-import { CONTROL_PEERS, REASON_LENGTH, REPORT_PIECE } from '../base/limits.js';
+import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
 import { nameOf, PASSABLE } from '../base/os/signal-names.js';
@@ -17,6 +17,9 @@ import {
   type Waited,
   type Watch,
 } from './control-messages.js';
+
+/** UTF-16 units of one piece of a report: what a text of a message may have (codec.ts). */
+const REPORT_PIECE = 4_096;
 
 /** What `motya signal` may send. */
 const SIGNALS = PASSABLE.map(nameOf);

@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
+import { GREETING_MS, SUCCESSOR_GRACE_MS, SUCCESSOR_START_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { GREETING_MS, SUCCESSOR_GRACE_MS, SUCCESSOR_START_MS } from '../base/limits.js';
 import { type Launched, outcomeError } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';

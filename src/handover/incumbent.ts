@@ -1,6 +1,7 @@
 import { Channel } from '../base/channel.js';
+import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, READY_MARGIN_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, MESSAGE_FDS, READY_MARGIN_MS } from '../base/limits.js';
+import { MESSAGE_FDS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';

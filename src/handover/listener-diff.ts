@@ -1,5 +1,7 @@
-import { UNWANTED_BYTES } from '../base/limits.js';
 import type { Listener } from '../listeners/ledger.js';
+
+/** Bytes of the keys in READY that its successor does not want: 500 listeners, and room for the rest of the message. */
+const UNWANTED_BYTES = 32 * 1024;
 
 /** What becomes of the incumbent's listeners. `unwanted`: keys of those that no program uses yet, as many as READY has room for. */
 export interface ListenerDiff {

@@ -1,7 +1,8 @@
 import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
+import { STATS_SILENCE_MS } from '../base/deadlines.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
-import { LONGEST_TIMER_MS, STATS_SILENCE_MS } from '../base/limits.js';
+import { LONGEST_TIMER_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { Chronicle } from '../status/history.js';

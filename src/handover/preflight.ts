@@ -1,8 +1,14 @@
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HandoverError } from '../base/errors.js';
-import { SPARE_DISK_BYTES, SPARE_FDS, SPARE_MEMORY_BYTES } from '../base/limits.js';
 import { count, size } from '../base/units.js';
+
+/** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and those who look. */
+const SPARE_FDS = 32;
+/** Bytes of memory that a booted successor must find free: what a worker needs to be started again. */
+const SPARE_MEMORY_BYTES = 32 * 1024 * 1024;
+/** Bytes that must be free beside the pidfile: a page for it, one for the names of the sockets. */
+const SPARE_DISK_BYTES = 8 * 1024;
 
 /**
  * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment

@@ -1,8 +1,9 @@
 import { inBackground } from '../base/background.js';
 import { deadline, isDone } from '../base/deadline.js';
+import { GREETING_MS, PROBATION_MARGIN_MS, STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
 import { HandoverError } from '../base/errors.js';
-import { GREETING_MS, LONGEST_TIMER_MS, PROBATION_MARGIN_MS, REASON_LENGTH, STATS_MS } from '../base/limits.js';
+import { LONGEST_TIMER_MS, REASON_LENGTH } from '../base/limits.js';
 import { Totals } from '../status/totals.js';
 import type { HandedOver } from './incumbent.js';
 import type { Offer } from './successor.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Channel } from '../base/channel.js';
+import { COMMIT_MS, FDS_MS, GREETING_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { COMMIT_MS, FDS_MS, GREETING_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';

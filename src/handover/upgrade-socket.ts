@@ -2,14 +2,18 @@ import { existsSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground } from '../base/background.js';
+import { PLACE_LOOK_MS } from '../base/deadlines.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
-import { GREETED_PEERS, PLACE_LOOK_MS, RECONNECT_MS } from '../base/limits.js';
+import { RECONNECT_MS } from '../base/limits.js';
 import { adviceOnFolder } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { isFileAt } from '../base/os/path-identity.js';
 import { isTrusted, PrivateSocket } from '../base/os/private-socket.js';
 import { PeerAbort } from './dialogue.js';
 import { decline, type Greeting, type Offer, receiveOffer } from './successor.js';
+
+/** Connections that an upgrade socket greets at once; beyond them the oldest is hung up on. One incumbent needs one. */
+export const GREETED_PEERS = 8;
 
 /**
  * The successor's end: one successor at a time listens at the path. A lock beside it (`<path>.lock`) decides who; with the lock

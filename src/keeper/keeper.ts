@@ -3,7 +3,6 @@ import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import type { FailureCode } from '../base/error-catalog.js';
 import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
-import { TAKE_BACK_MS } from '../base/limits.js';
 import { MANAGER_VARIABLES, takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch, report } from '../base/os/launch.js';
@@ -20,6 +19,9 @@ import { Orphans } from './orphans.js';
 import { Stranger } from './other-processes.js';
 import { StoredFds } from './stored-fds.js';
 import { Succession } from './succession.js';
+
+/** ms that a keeper gives a generation before the one that crashed to take the service back: it needs a few. */
+const TAKE_BACK_MS = 500;
 
 const { SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
 

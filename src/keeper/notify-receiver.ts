@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { reasonOf } from '../base/errors.js';
-import { MESSAGES_PER_EVENT, NOTIFY_BYTES } from '../base/limits.js';
+import { MESSAGES_PER_EVENT } from '../base/limits.js';
 import { type NativePoll, native } from '../base/os/native.js';
+
+/** Bytes of a message to a keeper; systemd takes as many (NOTIFY_BUFFER_MAX, its PIPE_BUF). */
+const NOTIFY_BYTES = 4096;
 
 /** One message of sd_notify(3). */
 export interface Notification {

@@ -1,8 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
-import { ORPHANS_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { parentOf } from '../base/os/processes.js';
+
+/** ms that orphans have between SIGTERM and SIGKILL when a keeper ends: what a worker has by default (killGrace). */
+const ORPHANS_MS = 5_000;
 
 const { SIGKILL, SIGTERM } = constants.signals;
 

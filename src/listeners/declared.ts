@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { AFTERLIFE_MS } from '../base/deadlines.js';
 import { isSystemError, StartError } from '../base/errors.js';
-import { AFTERLIFE_MS, RECONNECT_MS } from '../base/limits.js';
+import { RECONNECT_MS } from '../base/limits.js';
 import type { DeclaredListener, Settings } from '../config/settings.js';
 import { adviceOn } from './bind-advice.js';
 import { keyOf } from './key.js';

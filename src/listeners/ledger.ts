@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
 import { isSystemError, StartError } from '../base/errors.js';
-import { START_MS } from '../base/limits.js';
 import type { Account } from '../base/os/account.js';
 import { type ListenerSpec, native, type SocketDescription } from '../base/os/native.js';
 import { identify, type PathIdentity, unlinkIfSame } from '../base/os/path-identity.js';
@@ -12,6 +11,9 @@ import type { ListenRequest } from './listen-request.js';
 import { overlaps } from './overlap.js';
 import { Reservations } from './reservations.js';
 import { currentTicketKeys, type TicketKeys } from './ticket-keys.js';
+
+/** ms after its readiness in which what a program opens belongs to its start: a database that is slow to answer takes seconds. */
+const START_MS = 30_000;
 
 /** Backlog when the program names none: Node's default. */
 export const DEFAULT_BACKLOG = 511;

@@ -1,12 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground } from '../base/background.js';
+import { RETIRE_MS } from '../base/deadlines.js';
 import { isSystemError, reasonOf } from '../base/errors.js';
-import { RETIRE_LOOK_MS, RETIRE_LOOKS, RETIRE_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { unlinkIfSame } from '../base/os/path-identity.js';
 import { ADMIN } from './declared.js';
 import type { Listener } from './ledger.js';
+
+/** ms between two looks at the queue of a listener that is being retired: the kernel tells nobody that it has become empty. */
+const RETIRE_LOOK_MS = 10;
+/** Looks in a row that must find nobody: a SYN that the kernel had in hand when the filter came is seen by the next one. */
+const RETIRE_LOOKS = 2;
 
 /** Who accepts on listeners while they are retired. */
 export interface Acceptors {

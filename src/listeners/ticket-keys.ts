@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { TICKET_KEYS_MS } from '../base/limits.js';
+
+/**
+ * ms for which TLS ticket keys are handed from generation to generation: whoever gets hold of them can read what was resumed with
+ * them, so upgrades must not make them live for ever; a day is what sessions are kept for at most.
+ */
+export const TICKET_KEYS_MS = 24 * 60 * 60 * 1000;
 
 /** With which the workers of a listener encrypt the TLS sessions that their clients keep (RFC 5077 §4, RFC 8446 §4.6.1). Secret. */
 export interface TicketKeys {

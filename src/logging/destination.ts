@@ -1,7 +1,13 @@
 import { closeSync, fstatSync, write, writeSync } from 'node:fs';
 import { isSystemError } from '../base/errors.js';
-import { LOG_STALL_MS, OUTPUT_QUEUE_BYTES, OUTPUT_RETRY_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
+
+/** ms for which a log line waits for a reader that does not keep up; then it is dropped. More would delay the supervisor. */
+const LOG_STALL_MS = 20;
+/** Bytes of lines that may wait for a reader that does not keep up; then the workers' pipes are not read. Some ms of a fast one. */
+export const OUTPUT_QUEUE_BYTES = 256 * 1024;
+/** ms between two tries to write to something that was made non-blocking and is full. */
+const OUTPUT_RETRY_MS = 10;
 
 const NEWLINE = 10;
 /** PIPE_BUF of Linux (pipe(7)): a write of up to so many bytes is never mixed with those of others. */

@@ -1,5 +1,10 @@
 import { stripVTControlCharacters } from 'node:util';
-import { LAST_WORDS_BYTES, LAST_WORDS_LENGTH, LAST_WORDS_LINES } from '../base/limits.js';
+
+/** Bytes and lines of a program's stderr that are kept for the reason of its end: an exception with its stack. */
+export const LAST_WORDS_BYTES = 8 * 1024;
+export const LAST_WORDS_LINES = 20;
+/** UTF-16 units of the one line of them that goes into a reason. */
+export const LAST_WORDS_LENGTH = 300;
 
 /** Keeps the end of what a program says on stderr: when it dies, its reason is there. */
 export class LastWords {

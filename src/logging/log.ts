@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
+import { OUTPUT_FLUSH_MS } from '../base/deadlines.js';
 import { reasonOf } from '../base/errors.js';
-import { OUTPUT_FLUSH_MS } from '../base/limits.js';
 import type { Account } from '../base/os/account.js';
 import { createLogger as createWinston, format, transports } from '../base/vendor/winston.js';
 import type { LogLevel, LogSettings } from '../config/settings.js';

@@ -1,12 +1,24 @@
 import { readSync } from 'node:fs';
 import { isSystemError } from '../base/errors.js';
-import { OUTPUT_PAUSE_MS, OUTPUT_PIPE_BYTES, OUTPUT_READ_BYTES, OUTPUT_TAIL_BYTES } from '../base/limits.js';
 import { type NativePoll, native } from '../base/os/native.js';
 import type { Destination } from './destination.js';
 import { LastWords } from './last-lines.js';
 import { Lines } from './lines.js';
 import type { Outlets } from './outputs.js';
 import { type Tag, type Tagger, taggerFor } from './tagger.js';
+
+/** Bytes that a worker's output holds before the program has to wait: some 10 ms of the fastest, while the supervisor is busy. */
+const OUTPUT_PIPE_BYTES = 256 * 1024;
+/** Bytes that one read takes from it. */
+const OUTPUT_READ_BYTES = 64 * 1024;
+/**
+ * ms between two reads of little: each wakes the supervisor and a thread, which costs as much as reading hundreds of lines (1000
+ * lines a second: 138 µs of CPU a line without the pause, 56 with it; bench:output). In this time few programs fill the pipe. The
+ * end of a worker does not wait for it.
+ */
+const OUTPUT_PAUSE_MS = 8;
+/** Bytes that are read from the pipe of a worker that has ended: more than any pipe holds (/proc/sys/fs/pipe-max-size). */
+const OUTPUT_TAIL_BYTES = 1024 * 1024;
 
 const READABLE = 1;
 /** One for all pipes: what is read is passed on before anything else is read. */

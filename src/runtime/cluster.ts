@@ -1,9 +1,11 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { AddressInfo, Server } from 'node:net';
 import { inBackground } from '../base/background.js';
-import { CLUSTER_LISTEN_MS } from '../base/limits.js';
 import type { ClusterInternals, ClusterQuery, ServerHandle } from './node-internals.js';
 import type { Readiness } from './readiness.js';
+
+/** ms for a worker of a program's own cluster, once it is online, to listen: most boot in one; a worker for jobs never does. */
+const CLUSTER_LISTEN_MS = 5_000;
 
 /**
  * `node:cluster` in a program. Each of its workers is a {@link joinWorker part} of ours and has the listeners from the supervisor,

@@ -1,6 +1,11 @@
-import { SPREAD_MOST_MS, SPREAD_SHARE, SPREAD_STEP_MS } from '../base/limits.js';
 import type { Connection, Connections } from './connections.js';
 import { sentHead } from './event-stream.js';
+
+/** Part of a drain, at its end, over which what is open is closed; and the most ms of it. */
+const SPREAD_SHARE = 0.2;
+const SPREAD_MOST_MS = 20_000;
+/** ms between two steps of that: shorter than clients notice, and 20 a second cost nothing. */
+const SPREAD_STEP_MS = 50;
 
 /** ms before the end of a drain of `timeout` ms from which on what is open is closed, little by little. */
 export function spreadOf(timeout: number): number {

@@ -1,8 +1,13 @@
 import { constants } from 'node:os';
-import { EXHAUSTED_LOOK_MS, EXHAUSTED_MS, EXHAUSTED_PROBE_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { Gate } from './accept-gate.js';
 import type { SupervisorLink } from './supervisor-link.js';
+
+/** ms in which a worker without fds or memory takes no connections: others may, and some of its own may end. */
+const EXHAUSTED_MS = 50;
+/** ms between two looks whether it has come to that; and after it has, when they accept again: libuv tries without a pause. */
+const EXHAUSTED_LOOK_MS = 1_000;
+const EXHAUSTED_PROBE_MS = 10;
 
 const { EMFILE, ENFILE, ENOMEM, ENOBUFS } = constants.errno;
 

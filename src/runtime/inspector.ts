@@ -1,10 +1,12 @@
 import { lookup } from 'node:dns/promises';
 import { inBackground } from '../base/background.js';
 import { isSystemError } from '../base/errors.js';
-import { INSPECTOR_LOOK_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { splitOptions } from '../base/os/node-options.js';
 import { inspectorIn } from './inspector-option.js';
+
+/** ms between two looks whether the inspector's port is free, of a worker that waits for it: a bind(2) that fails. */
+const INSPECTOR_LOOK_MS = 250;
 
 type Module = typeof import('node:inspector');
 

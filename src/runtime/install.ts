@@ -1,7 +1,6 @@
 import { inBackground } from '../base/background.js';
 import { Channel, type FdBag } from '../base/channel.js';
 import { isSystemError } from '../base/errors.js';
-import { ORPHAN_DRAIN_MS } from '../base/limits.js';
 import { LoopDelay } from '../base/loop-delay.js';
 import { native } from '../base/os/native.js';
 import { Gate } from './accept-gate.js';
@@ -33,6 +32,9 @@ import {
   workerCodec,
 } from './worker-messages.js';
 import { setWorkerState, type WorkerState } from './worker-state.js';
+
+/** ms that a worker whose supervisor died gives its connections: nobody is left to set a deadline; 30 s ends most requests. */
+const ORPHAN_DRAIN_MS = 30_000;
 
 /** Makes this process a worker, before its program runs; unless another has inherited the role than whom the supervisor started. */
 export function startRuntime(role: WorkerRole): void {

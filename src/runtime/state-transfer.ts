@@ -2,9 +2,14 @@ import { fstatSync, readSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import { type Deferred, deferred } from '../base/deferred.js';
 import { reasonOf } from '../base/errors.js';
-import { STATE_BYTES } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { SupervisorLink } from './supervisor-link.js';
+
+/**
+ * Bytes of what one worker hands on, serialized: written and read while nobody accepts, some 10 ms; what is larger belongs into a
+ * store.
+ */
+const STATE_BYTES = 16 * 1024 * 1024;
 
 type Give = () => unknown;
 type Undo = () => unknown;

@@ -1,7 +1,11 @@
 import type { Channel, FdBag } from '../base/channel.js';
-import { EXHAUSTED_SAID_MS, LISTEN_ANSWER_MS } from '../base/limits.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
 import type { WorkerMessage, WorkerShapes } from './worker-messages.js';
+
+/** ms for a worker to get an answer to LISTEN: the supervisor only binds; 10 s is a supervisor that is stopped. */
+const LISTEN_ANSWER_MS = 10_000;
+/** ms between two warnings about that. */
+const EXHAUSTED_SAID_MS = 10_000;
 
 type Refusal = Omit<Extract<WorkerMessage, { type: 'REFUSED' }>, 'type' | 'id'>;
 /** A listener that the worker may use; whoever gets it owns `fd`. */

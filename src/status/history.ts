@@ -1,7 +1,15 @@
 import type { Code, FailureCode, ResultCode } from '../base/error-catalog.js';
-import { HISTORY_LENGTH, HISTORY_TEXT, LEGACY_BYTES, PHASES_KEPT } from '../base/limits.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import { Totals } from './totals.js';
+
+/** Generations, and upgrades, that are remembered: what fits on a screen. */
+export const HISTORY_LENGTH = 20;
+/** UTF-16 units of a reason in the history, which goes through COMMIT: a line or two. */
+const HISTORY_TEXT = 300;
+/** Phases of this instance that are remembered: four upgrades that failed. */
+export const PHASES_KEPT = 32;
+/** Bytes of what COMMIT carries for the successor's memory: room for the counters in any case, and far from MESSAGE_BYTES. */
+export const LEGACY_BYTES = 48 * 1024;
 
 /** A generation that served, or serves. Instants are ISO 8601 in UTC. */
 export interface GenerationRecord {

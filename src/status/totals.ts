@@ -1,4 +1,5 @@
-import { MOST_SERIES } from '../base/limits.js';
+/** Series of counters, at most 90 bytes each: they go through COMMIT. 100 services that crash for 40 reasons have fewer. */
+export const MOST_SERIES = 500;
 
 /** What separates the name of a series from its labels: in no name of a service, phase or reason code. */
 const SEPARATOR = '|';

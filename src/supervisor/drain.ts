@@ -1,12 +1,15 @@
 import type { EventEmitter } from 'node:events';
 import { inBackground } from '../base/background.js';
+import { STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
-import { STATS_MS, STOP_WHILE_DRAINING_MS } from '../base/limits.js';
 import { total } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { DrainStatus } from '../status/status-document.js';
 import type { SupervisorEvents } from './events.js';
 import type { Instance } from './instance.js';
+
+/** ms that a drain goes on after SIGTERM reached an instance that drains already. */
+const STOP_WHILE_DRAINING_MS = 5_000;
 
 type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { within } from '../base/deadline.js';
+import { WEDGED_GRACE_MS } from '../base/deadlines.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
-import { WEDGED_GRACE_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import { identify } from '../base/os/path-identity.js';
 import { processEnd, textsIn } from '../base/os/processes.js';

@@ -1,22 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground, reportDefect } from '../base/background.js';
-import type { ErrorCode } from '../base/error-catalog.js';
-import { HandoverError } from '../base/errors.js';
 import {
   HEALTH_ANSWER_LEAST_MS,
   HEALTH_ANSWER_MS,
   HEALTH_ANSWER_SHARE,
-  HEALTH_ANSWERS,
   HEALTH_FAILURES,
   HEALTH_MS,
   HEALTH_PAUSE_SHARE,
-  OUTLIVES_LOOK_MS,
   OUTLIVES_MS,
-} from '../base/limits.js';
+} from '../base/deadlines.js';
+import type { ErrorCode } from '../base/error-catalog.js';
+import { HandoverError } from '../base/errors.js';
 import { probe } from '../base/probe.js';
 import type { WorkerExit } from './events.js';
 import { healthTarget, NO_LISTENER } from './health-target.js';
 import type { Life } from './life.js';
+
+/** ms between two looks whether a worker that has crashed is back. */
+const OUTLIVES_LOOK_MS = 100;
+/** Answers below which a share of errors says nothing. */
+const HEALTH_ANSWERS = 20;
 
 /** Looks at a successor on probation, by the rules of its settings, until one of them is broken. */
 export class HealthWatch {

@@ -1,6 +1,6 @@
 import { isDone, within } from '../base/deadline.js';
+import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS, RETIRED_MS } from '../base/deadlines.js';
 import { HandoverError, MotyaError, reasonOf, StartError } from '../base/errors.js';
-import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS, RETIRED_MS } from '../base/limits.js';
 import { takeActivated } from '../base/os/activation.js';
 import { native } from '../base/os/native.js';
 import { identify } from '../base/os/path-identity.js';

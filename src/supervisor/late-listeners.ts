@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { LATE_LISTENER_MS } from '../base/limits.js';
+import { LATE_LISTENER_MS } from '../base/deadlines.js';
 import type { Listener } from '../listeners/ledger.js';
 import type { Life } from './life.js';
 

@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.js';
+import { LEFT_OUT_ANSWER_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { LEFT_OUT_ANSWER_MS, REMOVED_TOLD } from '../base/limits.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
 import { fitting } from '../handover/listener-diff.js';
 import { ADMIN } from '../listeners/declared.js';
@@ -8,6 +8,9 @@ import { isOfStart, type Listener } from '../listeners/ledger.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import { commandOf } from '../workers/outside.js';
 import type { Life } from './life.js';
+
+/** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
+const REMOVED_TOLD = 20;
 
 /**
  * The incumbent's listeners that its successor does not use. Until the probation is over the incumbent goes on accepting on them,

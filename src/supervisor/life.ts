@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import { isDone } from '../base/deadline.js';
+import { PAUSE_MS } from '../base/deadlines.js';
 import { type Deferred, deferred } from '../base/deferred.js';
 import { HandoverError } from '../base/errors.js';
-import { PAUSE_MS } from '../base/limits.js';
 import { LoopDelay } from '../base/loop-delay.js';
 import type { Settings } from '../config/settings.js';
 import { Predecessors } from '../handover/predecessors.js';

@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto';
 import { type Dirent, existsSync, opendirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isSystemError } from '../base/errors.js';
-import { PROGRAM_DIRECTORIES, PROGRAM_DIRECTORY_ENTRIES, PROGRAM_FILES } from '../base/limits.js';
+
+/** Files of a program that are looked at when a waiting successor is to be taken: with a hash some 10 µs each. */
+const PROGRAM_FILES = 10_000;
+/** Directories in which they are looked for, at most: a thousand with 200 entries each take some 100 ms. */
+const PROGRAM_DIRECTORIES = 1_000;
+/** Entries of a directory beyond which none of it is looked at: uploads, a cache. Source code has some hundreds at most. */
+export const PROGRAM_DIRECTORY_ENTRIES = 1_000;
 
 /** What an instance was started from: its scripts and its settings file, absolute, as they were typed. */
 export interface ProgramFiles {

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
+import { ABANDON_MS, REJECTED_END_MS } from '../base/deadlines.js';
 import { reasonOf } from '../base/errors.js';
-import { ABANDON_MS, REJECTED_END_MS } from '../base/limits.js';
 import type { HeldProcess } from '../base/os/processes.js';
 import type { Life } from './life.js';
 

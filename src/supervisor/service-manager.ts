@@ -1,11 +1,14 @@
 import { inBackground } from '../base/background.js';
-import { STATUS_MS, STOP_EXTENSION_MS } from '../base/limits.js';
+import { STOP_EXTENSION_MS } from '../base/deadlines.js';
 import { native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
 import { defectsOf, isStoppedForGood, ownUnit } from '../base/os/unit-cgroup.js';
 import { isStoreName } from '../listeners/fd-name.js';
 import type { Ledger, Listener } from '../listeners/ledger.js';
 import { FdStore } from './fd-store.js';
+
+/** ms between two status lines to the service manager: people look at them, and each costs a question to every worker. */
+export const STATUS_MS = 10_000;
 
 /** What the service manager wants to know of the workers and of the instance. */
 export interface Reported {

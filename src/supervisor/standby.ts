@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { inBackground } from '../base/background.js';
+import { GREETING_MS, RETIRED_MS, STATS_MS } from '../base/deadlines.js';
 import { type HandoverError, reasonOf } from '../base/errors.js';
-import { GREETING_MS, REASON_LENGTH, RETIRED_MS, STATS_MS } from '../base/limits.js';
+import { REASON_LENGTH } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import type { HandedOver } from '../handover/incumbent.js';
 import { observe, type Verdict } from '../handover/probation-session.js';

@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.js';
+import { READY_MARGIN_MS } from '../base/deadlines.js';
 import { HandoverError, StartError } from '../base/errors.js';
-import { READY_MARGIN_MS } from '../base/limits.js';
 import { takeMainPid } from '../base/os/activation.js';
 import { holdsLock } from '../base/os/pidfile.js';
 import { asUser } from '../base/os/privileges.js';

@@ -1,9 +1,12 @@
 import { inBackground } from '../base/background.js';
 import { within } from '../base/deadline.js';
-import { GREETING_MS, OTHERS_END_MS, STATS_MS } from '../base/limits.js';
+import { GREETING_MS, STATS_MS } from '../base/deadlines.js';
 import { processEnd } from '../base/os/processes.js';
 import type { Life } from './life.js';
 import { replacedBy, restorePidfile } from './replaced.js';
+
+/** ms for the other generations of a unit to end, at a stop, before its main process does: what a worker has by default (killGrace). */
+const OTHERS_END_MS = 5_000;
 
 export interface StopOptions {
   /** What is open is closed. */

@@ -1,6 +1,8 @@
 import { reasonOf } from '../base/errors.js';
-import { RECLAIM_MS } from '../base/limits.js';
 import type { Life } from './life.js';
+
+/** ms between two tries to have back the pidfile and the control socket, for which there was no room. */
+const RECLAIM_MS = 1_000;
 
 /** Accepts again, and is the main process: what cannot be had back at once (out of fds, a full disk) is tried for until it can. */
 export async function takeBack(life: Life): Promise<void> {

@@ -1,6 +1,7 @@
 import { inBackground, reportDefect } from '../base/background.js';
+import { PAUSE_LEASE_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { PAUSE_LEASE_MS, REASON_LENGTH } from '../base/limits.js';
+import { REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';

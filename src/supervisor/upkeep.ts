@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.js';
+import { PLACE_LOOK_MS } from '../base/deadlines.js';
 import { reasonOf } from '../base/errors.js';
-import { PLACE_LOOK_MS } from '../base/limits.js';
 import type { Life } from './life.js';
 
 /**

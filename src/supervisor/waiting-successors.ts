@@ -1,4 +1,4 @@
-import { GREETING_MS, LATE_MS } from '../base/limits.js';
+import { GREETING_MS, LATE_MS } from '../base/deadlines.js';
 import { endsWithin } from '../base/os/processes.js';
 import { duration } from '../base/units.js';
 import type { Life } from './life.js';

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Channel, FdBag } from '../base/channel.js';
 import { HandoverError } from '../base/errors.js';
-import { LISTENERS_COUNTED, MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
+import { MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
 import { type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
@@ -16,6 +16,9 @@ import type {
   WorkerShapes,
 } from '../runtime/worker-messages.js';
 import type { AddressRequest, Asker, ListenGate } from './listen-gate.js';
+
+/** Listeners that one question to a worker counts: their answer, with unix paths of 107 bytes, has half of MESSAGE_BYTES. */
+const LISTENERS_COUNTED = 128;
 
 /** How the connections of a drain ended: `ended` by themselves, `forced` not. */
 export interface Drained {

@@ -1,6 +1,6 @@
 import { within } from '../base/deadline.js';
+import { GIVE_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
-import { GIVE_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { Worker } from './worker.js';
 

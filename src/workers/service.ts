@@ -2,16 +2,9 @@ import { EventEmitter } from 'node:events';
 import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import { isDone, within } from '../base/deadline.js';
+import { COUNT_MS, OUTLIVES_MS } from '../base/deadlines.js';
 import { isSystemError, MotyaError, reasonOf, type StartError } from '../base/errors.js';
-import {
-  CHILD_END_MS,
-  COUNT_MS,
-  FORCE_MS,
-  LISTEN_HINT_MS,
-  OUTLIVES_MS,
-  OUTSIDE_LOOK_MS,
-  OUTSIDE_LOOKS,
-} from '../base/limits.js';
+import { FORCE_MS, LISTEN_HINT_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../base/limits.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Ledger } from '../listeners/ledger.js';
 import type { Outlets } from '../logging/outputs.js';
@@ -28,6 +21,12 @@ import { allGiven, deal, type Given, giveInTime } from './program-state.js';
 import { ReleasedListeners } from './released.js';
 import { endedTooSoon, listensOutside, notReady, silenceHint } from './start-failures.js';
 import { Worker } from './worker.js';
+
+/**
+ * ms for a worker to end after a process that it has started: the kernel closes the files of one that dies first, and processes that
+ * wait for it end on that (a cluster's workers); a wrapper ends with what it has started.
+ */
+const CHILD_END_MS = 250;
 
 interface ServiceEvents {
   /** A worker has ended by itself and will be started again in `inMs`; null: it will not, for the service drains. */

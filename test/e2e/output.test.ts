@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { LINE_BYTES } from '#src/base/limits.js';
+import { LINE_BYTES } from '#src/logging/lines.js';
 import { Terminal } from '../cli/terminal.js';
 import { CLI, childrenOf, isAlive, type LogLine, until } from './harness/index.js';
 import { failureOf, get, program, type Scene, scene, servesAs, who } from './scene.js';

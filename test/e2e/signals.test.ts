@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import { SUCCESSOR_GRACE_MS } from '#src/base/limits.js';
+import { SUCCESSOR_GRACE_MS } from '#src/base/deadlines.js';
 import { childrenOf, cpuTimeOf, isAlive, parentOf, readLogFile, until } from './harness/index.js';
 import { isRefused, program, scene, servesAs } from './scene.js';
 

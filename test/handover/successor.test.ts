@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { COMMIT_MS } from '#src/base/limits.js';
+import { COMMIT_MS } from '#src/base/deadlines.js';
 import { native } from '#src/base/os/native.js';
 import { receiveOffer } from '#src/handover/successor.js';
 import { listenerKey } from '#src/listeners/key.js';

@@ -12,9 +12,8 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { HandoverError, MotyaError } from '#src/base/errors.js';
-import { GREETED_PEERS } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
-import { connectUpgradeSocket, UpgradeSocket } from '#src/handover/upgrade-socket.js';
+import { connectUpgradeSocket, GREETED_PEERS, UpgradeSocket } from '#src/handover/upgrade-socket.js';
 import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TICKET_KEYS_MS } from '#src/base/limits.js';
-import { currentTicketKeys } from '#src/listeners/ticket-keys.js';
+import { currentTicketKeys, TICKET_KEYS_MS } from '#src/listeners/ticket-keys.js';
 
 test('ticket keys: 48 bytes, the same for a day, whoever hands them on; then new ones', () => {
   const first = currentTicketKeys();

@@ -3,9 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { OUTPUT_QUEUE_BYTES } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
-import { Destination } from '#src/logging/destination.js';
+import { Destination, OUTPUT_QUEUE_BYTES } from '#src/logging/destination.js';
 import { openFds, scratch } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
 

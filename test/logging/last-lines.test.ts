@@ -3,8 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { LAST_WORDS_BYTES, LAST_WORDS_LENGTH, LAST_WORDS_LINES } from '#src/base/limits.js';
-import { LastWords, reasonIn } from '#src/logging/last-lines.js';
+import { LAST_WORDS_BYTES, LAST_WORDS_LENGTH, LAST_WORDS_LINES, LastWords, reasonIn } from '#src/logging/last-lines.js';
 import { scratch } from '../base/native/support.js';
 
 const wordsOf = (...chunks: readonly (string | Buffer)[]): string[] => {

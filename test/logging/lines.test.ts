@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { LINE_BYTES } from '#src/base/limits.js';
-import { Lines } from '#src/logging/lines.js';
+import { LINE_BYTES, Lines } from '#src/logging/lines.js';
 
 interface Taken {
   readonly text: Buffer;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { HISTORY_LENGTH, LEGACY_BYTES, MOST_SERIES, PHASES_KEPT, REASON_LENGTH } from '#src/base/limits.js';
-import { Chronicle } from '#src/status/history.js';
-import { Totals } from '#src/status/totals.js';
+import { REASON_LENGTH } from '#src/base/limits.js';
+import { Chronicle, HISTORY_LENGTH, LEGACY_BYTES, PHASES_KEPT } from '#src/status/history.js';
+import { MOST_SERIES, Totals } from '#src/status/totals.js';
 
 /** What a peer makes of it. */
 const sent = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));

@@ -4,7 +4,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { COUNT_MS } from '#src/base/limits.js';
+import { COUNT_MS } from '#src/base/deadlines.js';
 import { LoopDelay } from '#src/base/loop-delay.js';
 import { app, until } from '../e2e/harness/index.js';
 import { program, scene } from '../e2e/scene.js';

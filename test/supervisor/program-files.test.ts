@@ -3,8 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, realpathSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { PROGRAM_DIRECTORY_ENTRIES } from '#src/base/limits.js';
-import { fingerprintOf, haveChanged } from '#src/supervisor/program-files.js';
+import { fingerprintOf, haveChanged, PROGRAM_DIRECTORY_ENTRIES } from '#src/supervisor/program-files.js';
 import { scratch } from '../base/native/support.js';
 
 test('a deploy changes the fingerprint, and nothing else does', (t) => {

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { STATUS_MS } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
 import { Ledger } from '#src/listeners/ledger.js';
-import { ServiceManager } from '#src/supervisor/service-manager.js';
+import { ServiceManager, STATUS_MS } from '#src/supervisor/service-manager.js';
 
 test('a manager that does not read costs its patience once, not for each listener, and has them when it reads', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });

@@ -1,6 +1,8 @@
 import { isSystemError, reasonOf } from '../errors.js';
-import { BARRIER_MS } from '../limits.js';
 import { native } from './native.js';
+
+/** ms in which a service manager reads what was sent to it: systemd needs microseconds, unless it is reloading itself. */
+const BARRIER_MS = 1_000;
 
 /**
  * The way to the service manager: systemd, or a keeper of ours (sd_notify(3)). Without `$NOTIFY_SOCKET` nobody is told. A manager

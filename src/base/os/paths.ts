@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { reasonOf, StartError } from '../errors.js';
-import { UNIX_PATH_BYTES } from '../limits.js';
+
+/** Bytes of a unix socket path: sun_path has 108 with its closing NUL (unix(7)). */
+const UNIX_PATH_BYTES = 107;
 
 /**
  * Makes the folder (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,

@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { isDone } from '../deadline.js';
 import { isSystemError } from '../errors.js';
-import { PROCESS_LOOK_MS } from '../limits.js';
 import { native } from './native.js';
+
+/** ms between two looks whether a process has ended that cannot be watched. */
+const PROCESS_LOOK_MS = 50;
 
 /** Whether a process has the pid; anybody's, and one that has ended and was not reaped counts. */
 export function exists(pid: number): boolean {

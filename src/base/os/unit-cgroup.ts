@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { UNIT_QUERY_MS } from '../limits.js';
+
+/** ms for systemctl to tell about our unit: D-Bus needs some 10. */
+const UNIT_QUERY_MS = 2_000;
 
 /** Properties of our unit (org.freedesktop.systemd1(5)). */
 export interface Unit {

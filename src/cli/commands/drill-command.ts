@@ -2,6 +2,9 @@ import { upgradeOption, yargsOptions } from '../../config/options.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
 
+/** Upgrades that a drill can do: more than anybody wants, so that a typing error ends. */
+const MOST_DRILLS = 1_000;
+
 interface DrillArguments {
   readonly script?: string | undefined;
   readonly upgrades: string;
@@ -65,7 +68,6 @@ const command: Command<DrillArguments> = {
 export default command;
 
 async function numberOf(text: string): Promise<number> {
-  const { MOST_DRILLS } = await import('../../base/limits.js');
   const { SettingsError } = await import('../../base/errors.js');
   const number = Number(text);
   if (/^\d+$/.test(text) && number >= 1 && number <= MOST_DRILLS) return number;

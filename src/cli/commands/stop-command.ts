@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Channel } from '../../base/channel.js';
-import { SOCKET_REMADE_MS } from '../../base/limits.js';
+import { SOCKET_REMADE_MS } from '../../base/deadlines.js';
 import type { Status } from '../../control/client.js';
 import type { ControlShapes } from '../../control/control-messages.js';
 import type { Command } from '../command.js';

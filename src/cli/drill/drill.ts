@@ -1,5 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { MotyaError } from '../../base/errors.js';
+import { checkPrivileges } from '../../config/privilege-check.js';
+import type { Settings } from '../../config/settings.js';
+import { NotRunningError, requestStatus, type Status } from '../../control/client.js';
+import { orderStop, orderUpgrade } from './control-requests.js';
 import {
   DRILL_AFTER_MS,
   DRILL_ANSWER_MS,
@@ -9,11 +13,7 @@ import {
   DRILL_PLACES,
   DRILL_PROBATION_MS,
   DRILL_STEADY_MS,
-} from '../../base/limits.js';
-import { checkPrivileges } from '../../config/privilege-check.js';
-import type { Settings } from '../../config/settings.js';
-import { NotRunningError, requestStatus, type Status } from '../../control/client.js';
-import { orderStop, orderUpgrade } from './control-requests.js';
+} from './drill-limits.js';
 import { hintsFrom } from './hints.js';
 import { HalfRequest } from './http-request.js';
 import { Load } from './load-driver.js';

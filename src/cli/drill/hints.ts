@@ -1,6 +1,6 @@
-import { DRILL_STALL_MS } from '../../base/limits.js';
 import { count, duration } from '../../base/units.js';
 import type { Settings } from '../../config/settings.js';
+import { DRILL_STALL_MS } from './drill-limits.js';
 import type { LogLine, Seen } from './sandbox-instance.js';
 import type { Step } from './step.js';
 import { lostIn } from './tally.js';

@@ -2,8 +2,8 @@ import { type Agent, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DRILL_ANSWER_MS } from '../../base/limits.js';
 import { requestOptions } from '../../base/probe.js';
+import { DRILL_ANSWER_MS } from './drill-limits.js';
 import { Failure, type FailureKind } from './tally.js';
 import { dial, HEADERS, type Place } from './target-address.js';
 

@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DRILL_CLIENTS, DRILL_PAUSE_MS, DRILL_THINK_MS } from '../../base/limits.js';
+import { DRILL_CLIENTS, DRILL_PAUSE_MS, DRILL_THINK_MS } from './drill-limits.js';
 import { ask, askSlowly, visit } from './http-request.js';
 import { Failure, Tally } from './tally.js';
 import type { Place } from './target-address.js';

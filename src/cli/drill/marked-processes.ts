@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DRILL_LOOK_MS } from '../../base/limits.js';
 import { textsIn } from '../../base/os/processes.js';
 import { SANDBOX_ENV } from '../../config/sandbox.js';
+import { DRILL_LOOK_MS } from './drill-limits.js';
 
 /** All processes that run in a sandbox, whoever started them: they have inherited its name. Zombies are none. */
 export function processesIn(sandbox: string): number[] {

@@ -15,7 +15,6 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isSystemError, MotyaError } from '../../base/errors.js';
-import { DRILL_END_MS, DRILL_PROBATION_MS } from '../../base/limits.js';
 import { isOutOfReach } from '../../base/os/give-to-user.js';
 import { typedInvocation } from '../../base/os/invocation.js';
 import { launch, outcomeError } from '../../base/os/launch.js';
@@ -26,6 +25,7 @@ import { asUser, isToDrop } from '../../base/os/privileges.js';
 import { SANDBOX_ENV, sandboxText } from '../../config/sandbox.js';
 import type { Settings } from '../../config/settings.js';
 import type { SettingsInput } from '../../config/settings-schema.js';
+import { DRILL_END_MS, DRILL_PROBATION_MS } from './drill-limits.js';
 import { endAllIn } from './marked-processes.js';
 
 const CLI = fileURLToPath(new URL('../../motya.cjs', import.meta.url));

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { DRILL_ANSWER_MS } from '../../base/limits.js';
 import { type Address, OWN_TLS, probe } from '../../base/probe.js';
+import { DRILL_ANSWER_MS } from './drill-limits.js';
 
 /** A listener of the drilled program, and what is spoken on it; `tcp`: nothing that a drill speaks. */
 export interface Place {

@@ -1,7 +1,8 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { ACCEPT_MS, COMMIT_MS, LIVE_MS, READY_MARGIN_MS, SUCCESSOR_START_MS } from '../../base/deadlines.js';
 import { SettingsError } from '../../base/errors.js';
-import { ACCEPT_MS, COMMIT_MS, FORCE_MS, LIVE_MS, READY_MARGIN_MS, SUCCESSOR_START_MS } from '../../base/limits.js';
+import { FORCE_MS } from '../../base/limits.js';
 import type { Account } from '../../base/os/account.js';
 import { findAccount } from '../../base/os/account.js';
 import { typedInvocation } from '../../base/os/invocation.js';

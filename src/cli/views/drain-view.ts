@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Channel } from '../../base/channel.js';
-import { FIRST_DRAIN_MS, STATS_MS } from '../../base/limits.js';
+import { FIRST_DRAIN_MS, STATS_MS } from '../../base/deadlines.js';
 import { requestStatus } from '../../control/client.js';
 import type { ControlMessage, ControlShapes } from '../../control/control-messages.js';
 import type { DrainStatus, Status } from '../../status/status-document.js';

@@ -2,9 +2,16 @@ import { createServer, type Server } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import { inBackground } from '../../base/background.js';
 import { isSystemError } from '../../base/errors.js';
-import { ADMIN_CONNECTION_MS, ADMIN_HEADER_BYTES, ADMIN_PEERS, LONGEST_TIMER_MS } from '../../base/limits.js';
+import { LONGEST_TIMER_MS } from '../../base/limits.js';
 import { native } from '../../base/os/native.js';
 import { type Answer, Routes, type StatusSource } from './routes.js';
+
+/** ms that one connection of the admin listener may last: an answer needs milliseconds, a worker that is busy COUNT_MS. */
+const ADMIN_CONNECTION_MS = 5_000;
+/** Connections of the admin listener at once; beyond them the oldest is hung up on. A scraper and a few pages need ten. */
+const ADMIN_PEERS = 64;
+/** Bytes of a request's head there: a browser's has one or two KiB. */
+const ADMIN_HEADER_BYTES = 8 * 1024;
 
 /** On every answer: nothing from elsewhere, nothing into a frame, nothing kept. */
 const HEADERS = {

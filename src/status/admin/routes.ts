@@ -3,11 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { reasonOf } from '../../base/errors.js';
-import { ADMIN_REUSE_MS } from '../../base/limits.js';
 import { ownFile } from '../../base/os/needed-files.js';
 import { type Phase, traitsOf } from '../phases.js';
 import type { Status } from '../status-document.js';
 import type { Totals } from '../totals.js';
+
+/** ms for which an answer there is given again: shorter than anybody's interval, and a flood costs ten answers a second. */
+const ADMIN_REUSE_MS = 100;
 
 /** What is looked at. */
 export interface StatusSource {

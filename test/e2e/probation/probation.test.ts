@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { STATS_SILENCE_MS } from '#src/base/limits.js';
+import { STATS_SILENCE_MS } from '#src/base/deadlines.js';
 import { crash, holds } from '../../keeper/support.js';
 import { adminSocket, look, Scrape } from '../../status/admin/support.js';
 import { childrenOf, isAlive, killIfAlive, listeningInodes, until } from '../harness/index.js';
