@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { ROOT } from '../harness/index.js';
 import { until } from '../harness/until.js';
 import type { Sandbox } from './harness.js';
 import { UNIT } from './shop.js';
@@ -46,28 +48,40 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     assert.ok(Number(uid) >= 61_184, uid);
   });
 
-  test('follows a symlink from release to release, also when the first one is removed', async ({ sandbox }) => {
-    const deploy = async (version: number, code = PROGRAM(version)): Promise<void> => {
+  test('docs/guides/deploying.md: its script deploys releases, and goes back when one fails; old ones may go', async ({
+    sandbox,
+  }) => {
+    const guide = readFileSync(`${ROOT}docs/guides/deploying.md`, 'utf8');
+    const [, script = ''] = /^```sh\n(#!\/bin\/sh\n# deploy-shop.*?)^```/ms.exec(guide) ?? [];
+    sandbox.write(
+      '/usr/local/bin/deploy-shop',
+      script.replaceAll('shop;', `${UNIT};`).replaceAll('unit shop', `unit ${UNIT}`),
+    );
+    const put = (version: number, code = PROGRAM(version)): void => {
       sandbox.write(`/srv/shop/releases/${version}/server.js`, code);
       const settings = 'name: shop\nprobation: 1s\nservices: { web: { script: server.js } }\n';
       sandbox.write(`/srv/shop/releases/${version}/motya.yaml`, settings);
-      const link = `ln -sfn releases/${version} next && mv -T next current`;
-      assert.equal((await sandbox.run('sh', '-c', `cd /srv/shop && ${link}`)).code, 0);
     };
-    await deploy(1);
+    const deploy = (version: number) => sandbox.run('sh', '/usr/local/bin/deploy-shop', String(version));
+    put(1);
+    await sandbox.run('ln', '-s', 'releases/1', '/srv/shop/current');
     const written = await sandbox.run('sh', '-c', `cd /srv/shop/current && exec motya init systemd --output ${FILE}`);
     assert.deepEqual([written.code, written.stderr], [0, '']);
     await sandbox.manage('daemon-reload');
     await sandbox.manage('start', UNIT);
     for (const version of [2, 3]) {
-      await deploy(version);
-      await sandbox.manage('reload', UNIT);
+      put(version);
+      assert.equal((await deploy(version)).code, 0);
       assert.match(await sandbox.get(8080), new RegExp(`^version ${version} `));
       sandbox.remove(`/srv/shop/releases/${version - 1}`);
     }
-    await deploy(4, 'oops(');
-    assert.notEqual((await sandbox.systemctl('reload', UNIT)).code, 0);
+    put(4, 'oops(');
+    const failed = await deploy(4);
+    assert.equal(failed.code, 1);
+    assert.match(failed.stdout, /SyntaxError/);
     assert.match(await sandbox.get(8080), /^version 3 /);
+    assert.equal((await sandbox.run('readlink', '/srv/shop/current')).stdout.trim(), 'releases/3');
+    assert.notEqual((await deploy(5)).code, 0, 'no such release');
   });
 
   test('runs in a home folder that others may not enter, as its owner', async ({ sandbox }) => {
