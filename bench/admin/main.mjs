@@ -1,4 +1,4 @@
-// `npm run bench:admin`: what it costs to be looked at. Prints Markdown and keeps it in docs/internals/benchmarks.md.
+// `npm run bench:admin`: what monitoring costs. Prints Markdown and keeps it in docs/internals/benchmarks.md.
 import { mkdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -46,10 +46,10 @@ const rates = quiet.map(({ rate }, index) => watched[index].rate / rate);
 const cpu = quiet.map(({ micros }, index) => watched[index].micros / micros);
 const spread = (ratios) => [min(ratios), median(ratios), max(ratios)].map((ratio) => ratio.toFixed(3)).join(' / ');
 const of = (measured, key) => digits(median(measured.map((one) => one[key])));
-const markdown = `## Being looked at
+const markdown = `## The cost of monitoring
 
 ${table(
-  ['', 'nobody looks', 'scraped each second', 'ratio (min / median / max)', 'median'],
+  ['', 'not monitored', 'scraped each second', 'ratio (min / median / max)', 'median'],
   [
     ['requests/s', of(quiet, 'rate'), of(watched, 'rate'), spread(rates), verdict(median(rates) >= BAR, `≥ ${BAR}`)],
     ['CPU µs a request, both main threads', of(quiet, 'micros'), of(watched, 'micros'), spread(cpu), '–'],

@@ -83,10 +83,10 @@ function writePage(results) {
 
 # Programs that were tried
 
-Programs of others from the npm registry, unchanged, through three upgrades in a row with one and with two workers, while clients
-(for HTTP two on new connections and two on kept ones; for the rest two that begin a conversation each time) ask all the time. After each command
-that ends with 0, every listener must answer a new connection. \`served\`: three upgrades; \`refused\`: it does not start under Motya,
-for the reason given; \`rejected\`: an upgrade was refused or taken back, and the old version serves on.
+Programs of the npm registry, unchanged, through three upgrades in a row with one and with two workers. Clients send requests all
+the time: for HTTP two on new connections and two on kept ones, for the rest two that begin a conversation each time. After each
+command that ends with 0, every listener must answer a new connection. \`served\`: three upgrades. \`refused\`: the program does not
+start under Motya, for the reason given. \`rejected\`: an upgrade was rejected or rolled back, and the old version serves on.
 
 ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, Linux ${release()}, \`npm run test:programs\`: ${counts.join(', ')}.
 

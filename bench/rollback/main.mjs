@@ -50,7 +50,7 @@ ${table(['kill -9 of', 'kills', 'answers', 'refused', 'failed, most in a kill', 
 
 ${verdict(isMet, `0 refused, at most 1 failed per client, a stall at most ${STALL_BAR} ms longer than without a kill`)}. ${CLIENTS}
 clients, each with a new connection for each request and no pause between two; the successor, on probation, is killed amid ${ANSWERS}
-answers. The longest stall (median / worst) is the longest time without any answer to anyone; beside it that of the ${ANSWERS}
+answers. The longest stall (median / worst) is the longest time without any answer; beside it that of the ${ANSWERS}
 answers before the kill. What fails was inside a killed process.
 
 ${circumstances('npm run bench:rollback')}`;

@@ -29,29 +29,29 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
     'listen',
   ],
   ['pidfile', 'path', 'File that holds the process id of the instance that serves'],
-  ['upgradeSocket', 'path', 'Unix socket over which a successor takes over'],
+  ['upgradeSocket', 'path', 'Unix socket on which a successor waits for the hand-over'],
   ['user', 'text', 'User (name or uid) that root becomes, once it has bound the listeners that the settings name'],
   ['group', 'text', "Group (name or gid) that root becomes with user (default: the user's own)"],
   ['daemonize', 'boolean', 'Run in the background; the command returns once the daemon serves'],
   [
     'supervise',
     'boolean',
-    'Stay as the parent of the instances (auto: as PID 1, and in a systemd unit without notifications)',
+    'Start a keeper, the stable parent of the instances (auto: as PID 1, and in a systemd unit without notifications)',
     'auto',
   ],
-  ['drainTimeout', 'text', 'Time that open connections get to finish before they are closed by force', '30s'],
-  ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that is not there yet', '5s'],
+  ['drainTimeout', 'text', 'Time for open connections to finish before they are closed by force', '30s'],
+  ['upgradeWait', 'text', 'Time for which SIGQUIT looks for a successor that has not started yet', '5s'],
   ['readyTimeout', 'text', 'Time in which all services must become ready', '60s'],
   ['onQuit', 'text', 'On SIGQUIT when no successor waits: start one, or only wait for one', 'start'],
   [
     'probation',
     'text',
-    'Time for which the old instance can take the service back after an upgrade (0: none, and the new one is not checked)',
+    'Time after an upgrade in which a failing new instance is rolled back (0: none, and the new one is not checked)',
     '10s',
   ],
-  ['health.path', 'text', 'HTTP path (or URL) that a new instance must answer with 2xx while it is on probation'],
-  ['health.crashes', 'number', 'Crashes of workers that end a probation with a rollback', '3'],
-  ['health.errors', 'number', 'Share of answers with status 5xx, such as 0.1, that ends a probation with a rollback'],
+  ['health.path', 'text', 'HTTP path (or URL) that a new instance must answer with 2xx on probation'],
+  ['health.crashes', 'number', 'Number of worker crashes on probation that cause a rollback', '3'],
+  ['health.errors', 'number', 'Share of answers with status 5xx on probation, such as 0.1, that causes a rollback'],
   ['umask', 'text', 'File mode creation mask, octal, such as 022'],
   [
     'admin.listen',
@@ -59,7 +59,7 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
     'Where to answer /healthz, /readyz, /metrics and a status page: unix:/path, tcp://127.0.0.1:port, or off',
     'a unix socket beside the upgrade socket',
   ],
-  ['admin.public', 'boolean', 'Let the admin listener be reached from other machines, by any name', 'no'],
+  ['admin.public', 'boolean', 'Allow an admin listener that other machines can reach, by any name', 'no'],
   ['log.level', 'text', 'Least important lines to log: error, warn, info or debug', 'info'],
   ['log.format', 'text', 'Form of the lines: json, pretty, or auto (pretty on a terminal)', 'auto'],
   ['log.file', 'path', 'File to log to instead of stderr; SIGHUP opens it again'],
@@ -110,13 +110,13 @@ export const upgradeOption = option(
 export const forceOption = option(
   'force',
   'boolean',
-  'With --upgrade: replace an instance that answers nothing, too',
+  'With --upgrade: replace the running instance even if it does not answer',
   null,
 );
 export const allowRemovedOption = option(
   'allowRemoved',
   'boolean',
-  'With --upgrade: listeners end that this version does not ask for, also when clients still come to them',
+  'With --upgrade: let listeners that this version does not ask for end, even if clients still connect to them',
   null,
 );
 export const adoptOption = option(
@@ -174,7 +174,7 @@ export interface Flag extends Options {
   readonly values?: readonly string[];
   /** Stands for its value in the manual, where the schema does not say what it is. */
   readonly placeholder?: string;
-  /** It names a file or a folder. */
+  /** It names a file or a directory. */
   readonly isPath?: boolean;
 }
 

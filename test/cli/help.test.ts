@@ -101,7 +101,7 @@ describe('exit statuses', () => {
   test('are told apart, documented, and named by the commands that end with them', () => {
     const numbers = Object.values(EXIT);
     assert.equal(new Set(numbers).size, numbers.length);
-    const manual = readFileSync(`${ROOT}docs/reference/commands.md`, 'utf8');
+    const manual = readFileSync(`${ROOT}docs/reference/errors.md`, 'utf8');
     for (const [status, meaning] of Object.values(EXIT_STATUSES))
       assert.ok(manual.includes(`| ${status} | ${meaning} |`));
     const used = new Set(all(commands).flatMap(([, { exits }]) => exits));

@@ -58,16 +58,17 @@ test(name, { concurrency: AT_ONCE }, async (t) => {
 function told(table: string): string {
   return `# Faults
 
-What becomes of an upgrade when one thing goes wrong in it, once: each step of the phase table, each message that is sent and each
-call of the addon, on both sides; the process is killed, stopped for a while, throws, gets an error from the call, or is delayed.
-After each of them somebody accepts on every listener within the deadlines, one process is the main one and the pidfile names it, no
-file or process is left over, and the next upgrade works. An incumbent that dies before its listeners are elsewhere has nobody to go
-on (a [keeper](../guides/containers.md) or systemd has copies of them): such a case says that it was started again by hand.
+What becomes of an upgrade when one thing goes wrong in it, once. The points are each step of the phase table, each message that is
+sent and each call of the addon, on both sides. At each point the process is killed, stopped for a while, throws, gets an error from
+the call, or is delayed. After each case a process accepts on every listener within the deadlines, one process is the main process and
+the pidfile names it, no file or process is left over, and the next upgrade works. When an incumbent dies before its listeners are
+with another process, no process can go on (a [keeper](../guides/containers.md) or systemd would have copies): such a case says that
+it was started again by hand.
 
 A number in brackets is the passage through a point that is passed often. *Upgraded*, *rejected* (the old version serves on) and
-*rolled back* are what \`motya upgrade\` says (exit status 0, 3, 6); *the command is cut off* is its 1: the incumbent died under it, or
-its connection broke, and it says who serves. With 5 the instance did not answer it. Whoever is killed takes what is in that process
-with it.
+*rolled back* are the outcomes of \`motya upgrade\` (exit status 0, 3, 6). *The command is cut off* is exit status 1: the incumbent died
+during the command, or its connection broke, and the command says which instance serves. With exit status 5 the instance did not
+answer. A process that is killed loses what is in it.
 
 Written by \`npm run test:faults\`, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}.
 

@@ -68,7 +68,7 @@ ${table(head, rows)}
 Motya: ${verdict(failed === 0, '0 failed')}. Load, from a process of its own: ${CLIENTS.keepAlive} keep-alive clients (GET, 0 to 200 ms between two
 requests), ${CLIENTS.upload} keep-alive clients that POST ${CLIENTS.uploadBytes} bytes bit by bit, ${CLIENTS.fresh} clients with a new connection for each request; none
 ever repeats a request. Failed: refused, reset, truncated, wrong or late (10 s) answers, and what kinds they were. Longest stall:
-the longest time without any answer to anyone, worst of the rounds; p99.9: connect to end of the answer, median of the rounds;
+the longest time without any answer, worst of the rounds; p99.9: connect to end of the answer, median of the rounds;
 upgrade: from the command until the old processes have gone (median). The control shows what load and machine alone do.
 Rounds: ${quick ? 1 : rounds}, in turn; ${upgrades} upgrades in each, each begun when the one before is over.`;
 }

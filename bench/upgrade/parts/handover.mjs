@@ -33,8 +33,9 @@ export async function handover({ rounds = 10, quick, say }) {
 
 ${table(['listeners', 'COMMIT → LIVE, ms (min / median / max)', 'median', '`motya upgrade`, ms (min / median / max)'], rows)}
 
-Nobody accepts from shortly before COMMIT (the incumbent's workers stop first, 1 to 3 ms) to LIVE (new connections wait in the kernel's queue meanwhile). The second time is
-that of the whole command: its own start, the start of the successor and its program, and the hand-over. ${upgrades} upgrades each.`;
+No process accepts from shortly before COMMIT (the incumbent's workers stop first, 1 to 3 ms) to LIVE. New connections wait in the
+backlog meanwhile. The second time is that of the whole command: its own start, the start of the successor and its program, and
+the hand-over. ${upgrades} upgrades each.`;
 }
 
 async function measure(count, upgrades) {

@@ -42,7 +42,7 @@ export async function memory({ rounds = 3, quick, say }) {
 ${table(['PSS in MiB', 'supervisor', 'worker', 'together', 'more than bare node'], rows)}
 
 Motya adds: ${verdict(added <= BAR, `≤ ${BAR} MiB`)}. PSS from /proc/PID/smaps_rollup once it has stopped changing, rounds: ${measured.bare.length} (medians);
-the server has answered one request. Both run a copy of the node binary that nobody else runs, so that its pages are shared
+the server has answered one request. Both run a copy of the node binary that no other process runs, so that its pages are shared
 only between the processes that are counted.`;
 }
 

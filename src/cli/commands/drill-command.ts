@@ -17,27 +17,33 @@ const { [upgradeOption.flag]: _, ...startFlags } = yargsOptions();
 
 const command: Command<DrillArguments> = {
   name: 'drill',
-  summary: 'A fire drill: upgrade and break a copy under load',
+  summary: 'Upgrade and break a copy of the program under load',
   details: [
-    'Runs the program, as motya start would, on free ports of 127.0.0.1 and with files of its own, beside what is in production; asks it from several clients; upgrades it, kills a successor in its probation, tries one that throws, and sends the program SIGTERM. A line a step tells what clients saw; hints say where the program itself loses requests.',
-    'The program is real: it speaks to the databases and services that its settings name. The listeners, files and sockets of the flags are replaced by the own ones of the drill.',
-    'Requests that were inside a process which the drill has killed are counted and do not fail it; everything else that is lost does.',
+    'Runs a copy of the program, as motya start would, on free ports of 127.0.0.1 and with files of its own, beside the instance in production. Several clients send it requests. The drill upgrades it, kills a successor on probation, tries one that throws, and sends the program SIGTERM. A line for each step says what clients saw; hints say where the program itself loses requests.',
+    'The copy is real: it uses the databases and services that its settings name. The drill replaces the listeners, files and sockets of the flags by its own.',
+    'Requests inside a process that the drill has killed are counted and do not fail it. Every other lost request does.',
   ],
   positionals: { script: { description: 'Node program to drill; its own arguments follow --', isPath: true } },
   flags: {
     ...startFlags,
-    upgrades: { type: 'string', placeholder: 'NUMBER', requiresArg: true, default: '3', description: 'How many' },
+    upgrades: {
+      type: 'string',
+      placeholder: 'NUMBER',
+      requiresArg: true,
+      default: '3',
+      description: 'Number of upgrades',
+    },
     path: {
       type: 'string',
       requiresArg: true,
       default: '/',
-      description: 'What the clients GET, beside health.path; it must change nothing',
+      description: 'Path that the clients GET, beside health.path; a GET of it must change nothing',
     },
-    json: { type: 'boolean', default: false, description: 'One JSON object a line' },
+    json: { type: 'boolean', default: false, description: 'Print one JSON object a line' },
   },
   takesProgramArguments: true,
   examples: [
-    ['motya drill server.js', 'would anybody notice an upgrade?'],
+    ['motya drill server.js', 'would clients notice an upgrade?'],
     ['motya drill --config motya.yaml --path /healthz --upgrades 10', 'the services of a settings file'],
   ],
   exits: ['ok', 'failed', 'usage'],

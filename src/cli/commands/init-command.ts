@@ -10,10 +10,10 @@ interface InitArguments {
 
 const command: Command<InitArguments> = {
   name: 'init',
-  summary: 'Write a motya.yaml for the program in this folder',
+  summary: 'Write a motya.yaml for this directory',
   details: [
-    'Runs the script, or what the start script of package.json runs: through npm run, cross-env, tsx, programs of node_modules/.bin and the like, with variables, options of node and arguments. It says what it has taken and from where; a start script that needs a shell is refused, and nothing is written. Without a start script: server.js, the main file, index.js, app.js or main.js.',
-    'All other settings are in the file as comments, with their defaults.',
+    'The settings run the script, or what the start script of package.json runs: through npm run, cross-env, tsx, programs of node_modules/.bin and the like, with variables, options of node and arguments. The command says what it has taken and from where. A start script that needs a shell is refused, and nothing is written. Without a start script it takes server.js, the main file, index.js, app.js or main.js.',
+    'The file has all other settings as comments, with their defaults.',
   ],
   positionals: {
     script: {
@@ -33,7 +33,7 @@ const command: Command<InitArguments> = {
   },
   takesProgramArguments: true,
   examples: [
-    ['motya init', 'settings for the program in this folder'],
+    ['motya init', 'settings for the program in this directory'],
     ['motya init next -- start -p 3000', 'settings for the program that is named'],
     ['motya init systemd --output /etc/systemd/system/shop.service', 'the unit to run it with'],
   ],

@@ -18,10 +18,10 @@ const passedOn = Object.fromEntries(Object.entries(yargsOptions()).filter(([flag
 
 const command: Command<InitSystemdArguments> = {
   name: 'systemd',
-  summary: 'Write the systemd unit to run it with',
+  summary: 'Write a systemd unit for this directory',
   details: [
-    'For motya.yaml, or for a script; it takes the flags of motya start and puts them into the unit. Paths, user, times and capabilities are those of this app and machine; comments say why. MOTYA_* variables of this shell are not in it.',
-    'Without --user: a user that systemd makes up (DynamicUser=), or the owner of the app where that one could not read it, in a home folder for example.',
+    'The unit runs motya.yaml, or a script. It has the flags of motya start that are given here, and the paths, user, times and capabilities of this app and machine; comments say why. MOTYA_* variables of this shell are not in it.',
+    'Without --user it runs as a user that systemd makes up (DynamicUser=), or as the owner of the app where a made-up user cannot read it, in a home directory for example.',
   ],
   positionals: { script: { description: 'Program to run; its own arguments follow --', isPath: true } },
   flags: {

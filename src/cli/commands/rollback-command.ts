@@ -4,13 +4,13 @@ import { type TargetArguments, targetFlags, targetPositionals } from '../target-
 
 const command: Command<TargetArguments> = {
   name: 'rollback',
-  summary: 'Take an upgrade back while it is on probation',
+  summary: 'Undo an upgrade while it is on probation',
   details: [
-    'The old instance accepts again and is the main process; the new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: then upgrade to the old version instead.',
+    'The old instance accepts again and is the main process. The new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: upgrade to the old version instead.',
   ],
   positionals: targetPositionals,
   flags: targetFlags,
-  examples: [['motya rollback', 'the new version is no good after all']],
+  examples: [['motya rollback', 'go back to the old version']],
   exits: ['ok', 'failed', 'usage', 'rejected', 'notRunning', 'noAnswer'],
   async run(target) {
     const { controlSocketFor } = await import('../target.js');

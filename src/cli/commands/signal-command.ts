@@ -12,7 +12,7 @@ const command: Command<SignalArguments> = {
   summary: 'Send a signal to the programs of an instance',
   details: [
     `One of ${PASSABLE.join(', ')}, to the process of each worker. A program that does not handle a signal may be ended by it, and is started again.`,
-    'The setting signals gives the programs what the instance itself gets (kill -USR2).',
+    'With the setting signals, programs also get the signals that the instance gets (kill -USR2).',
   ],
   positionals: { signal: { description: 'Name of the signal, such as USR2 or SIGUSR2' } },
   flags: targetFlags,

@@ -13,11 +13,11 @@ interface StartArguments {
 
 const command: Command<StartArguments> = {
   name: 'start',
-  summary: 'Run a program, replaceable while it serves',
+  summary: 'Run a program that can be upgraded while it serves',
   details: [
-    'Without a script: the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
+    'Without a script it runs the services of motya.yaml; without that, a small page on 127.0.0.1:8080.',
     'The instance runs in the foreground until it is stopped or has handed over.',
-    '--daemonize returns once the daemon serves. Ctrl-C before that gives up, as SIGTERM and SIGHUP do: the daemon ends, and with it what it has started (exit status 130, 143, 129).',
+    'With --daemonize the command returns once the daemon serves. Ctrl-C, SIGTERM or SIGHUP before that ends the daemon and what it has started (exit status 130, 143, 129).',
   ],
   positionals: { script: { description: 'Node program to run; its own arguments follow --', isPath: true } },
   flags: yargsOptions(),
@@ -26,8 +26,8 @@ const command: Command<StartArguments> = {
     ['motya start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers'],
     ['motya start --config /etc/shop/motya.yaml', 'run the services of a settings file'],
     ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
-    ['motya start server.js --supervise', 'stay as the parent of all its instances, as in a container'],
-    ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running one to hand over'],
+    ['motya start server.js --supervise', 'with a keeper as the parent of all its instances, as in a container'],
+    ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running instance to hand over'],
     ['motya start server.js --adopt 1234', 'take over the listeners of another program, such as nginx'],
   ],
   exits: ['ok', 'failed', 'usage'],

@@ -17,23 +17,23 @@ const command: Command<StatusArguments> = {
   name: 'status',
   summary: 'Show what runs, serves and drains',
   details: [
-    'DELAY is how late the event loop is (99th percentile since the last question, so a first one has none); WAITING the connections that nobody has accepted yet.',
-    '--watch goes on through upgrades and ends with the instance. It redraws the terminal; into a pipe or a file it writes a line for each change.',
+    'DELAY is how late the event loop is (99th percentile since the last question; the first answer has none). WAITING is the number of connections in the backlog, not accepted yet.',
+    '--watch continues through upgrades and ends with the instance. It redraws a terminal; into a pipe or a file it writes a line for each change.',
   ],
   positionals: targetPositionals,
   flags: {
     ...targetFlags,
-    json: { type: 'boolean', default: false, description: 'As one JSON object; with --watch one a line' },
+    json: { type: 'boolean', default: false, description: 'Print one JSON object; with --watch one a line' },
     watch: {
       type: 'string',
       placeholder: 'DURATION',
-      description: `Show it again and again, every so often (--watch alone: ${INTERVAL})`,
+      description: `Repeat at this interval (--watch alone: ${INTERVAL})`,
     },
   },
   examples: [
-    ['motya status', 'the instance that runs, for people'],
+    ['motya status', 'the instance that runs'],
     ['motya status --watch', 'live, while you upgrade in another terminal'],
-    ['motya status --name shop --json', 'this one, for programs'],
+    ['motya status --name shop --json', 'this instance, for programs'],
   ],
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
   async run({ json, watch: given, ...target }) {

@@ -15,7 +15,7 @@ const command: Command<StopArguments> = {
   name: 'stop',
   summary: 'Stop: let open connections finish, then end',
   details: [
-    'Ends all generations: those that still drain after an upgrade get 5 s, or less where their drainTimeout is over sooner (below a service manager their whole drainTimeout). It returns when all have ended. If the main process has died, those that drain are ended.',
+    'Ends all generations and returns when all have ended. Generations that still drain after an upgrade get 5 s, or less where their drainTimeout is over sooner; below a service manager they get their whole drainTimeout. If the main process has died, the generations that drain are ended.',
   ],
   positionals: targetPositionals,
   flags: {
@@ -24,7 +24,7 @@ const command: Command<StopArguments> = {
   },
   examples: [
     ['motya stop', 'stop the instance that runs'],
-    ['motya stop --name shop --now', 'stop this one without waiting for its clients'],
+    ['motya stop --name shop --now', 'stop this instance without waiting for its clients'],
   ],
   exits: ['ok', 'failed', 'usage', 'notRunning', 'noAnswer'],
   async run({ now, ...target }) {

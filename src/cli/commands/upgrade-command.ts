@@ -15,36 +15,36 @@ interface UpgradeArguments extends TargetArguments {
 
 const command: Command<UpgradeArguments> = {
   name: 'upgrade',
-  summary: 'Replace what runs by its next version',
+  summary: 'Replace the running instance by its next version',
   details: [
-    'Starts a successor with the arguments of the running instance (or takes the one that waits), hands over, and tells how it went. When the new version cannot take over, the old one serves on.',
-    'Returns when the new version has passed its probation (settings: probation, health), or, when it has not, the old one serves again; --detach does not wait for that. The old one drains behind it, which --wait waits for.',
-    '--dry-run ends the successor in any case, one that was waiting too. Ctrl-C ends the command, not the upgrade.',
+    'Starts a successor with the arguments of the running instance, or takes the one that waits, hands over, and says how it went. When the new version cannot take over, the old one serves on.',
+    'Returns when the new version has passed its probation (settings: probation, health), or when the old one serves again because it has not; --detach returns before the probation. --wait also waits until the old version has drained.',
+    '--dry-run ends the successor in any case, also one that was waiting. Ctrl-C ends the command, not the upgrade.',
   ],
   positionals: targetPositionals,
   flags: {
     ...targetFlags,
-    force: { type: 'boolean', default: false, description: 'Replace an instance that answers nothing, too' },
+    force: { type: 'boolean', default: false, description: 'Replace the instance even if it does not answer' },
     'allow-removed': {
       type: 'boolean',
       default: false,
-      description: 'Let listeners end that the new version does not ask for, also when clients still come to them',
+      description: 'Let listeners that the new version does not ask for end, even if clients still connect to them',
     },
-    'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then back' },
-    wait: { type: 'boolean', default: false, description: 'Wait until the old instance has drained, too' },
+    'dry-run': { type: 'boolean', default: false, description: 'Go as far as READY, then end the successor' },
+    wait: { type: 'boolean', default: false, description: 'Also wait until the old instance has drained' },
     detach: {
       type: 'boolean',
       default: false,
       description: 'Return when the new version serves, before its probation',
     },
-    json: { type: 'boolean', default: false, description: 'One JSON object a line' },
+    json: { type: 'boolean', default: false, description: 'Print one JSON object a line' },
   },
   examples: [
     ['motya upgrade', 'new code, new settings, new Node'],
-    ['motya upgrade --wait', 'and watch the old connections go'],
-    ['motya upgrade --detach', 'let it prove itself alone'],
+    ['motya upgrade --wait', 'also wait until the old connections have ended'],
+    ['motya upgrade --detach', 'do not wait for the probation'],
     ['motya upgrade --dry-run', 'would the new version take over?'],
-    ['motya upgrade --force', 'also when the old one is stopped or spins: it is ended'],
+    ['motya upgrade --force', 'also when the old instance is stopped or spins: it is ended'],
   ],
   exits: ['ok', 'failed', 'usage', 'rejected', 'rolledBack', 'notRunning', 'noAnswer'],
   async run({ dryRun, wait, detach, json, force, allowRemoved, ...target }) {
