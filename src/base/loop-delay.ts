@@ -13,6 +13,26 @@ export interface EventLoopDelay {
   readonly max: number;
 }
 
+/** In whole µs, as messages have it. */
+export const toMicros = (delay: EventLoopDelay): EventLoopDelay => scaled(delay, (ms) => Math.round(ms * 1000));
+export const fromMicros = (delay: EventLoopDelay): EventLoopDelay => scaled(delay, (micros) => micros / 1000);
+
+const scaled = ({ p50, p99, max }: EventLoopDelay, by: (value: number) => number): EventLoopDelay => ({
+  p50: by(p50),
+  p99: by(p99),
+  max: by(max),
+});
+
+/** Of two measurements. */
+export function worse(before: EventLoopDelay | null, later: EventLoopDelay): EventLoopDelay {
+  if (before === null) return later;
+  return {
+    p50: Math.max(before.p50, later.p50),
+    p99: Math.max(before.p99, later.p99),
+    max: Math.max(before.max, later.max),
+  };
+}
+
 /**
  * Measures how long this process's event loop is held up, but only while somebody asks: a timer that fires is not free.
  * Not by `monitorEventLoopDelay`, whose first tick after each `reset()` counts for nothing: a loop that is held up right after

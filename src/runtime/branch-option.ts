@@ -5,7 +5,7 @@ import { quoteOption } from '../base/os/node-options.js';
 export const PRELOAD = fileURLToPath(new URL('./branch-preload.cjs', import.meta.url));
 
 /** Of any installation of Motya: the program may start another one. Quoted as {@link quoteOption} does it. */
-const OPTION = /--require "(?:[^"\\]|\\.)*\/workers\/runtime\/branch-preload\.cjs" ?/;
+const OPTION = /--require "(?:[^"\\]|\\.)*\/runtime\/branch-preload\.cjs" ?/;
 
 /** What NODE_OPTIONS has for the processes that become a part of a worker. */
 export const optionFor = (preload: string): string => `--require ${quoteOption(preload)}`;

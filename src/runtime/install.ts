@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { Channel, type FdBag } from '../base/channel.js';
 import { isSystemError } from '../base/errors.js';
-import { LoopDelay } from '../base/loop-delay.js';
+import { LoopDelay, toMicros } from '../base/loop-delay.js';
 import { native } from '../base/os/native.js';
 import { Gate } from './accept-gate.js';
 import { AnswerCount } from './answer-count.js';
@@ -25,6 +25,7 @@ import { ProgramState } from './state-transfer.js';
 import { SupervisorLink } from './supervisor-link.js';
 import { guardSocketPaths } from './unlink-guard.js';
 import {
+  type ConnectionCounts,
   WORKER_CHANNEL_FD,
   type WorkerMessage,
   type WorkerRole,
@@ -148,7 +149,9 @@ class WorkerLife {
   readonly #answers = new AnswerCount();
   readonly #inspector: Inspector | null;
   #drain: Drain | null = null;
-  #drained = false;
+  #drained: { readonly forced: ConnectionCounts; readonly ended: number } | null = null;
+  /** Of the question that is answered when nothing is open. */
+  #drainId: number | null = null;
   /** The supervisor that has paused us may be stopped: clients should not wait for it. */
   #lease: NodeJS.Timeout | undefined;
   #orphan = false;
@@ -175,32 +178,40 @@ class WorkerLife {
         clearTimeout(this.#lease);
         if (message.lease !== undefined) this.#lease = setTimeout(() => this.#accept(), message.lease).unref();
         this.#gate.pause({ except: message.except, isForGood: message.lease === undefined });
-        this.#link.send({ type: 'PAUSED' });
+        this.#link.send({ type: 'PAUSED', id: message.id });
         break;
       case 'ACCEPT':
         clearTimeout(this.#lease);
         this.#accept();
-        this.#link.send({ type: 'ACCEPTING' });
+        this.#link.send({ type: 'ACCEPTING', id: message.id });
         break;
       case 'GIVE':
-        inBackground('handing state on', this.#programState.give());
+        inBackground('handing state on', this.#programState.give(message.id));
         break;
       case 'INHERIT':
         for (let index = 0; index < fds.length; index++) this.#inherit(fds.take(index));
         break;
       case 'DRAIN':
-        if (this.#drain === null) this.#startDrain(message.timeout);
-        else this.#drain.shorten(message.timeout);
+        this.#drainId = message.id;
+        this.#startDrain(message.timeout);
+        this.#tellDrained();
+        break;
+      case 'SHORTEN':
+        this.#drain?.shorten(message.timeout);
         break;
       case 'FORCE':
         this.#startDrain(0).force();
         break;
       case 'COUNT':
         if (message.answers) this.#answers.read();
-        this.#count(message.delay === true);
+        this.#count(message.id, message.delay === true);
         break;
       case 'COUNT_LISTENERS':
-        this.#link.send({ type: 'LISTENER_COUNTS', listeners: this.#gate.counts(new Set(message.keys)) });
+        this.#link.send({
+          type: 'LISTENER_COUNTS',
+          id: message.id,
+          listeners: this.#gate.counts(new Set(message.keys)),
+        });
         break;
       case 'INSPECTOR':
         if (message.open) this.#inspector?.open();
@@ -219,7 +230,7 @@ class WorkerLife {
     this.#gate.vacate();
     this.#inspector?.close();
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
-    if (this.#drained) terminate();
+    if (this.#drained !== null) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
   }
 
@@ -238,14 +249,14 @@ class WorkerLife {
     }
   }
 
-  #count(delay: boolean): void {
+  #count(id: number, delay: boolean): void {
     const measured = delay ? this.#loopDelay.read() : null;
-    const micros = (ms: number): number => Math.round(ms * 1000);
     this.#link.send({
       type: 'COUNTS',
+      id,
       connections: this.#connections.counts(),
       answers: this.#answers.current ?? undefined,
-      delay: measured && { p50: micros(measured.p50), p99: micros(measured.p99), max: micros(measured.max) },
+      delay: measured === null ? undefined : toMicros(measured),
     });
   }
 
@@ -255,13 +266,19 @@ class WorkerLife {
     this.#link.hold();
     this.#gate.giveUp();
     const drain = new Drain(this.#connections, (forced, ended) => {
-      this.#drained = true;
-      this.#link.send({ type: 'DRAINED', forced, ended });
+      this.#drained = { forced, ended };
+      this.#tellDrained();
       if (this.#orphan) terminate();
     });
     this.#drain = drain;
     drain.start([...this.#state.drainCallbacks], timeout);
     return drain;
+  }
+
+  #tellDrained(): void {
+    if (this.#drained === null || this.#drainId === null) return;
+    this.#link.send({ type: 'DRAINED', id: this.#drainId, ...this.#drained });
+    this.#drainId = null;
   }
 }
 

@@ -56,8 +56,8 @@ export class ProgramState {
     return this.#whole.promise;
   }
 
-  /** The supervisor hands over, and this worker accepts nothing any more. */
-  async give(): Promise<void> {
+  /** The supervisor hands over, and this worker accepts nothing any more. `id`: of its question. */
+  async give(id: number): Promise<void> {
     this.#hasGiven = true;
     let fd: number;
     try {
@@ -66,10 +66,10 @@ export class ProgramState {
         throw new RangeError(`${data.length} bytes are more than the ${STATE_BYTES} allowed`);
       fd = native.sealedFile(data);
     } catch (error) {
-      this.#link.send({ type: 'GIVEN', error: reasonOf(error).slice(0, 1000) });
+      this.#link.send({ type: 'GIVEN', id, error: reasonOf(error).slice(0, 1000) });
       return;
     }
-    this.#link.send({ type: 'GIVEN' }, [fd]);
+    this.#link.send({ type: 'GIVEN', id }, [fd]);
     native.close(fd);
   }
 

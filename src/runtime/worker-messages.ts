@@ -14,8 +14,9 @@ import {
 import { listenRequest } from '../listeners/listen-request.js';
 
 /**
- * What a worker and its supervisor say to each other over the worker's channel (a socketpair, fd 3 in the worker).
- * LISTEN is answered at once by LISTENER, PENDING or REFUSED; after PENDING a LISTENER or REFUSED with the same id follows.
+ * What a worker and its supervisor say to each other over the worker's channel (a socketpair, fd 3 in the worker). Each side numbers
+ * its own questions; an answer has the id of its question. LISTEN is answered at once by LISTENER, PENDING or REFUSED; after PENDING a
+ * LISTENER or REFUSED with the same id follows.
  */
 
 /** Open connections by what is spoken on them. `idle`: HTTP/1 connections between two requests, or that have not spoken yet. */
@@ -46,24 +47,25 @@ const shapes = {
   CHILD_DONE: { pid: int },
   /** A connection could not be accepted for lack of fds or memory; said once in a while. `code` as accept(2) has it. */
   EXHAUSTED: { code: text },
-  PAUSED: {},
-  ACCEPTING: {},
+  PAUSED: { id: int },
+  ACCEPTING: { id: int },
   /** `delay` in µs, when it was asked for and there is a measurement. `answers`: since they were asked for first. */
   COUNTS: {
+    id: int,
     connections: connectionCounts,
-    delay: optional(nullable(record({ p50: int, p99: int, max: int }))),
+    delay: optional(record({ p50: int, p99: int, max: int })),
     answers: optional(answerCounts),
   },
   /** Of those that COUNT_LISTENERS names and that the worker has. */
-  LISTENER_COUNTS: { listeners: list(listenerCount) },
+  LISTENER_COUNTS: { id: int, listeners: list(listenerCount) },
   /** The program has a value to hand on, or has none any more. */
   GIVES: { gives: bool },
   /** With one fd, the value serialized (v8); or why there is none. */
-  GIVEN: { error: optional(text) },
+  GIVEN: { id: int, error: optional(text) },
   /** The program asks for what it inherits, which comes before ACCEPT and not earlier. */
   AWAITS: {},
   /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
-  DRAINED: { forced: connectionCounts, ended: optional(int) },
+  DRAINED: { id: int, forced: connectionCounts, ended: int },
 
   // supervisor → worker
   /** With one fd. `address` and `port` as getsockname tells; `path` for unix. */
@@ -90,21 +92,23 @@ const shapes = {
    * without it another generation accepts by now.
    * `except`: keys of listeners that nobody else will accept on.
    */
-  PAUSE: { lease: optional(int), except: optional(list(text)) },
+  PAUSE: { id: int, lease: optional(int), except: optional(list(text)) },
   /** After PAUSED: what the program hands on is wanted; answered by GIVEN. ACCEPT takes it back. */
-  GIVE: {},
+  GIVE: { id: int },
   /** With fds: values of workers of the generation before. Comes before ACCEPT, or not at all. */
   INHERIT: {},
   /** Accept (again); answered by ACCEPTING. */
-  ACCEPT: {},
-  /** Give the listeners up and finish what is open; answered by DRAINED when nothing is. `timeout`: ms until FORCE will come; said again when it is to come earlier. */
-  DRAIN: { timeout: int },
+  ACCEPT: { id: int },
+  /** Give the listeners up and finish what is open; said once, answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */
+  DRAIN: { id: int, timeout: int },
+  /** After DRAIN: FORCE will come earlier, in `timeout` ms. */
+  SHORTEN: { timeout: int },
   /** Close what is still open, now. */
   FORCE: {},
   /** Answered by COUNTS. `delay`: with that of the event loop, which is measured from the first time on that it is asked for. */
-  COUNT: { delay: optional(bool), answers: optional(bool) },
+  COUNT: { id: int, delay: optional(bool), answers: optional(bool) },
   /** Answered by LISTENER_COUNTS. */
-  COUNT_LISTENERS: { keys: list(text) },
+  COUNT_LISTENERS: { id: int, keys: list(text) },
   /** Open the inspector, as soon as its port is free, or close it: a fixed port is one generation's. See `--inspect` of node. */
   INSPECTOR: { open: bool },
   /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
@@ -114,6 +118,16 @@ const shapes = {
 export const workerCodec = new Codec(shapes);
 export type WorkerShapes = typeof shapes;
 export type WorkerMessage = MessageOf<WorkerShapes>;
+
+/** What each question of the supervisor is answered by. */
+export const ANSWERS = {
+  PAUSE: 'PAUSED',
+  ACCEPT: 'ACCEPTING',
+  GIVE: 'GIVEN',
+  DRAIN: 'DRAINED',
+  COUNT: 'COUNTS',
+  COUNT_LISTENERS: 'LISTENER_COUNTS',
+} as const;
 
 /** fd of the channel in a worker. */
 export const WORKER_CHANNEL_FD = 3;

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
-import type { EventLoopDelay } from '../base/loop-delay.js';
+import { type EventLoopDelay, worse } from '../base/loop-delay.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { native } from '../base/os/native.js';
 import { demandFiles, ownFile } from '../base/os/needed-files.js';
@@ -19,7 +19,9 @@ import {
   workerCodec,
 } from '../runtime/worker-messages.js';
 import { Branch, BranchSocket } from './branches.js';
-import { Conversation, type Counted, type Drained, NOTHING_DRAINED, type Pause, worse } from './conversation.js';
+import { Conversation, type Pause } from './conversation.js';
+import type { Counted } from './counters.js';
+import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import { workerEnvironment } from './environment.js';
 import { inspectorOf } from './inspector-ports.js';
 import { endSession, strayed } from './leftovers.js';
@@ -206,10 +208,7 @@ export class Worker extends Conversation {
     let drained: Drained[] = [];
     // A process that has joined meanwhile drains, too.
     while (drained.length < this.#drains.length) drained = await Promise.all(this.#drains);
-    return drained.reduce(
-      (sum, { forced, ended }) => ({ forced: plus(sum.forced, forced), ended: sum.ended + ended }),
-      NOTHING_DRAINED,
-    );
+    return drained.reduce(bothDrained, NOTHING_DRAINED);
   }
 
   override hurry(timeoutMs: number): void {
@@ -284,7 +283,7 @@ export class Worker extends Conversation {
   #join(channel: Channel<WorkerShapes>): void {
     const branch = new Branch(this, this.#gate, channel);
     this.#branches.add(branch);
-    branch.on('blocked', () => this.#becomeBlocked());
+    branch.on('blocked', () => this.becomeBlocked());
     branch.on('ready', () => this.becomeReady());
     branch.on('childDone', (pid) => this.emit('childDone', pid));
     branch.on('release', (key, pid) => {
@@ -315,12 +314,6 @@ export class Worker extends Conversation {
     if (this.hasExited || (typeof this.#told === 'object' && 'drainsUntil' in this.#told)) return;
     const keys = lastKeys.filter((key) => !this.#gate.isUsedBy(key, this.pids));
     this.emit('childEnd', { pid, reason, keys, lived });
-  }
-
-  #becomeBlocked(): void {
-    if (this.isBlocked) return;
-    this.isBlocked = true;
-    this.emit('blocked');
   }
 
   /**

@@ -250,6 +250,7 @@ test(
     const closed = once(session, 'close').catch(() => {});
     await once(session, 'connect');
     await counts(worker, { http2: 1 });
+    worker.send(drain);
     assert.equal((await worker.ask({ type: 'FORCE' }, 'DRAINED')).forced.http2, 1);
     await closed;
     assert.equal(worker.child.signalCode, null);

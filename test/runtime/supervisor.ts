@@ -23,6 +23,12 @@ const PATIENCE = 60_000;
 const preload = fileURLToPath(import.meta.resolve('#src/runtime/preload.cjs'));
 const fixtures = fileURLToPath(new URL('../../test/fixtures/runtime/', import.meta.url));
 
+/** A message as a test writes it: {@link TestWorker.send} numbers questions. */
+type Unnumbered = WorkerMessage extends infer M
+  ? M extends { id: number }
+    ? Omit<M, 'id'> & { id?: number }
+    : M
+  : never;
 export type Message<T extends WorkerMessage['type']> = Extract<WorkerMessage, { type: T }>;
 /** One line of JSON that a fixture has printed. */
 export type Line = { event: string } & Record<string, unknown>;
@@ -81,6 +87,7 @@ export class TestWorker {
   readonly messages: WorkerMessage[] = [];
   readonly lines: Line[] = [];
   stderr = '';
+  #lastId = 0;
   readonly #supervisor: TestSupervisor;
   readonly #pending: Message<'LISTEN'>[] = [];
   readonly #waiting = new Set<() => void>();
@@ -121,12 +128,13 @@ export class TestWorker {
     this.channel.on('message', (message) => this.#receive(message)).open();
   }
 
-  send(message: WorkerMessage, fds: readonly number[] = []): void {
-    this.channel.send(message, fds);
+  send(message: Unnumbered, fds: readonly number[] = []): void {
+    this.#lastId += 1;
+    this.channel.send({ id: this.#lastId, ...message } as WorkerMessage, fds);
   }
 
   /** Sends a message and waits for the next one of type `answer`. */
-  async ask<T extends WorkerMessage['type']>(message: WorkerMessage, answer: T): Promise<Message<T>> {
+  async ask<T extends WorkerMessage['type']>(message: Unnumbered, answer: T): Promise<Message<T>> {
     const seen = this.messages.length;
     this.send(message);
     return this.message(answer, seen);
