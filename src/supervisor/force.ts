@@ -89,7 +89,7 @@ async function end(life: Life, incumbent: OtherProcess): Promise<void> {
   }
   await ended;
   incumbent.close();
-  life.instance.clearAfter(pid);
+  life.instance.endpoints.clearAfter(pid);
 }
 
 /** Its workers know. */

@@ -148,7 +148,7 @@ export class Life {
   async end(ended: Ended): Promise<void> {
     await this.instance.manager.end();
     this.instance.fleet.closeOutput();
-    this.instance.disconnect();
+    this.instance.endpoints.disconnect();
     this.#loopDelay.stop();
     this.events.emit('ended', ended);
     this.ended.resolve(ended);

@@ -32,7 +32,7 @@ export async function prove(life: Life, offer: Offer, probation: Probation): Pro
   if (probation.isOver) return;
   try {
     // It may have died when it had just taken these back.
-    if (revoked === null) instance.reclaim();
+    if (revoked === null) instance.endpoints.reclaim();
   } catch (error) {
     life.warn('take-back', reasonOf(error));
   }
@@ -80,7 +80,7 @@ async function goBack(life: Life, offer: Offer, probation: Probation, reason: Ha
   life.warn('rolled-back', `the incumbent took the hand-over back; ${text}`, { code: reason.code });
   machine.step('revoked');
   instance.fleet.openInspectors(false);
-  instance.control?.dismissWatchers(text, { forGood: true });
+  instance.endpoints.control?.dismissWatchers(text, { forGood: true });
   instance.handBack(offer.incumbent);
   probation.close();
   await instance.retire(instance.added, life.drain.isCut);

@@ -15,8 +15,8 @@ export async function reclaimAfter(life: Life, successor: HeldProcess): Promise<
       life.warn('rejected', reasonOf(error), { successor: successor.pid }),
     );
     await successor.ended();
-    life.instance.clearAfter(successor.pid);
-    if (life.machine.is('isMain')) life.instance.reclaim();
+    life.instance.endpoints.clearAfter(successor.pid);
+    if (life.machine.is('isMain')) life.instance.endpoints.reclaim();
   } catch (error) {
     life.warn('take-back', reasonOf(error));
   } finally {

@@ -10,8 +10,8 @@ import type { Life } from './life.js';
  */
 export function replacedBy({ instance, settings }: Life): number | null {
   // An instance that takes over publishes its own control socket first.
-  if (instance.control?.isPublished === true) return null;
-  const { pidfile } = instance;
+  if (instance.endpoints.control?.isPublished === true) return null;
+  const { pidfile } = instance.endpoints;
   const named = readPid(settings.pidfile);
   const answering = answers(settings.controlSocket);
   const isOwner = (pid: number | null): boolean =>
@@ -21,7 +21,7 @@ export function replacedBy({ instance, settings }: Life): number | null {
 
 /** The main process's pidfile names it: whatever else is in it (or that it is gone) is mended, with a warning. */
 export function restorePidfile(life: Life): void {
-  const { pidfile } = life.instance;
+  const { pidfile } = life.instance.endpoints;
   if (pidfile.isOurs) return;
   const named = readPid(pidfile.path);
   const found = named === null ? 'had no pid in it' : `named pid ${named}, which is no instance with this pidfile`;

@@ -50,7 +50,7 @@ function tellOfHandover({ events, instance }: Life, handed: HandedOver): void {
   events.emit('handedOver', { successor, gapMs, kept, added, removed });
   instance.manager.handedTo(successor);
   const text = `pid ${process.pid} has handed over to pid ${successor}, without this successor`;
-  instance.control?.dismissWatchers(text, { forGood: true, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
+  instance.endpoints.control?.dismissWatchers(text, { forGood: true, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
 }
 
 /** Tells the successor once a second what is open here. @returns null: this instance was told to stop */

@@ -220,7 +220,7 @@ function succeeded({ chronicle, generation, instance }: Life, predecessor: numbe
   const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
   chronicle.succeeded(generation, predecessor, { code, text });
-  instance.acceptAdmin();
+  instance.endpoints.acceptAdmin();
 }
 
 /** `wedged`: the pid of one that answers nothing and is to be replaced all the same. */

@@ -31,9 +31,9 @@ export async function collectStatus(
   chronicle: Chronicle,
   loopDelay: LoopDelay,
 ): Promise<Status> {
-  const { settings, fleet, control } = instance;
+  const { settings, fleet, endpoints } = instance;
   const services = await fleet.status();
-  const watcher = control?.watcher ?? null;
+  const watcher = endpoints.control?.watcher ?? null;
   const protocols = services.flatMap(({ workers }) => workers).map((worker) => worker.protocols);
   return {
     name: settings.name,
@@ -48,7 +48,7 @@ export async function collectStatus(
     supervisor: { memory: process.memoryUsage.rss(), eventLoopDelay: loopDelay.read() },
     services,
     listeners: instance.programListeners().map(listenerStatus),
-    admin: instance.adminListener?.key ?? null,
+    admin: endpoints.adminListener?.key ?? null,
     successor: watcher === null ? null : { pid: watcher.pid, since: watcher.since },
     lastUpgrade: chronicle.upgrades.at(-1) ?? null,
     generations: chronicle.generations,

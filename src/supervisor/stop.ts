@@ -72,7 +72,7 @@ export async function stopServing(life: Life): Promise<void> {
   withOthers(life);
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';
-  instance.control?.dismissWatchers(reason, { forGood: true });
+  instance.endpoints.control?.dismissWatchers(reason, { forGood: true });
   // A hand-over that was given up for this may have paused them: whoever waits is to be served.
   inBackground('accepting until the stop', instance.fleet.accept());
   // An incumbent that does not answer may serve on them again when it wakes.
@@ -94,7 +94,7 @@ async function leaveTo(owner: number, life: Life): Promise<void> {
   const { instance, machine } = life;
   life.warn('replaced', `pid ${owner} has taken over by force; pid ${process.pid} drains`);
   instance.manager.handedTo(owner);
-  instance.pauseAdmin([]);
+  instance.endpoints.pauseAdmin();
   await life.pauseWorkers();
   instance.giveAway();
   const forced = await life.drain.run(life.generation, () => {});

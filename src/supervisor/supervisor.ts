@@ -29,7 +29,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     super();
     this.settings = settings;
     this.#life = new Life(settings, this);
-    this.#life.instance.answerCommands(new CommandHandler(this.#life));
+    this.#life.instance.endpoints.answerCommands(new CommandHandler(this.#life));
   }
 
   /** Where the lines of programs go, unless they write by themselves; null: to stdout and stderr. To be set before the start. */

@@ -19,7 +19,7 @@ export async function takeBack(life: Life): Promise<void> {
 
 function canReclaim({ instance }: Life): boolean {
   try {
-    instance.reclaim();
+    instance.endpoints.reclaim();
     return true;
   } catch {
     return false;

@@ -56,7 +56,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
       pid: process.pid,
       generation: life.generation,
       listeners: instance.ledger.all(),
-      lockFd: instance.pidfile.lockFd,
+      lockFd: instance.endpoints.pidfile.lockFd,
       watchdogUsec: instance.manager.watchdogUsec,
       endingMs: instance.gate.addressesAwaited,
     });
@@ -71,7 +71,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
 
     // 4. Stop accepting, but on what the successor has left out.
     machine.step('ready');
-    instance.pauseAdmin(unwanted);
+    instance.endpoints.handOverAdmin(unwanted);
     await session.race(life.pauseWorkers({ lease: PAUSE_LEASE_MS, except: unwanted }));
 
     // 5. Send what the programs hand on.
@@ -143,7 +143,7 @@ function findSuccessorOf(life: Life, { mode }: UpgradeOptions): Promise<FoundSuc
     upgradeSocket: settings.upgradeSocket,
     mode: mode ?? settings.onQuit,
     waitMs: settings.upgradeWait,
-    announced: () => instance.control?.watcher?.pid ?? null,
+    announced: () => instance.endpoints.control?.watcher?.pid ?? null,
     launch: () => launchSuccessor(life),
     cancelled: life.stopping,
   });
@@ -198,7 +198,7 @@ async function reasonFor(life: Life, failure: HandoverError, found: FoundSuccess
 /** After a hand-over that did not happen. `successor`: if it came that far; it is closed. */
 async function serveOn(life: Life, failure: HandoverError, successor: HeldProcess | null): Promise<void> {
   const { instance, machine } = life;
-  instance.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
+  instance.endpoints.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
   machine.step('failed');
   instance.thaw();
   instance.fleet.openInspectors(true);

@@ -12,8 +12,8 @@ export function keepReachable(life: Life): void {
   let trouble = '';
   const look = (): void => {
     try {
-      if (life.phase === 'draining') life.instance.restoreDrainSocket();
-      const lost = life.machine.is('ownsFiles') ? life.instance.restore() : [];
+      if (life.phase === 'draining') life.instance.endpoints.restoreDrainSocket();
+      const lost = life.machine.is('ownsFiles') ? life.instance.endpoints.restore() : [];
       if (lost.length > 0)
         life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`);
       trouble = '';

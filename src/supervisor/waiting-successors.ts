@@ -30,7 +30,8 @@ export function lateness(life: Life, startedAt: number): string | null {
  * Before this incumbent looks for a successor: one that waits, and whose files have changed since it was started, would deploy the
  * version before. It is told so, and ends.
  */
-export async function dismissStale({ instance: { control }, events }: Life): Promise<void> {
+export async function dismissStale({ instance, events }: Life): Promise<void> {
+  const { control } = instance.endpoints;
   const stale = (control?.watchers ?? []).filter(
     ({ program }) => program !== null && haveChanged(program, program.fingerprint),
   );
@@ -47,7 +48,7 @@ export async function dismissStale({ instance: { control }, events }: Life): Pro
 
 /** The successor that this incumbent has found, unless it has started it itself, is told of. */
 export function tellTaken({ instance, events }: Life, pid: number): void {
-  const found = instance.control?.watchers.find((watcher) => watcher.pid === pid);
+  const found = instance.endpoints.control?.watchers.find((watcher) => watcher.pid === pid);
   const startedAt = found?.startedAt ?? null;
   events.emit('taken', { pid, ms: startedAt === null ? null : performance.now() - startedAt });
 }
