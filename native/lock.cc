@@ -13,7 +13,7 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   std::string path;
   if (!ReadCString(info[0], "path", &path)) return env.Undefined();
   for (;;) {
-    // O_NOFOLLOW: in a folder that others can write to, a symlink could make us create a file anywhere.
+    // O_NOFOLLOW: in a directory that others can write to, a symlink could make us create a file anywhere.
     UniqueFd fd(Retry([&] { return open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); }));
     if (!fd.valid()) return ThrowErrno(env, "open");
     if (Retry([&] { return flock(fd.get(), LOCK_EX | LOCK_NB); }) < 0) {

@@ -53,13 +53,13 @@ async function bundle() {
     logLevel: 'warning',
   });
   for (const name of names) rmSync(join(vendor, `${name}.map`), { force: true });
-  const folders = Object.keys(metafile.inputs).flatMap(
+  const directories = Object.keys(metafile.inputs).flatMap(
     (path) => /^.*node_modules\/(@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? [],
   );
-  const licences = [...new Set(folders)].sort().map((folder) => {
-    const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
-    return `${name} ${version}\n\n${file === undefined ? 'see its package.json' : readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  const licences = [...new Set(directories)].sort().map((directory) => {
+    const { name, version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+    const file = readdirSync(directory).find((one) => /^licen[cs]e/i.test(one));
+    return `${name} ${version}\n\n${file === undefined ? 'see its package.json' : readFileSync(join(directory, file), 'utf8').trim()}\n`;
   });
   writeFileSync(join(vendor, 'LICENSES.txt'), licences.join('\n---\n\n'));
 }

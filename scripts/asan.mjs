@@ -11,7 +11,7 @@ const root = dirname(import.meta.dirname ?? dirname(fileURLToPath(import.meta.ur
 const compiler = process.env.CXX ?? 'g++';
 // Where node-gyp looks, too: what nodedir says, else beside the binary.
 const nodeDirectory = process.env.npm_config_nodedir ?? dirname(dirname(process.execPath));
-// node-gyp-build takes MOTYA_PREBUILD for the package's folder, and looks for build/Release in it.
+// node-gyp-build takes MOTYA_PREBUILD for the package's directory, and looks for build/Release in it.
 const home = join(root, 'build', 'asan');
 const binary = join(home, 'build', 'Release', 'motya.node');
 

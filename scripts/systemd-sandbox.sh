@@ -94,7 +94,7 @@ inner() {
     mount -o remount,bind,ro "$new${dir#*:}"
   done
 
-  # Nothing of what the distribution would boot, but the journal, the folders of tmpfiles.d, and D-Bus, over which a unit's
+  # Nothing of what the distribution would boot, but the journal, the directories of tmpfiles.d, and D-Bus, over which a unit's
   # processes may ask about it.
   local units=$new/etc/systemd/system
   mkdir -p "$units" "$new"/etc/systemd/{journald,system}.conf.d

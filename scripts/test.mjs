@@ -1,5 +1,5 @@
 // The runner of `npm test`: all compiled tests, or those whose path contains one of the arguments.
-// Fails if a test fails, if a suite (a folder of test/) ran no test, or if a process of a test is left.
+// Fails if a test fails, if a suite (a directory of test/) ran no test, or if a process of a test is left.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join, relative, sep } from 'node:path';

@@ -37,7 +37,7 @@ export interface Running {
 /** Paths of the control sockets at which an instance answers, or a keeper in its place; `name`: of instances with that name only. */
 export function runningSockets(name?: string): string[] {
   return allPlaces(process.env)
-    .flatMap((folder) => (name === undefined ? controlSocketsIn(folder) : [join(folder, `${name}${ENDING}`)]))
+    .flatMap((directory) => (name === undefined ? controlSocketsIn(directory) : [join(directory, `${name}${ENDING}`)]))
     .filter((path) => peerAt(path) !== null);
 }
 
@@ -108,13 +108,13 @@ function directoryOf(pid: number): string | null {
   }
 }
 
-function controlSocketsIn(folder: string): string[] {
-  const names = entriesOf(folder)
+function controlSocketsIn(directory: string): string[] {
+  const names = entriesOf(directory)
     .filter((name) => !name.startsWith('.'))
     .map((name) => (name.endsWith(KEEPER_ENDING) ? `${name.slice(0, -KEEPER_ENDING.length)}${ENDING}` : name))
     .map((name) => name.replace(DRAINER, ENDING).replace(LOCK, ENDING))
     .filter((name) => name.endsWith(ENDING));
-  return [...new Set(names)].map((name) => join(folder, name));
+  return [...new Set(names)].map((name) => join(directory, name));
 }
 
 /** The working directory of a command: as typed, and what `$PWD` calls it when that leads elsewhere by now. */

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { MotyaError, SettingsError } from '../base/errors.js';
 import { typedInvocation } from '../base/os/invocation.js';
-import { runtimeFolder } from '../base/os/places.js';
+import { runtimeDirectory } from '../base/os/places.js';
 import { visible } from '../base/units.js';
 import type { Settings } from '../config/settings.js';
 import { NotRunningError } from '../control/client.js';
@@ -26,11 +26,11 @@ export async function controlSocketFor(flags: TargetArguments, { changes = true 
     if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
-  const { controlSocket, source, runtimeFolder: folder } = await settingsFor(flags, cwd);
+  const { controlSocket, source, runtimeDirectory: directory } = await settingsFor(flags, cwd);
   // Without a word and a settings file, what could be started here (the welcome page) says nothing about what is meant.
   const isMeant = named || source !== null;
   if (isMeant && peerAt(controlSocket) !== null) return controlSocket;
-  const elsewhere = isMeant && folder !== null ? await runningAs(basename(controlSocket, ENDING)) : null;
+  const elsewhere = isMeant && directory !== null ? await runningAs(basename(controlSocket, ENDING)) : null;
   if (elsewhere !== null) return elsewhere;
   if (named) return controlSocket;
 
@@ -54,7 +54,7 @@ function taken(only: Running): string {
 /** None was started from here. */
 function onlyOne(running: readonly Running[], { cwd }: Here, changes: boolean): string {
   const [only] = running;
-  if (only === undefined) throw new NotRunningError(runtimeFolder(process.env));
+  if (only === undefined) throw new NotRunningError(runtimeDirectory(process.env));
   if (changes || running.length > 1) throw ambiguous(`no instance was started from ${cwd}`, running);
   console.error(`motya: no instance was started from ${cwd}; this is ${described(only)}`);
   return only.path;
@@ -90,7 +90,7 @@ async function settingsFor(flags: TargetArguments, cwd: string): Promise<Setting
 /** The running instance with that name: this user's, or another one. Null when none runs. @throws {MotyaError} several do */
 async function runningAs(name: string): Promise<string | null> {
   const sockets = runningSockets(name);
-  const own = runtimeFolder(process.env);
+  const own = runtimeDirectory(process.env);
   const [first] = sockets;
   if (first === undefined) return null;
   if (dirname(first) === own || sockets.length === 1) return first;

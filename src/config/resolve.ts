@@ -6,7 +6,7 @@ import { SettingsError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { findAccount } from '../base/os/account.js';
 import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '../base/os/paths.js';
-import { folderOf } from '../base/os/places.js';
+import { directoryOf } from '../base/os/places.js';
 import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { causeOf } from './document.js';
 import { whyPm2Settings } from './pm2-settings.js';
@@ -23,9 +23,9 @@ const ADMIN_MODE = '600';
 export interface ResolveContext {
   /** Absolute; as typed, that is with symlinks unresolved. Relative paths start here, unless a settings file is the source. */
   readonly cwd: string;
-  /** Where the runtime folder is looked up. */
+  /** Where the runtime directory is looked up. */
   readonly env: NodeJS.ProcessEnv;
-  /** Absolute path of the settings file, whose folder relative paths start from; null without one. */
+  /** Absolute path of the settings file, whose directory relative paths start from; null without one. */
   readonly source: string | null;
   /** The instance is to take over from a running one. */
   readonly upgrade?: boolean;
@@ -80,15 +80,15 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     }),
   );
   const name = valid.name ?? context.fallbackName ?? defaultName(context.source ?? services[0]?.script ?? base);
-  const folder = folderOf(name, context.env, user);
-  const upgradeSocket = valid.upgradeSocket ? absolutePath(base, valid.upgradeSocket) : join(folder, `${name}.sock`);
+  const directory = directoryOf(name, context.env, user);
+  const upgradeSocket = valid.upgradeSocket ? absolutePath(base, valid.upgradeSocket) : join(directory, `${name}.sock`);
   return {
     name,
     services,
-    pidfile: valid.pidfile ? absolutePath(base, valid.pidfile) : join(folder, `${name}.pid`),
+    pidfile: valid.pidfile ? absolutePath(base, valid.pidfile) : join(directory, `${name}.pid`),
     upgradeSocket,
     controlSocket: controlSocketOf(upgradeSocket),
-    runtimeFolder: valid.pidfile && valid.upgradeSocket ? null : folder,
+    runtimeDirectory: valid.pidfile && valid.upgradeSocket ? null : directory,
     user,
     daemonize: valid.daemonize,
     supervise: valid.supervise,
@@ -131,7 +131,7 @@ function accountOf({ user, group }: ValidSettings): { account: Account | null; p
 }
 
 /**
- * `path` from `base`, symlinks unresolved. Only `..` means the parent of the real folder, as it does for the kernel and for
+ * `path` from `base`, symlinks unresolved. Only `..` means the parent of the real directory, as it does for the kernel and for
  * Node: from a symlink `current` to `releases/7`, `../shared` is `releases/shared`.
  */
 export function absolutePath(base: string, path: string): string {
@@ -167,7 +167,7 @@ function programProblems(input: unknown, base: string): Problem[] {
 /** What is wrong with a working directory for this process, or null. */
 function whyNoDirectory(path: string): string | null {
   try {
-    return statSync(path).isDirectory() ? null : 'is no directory';
+    return statSync(path).isDirectory() ? null : 'is not a directory';
   } catch (error) {
     const cause = causeOf(error);
     return cause === 'no such file' ? 'no such directory' : cause;
@@ -176,21 +176,21 @@ function whyNoDirectory(path: string): string | null {
 
 /** What is wrong with a script for whoever this process is (its real uid, access(2)), or null. */
 export function whyNotRunnable(script: string): string | null {
-  let isFolder = false;
+  let isDirectory = false;
   try {
     accessSync(script, constants.R_OK);
     const stat = statSync(script);
     if (stat.isFile()) return null;
-    isFolder = stat.isDirectory();
+    isDirectory = stat.isDirectory();
   } catch (error) {
     if (causeOf(error) !== 'no such file') return causeOf(error);
   }
   try {
-    // `node .` and `node server` are right too: a folder with a main file, a name without its ending.
+    // `node .` and `node server` are right too: a directory with a main file, a name without its ending.
     createRequire(script).resolve(script);
     return null;
   } catch {
-    return isFolder ? 'is a folder without a main file' : 'no such file';
+    return isDirectory ? 'is a directory without a main file' : 'no such file';
   }
 }
 

@@ -110,7 +110,7 @@ export const serviceObject = z.strictObject(
   {
     script: filled().describe('Program to run, as node would be told to run it'),
     args: listOf(text()).default([]).describe('Arguments of the program'),
-    cwd: filled().optional().describe("Working directory (default: the settings file's folder)"),
+    cwd: filled().optional().describe("Working directory (default: the settings file's directory)"),
     env: z
       .record(
         z.string().regex(/^[^=\0]+$/, 'must be the name of a variable'),

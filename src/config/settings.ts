@@ -65,7 +65,7 @@ export interface HealthSettings {
 
 /** Everything that one instance is told before it starts. It does not change while the instance runs. */
 export interface Settings {
-  /** Names the instance in the runtime folder and in logs. */
+  /** Names the instance in the runtime directory and in logs. */
   readonly name: string;
   /** At least one, in the order of the file. */
   readonly services: readonly ServiceSettings[];
@@ -75,8 +75,8 @@ export interface Settings {
   readonly upgradeSocket: string;
   /** Absolute, at most 107 bytes: the main process of the name owns it. */
   readonly controlSocket: string;
-  /** Folder that a default path above lies in, to be made by `ensureRuntimeFolder`; null when no default is used. */
-  readonly runtimeFolder: string | null;
+  /** Directory that a default path above lies in, to be made by `ensureRuntimeDirectory`; null when no default is used. */
+  readonly runtimeDirectory: string | null;
   /** Whom the instance and its programs run as; null: as whoever starts it, who must not be root then. */
   readonly user: Account | null;
   readonly daemonize: boolean;

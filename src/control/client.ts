@@ -8,7 +8,7 @@ import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/erro
 import { lockHolder } from '../base/os/lock-holder.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { keeperSocketOf } from '../base/os/paths.js';
-import { userOfFolder } from '../base/os/places.js';
+import { userOfDirectory } from '../base/os/places.js';
 import { isTrusted } from '../base/os/private-socket.js';
 import { hasOpen } from '../base/os/processes.js';
 import { printable } from '../base/printable.js';
@@ -76,7 +76,7 @@ export function connectControl(path: string): Channel<ControlShapes> {
   }
   const channel = new Channel(fd, controlCodec);
   const { peer } = channel;
-  if (isTrusted(peer) || isOwnFolder(path, peer)) return channel;
+  if (isTrusted(peer) || isOwnDirectory(path, peer)) return channel;
   channel.close();
   throw new MotyaError(
     'ERR_MOTYA_FOREIGN_PEER',
@@ -85,16 +85,16 @@ export function connectControl(path: string): Channel<ControlShapes> {
 }
 
 /**
- * Root's commands also speak to an instance that root has started with `user`: its peer is the user whose folder the socket is
- * in. Root has named that folder, or knows it by its name, and nobody but its owner can be that peer; whoever else gets a
- * socket to that place is refused as ever. A folder that is named after another uid (/tmp/motya-0, made by whoever came
+ * Root's commands also speak to an instance that root has started with `user`: its peer is the user whose directory the socket is
+ * in. Root has named that directory, or knows it by its name, and nobody but its owner can be that peer; whoever else gets a
+ * socket to that place is refused as ever. A directory that is named after another uid (/tmp/motya-0, made by whoever came
  * first) is nobody's.
  */
-function isOwnFolder(path: string, peer: PeerCredentials): boolean {
-  const folder = dirname(path);
-  const named = userOfFolder(folder) ?? peer.uid;
+function isOwnDirectory(path: string, peer: PeerCredentials): boolean {
+  const directory = dirname(path);
+  const named = userOfDirectory(directory) ?? peer.uid;
   if (process.geteuid?.() !== 0 || named !== peer.uid) return false;
-  return statSync(folder, { throwIfNoEntry: false })?.uid === peer.uid;
+  return statSync(directory, { throwIfNoEntry: false })?.uid === peer.uid;
 }
 
 /** The keeper of an instance that does not answer just now; null: there is none. */
@@ -102,7 +102,7 @@ export function connectKeeper(path: string): Channel<ControlShapes> | null {
   try {
     const fd = native.connectPath(keeperSocketOf(path));
     const channel = new Channel(fd, controlCodec);
-    if (isTrusted(channel.peer) || isOwnFolder(path, channel.peer)) return channel;
+    if (isTrusted(channel.peer) || isOwnDirectory(path, channel.peer)) return channel;
     channel.close();
     return null;
   } catch {

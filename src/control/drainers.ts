@@ -27,11 +27,11 @@ export function clearDrainers(controlSocket: string): void {
 }
 
 function drainSockets(controlSocket: string): Drainer[] {
-  const folder = dirname(controlSocket);
+  const directory = dirname(controlSocket);
   const before = `${basename(controlSocket, '.control.sock')}${DRAIN_MARK}`;
-  return entriesOf(folder).flatMap((name): Drainer[] => {
+  return entriesOf(directory).flatMap((name): Drainer[] => {
     const pid = name.startsWith(before) ? /^(\d+)\.sock$/.exec(name.slice(before.length))?.[1] : undefined;
-    return pid === undefined ? [] : [{ pid: Number(pid), path: join(folder, name) }];
+    return pid === undefined ? [] : [{ pid: Number(pid), path: join(directory, name) }];
   });
 }
 

@@ -13,7 +13,7 @@ const SPARE_DISK_BYTES = 8 * 1024;
 /**
  * What a successor that is ready looks at before it says so: whether it has the room to serve. One that runs out of it a moment
  * later would take clients along.
- * @param pidfile whose folder must have room
+ * @param pidfile whose directory must have room
  * @throws {HandoverError} `ERR_MOTYA_PREFLIGHT`, with the numbers
  */
 export function preflight({ pidfile, listeners }: { pidfile: string; listeners: number }): void {
@@ -55,12 +55,12 @@ function memoryFault(): string | null {
   return `${size(Math.max(0, tightest.free))} of memory are free ${tightest.where}, ${size(SPARE_MEMORY_BYTES)} are needed`;
 }
 
-function diskFault(folder: string): string | null {
-  const { bavail, bsize, ffree, files } = statfsSync(folder);
+function diskFault(directory: string): string | null {
+  const { bavail, bsize, ffree, files } = statfsSync(directory);
   // A file system without a table of inodes (btrfs) says 0 of 0.
-  if (files > 0 && ffree === 0) return `no inode is free in ${folder}`;
+  if (files > 0 && ffree === 0) return `no inode is free in ${directory}`;
   if (bavail * bsize >= SPARE_DISK_BYTES) return null;
-  return `${bavail * bsize} bytes are free in ${folder}, ${SPARE_DISK_BYTES} are needed`;
+  return `${bavail * bsize} bytes are free in ${directory}, ${SPARE_DISK_BYTES} are needed`;
 }
 
 export interface Room {
@@ -102,10 +102,13 @@ const VERSION_1 = {
 function roomsAbove(base: string, path: string, { limit, used, reclaimable }: Version): Room[] {
   const rooms: Room[] = [];
   for (let group = path; ; group = dirname(group)) {
-    const folder = join(base, group);
+    const directory = join(base, group);
     // `max` is no number.
-    const [most, now] = [limit, used].map((name) => Number(read(join(folder, name)) ?? Number.NaN)) as [number, number];
-    const spare = Number(reclaimable.exec(read(join(folder, 'memory.stat')) ?? '')?.[1] ?? 0);
+    const [most, now] = [limit, used].map((name) => Number(read(join(directory, name)) ?? Number.NaN)) as [
+      number,
+      number,
+    ];
+    const spare = Number(reclaimable.exec(read(join(directory, 'memory.stat')) ?? '')?.[1] ?? 0);
     if (Number.isFinite(most - now))
       rooms.push({ free: most - now + spare, where: `below the ${size(most)} of cgroup ${group}` });
     if (group === '/' || group === '.') return rooms;

@@ -5,7 +5,7 @@ import { inBackground } from '../base/background.js';
 import { PLACE_LOOK_MS } from '../base/deadlines.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { RECONNECT_MS } from '../base/limits.js';
-import { adviceOnFolder } from '../base/os/directory-advice.js';
+import { adviceOnDirectory } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { isFileAt } from '../base/os/path-identity.js';
 import { isTrusted, PrivateSocket } from '../base/os/private-socket.js';
@@ -145,7 +145,7 @@ function lock(path: string): number {
 }
 
 function notMade(path: string, error: unknown): HandoverError {
-  const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
+  const advice = isSystemError(error) ? adviceOnDirectory(error.code, path) : null;
   const text = `the upgrade socket ${path} cannot be made: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
   return new HandoverError('ERR_MOTYA_SOCKET', text, { cause: error });
 }

@@ -2,7 +2,7 @@ import { Channel } from '../base/channel.js';
 import { reasonOf } from '../base/errors.js';
 import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
 import { native } from '../base/os/native.js';
-import { ensureRuntimeFolder, keeperSocketOf } from '../base/os/paths.js';
+import { ensureRuntimeDirectory, keeperSocketOf } from '../base/os/paths.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
 import { asUser } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
@@ -21,15 +21,15 @@ interface Kept {
  */
 export class KeeperSocket {
   readonly #path: string;
-  readonly #folder: string | null;
+  readonly #directory: string | null;
   readonly #user: Settings['user'];
   readonly #keeper: Kept;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #socket: PrivateSocket | null = null;
 
-  constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeFolder' | 'user'>, keeper: Kept) {
-    const { controlSocket, runtimeFolder, user } = settings;
-    this.#folder = runtimeFolder;
+  constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeDirectory' | 'user'>, keeper: Kept) {
+    const { controlSocket, runtimeDirectory, user } = settings;
+    this.#directory = runtimeDirectory;
     this.#path = keeperSocketOf(controlSocket);
     this.#user = user;
     this.#keeper = keeper;
@@ -41,7 +41,7 @@ export class KeeperSocket {
       if (this.#socket?.isLost === false) return;
       this.close();
       this.#socket = asUser(this.#user, () => {
-        if (this.#folder !== null) ensureRuntimeFolder(this.#folder);
+        if (this.#directory !== null) ensureRuntimeDirectory(this.#directory);
         const socket = new PrivateSocket(this.#path, {
           connection: (fd) => this.#welcome(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),

@@ -7,12 +7,12 @@ const LOOPBACK = '127.0.0.1';
 
 /**
  * What a program in a sandbox (`motya drill`) gets in place of what it asks for, so that it meets nobody who has the real one: for
- * a port a free one, on the loopback address only; for a path or a name of a unix socket a file in the sandbox's folder. The same
+ * a port a free one, on the loopback address only; for a path or a name of a unix socket a file in the sandbox's directory. The same
  * request has the same stand-in in each worker and each generation.
  */
-export function standIn(request: ListenRequest, folder: string): ListenRequest {
+export function standIn(request: ListenRequest, directory: string): ListenRequest {
   const name = nameOf(request);
-  if (request.kind === 'unix') return { ...request, path: join(folder, `${numberOf(name)}.sock`) };
+  if (request.kind === 'unix') return { ...request, path: join(directory, `${numberOf(name)}.sock`) };
   const ordinal = numberOf('ordinal' in request ? `${name} ${request.ordinal}` : name);
   if (request.kind === 'udp') {
     return { ...request, address: request.family === 'inet6' ? '::1' : LOOPBACK, port: 0, ordinal };

@@ -1,7 +1,7 @@
 import { constants, fchownSync, fstatSync, openSync } from 'node:fs';
 import { isSystemError, reasonOf, StartError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
-import { adviceOnFolder } from '../base/os/directory-advice.js';
+import { adviceOnDirectory } from '../base/os/directory-advice.js';
 import { entrust } from '../base/os/give-to-user.js';
 import { isToDrop } from '../base/os/privileges.js';
 
@@ -18,7 +18,7 @@ export function openLog(path: string, user: Account | null = null): number {
     );
   } catch (error) {
     const by = isToDrop(user) ? ` by user ${user.name}` : '';
-    const advice = isSystemError(error) && error.code !== 'EACCES' ? adviceOnFolder(error.code, path) : null;
+    const advice = isSystemError(error) && error.code !== 'EACCES' ? adviceOnDirectory(error.code, path) : null;
     const more = advice === null ? '' : `; ${advice}`;
     throw new StartError(
       'ERR_MOTYA_LOG_FILE',

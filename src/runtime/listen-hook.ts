@@ -153,7 +153,7 @@ function listenError(
   address: string | null,
   port: number,
 ): NodeJS.ErrnoException {
-  // libuv calls a missing folder EACCES, as Windows does (uv_pipe_bind, src/unix/pipe.c).
+  // libuv calls a missing directory EACCES, as Windows does (uv_pipe_bind, src/unix/pipe.c).
   const missing = port === -1 && refused.code === 'ENOENT';
   const { code, errno } = missing ? { code: 'EACCES', errno: -constants.errno.EACCES } : refused;
   // Node tries '::' and then '0.0.0.0', but libuv reports EADDRINUSE only at listen(), when '::' has been bound.

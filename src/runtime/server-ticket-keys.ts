@@ -46,7 +46,7 @@ export function shareTicketKeys(server: net.Server, keys: string, key: string): 
   const secure = server as TlsServerInternals;
   const { context } = secure._sharedCreds ?? {};
   if (context === undefined || secure.ticketKeys !== undefined || own.has(server)) return;
-  // Node's default, which a program in the folder of another release would have otherwise.
+  // Node's default, which a program in the directory of another release would have otherwise.
   if (secure.sessionIdContext === contextOf(process.argv.join(' '))) {
     secure.sessionIdContext = contextOf(key);
     context.setSessionIdContext(secure.sessionIdContext);

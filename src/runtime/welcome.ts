@@ -87,7 +87,7 @@ const page = (now: Facts): string => `<!doctype html>
   </dl>
   <h2>Try an upgrade now</h2>
   <ol>
-    <li>Open a second terminal in the same folder.</li>
+    <li>Open a second terminal in the same directory.</li>
     <li>Type <code>npx motya upgrade</code></li>
     <li>Reload this page: the generation is one higher and the process is another.</li>
   </ol>

@@ -22,7 +22,7 @@ interface BindOptions {
   readonly recvStart?: unknown;
 }
 
-const folder = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
+const directory = process.env.MOTYA_SANDBOX?.replace(/^\d+:/, '');
 const OURS = join(__dirname, '..');
 /** Motya's preload, which takes the variable away after this, makes this process a worker. */
 const isWorker = process.env.MOTYA_WORKER !== undefined;
@@ -32,11 +32,11 @@ const isBranch =
   (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread;
 let terminated = false;
 
-if (folder !== undefined) {
+if (directory !== undefined) {
   passOn();
   if (isWorker) {
-    tellOfExit(folder);
-    tellOfClose(folder);
+    tellOfExit(directory);
+    tellOfClose(directory);
   }
   keepFromRealPorts();
   syncBuiltinESMExports();

@@ -1,6 +1,6 @@
 import { MotyaError, reasonOf, StartError } from '../base/errors.js';
 import { identify } from '../base/os/path-identity.js';
-import { drainSocketOf, ensureRuntimeFolder } from '../base/os/paths.js';
+import { drainSocketOf, ensureRuntimeDirectory } from '../base/os/paths.js';
 import { Pidfile } from '../base/os/pidfile.js';
 import { checkPlace, clearAfter } from '../base/os/private-socket.js';
 import type { Settings } from '../config/settings.js';
@@ -90,8 +90,8 @@ export class Endpoints {
   /** Makes the socket of a generation that drains anew that was removed while this instance drains. @throws {MotyaError} */
   restoreDrainSocket(): void {
     if (this.#control?.isLost !== true) return;
-    const { runtimeFolder } = this.#settings;
-    if (runtimeFolder !== null) ensureRuntimeFolder(runtimeFolder);
+    const { runtimeDirectory } = this.#settings;
+    if (runtimeDirectory !== null) ensureRuntimeDirectory(runtimeDirectory);
     this.#control.restore();
   }
 
@@ -101,7 +101,7 @@ export class Endpoints {
    * @throws {MotyaError} it cannot be made
    */
   restore(): string[] {
-    const { controlSocket, runtimeFolder } = this.#settings;
+    const { controlSocket, runtimeDirectory } = this.#settings;
     const control = this.#control;
     const admin = this.#lostAdmin();
     const lost = [
@@ -110,7 +110,7 @@ export class Endpoints {
       ...(admin === null ? [] : [admin.key]),
     ];
     if (lost.length === 0) return [];
-    if (runtimeFolder !== null) ensureRuntimeFolder(runtimeFolder);
+    if (runtimeDirectory !== null) ensureRuntimeDirectory(runtimeDirectory);
     // The lock first: another instance may have it by now.
     this.pidfile.restore();
     if (control?.isLost === true) control.restore();

@@ -6,7 +6,7 @@ import { typedInvocation } from '../base/os/invocation.js';
 import { whyNotRunnable } from '../config/resolve.js';
 import type { Settings } from '../config/settings.js';
 
-/** One file of Motya stands for all: they are in one folder, which root may have installed for itself alone. */
+/** One file of Motya stands for all: they are in one directory, which root may have installed for itself alone. */
 const OWN_FILE = fileURLToPath(import.meta.url);
 
 /**
@@ -20,7 +20,7 @@ export function checkReach({ services, source }: Settings, { name }: Account): s
     if (isOpen(path, mode)) return;
     throw new StartError(
       'ERR_MOTYA_PRIVILEGES',
-      `user ${name} may not ${verb} ${path}: put it where that user can reach it, with all folders above it`,
+      `user ${name} may not ${verb} ${path}: put it where that user can reach it, with all directories above it`,
     );
   };
   demand(process.execPath, constants.X_OK, 'run');

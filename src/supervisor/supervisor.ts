@@ -3,7 +3,7 @@ import { inBackground, onDefect } from '../base/background.js';
 import { codeOf, reasonOf } from '../base/errors.js';
 import { report, takeReportPipe } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
-import { ensureRuntimeFolder } from '../base/os/paths.js';
+import { ensureRuntimeDirectory } from '../base/os/paths.js';
 import { asUser } from '../base/os/privileges.js';
 import { checkPrivileges } from '../config/privilege-check.js';
 import type { Settings } from '../config/settings.js';
@@ -71,8 +71,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     takeReportPipe();
     try {
       checkPrivileges(this.settings);
-      const { runtimeFolder, user } = this.settings;
-      if (runtimeFolder !== null) asUser(user, () => ensureRuntimeFolder(runtimeFolder));
+      const { runtimeDirectory, user } = this.settings;
+      if (runtimeDirectory !== null) asUser(user, () => ensureRuntimeDirectory(runtimeDirectory));
       await (this.settings.upgrade ? startAsSuccessor(life) : startAsFirst(life));
     } catch (error) {
       life.machine.step('failed');

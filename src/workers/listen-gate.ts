@@ -70,7 +70,7 @@ export class ListenGate {
   }
 
   ask(asker: Asker, id: number, wanted: ListenRequest): void {
-    const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.folder);
+    const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.directory);
     const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
     const asked = { asker, id, request, lateBy, at: performance.now() };
     this.#askers.set(asker.pid, asker);

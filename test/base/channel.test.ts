@@ -64,10 +64,10 @@ async function withPair(body: (ours: End, raw: number) => Promise<void>): Promis
 }
 
 function files(t: TestContext, count: number): { fds: number[]; inodes: number[] } {
-  const folder = scratch(t);
+  const directory = scratch(t);
   const fds = upTo(count).map((n) => {
-    writeFileSync(join(folder, String(n)), '');
-    return openSync(join(folder, String(n)), 'r');
+    writeFileSync(join(directory, String(n)), '');
+    return openSync(join(directory, String(n)), 'r');
   });
   return { fds, inodes: fds.map((fd) => fstatSync(fd).ino) };
 }
@@ -354,13 +354,13 @@ test('a queue that the kernel refuses in the end is closed once: no fd of somebo
     channel.on('close', (error) => { console.log(last, error?.code); });
     while (native.receive(b, 1000) !== null);
   `;
-  const folder = scratch(t);
+  const directory = scratch(t);
   const output = execFileSync(
     '/bin/sh',
     ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, script],
     {
       encoding: 'utf8',
-      cwd: folder,
+      cwd: directory,
       timeout: 60_000,
     },
   );

@@ -14,11 +14,11 @@ function told({ stderr, logs }: Result): string {
   return text;
 }
 
-/** A workspace with a program, a file and a folder. */
+/** A workspace with a program, a file and a directory. */
 function prepared(space: Workspace): Workspace {
   space.write('ok.js', PROGRAM);
   space.write('file', 'precious');
-  space.write('folder/x', '');
+  space.write('directory/x', '');
   return space;
 }
 
@@ -32,37 +32,53 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
     [
       ['--pidfile', 'no/such.pid'],
       1,
-      /^the pidfile \/\S+\/no\/such\.pid cannot be used: .*; there is no folder \/\S+\/no: make it, or name another path$/,
+      /^the pidfile \/\S+\/no\/such\.pid cannot be used: .*; there is not a directory \/\S+\/no: make it, or name another path$/,
     ],
-    [['--pidfile', 'folder'], 1, /^the pidfile \/\S+\/folder cannot be used: it is a folder; name another path$/],
+    [
+      ['--pidfile', 'directory'],
+      1,
+      /^the pidfile \/\S+\/directory cannot be used: it is a directory; name another path$/,
+    ],
     [
       ['--pidfile', '/dev/null'],
       1,
       /^the pidfile \/dev\/null cannot be used: it is no regular file; name another path$/,
     ],
-    [['--pidfile', 'file/x.pid'], 1, /^the pidfile \/\S+\/file\/x\.pid cannot be used: .*; \/\S+\/file is no folder$/],
+    [
+      ['--pidfile', 'file/x.pid'],
+      1,
+      /^the pidfile \/\S+\/file\/x\.pid cannot be used: .*; \/\S+\/file is not a directory$/,
+    ],
     [
       ['--upgrade-socket', 'no/such.sock'],
       1,
-      /^the socket \/\S+\/no\/such\.sock cannot be made: there is no folder \/\S+\/no: make it, or name another path$/,
+      /^the socket \/\S+\/no\/such\.sock cannot be made: there is not a directory \/\S+\/no: make it, or name another path$/,
     ],
-    [['--upgrade-socket', 'folder'], 1, /^\/\S+\/folder exists and is no socket; it is left alone: name another path$/],
+    [
+      ['--upgrade-socket', 'directory'],
+      1,
+      /^\/\S+\/directory exists and is no socket; it is left alone: name another path$/,
+    ],
     [['--upgrade-socket', 'file'], 1, /^\/\S+\/file exists and is no socket; it is left alone: name another path$/],
     [
       ['--upgrade-socket', 'file/x.sock'],
       1,
-      /^the socket \/\S+\/file\/x\.sock cannot be made: .*; \/\S+\/file is no folder$/,
+      /^the socket \/\S+\/file\/x\.sock cannot be made: .*; \/\S+\/file is not a directory$/,
     ],
     [
       ['--log-file', 'no/such.log'],
       1,
-      /^motya: the log file \/\S+\/no\/such\.log cannot be opened: .*; there is no folder \/\S+\/no: make it, or name another path$/,
+      /^motya: the log file \/\S+\/no\/such\.log cannot be opened: .*; there is not a directory \/\S+\/no: make it, or name another path$/,
     ],
-    [['--log-file', 'folder', '--daemonize'], 1, /^motya: the log file \/\S+\/folder cannot be opened: .*directory/],
+    [
+      ['--log-file', 'directory', '--daemonize'],
+      1,
+      /^motya: the log file \/\S+\/directory cannot be opened: .*directory/,
+    ],
     [
       ['--admin', 'unix:no/such.sock'],
       1,
-      /such\.sock \(there is no folder \/\S+\/no: make it, or name another path\)$/,
+      /such\.sock \(there is not a directory \/\S+\/no: make it, or name another path\)$/,
     ],
     [
       ['--admin', 'unix:file'],
@@ -70,7 +86,7 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
       /unix:\/\S+\/file \(it exists and is no socket; it is left alone: name another path\)$/,
     ],
     [['--config', 'no/such.yaml'], 2, /^no\/such\.yaml: no such file$/],
-    [['--config', 'folder'], 2, /^folder: is a directory$/],
+    [['--config', 'directory'], 2, /^directory: is a directory$/],
     [['--config', ''], 2, /^--config: must not be empty$/],
   ];
   for (const [args, status, message] of cases) {
@@ -92,7 +108,7 @@ test('a script that is none: one line', async (test) => {
   for (const [script, message] of [
     ['', 'the script: must not be empty'],
     ['gone.js', 'gone.js: no such file'],
-    ['folder', 'folder: is a folder without a main file'],
+    ['directory', 'directory: is a directory without a main file'],
   ] as const) {
     for (const command of ['start', 'check', 'status']) {
       const result = await space.run([command, script]);
@@ -101,13 +117,13 @@ test('a script that is none: one line', async (test) => {
   }
 });
 
-test('a runtime folder that cannot be: one line', async (test) => {
+test('a runtime directory that cannot be: one line', async (test) => {
   const space = prepared(workspace(test));
-  for (const [folder, message] of [
-    ['no/such', /^the runtime folder cannot be made: .*no such file or directory/],
-    ['file', /^the runtime folder \/\S+\/file is no folder$/],
+  for (const [directory, message] of [
+    ['no/such', /^the runtime directory cannot be made: .*no such file or directory/],
+    ['file', /^the runtime directory \/\S+\/file is not a directory$/],
   ] as const) {
-    const result = await space.run(['start', 'ok.js'], { env: { RUNTIME_DIRECTORY: space.path(folder) } });
+    const result = await space.run(['start', 'ok.js'], { env: { RUNTIME_DIRECTORY: space.path(directory) } });
     assert.equal(result.code, 1);
     assert.match(told(result), message);
   }

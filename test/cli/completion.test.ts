@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { lacks, type Workspace, workspace } from '../e2e/harness/index.js';
 import { Terminal } from './terminal.js';
 
-/** A workspace with the script of `motya completion <shell>` in a file, and a folder with files to complete. */
+/** A workspace with the script of `motya completion <shell>` in a file, and a directory with files to complete. */
 async function prepared(space: Workspace, shell: string): Promise<string> {
   const { code, stdout, stderr } = await space.run(['completion', shell]);
   assert.deepEqual([code, stderr], [0, '']);

@@ -8,8 +8,8 @@ import type { Command } from '#src/cli/command.js';
 import { commands } from '#src/cli/commands/index.js';
 import { ROOT } from '../e2e/harness/index.js';
 
-const filesBelow = (folder: string): string[] =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
+const filesBelow = (directory: string): string[] =>
+  readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' }).map((name) => join(directory, name));
 
 const pages = ['README.md', 'CONTRIBUTING.md', ...filesBelow('docs').filter((path) => path.endsWith('.md'))];
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');

@@ -242,7 +242,7 @@ describe('the start script that motya init reads', () => {
       ['node -e 1', /node -e runs no program of a file/],
       ['node --test', /node --test/],
       ['node gone.js', /gone\.js is not there; build it first/],
-      ['node api', /api is a folder without a main file/],
+      ['node api', /api is a directory without a main file/],
       ['next start', /next is not in node_modules\/\.bin, and not in PATH; npm install/],
       ['npx -p next next start', /npx -p is not known here/],
       ['./start.sh', /\.\/start\.sh is a script for sh, no Node program/],
@@ -267,7 +267,7 @@ describe('the start script that motya init reads', () => {
       ['nest start api', /nest start api builds a program and runs it/],
       ['npx motya start app.js', /starts Motya itself/],
       ['node "gone\n\u001b[2Jx"', /gone \ufffd\[2Jx is not there/],
-      ['cd gone && node app.js', /gone is no directory/],
+      ['cd gone && node app.js', /gone is not a directory/],
     ];
     space.write('api/x', '');
     for (const [start, reason] of cases) {

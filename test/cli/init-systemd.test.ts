@@ -21,7 +21,7 @@ const valueIn = (unit: string, name: string): string | undefined =>
 const facts: UnitFacts = {
   name: 'shop',
   remarks: [],
-  folder: '/srv/shop',
+  directory: '/srv/shop',
   node: '/usr/bin/node',
   motya: '/usr/bin/motya',
   startArguments: ['--config', '/srv/shop/motya.yaml'],
@@ -102,7 +102,7 @@ log: { file: /var/log/shop/shop.log }
     assert.equal(valueIn(unit, 'FileDescriptorStoreMax'), '100');
   });
 
-  test('shows the service what lies in a home folder, and nothing may be written there', () => {
+  test('shows the service what lies in a home directory, and nothing may be written there', () => {
     const unit = unitFile({ ...facts, user: 'alice', group: 'web', isInHome: true });
     assert.deepEqual(
       ['User', 'Group', 'DynamicUser', 'ProtectHome'].map((name) => valueIn(unit, name)),
@@ -111,10 +111,10 @@ log: { file: /var/log/shop/shop.log }
   });
 
   test('quotes what a unit file would take for something else', () => {
-    const unit = unitFile({ ...facts, folder: '/srv/50% off', startArguments: ['--', 'a $b', 'c"d\\', '', '%h'] });
+    const unit = unitFile({ ...facts, directory: '/srv/50% off', startArguments: ['--', 'a $b', 'c"d\\', '', '%h'] });
     assert.equal(valueIn(unit, 'WorkingDirectory'), '/srv/50%% off');
     assert.equal(valueIn(unit, 'ExecStart'), '/usr/bin/node /usr/bin/motya start -- "a $$b" "c\\"d\\\\" "" %%h');
-    assert.throws(() => unitFile({ ...facts, folder: '/srv/a\nb' }), /"\/srv\/a\\nb" cannot stand in a unit file/);
+    assert.throws(() => unitFile({ ...facts, directory: '/srv/a\nb' }), /"\/srv\/a\\nb" cannot stand in a unit file/);
   });
 
   test('--output writes the file, once, and says what to type next', async (test) => {
@@ -142,7 +142,7 @@ log: { file: /var/log/shop/shop.log }
     assert.doesNotMatch(readFileSync(space.path('web.service'), 'utf8'), /--verbose/);
   });
 
-  test('finds the program of the folder, and names the unit after it', async (test) => {
+  test('finds the program of the directory, and names the unit after it', async (test) => {
     const space = workspace(test);
     space.write('index.js', '');
     const { code, stdout } = await space.run(['init', 'systemd', '--user', me]);
@@ -208,13 +208,13 @@ log: { file: /var/log/shop/shop.log }
       [['init', 'systemd', 'there.js', '--user', 'no-such-user'], /^--user: there is no user no-such-user\n$/],
       [['init', 'systemd', 'there.js', '--drain-timeout', 'soon'], /^--drain-timeout: must be .*\n$/],
     ];
-    // A workspace is a folder that only its owner may enter.
+    // A workspace is a directory that only its owner may enter.
     if (me === 'root')
       cases.push([['init', 'systemd', 'there.js', '--user', 'nobody'], /^user nobody may not read \/tmp\/.*\n$/]);
     if (me === 'root')
       cases.push([
         ['init', 'systemd', 'there.js'],
-        /^\/tmp\/\S+ belongs to root, \/tmp\/\S+ lies in a home or temporary folder, .* --user\n$/,
+        /^\/tmp\/\S+ belongs to root, \/tmp\/\S+ lies in a home or temporary directory, .* --user\n$/,
       ]);
     for (const [args, message] of cases) {
       const { code, stdout, stderr } = await space.run([...args, '--output', 'x.service']);
@@ -226,13 +226,13 @@ log: { file: /var/log/shop/shop.log }
 
   test('knows what keeps a reader out', (test) => {
     const space = workspace(test);
-    const file = space.write('folder/file', '');
+    const file = space.write('directory/file', '');
     chmodSync(space.dir, 0o755);
     assert.equal(keptOutAt(file, null), null);
-    chmodSync(space.path('folder'), 0o750);
-    assert.equal(keptOutAt(file, null), space.path('folder'));
+    chmodSync(space.path('directory'), 0o750);
+    assert.equal(keptOutAt(file, null), space.path('directory'));
     assert.equal(keptOutAt(file, { uid: process.getuid?.() ?? 0, groups: [] }), null);
-    chmodSync(space.path('folder'), 0o755);
+    chmodSync(space.path('directory'), 0o755);
     chmodSync(file, 0o640);
     assert.equal(keptOutAt(file, null), file);
     assert.equal(keptOutAt(file, { uid: 12345, groups: [process.getgid?.() ?? 0] }), null);

@@ -86,15 +86,15 @@ describe('motya init', () => {
       [
         ['init', 'there.js', '--output', 'no/such/motya.yaml'],
         1,
-        /^motya: \/\S+ cannot be written: no such folder: \S+\n$/,
+        /^motya: \/\S+ cannot be written: no such directory: \S+\n$/,
       ],
-      [['init', 'there.js', '--output', 'there.js/motya.yaml'], 1, /cannot be written: \S+ is no folder\n$/],
-      [['init', 'there.js', '--force', '--output', 'folder'], 1, /cannot be written: it is a folder\n$/],
-      [['init', 'there.js', '--output', 'folder'], 1, /cannot be written: it is a folder\n$/],
+      [['init', 'there.js', '--output', 'there.js/motya.yaml'], 1, /cannot be written: \S+ is not a directory\n$/],
+      [['init', 'there.js', '--force', '--output', 'directory'], 1, /cannot be written: it is a directory\n$/],
+      [['init', 'there.js', '--output', 'directory'], 1, /cannot be written: it is a directory\n$/],
       [['init', 'there.js', '--output', ''], 2, /--output: must not be empty\n$/],
     ];
     space.write('there.js', '');
-    space.write('folder/x', '');
+    space.write('directory/x', '');
     for (const [args, status, message] of cases) {
       const { code, stdout, stderr } = await space.run(args);
       assert.deepEqual([code, stdout], [status, ''], args.join(' '));
@@ -105,7 +105,7 @@ describe('motya init', () => {
 });
 
 describe('the guess of the name', () => {
-  test('the name is the package, else the folder, fit for a file name', (test) => {
+  test('the name is the package, else the directory, fit for a file name', (test) => {
     const space = workspace(test);
     assert.match(nameOf(space.dir), /^motya-/);
     space.write('package.json', '{"name": "@acme/my.shop"}');

@@ -5,14 +5,14 @@ import { test } from 'node:test';
 import { CLI, ROOT, workspace } from '../e2e/harness/index.js';
 
 /** Runs the command as if this Node were another one. */
-function runAs(version: string, folder: string): Promise<{ code: number; stderr: string }> {
+function runAs(version: string, directory: string): Promise<{ code: number; stderr: string }> {
   const pretend = `Object.defineProperty(process.versions, 'node', { value: '${version}' })`;
   const preload = `data:text/javascript,${encodeURIComponent(pretend)}`;
   return new Promise((resolve) => {
     execFile(
       process.execPath,
       ['--import', preload, CLI, 'start', 'missing.js'],
-      { cwd: folder },
+      { cwd: directory },
       (error, _, stderr) => {
         resolve({ code: Number(error?.code ?? 0), stderr });
       },

@@ -74,10 +74,10 @@ describe('user and group', () => {
     );
   });
 
-  test("the runtime folder is the user's own, whoever asks and whatever session that is", () => {
+  test("the runtime directory is the user's own, whoever asks and whatever session that is", () => {
     const env = { XDG_RUNTIME_DIR: '/run/user/0', TMPDIR: '/var/tmp' };
-    assert.equal(load({ user: 'daemon' }, env).runtimeFolder, '/tmp/motya-1');
-    assert.equal(load({ user: 'root' }, env).runtimeFolder, '/run/motya');
-    assert.equal(load({ user: 'daemon' }, { ...env, RUNTIME_DIRECTORY: '/run/shop' }).runtimeFolder, '/run/shop');
+    assert.equal(load({ user: 'daemon' }, env).runtimeDirectory, '/tmp/motya-1');
+    assert.equal(load({ user: 'root' }, env).runtimeDirectory, '/run/motya');
+    assert.equal(load({ user: 'daemon' }, { ...env, RUNTIME_DIRECTORY: '/run/shop' }).runtimeDirectory, '/run/shop');
   });
 });

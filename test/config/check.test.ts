@@ -63,7 +63,7 @@ test('it takes the flags of start, and refuses what start refuses', () => {
     [['gone.js'], /^gone\.js: no such file\n$/],
     [
       ['--config', 'away.yaml'],
-      /^away\.yaml:2:\d+: services\.web\.cwd: no such directory\naway\.yaml:3:\d+: services\.api\.cwd: is no directory\n$/,
+      /^away\.yaml:2:\d+: services\.web\.cwd: no such directory\naway\.yaml:3:\d+: services\.api\.cwd: is not a directory\n$/,
     ],
   ] as const) {
     const { status, stdout, stderr } = run('check', 'check', ...args);

@@ -35,7 +35,7 @@ describe('what runs', () => {
     assert.equal(settings.services[0]?.name, 'welcome');
     assert.match(settings.services[0]?.script ?? '', /\/dist\/runtime\/welcome\.js$/);
     assert.equal(settings.pidfile, '/run/user/7/motya/welcome.pid');
-    assert.equal(settings.runtimeFolder, '/run/user/7/motya');
+    assert.equal(settings.runtimeDirectory, '/run/user/7/motya');
     assert.equal(settings.source, null);
   });
 
@@ -53,13 +53,13 @@ describe('what runs', () => {
     assert.equal(settings.controlSocket, `/run/user/7/motya/${settings.name}.control.sock`);
   });
 
-  test('a script may be typed as node takes it: without its ending, or as its folder', () => {
+  test('a script may be typed as node takes it: without its ending, or as its directory', () => {
     assert.equal(load({ script: 'server' }).services[0]?.script, join(cwd, 'server'));
     writeFileSync(join(cwd, 'index.js'), '');
     assert.equal(load({ script: '.' }).services[0]?.script, cwd);
   });
 
-  test('a file is found by its name; what is in it is relative to its folder', () => {
+  test('a file is found by its name; what is in it is relative to its directory', () => {
     mkdirSync(join(cwd, 'conf'));
     writeFileSync(join(cwd, 'conf', 'web.js'), '');
     yaml('services: {web: {script: web.js, listeners: ["unix:web.sock"]}}\nlog: {file: web.log}\n', 'conf/app.yaml');
@@ -127,7 +127,7 @@ services:
     pidfile: join(cwd, 'run/shop.pid'),
     upgradeSocket: join(cwd, 'run/shop.sock'),
     controlSocket: join(cwd, 'run/shop.control.sock'),
-    runtimeFolder: null,
+    runtimeDirectory: null,
     user: null,
     daemonize: true,
     supervise: true,
@@ -320,7 +320,7 @@ log: loud
     assert.deepEqual(problems({}, { MOTYA_UPGRADE: 'perhaps' }), ['MOTYA_UPGRADE: must be true or false']);
   });
 
-  test('a script or a file that is not there, or is a folder', () => {
+  test('a script or a file that is not there, or is a directory', () => {
     assert.deepEqual(problems({ script: 'gone.js' }), ['gone.js: no such file']);
     assert.deepEqual(problems({ config: './gone.yaml' }), ['./gone.yaml: no such file']);
     assert.deepEqual(problems({ config: '.' }), ['.: is a directory']);
@@ -365,8 +365,8 @@ test('paths stay as they were typed through symlinks; only .. means the real par
   writeFileSync(join(cwd, 'releases/7/app.js'), '');
   writeFileSync(join(cwd, 'releases/shared/lib.js'), '');
   symlinkSync('releases/7', join(cwd, 'current'));
-  const from = (script: string, folder: string): Settings =>
-    loadSettings({ flags: { script }, env: {}, cwd: join(cwd, folder) });
+  const from = (script: string, directory: string): Settings =>
+    loadSettings({ flags: { script }, env: {}, cwd: join(cwd, directory) });
   const typed = from('app.js', 'current');
   assert.equal(typed.services[0]?.script, join(cwd, 'current/app.js'));
   assert.equal(typed.services[0]?.cwd, join(cwd, 'current'));

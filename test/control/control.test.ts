@@ -118,10 +118,10 @@ class TestInstance implements CommandTarget {
 async function served(
   body: (path: string, instance: TestInstance, server: ControlServer) => Promise<void>,
 ): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
   const before = openFds();
   try {
-    const path = join(folder, 'app.control.sock');
+    const path = join(directory, 'app.control.sock');
     const instance = new TestInstance();
     const server = new ControlServer(path, instance);
     server.publish();
@@ -131,10 +131,10 @@ async function served(
       server.disconnect();
       server.close();
     }
-    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(readdirSync(directory), []);
     await until(() => openFds() === before, { what: 'fds as before', instead: () => openFds() - before });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -173,9 +173,9 @@ test('status comes whole, also with a thousand listeners and with none', async (
 });
 
 test('an instance of the first version answers in another way, and that is said', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'app.control.sock');
+  const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'app.control.sock');
   const socket = new PrivateSocket(path, {
     connection: (fd) => {
       // What it says needs no question; the connection ends with the other side's.
@@ -252,8 +252,8 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
 });
 
 test('nobody there, and somebody who does not answer', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
-  const path = join(folder, 'c.sock');
+  const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const path = join(directory, 'c.sock');
   const before = openFds();
   const running = async (call: () => unknown): Promise<unknown> => call();
   try {
@@ -281,7 +281,7 @@ test('nobody there, and somebody who does not answer', async () => {
     );
     await until(() => openFds() === before, { what: 'fds as before' });
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 });
 
@@ -328,16 +328,16 @@ test('publish takes the path over; close does not take it from the next one', as
 });
 
 test('a file at the path is left alone', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-control-'));
-  const path = join(folder, 'c.sock');
+  const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
+  const path = join(directory, 'c.sock');
   const before = openFds();
   writeFileSync(path, 'precious');
   const server = new ControlServer(path, new TestInstance());
   assert.throws(() => server.publish(), { code: 'ERR_MOTYA_SOCKET' });
   server.close();
   assert.equal(openFds(), before);
-  assert.deepEqual(readdirSync(folder), ['c.sock']);
-  rmSync(folder, { recursive: true });
+  assert.deepEqual(readdirSync(directory), ['c.sock']);
+  rmSync(directory, { recursive: true });
 });
 
 test('another user is refused and logged', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {

@@ -84,20 +84,20 @@ describe('stop ends all generations, and says which', () => {
 
   it('a generation that drains is found again when the directory is removed', async (test) => {
     const all = await three(test);
-    const folder = `${all.stage.space.runtimeDir}/motya`;
+    const directory = `${all.stage.space.runtimeDir}/motya`;
     const { rmSync } = await import('node:fs');
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
     const [first, second] = all.pids;
-    const isBack = () => [first, second].every((pid) => entries(folder).includes(`app~${pid}.sock`));
-    await until(isBack, { what: 'their sockets', instead: () => entries(folder) });
+    const isBack = () => [first, second].every((pid) => entries(directory).includes(`app~${pid}.sock`));
+    await until(isBack, { what: 'their sockets', instead: () => entries(directory) });
     assert.equal((await all.stage.space.run(['stop', '--name', 'app', '--now'])).code, 0);
     assert.deepEqual(all.pids.filter(isAlive), []);
   });
 });
 
-function entries(folder: string): string[] {
+function entries(directory: string): string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(directory);
   } catch {
     return [];
   }

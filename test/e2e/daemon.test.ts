@@ -46,7 +46,7 @@ describe('--daemonize', () => {
 
   it('relative paths, a log file, a umask', async (test) => {
     const stage = await scene(test, '', program('one', "console.log('program speaks')"));
-    const dir = stage.space.path('folder');
+    const dir = stage.space.path('directory');
     mkdirSync(dir);
     const args = ['--pidfile', 'a.pid', '--log-file', 'a.log', '--upgrade-socket', 'a.sock', '--umask', '027'];
     const command = stage.space.motya(['start', '../server.cjs', '--daemonize', ...args], {
@@ -64,7 +64,7 @@ describe('--daemonize', () => {
     assert.equal(statSync(`${dir}/a.log`).mode & 0o777, 0o640);
     assert.equal(existsSync(`${dir}/a.control.sock`), true);
 
-    // The upgrade resolves them against the same folder.
+    // The upgrade resolves them against the same directory.
     const { code, stderr } = await stage.space.run(['upgrade', '--upgrade-socket', 'a.sock'], { cwd: dir });
     assert.equal(code, 0, stderr);
     assert.notEqual(readPidfile(`${dir}/a.pid`), pid);

@@ -331,7 +331,7 @@ describe('a successor that cannot wait', () => {
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });
 
-  it("a folder stands at the upgrade socket's lock", async (test) => {
+  it("a directory stands at the upgrade socket's lock", async (test) => {
     const stage = await scene(test);
     await stage.first();
     mkdirSync(`${stage.upgradeSocket}.lock`);
@@ -365,27 +365,30 @@ describe('paths', () => {
     assert.match(stderr, /^--upgrade-socket: \S+ has \d+ bytes; the path of a unix socket has at most 107\n$/m);
   });
 
-  it("a runtime folder that others may write to, or somebody else's, is refused", async (test) => {
+  it("a runtime directory that others may write to, or somebody else's, is refused", async (test) => {
     const stage = await scene(test);
-    const folder = `${stage.space.runtimeDir}/motya`;
-    mkdirSync(folder);
-    chmodSync(folder, 0o777);
+    const directory = `${stage.space.runtimeDir}/motya`;
+    mkdirSync(directory);
+    chmodSync(directory, 0o777);
     const open = stage.start();
     assert.equal((await open.waitForExit()).code, 1);
     assert.equal(
       failureOf(open).message,
-      `the runtime folder ${folder} has mode 777: others may write to it; try chmod 700`,
+      `the runtime directory ${directory} has mode 777: others may write to it; try chmod 700`,
     );
-    chmodSync(folder, 0o700);
+    chmodSync(directory, 0o700);
     if (process.getuid?.() !== 0) return;
-    chownSync(folder, 65534, 65534);
+    chownSync(directory, 65534, 65534);
     const foreign = stage.start();
     assert.equal((await foreign.waitForExit()).code, 1);
-    assert.equal(failureOf(foreign).message, `the runtime folder ${folder} belongs to uid 65534, not to uid 0 or root`);
-    chownSync(folder, 0, 0);
+    assert.equal(
+      failureOf(foreign).message,
+      `the runtime directory ${directory} belongs to uid 65534, not to uid 0 or root`,
+    );
+    chownSync(directory, 0, 0);
   });
 
-  it('the folder that we make is for us alone', async (test) => {
+  it('the directory that we make is for us alone', async (test) => {
     const stage = await scene(test);
     const first = await stage.first();
     const { statSync } = await import('node:fs');

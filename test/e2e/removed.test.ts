@@ -4,17 +4,17 @@ import { describe, it } from 'node:test';
 import { readPidfile, until } from './harness/index.js';
 import { ask, program, type Scene, scene } from './scene.js';
 
-const folderOf = (stage: Scene): string => `${stage.space.runtimeDir}/motya`;
+const directoryOf = (stage: Scene): string => `${stage.space.runtimeDir}/motya`;
 
 /** Removes files of a running instance, all or those with these names, and waits until they are there again. */
 async function lose(stage: Scene, names: readonly string[] = []): Promise<void> {
-  const folder = folderOf(stage);
-  const before = readdirSync(folder).sort();
-  const lost = names.length === 0 ? [folder] : names.map((name) => `${folder}/${name}`);
+  const directory = directoryOf(stage);
+  const before = readdirSync(directory).sort();
+  const lost = names.length === 0 ? [directory] : names.map((name) => `${directory}/${name}`);
   for (const path of lost) rmSync(path, { recursive: true });
   const now = (): string[] => {
     try {
-      return readdirSync(folder).sort();
+      return readdirSync(directory).sort();
     } catch {
       return [];
     }
@@ -34,7 +34,7 @@ describe('a running instance whose directory is removed', () => {
     const again = stage.start();
     assert.equal((await again.waitForExit()).code, 1);
     assert.ok(again.stderr.includes(`the instance with pid ${first.pid} holds`), again.stderr);
-    const admin = await ask({ socketPath: `${folderOf(stage)}/app.admin.sock`, path: '/healthz' });
+    const admin = await ask({ socketPath: `${directoryOf(stage)}/app.admin.sock`, path: '/healthz' });
     assert.equal(admin.status, 200);
 
     assert.equal((await stage.upgrade()).code, 0);
@@ -46,7 +46,7 @@ describe('a running instance whose directory is removed', () => {
     assert.equal(readPidfile(stage.pidfile), second);
     const stopped = await stage.space.run(['stop', '--name', 'app']);
     assert.deepEqual([stopped.code, stopped.stdout], [0, `app (pid ${second}) has stopped\n`]);
-    assert.deepEqual(readdirSync(folderOf(stage)), ['app.pid.lock']);
+    assert.deepEqual(readdirSync(directoryOf(stage)), ['app.pid.lock']);
   });
 
   it('with a successor that waits: the upgrade takes that one', async (test) => {
@@ -54,7 +54,7 @@ describe('a running instance whose directory is removed', () => {
     await stage.first();
     const second = await stage.waiting();
     await lose(stage);
-    await until(() => readdirSync(folderOf(stage)).includes('app.sock'), { what: 'the upgrade socket' });
+    await until(() => readdirSync(directoryOf(stage)).includes('app.sock'), { what: 'the upgrade socket' });
     assert.equal((await stage.upgrade()).code, 0);
     await second.waitFor('serving');
     assert.equal(stage.mainPid, second.pid);
@@ -75,13 +75,13 @@ describe('a running instance whose directory is removed', () => {
   it('not in the place of another user’s directory; that is said once', needsRoot, async (test) => {
     const stage = await scene(test, '', program('one'));
     const first = await stage.first();
-    rmSync(folderOf(stage), { recursive: true });
-    mkdirSync(folderOf(stage), { mode: 0o777 });
-    chownSync(folderOf(stage), 4711, 4711);
+    rmSync(directoryOf(stage), { recursive: true });
+    mkdirSync(directoryOf(stage), { mode: 0o777 });
+    chownSync(directoryOf(stage), 4711, 4711);
     const { message } = await first.waitFor('unreachable');
     assert.match(message, /belongs to uid 4711/);
-    assert.deepEqual(readdirSync(folderOf(stage)), []);
-    rmSync(folderOf(stage), { recursive: true });
+    assert.deepEqual(readdirSync(directoryOf(stage)), []);
+    rmSync(directoryOf(stage), { recursive: true });
     await first.waitFor('restored');
     assert.equal((await stage.status()).pid, first.pid);
     assert.equal(first.logs.filter(({ event }) => event === 'unreachable').length, 1);

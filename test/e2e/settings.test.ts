@@ -62,7 +62,7 @@ describe('motya.yaml', () => {
     );
     assert.deepEqual([(await who(a)).version, (await who(b)).version], ['3', null]);
     assert.equal(listeningInodes(first.pid).size - controlSockets(first.pid), 3);
-    // Which settings file is meant is known from the folder.
+    // Which settings file is meant is known from the directory.
     assert.equal((await space.run(['upgrade'])).code, 0);
     assert.equal((await who(b)).generation, '2');
   });
@@ -135,7 +135,7 @@ describe('motya.yaml', () => {
     );
   });
 
-  it('drain and wait times, pidfile, socket and log come from it, relative to its folder', async (test) => {
+  it('drain and wait times, pidfile, socket and log come from it, relative to its directory', async (test) => {
     const { space } = configured(test);
     const [port] = (await freePorts(1)) as [number];
     space.write(

@@ -50,7 +50,7 @@ describe('motya start', () => {
     );
   });
 
-  it('a script without its ending, and a folder with a main file', async (test) => {
+  it('a script without its ending, and a directory with a main file', async (test) => {
     const stage = await scene(test, '', program('one'));
     stage.space.write('site/package.json', '{ "main": "lib/main.cjs" }');
     stage.space.write('site/lib/main.cjs', program('main'));

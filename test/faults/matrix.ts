@@ -213,10 +213,10 @@ function beyond(before: readonly string[], now: readonly string[]): string[] {
   });
 }
 
-/** Files of processes that have ended, in the folder of the sockets. */
+/** Files of processes that have ended, in the directory of the sockets. */
 function leftovers(stage: Scene, main: number): string[] {
-  const folder = `${stage.space.runtimeDir}/motya`;
-  return readdirSync(folder).filter((name) => {
+  const directory = `${stage.space.runtimeDir}/motya`;
+  return readdirSync(directory).filter((name) => {
     const pid = /\.(\d+)(\.|$)/.exec(name)?.[1];
     return pid !== undefined && Number(pid) !== main;
   });

@@ -11,22 +11,22 @@ const VICTIM = 'somebody’s only copy\n';
 
 class Place {
   readonly space: Workspace;
-  readonly folder: string;
+  readonly directory: string;
   readonly victim: string;
   readonly port: number;
 
   constructor(space: Workspace, port: number) {
     this.space = space;
     this.port = port;
-    this.folder = space.path('place');
+    this.directory = space.path('place');
     this.victim = space.write('victim', VICTIM);
-    mkdirSync(this.folder);
+    mkdirSync(this.directory);
     // As /tmp: everybody may make files, and nobody may remove another's.
-    chmodSync(this.folder, 0o1777);
+    chmodSync(this.directory, 0o1777);
   }
 
   at(name: string): string {
-    return `${this.folder}/${name}`;
+    return `${this.directory}/${name}`;
   }
 
   start(): Child {
@@ -55,8 +55,8 @@ async function starts(child: Child): Promise<boolean> {
 describe('what is at the paths of an instance already', () => {
   const THINGS: Readonly<Record<string, (path: string, place: Place) => void>> = {
     'a symlink to somebody’s file': (path, { victim }) => symlinkSync(victim, path),
-    'a symlink to nowhere': (path, { folder }) => symlinkSync(`${folder}/nowhere`, path),
-    'a folder': (path) => mkdirSync(path),
+    'a symlink to nowhere': (path, { directory }) => symlinkSync(`${directory}/nowhere`, path),
+    'a directory': (path) => mkdirSync(path),
     'a file': (path) => writeFileSync(path, VICTIM),
     'a fifo': (path) => execFileSync('mkfifo', [path]),
   };
@@ -73,7 +73,7 @@ describe('what is at the paths of an instance already', () => {
         // A stale pidfile is a file, and its place is taken, whatever leads away from it. What can be locked can be the lock.
         const mayServe =
           name === 'app.pid'
-            ? !['a folder', 'a fifo'].includes(what)
+            ? !['a directory', 'a fifo'].includes(what)
             : name === 'app.pid.lock' && ['a file', 'a fifo'].includes(what);
         assert.equal(serves, mayServe, `${name}: ${serves ? 'serves' : failureOf(child).message}`);
         if (!serves) assert.equal(lstatSync(place.at(name)).ino, before.ino, 'it is left alone');
@@ -84,7 +84,7 @@ describe('what is at the paths of an instance already', () => {
     });
   }
 
-  it('somebody else who changes them all the time, in a folder for everybody', async (t) => {
+  it('somebody else who changes them all the time, in a directory for everybody', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('needs root, which starts a process of another user');
     const place = await placeFor(t);
     const names = JSON.stringify(FILES.map((name) => place.at(name)));

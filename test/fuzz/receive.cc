@@ -20,9 +20,9 @@ constexpr size_t kLargest = 512;
 
 size_t OpenFds() {
   size_t count = 0;
-  DIR* folder = opendir("/proc/self/fd");
-  while (readdir(folder) != nullptr) count++;
-  closedir(folder);
+  DIR* directory = opendir("/proc/self/fd");
+  while (readdir(directory) != nullptr) count++;
+  closedir(directory);
   return count;
 }
 

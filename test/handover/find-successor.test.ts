@@ -13,14 +13,14 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
 test('the wait for a successor ends in time, whatever the garbage collector takes meanwhile', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-summon-'));
+  const directory = mkdtempSync(join(tmpdir(), 'motya-summon-'));
   const collecting = setInterval(collectGarbage, 10);
   t.after(() => {
     clearInterval(collecting);
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
   const summoned = findSuccessor({
-    upgradeSocket: join(folder, 'u.sock'),
+    upgradeSocket: join(directory, 'u.sock'),
     mode: 'wait',
     waitMs: 300,
     announced: () => null,
@@ -36,12 +36,12 @@ test('the wait for a successor ends in time, whatever the garbage collector take
 });
 
 test('one that is started and gives way to somebody else’s, which does not listen yet: that one is waited for', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-summon-'));
-  const path = join(folder, 'u.sock');
+  const directory = mkdtempSync(join(tmpdir(), 'motya-summon-'));
+  const path = join(directory, 'u.sock');
   const listeners: number[] = [];
   t.after(() => {
     for (const fd of listeners) native.close(fd);
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
   const gaveWay = { ok: false, code: 'ERR_MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
   const { fd, launched } = await findSuccessor({

@@ -13,13 +13,13 @@ import { leavesNothing, rejectsWith, TestGiver, TestPeer, TestTaker } from './su
 /** Both sides in this process, over a real socketpair. */
 async function pair(
   count: number,
-  body: (giver: TestGiver, taker: TestTaker, ends: [number, number], folder: string) => Promise<void>,
+  body: (giver: TestGiver, taker: TestTaker, ends: [number, number], directory: string) => Promise<void>,
 ): Promise<void> {
-  await leavesNothing(async (folder) => {
-    const giver = new TestGiver(folder, count);
-    const taker = new TestTaker(folder);
+  await leavesNothing(async (directory) => {
+    const giver = new TestGiver(directory, count);
+    const taker = new TestTaker(directory);
     try {
-      await body(giver, taker, native.socketpair(), folder);
+      await body(giver, taker, native.socketpair(), directory);
     } finally {
       giver.close();
       taker.close();
@@ -124,12 +124,12 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
 });
 
 test('the listeners of the successor accept when the incumbent has closed its own', async () => {
-  await pair(8, async (giver, taker, [a, b], folder) => {
+  await pair(8, async (giver, taker, [a, b], directory) => {
     const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     handed.dialogue.close();
     giver.close();
-    assert.ok(existsSync(join(folder, '3.sock')), 'the path stays');
+    assert.ok(existsSync(join(directory, '3.sock')), 'the path stays');
     for (const { fd, socket } of taker.ledger.all()) {
       // Node 20 cannot connect to an abstract name that was not padded with NULs.
       if (socket.type === 'dgram' || socket.path?.startsWith('\0')) continue;
@@ -147,11 +147,11 @@ test('the listeners of the successor accept when the incumbent has closed its ow
 });
 
 test('the lock goes over without a gap and ends with its last holder', async () => {
-  await pair(1, async (giver, taker, [a, b], folder) => {
+  await pair(1, async (giver, taker, [a, b], directory) => {
     const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     handed.dialogue.close();
-    const lock = join(folder, 'pid.lock');
+    const lock = join(directory, 'pid.lock');
     assert.equal(native.lockFile(lock), null);
     giver.close();
     assert.equal(native.lockFile(lock), null, 'the successor holds it');

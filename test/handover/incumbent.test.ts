@@ -55,8 +55,8 @@ async function withPeer(
   body: (giver: TestGiver, fd: number, peer: TestPeer) => Promise<void>,
   count = COUNT,
 ): Promise<void> {
-  await leavesNothing(async (folder) => {
-    const giver = new TestGiver(folder, count);
+  await leavesNothing(async (directory) => {
+    const giver = new TestGiver(directory, count);
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
     try {
@@ -89,8 +89,8 @@ for (const { name, phase, walk } of STEPS) {
     });
 
     test('dies', async () => {
-      await leavesNothing(async (folder) => {
-        const giver = new TestGiver(folder, COUNT);
+      await leavesNothing(async (directory) => {
+        const giver = new TestGiver(directory, COUNT);
         const [a, b] = native.socketpair();
         const peer = new TestPeer(b);
         const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
@@ -190,8 +190,8 @@ test('the number of adopted listeners must be the number of ours', async () => {
 });
 
 test('a successor that dies while the incumbent pauses ends the wait for it', async () => {
-  await leavesNothing(async (folder) => {
-    const giver = new TestGiver(folder, 1);
+  await leavesNothing(async (directory) => {
+    const giver = new TestGiver(directory, 1);
     giver.pausing = new Promise(() => {});
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
@@ -208,8 +208,8 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
 });
 
 test('a conversation that breaks after COMMIT with a successor that lives on: it is live', async () => {
-  await leavesNothing(async (folder) => {
-    const giver = new TestGiver(folder, COUNT);
+  await leavesNothing(async (directory) => {
+    const giver = new TestGiver(directory, COUNT);
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
     const handing = giver.handOver(a);
@@ -225,9 +225,9 @@ test('a conversation that breaks after COMMIT with a successor that lives on: it
 
 test('a successor that reads nothing costs no fds for longer than the hand-over', async () => {
   const count = 2000;
-  await leavesNothing(async (folder) => {
+  await leavesNothing(async (directory) => {
     const before = openFds();
-    const giver = new TestGiver(folder, count);
+    const giver = new TestGiver(directory, count);
     const [a, b] = native.socketpair();
     const peer = new TestPeer(b);
     // The buffer is full before all is sent, so the rest, and ABORT behind it, waits inside the channel.

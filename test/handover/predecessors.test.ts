@@ -118,12 +118,12 @@ test('a predecessor of an older version sends no counters; one that dies is foll
 });
 
 test('a PREDECESSOR that brings nothing to follow, or nonsense, costs nothing', async () => {
-  await leavesNothing(async (folder) => {
+  await leavesNothing(async (directory) => {
     const third = new Generation(3);
     const { peer, end } = third.follow(2, 1002);
     const predecessor = { type: 'PREDECESSOR', txid, pid: 1001, generation: 1, counted: ['nonsense'] };
     peer.say(predecessor);
-    const file = native.lockFile(`${folder}/file`) as number;
+    const file = native.lockFile(`${directory}/file`) as number;
     peer.say(predecessor, [file]);
     peer.say(predecessor, [file, file]);
     native.close(file);

@@ -9,19 +9,19 @@ import { scene } from '../e2e/scene.js';
 
 const MIB = 1024 * 1024;
 
-/** Writes files below a folder of its own, as the kernel shows them. */
+/** Writes files below a directory of its own, as the kernel shows them. */
 function files(t: Parameters<typeof scene>[0], contents: Readonly<Record<string, string>>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-cgroup-'));
-  t.after(() => rmSync(folder, { recursive: true }));
+  const directory = mkdtempSync(join(tmpdir(), 'motya-cgroup-'));
+  t.after(() => rmSync(directory, { recursive: true }));
   for (const [name, content] of Object.entries(contents)) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true });
-    writeFileSync(join(folder, name), content);
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), content);
   }
-  return folder;
+  return directory;
 }
 
 test('the room below the limits of a cgroup and of those above it, in version 2', (t) => {
-  const folder = files(t, {
+  const directory = files(t, {
     own: '0::/a/b\n',
     'a/b/memory.max': 'max\n',
     'a/b/memory.current': `${90 * MIB}\n`,
@@ -29,28 +29,28 @@ test('the room below the limits of a cgroup and of those above it, in version 2'
     'a/memory.current': `${95 * MIB}\n`,
     'a/memory.stat': `anon 1\ninactive_file ${10 * MIB}\nactive_file 5\n`,
   });
-  assert.deepEqual(cgroupRooms(folder, join(folder, 'own')), [
+  assert.deepEqual(cgroupRooms(directory, join(directory, 'own')), [
     { free: 15 * MIB, where: 'below the 100 MiB of cgroup /a' },
   ]);
 });
 
 test('in version 1, with an empty version 2 beside it', (t) => {
-  const folder = files(t, {
+  const directory = files(t, {
     own: '4:memory:/x\n3:cpu,cpuacct:/x\n0::/\n',
     'memory/x/memory.limit_in_bytes': `${64 * MIB}\n`,
     'memory/x/memory.usage_in_bytes': `${60 * MIB}\n`,
     'memory/x/memory.stat': `inactive_file 7\ntotal_inactive_file ${2 * MIB}\n`,
     'unified/cgroup.procs': '',
   });
-  assert.deepEqual(cgroupRooms(folder, join(folder, 'own')), [
+  assert.deepEqual(cgroupRooms(directory, join(directory, 'own')), [
     { free: 6 * MIB, where: 'below the 64 MiB of cgroup /x' },
   ]);
 });
 
 test('without cgroups, and on this machine', (t) => {
-  const folder = files(t, { meminfo: 'MemTotal: 100 kB\nMemAvailable:   2048 kB\n' });
-  assert.deepEqual(cgroupRooms(folder, join(folder, 'none')), []);
-  assert.deepEqual(machineRoom(join(folder, 'meminfo')), { free: 2 * MIB, where: 'on this machine' });
+  const directory = files(t, { meminfo: 'MemTotal: 100 kB\nMemAvailable:   2048 kB\n' });
+  assert.deepEqual(cgroupRooms(directory, join(directory, 'none')), []);
+  assert.deepEqual(machineRoom(join(directory, 'meminfo')), { free: 2 * MIB, where: 'on this machine' });
   assert.ok(machineRoom('/proc/meminfo').free > 0);
   for (const { free } of cgroupRooms()) assert.ok(free > 0);
 });

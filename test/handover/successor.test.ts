@@ -21,10 +21,10 @@ class Wares {
   readonly listeners: number[];
   readonly lock: number;
 
-  constructor(folder: string) {
+  constructor(directory: string) {
     const address = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 } as const;
     this.listeners = [1, 2].map(() => this.keep(native.createListener(address)));
-    this.lock = this.keep(native.lockFile(join(folder, 'pid.lock')) as number);
+    this.lock = this.keep(native.lockFile(join(directory, 'pid.lock')) as number);
   }
 
   keep(fd: number): number {
@@ -44,9 +44,9 @@ class Wares {
 type Scene = { peer: TestPeer; wares: Wares; taker: TestTaker; fd: number; hangUp: () => void };
 
 async function scene(body: (scene: Scene) => Promise<void>): Promise<void> {
-  await leavesNothing(async (folder) => {
-    const wares = new Wares(folder);
-    const taker = new TestTaker(folder);
+  await leavesNothing(async (directory) => {
+    const wares = new Wares(directory);
+    const taker = new TestTaker(directory);
     const [fd, b] = native.socketpair();
     const peer = new TestPeer(b);
     let up = true;

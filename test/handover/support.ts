@@ -18,15 +18,15 @@ import { until } from '../e2e/harness/until.js';
 /** A pid that no process can have (PID_MAX_LIMIT, proc(5)). */
 export const NOBODY = 2 ** 22 + 1;
 
-/** Runs `body` in an empty folder and checks that no fd is left afterwards. */
-export async function leavesNothing(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-handover-'));
+/** Runs `body` in an empty directory and checks that no fd is left afterwards. */
+export async function leavesNothing(body: (directory: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'motya-handover-'));
   const before = openFds();
   try {
-    await body(folder);
+    await body(directory);
     await until(() => openFds() === before, { what: 'fds as before', instead: () => openFds() - before });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -49,10 +49,10 @@ export class TestGiver {
   /** What goes with COMMIT. */
   history: object | undefined;
 
-  constructor(folder: string, count: number) {
-    this.pidfile = new Pidfile(join(folder, 'pid'));
+  constructor(directory: string, count: number) {
+    this.pidfile = new Pidfile(join(directory, 'pid'));
     this.pidfile.acquire();
-    for (let n = 0; n < count; n += 1) this.#bind(folder, n);
+    for (let n = 0; n < count; n += 1) this.#bind(directory, n);
     this.machine.step('quit');
     this.machine.step('connected');
   }
@@ -106,15 +106,15 @@ export class TestGiver {
     this.pidfile.letGo();
   }
 
-  #bind(folder: string, n: number): void {
+  #bind(directory: string, n: number): void {
     const tcp = { kind: 'tcp', port: 0, v6only: false, backlog: 10 + n, ordinal: n } as const;
     const udp = { kind: 'udp', port: 0, reuseAddr: false, ordinal: n } as const;
     const request = [
       { ...tcp, address: '127.0.0.1' },
       { ...tcp, address: '::1' },
       { ...tcp, address: '::', v6only: true },
-      { kind: 'unix', path: join(folder, `${n}.sock`), backlog: 0 } as const,
-      { kind: 'unix', path: `\0motya-test-${process.pid}-${folder}-${n}`, backlog: 3 } as const,
+      { kind: 'unix', path: join(directory, `${n}.sock`), backlog: 0 } as const,
+      { kind: 'unix', path: `\0motya-test-${process.pid}-${directory}-${n}`, backlog: 3 } as const,
       { ...udp, family: 'inet', address: '127.0.0.1', v6only: false } as const,
       { ...udp, family: 'inet6', address: '::1', v6only: false } as const,
       { ...tcp, address: null },
@@ -145,8 +145,8 @@ export class TestTaker implements Greeting {
   readonly breakDown: (error: Error) => void;
   readonly broken: Promise<never>;
 
-  constructor(folder: string) {
-    this.pidfile = new Pidfile(join(folder, 'pid'));
+  constructor(directory: string) {
+    this.pidfile = new Pidfile(join(directory, 'pid'));
     this.machine.step('contacted');
     let reject!: (error: Error) => void;
     this.broken = new Promise((_, fail) => {

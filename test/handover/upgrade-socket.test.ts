@@ -42,8 +42,8 @@ function throwsCode(call: () => unknown, code: string, text: RegExp): void {
 }
 
 /** A whole offer reaches the socket; then the successor hangs up. */
-async function offerReaches(waiting: Waiting, folder: string, path: string): Promise<void> {
-  const giver = new TestGiver(folder, 3);
+async function offerReaches(waiting: Waiting, directory: string, path: string): Promise<void> {
+  const giver = new TestGiver(directory, 3);
   const fd = await connectUpgradeSocket(path, never);
   assert.ok(fd !== null);
   const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROGRAM', /that will do/);
@@ -56,8 +56,8 @@ async function offerReaches(waiting: Waiting, folder: string, path: string): Pro
 }
 
 test('mode 0600, whatever the umask; gone after close; the lock’s file stays', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const umask = process.umask(0);
     const { socket } = new Waiting(path);
     process.umask(umask);
@@ -65,13 +65,13 @@ test('mode 0600, whatever the umask; gone after close; the lock’s file stays',
     assert.equal(statSync(`${path}.lock`).mode & 0o777, 0o600);
     assert.equal(readFileSync(`${path}.lock`, 'utf8'), `${process.pid}\n`);
     socket.close();
-    assert.deepEqual(readdirSync(folder), ['up.sock.lock']);
+    assert.deepEqual(readdirSync(directory), ['up.sock.lock']);
   });
 });
 
 test('a stale socket is replaced; anything else at the path is left as it is', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
     new Waiting(path).socket.close();
     assert.equal(existsSync(path), false);
@@ -79,19 +79,19 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
     writeFileSync(path, 'precious');
     throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /up.sock exists and is no socket; it is left alone/);
     assert.equal(readFileSync(path, 'utf8'), 'precious');
-    assert.deepEqual(readdirSync(folder).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
+    assert.deepEqual(readdirSync(directory).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
   });
-  await leavesNothing(async (folder) => {
-    throwsCode(() => new Waiting(join(folder, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', /cannot be made: .*ENOENT/);
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    throwsCode(() => new Waiting(join(directory, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', /cannot be made: .*ENOENT/);
+    const path = join(directory, 'up.sock');
     mkdirSync(path);
     throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /is no socket/);
   });
 });
 
 test('a socket of another user is not replaced', { skip: !isRoot && 'needs root' }, async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
     lchownSync(path, STRANGER, STRANGER);
     const { ino } = statSync(path);
@@ -101,8 +101,8 @@ test('a socket of another user is not replaced', { skip: !isRoot && 'needs root'
 });
 
 test('a second successor is refused with the pid of the first, and may come when it has gone', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const { socket } = new Waiting(path);
     const text = new RegExp(`another successor \\(pid ${process.pid}\\) waits on .*up.sock already`);
     throwsCode(() => new Waiting(path), 'ERR_MOTYA_SUCCESSOR_EXISTS', text);
@@ -113,8 +113,8 @@ test('a second successor is refused with the pid of the first, and may come when
 });
 
 test('an incumbent that comes first waits for the socket; it can be told to give up', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     assert.equal(await connectUpgradeSocket(path, AbortSignal.timeout(100)), null);
     assert.equal(await connectUpgradeSocket(path, AbortSignal.abort()), null);
     // Also a stale one counts as nobody.
@@ -126,9 +126,9 @@ test('an incumbent that comes first waits for the socket; it can be told to give
     native.close(fd);
     socket.close();
   });
-  await leavesNothing(async (folder) => {
+  await leavesNothing(async (directory) => {
     await rejectsWith(
-      connectUpgradeSocket(join(folder, 'x'.repeat(200)), never),
+      connectUpgradeSocket(join(directory, 'x'.repeat(200)), never),
       'ERR_MOTYA_SOCKET',
       /cannot be reached/,
     );
@@ -136,8 +136,8 @@ test('an incumbent that comes first waits for the socket; it can be told to give
 });
 
 test('silent, garbled, half and dying peers are no obstacle to the incumbent that comes later', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
     const silent = Array.from({ length: GREETED_PEERS + 3 }, () => native.connectPath(path));
     const half = new TestPeer(native.connectPath(path));
@@ -152,7 +152,7 @@ test('silent, garbled, half and dying peers are no obstacle to the incumbent tha
     );
 
     const started = performance.now();
-    await offerReaches(waiting, folder, path);
+    await offerReaches(waiting, directory, path);
     assert.ok(performance.now() - started < 1900, 'not after the others’ deadlines');
     waiting.socket.close();
     half.close();
@@ -162,8 +162,8 @@ test('silent, garbled, half and dying peers are no obstacle to the incumbent tha
 });
 
 test('a flood of connections costs no fds', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
     const before = openFds();
     for (let n = 0; n < 500; n += 1) {
@@ -172,14 +172,14 @@ test('a flood of connections costs no fds', async () => {
       native.close(fd);
       assert.ok(openFds() < before + 64, `${openFds() - before} fds`);
     }
-    await offerReaches(waiting, folder, path);
+    await offerReaches(waiting, directory, path);
     waiting.socket.close();
   });
 });
 
 test('closing hangs up on those who are being greeted, and tells them', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
     const peer = new TestPeer(native.connectPath(path));
     assert.equal((await peer.hear())?.type, 'HELLO');
@@ -190,12 +190,12 @@ test('closing hangs up on those who are being greeted, and tells them', async ()
 });
 
 test('a second incumbent is told that there is one already', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
-    await offerReaches(waiting, folder, path);
-    mkdirSync(join(folder, 'two'));
-    const giver = new TestGiver(join(folder, 'two'), 2);
+    await offerReaches(waiting, directory, path);
+    mkdirSync(join(directory, 'two'));
+    const giver = new TestGiver(join(directory, 'two'), 2);
     const fd = await connectUpgradeSocket(path, never);
     await rejectsWith(giver.handOver(fd as number), 'ERR_MOTYA_BUSY', /has an incumbent already/);
     giver.close();
@@ -204,8 +204,8 @@ test('a second incumbent is told that there is one already', async () => {
 });
 
 test('an incumbent that says why there will be no offer ends the wait with its reason', async () => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
     const peer = new TestPeer(native.connectPath(path));
     peer.say({ type: 'ABORT', txid: '', code: 'ERR_MOTYA_VERSION', text: 'too old' });
@@ -224,10 +224,10 @@ function asStranger(t: TestContext, source: string) {
 test('a peer of another user is refused and logged, whatever the path’s mode', {
   skip: !isRoot && 'needs root',
 }, async (t) => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
-    chmodSync(folder, 0o755);
+    chmodSync(directory, 0o755);
     chmodSync(path, 0o666);
     const child = asStranger(
       t,
@@ -238,15 +238,15 @@ test('a peer of another user is refused and logged, whatever the path’s mode',
     child.stdin?.end();
     assert.equal(await outputOf(child), '0\n', 'hung up without a word');
     assert.deepEqual(waiting.warnings, [`a process of user ${STRANGER} was refused on the upgrade socket`]);
-    await offerReaches(waiting, folder, path);
+    await offerReaches(waiting, directory, path);
     waiting.socket.close();
   });
 });
 
 test('an incumbent gives nothing to a socket that another user holds', { skip: !isRoot && 'needs root' }, async (t) => {
-  await leavesNothing(async (folder) => {
-    const path = join(folder, 'up.sock');
-    chmodSync(folder, 0o777);
+  await leavesNothing(async (directory) => {
+    const path = join(directory, 'up.sock');
+    chmodSync(directory, 0o777);
     const child = asStranger(
       t,
       `native.createListener({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });

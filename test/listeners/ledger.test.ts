@@ -199,48 +199,48 @@ test('inherit: an fd that is no socket, or a socket that is here already, is clo
 });
 
 test('remove: the path goes only if it is still the file that was bound', (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   withLedger((ledger) => {
     const [kept, gone, replaced, moved] = ['kept', 'gone', 'replaced', 'moved'].map((name) =>
-      granted(ledger.claim('web', 1, unix(join(folder, name)))),
+      granted(ledger.claim('web', 1, unix(join(directory, name)))),
     ) as [Listener, Listener, Listener, Listener];
-    assert.equal(ledger.owns(join(folder, 'gone')), true);
+    assert.equal(ledger.owns(join(directory, 'gone')), true);
     ledger.remove(kept, { unlink: false });
     ledger.remove(gone, { unlink: true });
     ledger.remove(gone, { unlink: true });
-    unlinkSync(join(folder, 'replaced'));
-    writeFileSync(join(folder, 'replaced'), 'precious');
+    unlinkSync(join(directory, 'replaced'));
+    writeFileSync(join(directory, 'replaced'), 'precious');
     ledger.remove(replaced, { unlink: true });
-    renameSync(join(folder, 'moved'), join(folder, 'elsewhere'));
-    symlinkSync('elsewhere', join(folder, 'moved'));
+    renameSync(join(directory, 'moved'), join(directory, 'elsewhere'));
+    symlinkSync('elsewhere', join(directory, 'moved'));
     ledger.remove(moved, { unlink: true });
     assert.deepEqual(
-      ['kept', 'gone', 'replaced', 'moved', 'elsewhere'].map((name) => existsSync(join(folder, name))),
+      ['kept', 'gone', 'replaced', 'moved', 'elsewhere'].map((name) => existsSync(join(directory, name))),
       [true, false, true, true, true],
     );
-    assert.equal(ledger.owns(join(folder, 'gone')), false);
+    assert.equal(ledger.owns(join(directory, 'gone')), false);
   });
 });
 
 test('a stale path is replaced; a live one, and what is no socket, is not', (t) => {
-  const folder = scratch(t);
-  const stale = join(folder, 'stale');
+  const directory = scratch(t);
+  const stale = join(directory, 'stale');
   native.close(native.createListener({ family: 'unix', type: 'stream', path: stale }));
   assert.equal(isStale(stale), true);
   for (const type of ['stream', 'seqpacket'] as const) {
-    const live = native.createListener({ family: 'unix', type, path: join(folder, type) });
-    assert.equal(isStale(join(folder, type)), false, type);
+    const live = native.createListener({ family: 'unix', type, path: join(directory, type) });
+    assert.equal(isStale(join(directory, type)), false, type);
     withLedger((ledger) => {
-      assert.throws(() => ledger.claim('web', 1, unix(join(folder, type))), { code: 'EADDRINUSE' });
+      assert.throws(() => ledger.claim('web', 1, unix(join(directory, type))), { code: 'EADDRINUSE' });
     });
     native.close(live);
   }
-  writeFileSync(join(folder, 'file'), 'precious');
-  symlinkSync(stale, join(folder, 'link'));
-  for (const name of ['file', 'link', 'nothing']) assert.equal(isStale(join(folder, name)), false, name);
+  writeFileSync(join(directory, 'file'), 'precious');
+  symlinkSync(stale, join(directory, 'link'));
+  for (const name of ['file', 'link', 'nothing']) assert.equal(isStale(join(directory, name)), false, name);
   assert.equal(isStale('\0abstract'), false);
   withLedger((ledger) => {
-    assert.throws(() => ledger.claim('web', 1, unix(join(folder, 'file'))), { code: 'EADDRINUSE' });
+    assert.throws(() => ledger.claim('web', 1, unix(join(directory, 'file'))), { code: 'EADDRINUSE' });
     const listener = granted(ledger.claim('web', 1, unix(stale)));
     assert.equal(listener.path?.ino, lstatSync(stale).ino);
     assert.ok(native.describe(listener.fd).listening);
@@ -249,15 +249,15 @@ test('a stale path is replaced; a live one, and what is no socket, is not', (t) 
 });
 
 test('abandonAll: our own paths go, the incumbent’s stay', (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   keepsFds(() => {
     const ledger = new Ledger();
-    inherited(ledger, { family: 'unix', type: 'stream', path: join(folder, 'theirs') });
-    ledger.claim('web', 1, unix(join(folder, 'ours')));
+    inherited(ledger, { family: 'unix', type: 'stream', path: join(directory, 'theirs') });
+    ledger.claim('web', 1, unix(join(directory, 'ours')));
     ledger.abandonAll();
     assert.equal(ledger.size, 0);
     assert.deepEqual(
-      ['theirs', 'ours'].map((name) => existsSync(join(folder, name))),
+      ['theirs', 'ours'].map((name) => existsSync(join(directory, name))),
       [true, false],
     );
   });

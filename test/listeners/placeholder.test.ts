@@ -22,7 +22,7 @@ const udp: ListenRequest = {
   ordinal: 0,
 };
 
-test('stand-ins are on the loopback address, on free ports, or in the folder; each request has one of its own', () => {
+test('stand-ins are on the loopback address, on free ports, or in the directory; each request has one of its own', () => {
   const requests: ListenRequest[] = [
     tcp(80),
     tcp(81),

@@ -32,18 +32,18 @@ function pipe(t: TestContext): { writer: number; reader: number; read(): string 
 }
 
 test('lines reach a file in order, own ones among them, and a new file at its turn', async (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   const before = openFds();
-  const destination = new Destination(openSync(join(folder, 'one'), 'a'), notice);
+  const destination = new Destination(openSync(join(directory, 'one'), 'a'), notice);
   destination.writeNow(Buffer.from('first\n'));
-  assert.equal(readFileSync(join(folder, 'one'), 'utf8'), 'first\n', 'own lines are there at once');
+  assert.equal(readFileSync(join(directory, 'one'), 'utf8'), 'first\n', 'own lines are there at once');
   destination.write(numbered(0, 10_000));
   destination.writeNow(Buffer.from('own\n'));
   // A thread is writing to the old one now.
-  destination.redirect(openSync(join(folder, 'two'), 'a'));
+  destination.redirect(openSync(join(directory, 'two'), 'a'));
   destination.write(numbered(10_000, 20_000));
   assert.equal(await destination.flush(NEVER_MS), true);
-  const files = ['one', 'two'].map((name) => readFileSync(join(folder, name), 'utf8'));
+  const files = ['one', 'two'].map((name) => readFileSync(join(directory, name), 'utf8'));
   assert.equal(files.join(''), `first\n${numbered(0, 10_000)}own\n${numbered(10_000, 20_000)}`);
   assert.ok(files.every((file) => file.endsWith('\n') && file.length > 6));
   closeSync(destination.fd);

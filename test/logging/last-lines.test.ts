@@ -13,7 +13,7 @@ const wordsOf = (...chunks: readonly (string | Buffer)[]): string[] => {
 };
 
 test('what a program that ends says of the reason, in one line, with the place', (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   const programs: [name: string, source: string, reason: string][] = [
     ['throws.cjs', "throw new Error('on purpose')", 'Error: on purpose (FILE:1:7)'],
     ['colours.cjs', "process.stderr.write('\\x1b[31mred\\x1b[0m\\n')", 'red'],
@@ -28,7 +28,7 @@ test('what a program that ends says of the reason, in one line, with the place',
     ['says.cjs', "console.error('DATABASE_URL is not set\\n'); process.exit(1)", 'DATABASE_URL is not set'],
   ];
   for (const [name, source, reason] of programs) {
-    const file = join(folder, name);
+    const file = join(directory, name);
     writeFileSync(file, source);
     const { stderr } = spawnSync(process.execPath, [file], {
       encoding: 'buffer',

@@ -24,18 +24,18 @@ import { createLogger } from '#src/logging/log.js';
 const fixture = fileURLToPath(new URL('../../test/fixtures/config/log-and-exit.mjs', import.meta.url));
 const nonBlocking = fileURLToPath(new URL('../../test/fixtures/config/non-blocking-stderr.mjs', import.meta.url));
 type Wanted = Omit<LogSettings, 'programs'>;
-let folder: string;
+let directory: string;
 before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'motya-log-'));
+  directory = mkdtempSync(join(tmpdir(), 'motya-log-'));
 });
-after(() => rmSync(folder, { recursive: true }));
+after(() => rmSync(directory, { recursive: true }));
 
 const linesOf = (path: string): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
 const to = (name: string, more: Partial<Wanted> = {}): Wanted & { file: string } => ({
   level: 'info',
   format: 'auto',
   ...more,
-  file: join(folder, name),
+  file: join(directory, name),
 });
 
 test('a JSON line has time, level, message, generation and the fields, and no field overwrites them', () => {
@@ -109,11 +109,11 @@ describe('the log file', () => {
   });
 
   test('that cannot be opened is an error at the start and a warning later', () => {
-    assert.throws(() => createLogger({ level: 'info', format: 'auto', file: join(folder, 'no/such') }), {
+    assert.throws(() => createLogger({ level: 'info', format: 'auto', file: join(directory, 'no/such') }), {
       code: 'ERR_MOTYA_LOG_FILE',
       message: /ENOENT/,
     });
-    const inner = mkdtempSync(join(folder, 'gone-'));
+    const inner = mkdtempSync(join(directory, 'gone-'));
     const log = createLogger({ level: 'info', format: 'json', file: join(inner, 'log') });
     renameSync(inner, `${inner}.moved`);
     log.reopen();
@@ -122,7 +122,7 @@ describe('the log file', () => {
   });
 
   test('on a full disk loses lines, and says how many when there is room again', () => {
-    const path = join(folder, 'disk');
+    const path = join(directory, 'disk');
     symlinkSync('/dev/full', path);
     const log = createLogger({ level: 'info', format: 'json', file: path });
     log.info('lost');
@@ -159,7 +159,7 @@ describe('stderr', () => {
   });
 
   test('that is full and non-blocking costs lines and stops nothing', async () => {
-    const path = join(folder, 'fifo');
+    const path = join(directory, 'fifo');
     execFileSync('mkfifo', [path]);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = openSync(path, 'w');
@@ -177,7 +177,7 @@ describe('stderr', () => {
   });
 
   test('that is the journal gets priorities', () => {
-    const path = join(folder, 'journal');
+    const path = join(directory, 'journal');
     const fd = openSync(path, 'w');
     const { dev, ino } = fstatSync(fd);
     spawnSync(process.execPath, [fixture, '1'], {

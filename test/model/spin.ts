@@ -57,10 +57,10 @@ export async function check(
   world: World,
   mutants: readonly string[] = [],
 ): Promise<Checked> {
-  const folder = mkdtempSync(join(tmpdir(), 'motya-model-'));
+  const directory = mkdtempSync(join(tmpdir(), 'motya-model-'));
   const run = async (program: string, ...args: string[]): Promise<string> => {
     // pan ends with a status of its own after an error; what it prints tells.
-    const { stdout, stderr } = await promisify(execFile)(program, args, { cwd: folder, maxBuffer: 1 << 26 });
+    const { stdout, stderr } = await promisify(execFile)(program, args, { cwd: directory, maxBuffer: 1 << 26 });
     return stdout + stderr;
   };
   try {
@@ -68,7 +68,7 @@ export async function check(
       ...Object.entries(world).map(([name, value]) => `-D${name}=${value}`),
       ...mutants.map((m) => `-D${m}`),
     ];
-    copyFileSync(MODEL, join(folder, 'handover.pml'));
+    copyFileSync(MODEL, join(directory, 'handover.pml'));
     await run('spin', ...defines, '-a', 'handover.pml');
     // Without partial order reduction: every statement that matters is global, and `timeout` and `unless` do not go with it.
     const options = ['-DNOREDUCE', `-DMEMLIM=${MEMORY_MIB}`, kind === 'safety' ? '-DSAFETY' : '-DNP'];
@@ -93,7 +93,7 @@ export async function check(
       output: searched + way,
     };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

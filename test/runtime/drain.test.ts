@@ -29,7 +29,7 @@ async function secureConnect(port: number, ALPNProtocols: string[]): Promise<tls
 }
 
 async function secureWorker(supervisor: TestSupervisor, kind: string): Promise<{ worker: TestWorker; port: number }> {
-  const worker = supervisor.spawn('secure.cjs', { args: [kind], env: certificate(supervisor.folder) });
+  const worker = supervisor.spawn('secure.cjs', { args: [kind], env: certificate(supervisor.directory) });
   return { worker, port: (await worker.address()).port };
 }
 

@@ -45,7 +45,7 @@ test(
   'listen(): every way to say it reaches the supervisor as Node understands it',
   supervised(async (supervisor) => {
     const free = await freePort();
-    const socketPath = path.join(supervisor.folder, 'a.sock');
+    const socketPath = path.join(supervisor.directory, 'a.sock');
     const abstract = `\0motya-test-${process.pid}`;
     const onNode20 = execFileSync(workerNode, ['-v'], { encoding: 'utf8' }).startsWith('v20.');
     // Backlog 0: the program names none.
@@ -88,7 +88,7 @@ test(
 test(
   'a path keeps its inode over generations, and readableAll and writableAll open it',
   supervised(async (supervisor) => {
-    const file = path.join(supervisor.folder, 'mode.sock');
+    const file = path.join(supervisor.directory, 'mode.sock');
     const before = process.umask(0o077);
     const first = supervisor.spawn('net.cjs', listenArgs({ path: file, readableAll: true, writableAll: true }));
     await first.line('listening');
@@ -123,7 +123,7 @@ test(
     await once(taken, 'listening');
     const { port } = taken.address() as net.AddressInfo;
     try {
-      for (const args of [[port, '127.0.0.1'], [path.join(supervisor.folder, 'no', 'folder.sock')]]) {
+      for (const args of [[port, '127.0.0.1'], [path.join(supervisor.directory, 'no', 'directory.sock')]]) {
         const ours = await supervisor.spawn('net.cjs', listenArgs(...args)).line('error');
         assert.deepEqual(ours, await nodesOwnError(args));
       }
@@ -296,7 +296,7 @@ test(
       await worker.kill();
     }
     supervisor.mode = 'pending';
-    const worker = supervisor.spawn('context.cjs', { ...listenArgs('/no/folder/a.sock'), role: { held: true } });
+    const worker = supervisor.spawn('context.cjs', { ...listenArgs('/no/directory/a.sock'), role: { held: true } });
     await worker.message('LISTEN');
     worker.grantPending();
     assert.equal((await worker.line('error')).store, 'of listen()');

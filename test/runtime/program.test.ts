@@ -64,7 +64,7 @@ test(
 test(
   'the paths of its listeners survive a program that unlinks them',
   supervised(async (supervisor) => {
-    const worker = supervisor.spawn('unlink.mjs', { args: [supervisor.folder], role: { held: true } });
+    const worker = supervisor.spawn('unlink.mjs', { args: [supervisor.directory], role: { held: true } });
     assert.deepEqual(await worker.line('done'), {
       event: 'done',
       address: 'app.sock',
@@ -160,7 +160,7 @@ test(
   supervised(async (supervisor) => {
     const worker = supervisor.spawn('http.cjs');
     await worker.address();
-    const file = path.join(supervisor.folder, 'out.log');
+    const file = path.join(supervisor.directory, 'out.log');
     const fd = fs.openSync(file, 'a');
     worker.send({ type: 'OUTPUT' }, [fd]);
     fs.closeSync(fd);

@@ -46,7 +46,7 @@ export const workerNode = process.env.MOTYA_TEST_WORKER_NODE ?? process.execPath
 
 /** As small a supervisor as the protocol allows: it owns real listeners and grants the same one for the same key. */
 export class TestSupervisor {
-  readonly folder = mkdtempSync(path.join(tmpdir(), 'motya-runtime-'));
+  readonly directory = mkdtempSync(path.join(tmpdir(), 'motya-runtime-'));
   readonly requests: ListenRequest[] = [];
   /** `pending`: LISTEN is answered by PENDING until {@link TestWorker.grantPending}. */
   mode: 'grant' | 'pending' = 'grant';
@@ -77,7 +77,7 @@ export class TestSupervisor {
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.kill()));
     for (const fd of this.#listeners.values()) native.close(fd);
-    rmSync(this.folder, { recursive: true });
+    rmSync(this.directory, { recursive: true });
   }
 }
 

@@ -7,9 +7,9 @@ import { fingerprintOf, haveChanged, PROGRAM_DIRECTORY_ENTRIES } from '#src/supe
 import { scratch } from '../base/native/support.js';
 
 test('a deploy changes the fingerprint, and nothing else does', (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   const write = (name: string, text = ''): string => {
-    const path = join(folder, name);
+    const path = join(directory, name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
     return path;
@@ -23,7 +23,7 @@ test('a deploy changes the fingerprint, and nothing else does', (t) => {
     write(`${release}/data/state.json`);
   }
   const source = write('motya.yaml');
-  const current = join(folder, 'current');
+  const current = join(directory, 'current');
   symlinkSync('one', current);
   const files = { scripts: [join(current, 'server.js')], source };
 
@@ -33,13 +33,13 @@ test('a deploy changes the fingerprint, and nothing else does', (t) => {
   };
   const keepsTime = (): void => {
     write('two/lib/routes.mjs', 'x');
-    utimesSync(join(folder, 'two/lib/routes.mjs'), 1, 1);
+    utimesSync(join(directory, 'two/lib/routes.mjs'), 1, 1);
   };
   const changes: Record<string, () => void> = {
     'the script': () => void write('one/server.js', 'x'),
     'a module': () => void write('one/lib/routes.mjs', 'y'),
     'a new module': () => void write('one/lib/new.ts'),
-    'a removed one': () => rmSync(join(folder, 'one/lib/new.ts')),
+    'a removed one': () => rmSync(join(directory, 'one/lib/new.ts')),
     'what npm has installed': () => void write('one/node_modules/.package-lock.json', 'x'),
     'package.json': () => void write('one/package.json', '{"a":1}'),
     'the settings': () => void write('motya.yaml', 'x'),
@@ -56,24 +56,24 @@ test('a deploy changes the fingerprint, and nothing else does', (t) => {
   write('two/data/state.json', 'x');
   write('two/server.log', 'x');
   assert.equal(haveChanged(files, before), false, 'what a program writes');
-  rmSync(join(folder, 'two/server.js'));
+  rmSync(join(directory, 'two/server.js'));
   assert.equal(haveChanged(files, before), false, 'nothing to compare with: another mount, say');
   assert.equal(haveChanged(files, '0:made in another way'), false);
 });
 
 /** A package of one script in a directory that data of it is in as well. */
 function packageIn(t: TestContext) {
-  const folder = realpathSync(scratch(t));
-  writeFileSync(join(folder, 'package.json'), '{}');
-  writeFileSync(join(folder, 'server.js'), '');
-  return { folder, files: { scripts: [join(folder, 'server.js')], source: null } };
+  const directory = realpathSync(scratch(t));
+  writeFileSync(join(directory, 'package.json'), '{}');
+  writeFileSync(join(directory, 'server.js'), '');
+  return { directory, files: { scripts: [join(directory, 'server.js')], source: null } };
 }
 
 test('what cannot be looked at has a fingerprint all the same', (t) => {
-  const { folder, files } = packageIn(t);
-  const modules = join(folder, 'node_modules');
+  const { directory, files } = packageIn(t);
+  const modules = join(directory, 'node_modules');
   symlinkSync(modules, modules);
-  const source = join(folder, 'motya.yaml');
+  const source = join(directory, 'motya.yaml');
   symlinkSync(source, source);
   const before = fingerprintOf({ ...files, source });
   assert.equal(haveChanged({ ...files, source }, before), false);
@@ -83,75 +83,75 @@ test('what cannot be looked at has a fingerprint all the same', (t) => {
 });
 
 test('the files of a program in node_modules are those of the package that has it installed', (t) => {
-  const { folder } = packageIn(t);
-  const next = join(folder, 'node_modules/next');
+  const { directory } = packageIn(t);
+  const next = join(directory, 'node_modules/next');
   mkdirSync(join(next, 'bin'), { recursive: true });
   writeFileSync(join(next, 'package.json'), '{}');
   writeFileSync(join(next, 'bin/next.js'), '');
   const files = { scripts: [join(next, 'bin/next.js')], source: null };
   const before = fingerprintOf(files);
-  writeFileSync(join(folder, 'page.js'), '');
+  writeFileSync(join(directory, 'page.js'), '');
   assert.equal(haveChanged(files, before), true);
   const built = fingerprintOf(files);
-  mkdirSync(join(folder, '.next/cache'), { recursive: true });
-  writeFileSync(join(folder, '.next/cache/page.js'), '');
+  mkdirSync(join(directory, '.next/cache'), { recursive: true });
+  writeFileSync(join(directory, '.next/cache/page.js'), '');
   assert.equal(haveChanged(files, built), false);
-  writeFileSync(join(folder, '.next/BUILD_ID'), '2');
+  writeFileSync(join(directory, '.next/BUILD_ID'), '2');
   assert.equal(haveChanged(files, built), true);
   // Installed globally: there is no other package.
-  for (const name of ['package.json', 'page.js']) rmSync(join(folder, name));
+  for (const name of ['package.json', 'page.js']) rmSync(join(directory, name));
   const global = fingerprintOf(files);
   writeFileSync(join(next, 'server.js'), '');
   assert.equal(haveChanged(files, global), true);
 });
 
 test('with workspaces, those of a program at the root are also what is built in its working directory', (t) => {
-  const { folder } = packageIn(t);
+  const { directory } = packageIn(t);
   for (const path of ['node_modules/next/bin', 'apps/web/.next', 'apps/api/.next'])
-    mkdirSync(join(folder, path), { recursive: true });
+    mkdirSync(join(directory, path), { recursive: true });
   for (const path of ['node_modules/next/package.json', 'apps/web/package.json', 'apps/api/package.json'])
-    writeFileSync(join(folder, path), '{}');
-  const script = join(folder, 'node_modules/next/bin/next.js');
+    writeFileSync(join(directory, path), '{}');
+  const script = join(directory, 'node_modules/next/bin/next.js');
   writeFileSync(script, '');
-  symlinkSync('apps/web', join(folder, 'current'));
-  const files = { scripts: [script], cwds: [join(folder, 'current')], source: null };
+  symlinkSync('apps/web', join(directory, 'current'));
+  const files = { scripts: [script], cwds: [join(directory, 'current')], source: null };
   const before = fingerprintOf(files);
-  writeFileSync(join(folder, 'apps/api/.next/BUILD_ID'), '1');
+  writeFileSync(join(directory, 'apps/api/.next/BUILD_ID'), '1');
   assert.equal(haveChanged(files, before), false);
-  writeFileSync(join(folder, 'apps/web/.next/BUILD_ID'), '1');
+  writeFileSync(join(directory, 'apps/web/.next/BUILD_ID'), '1');
   assert.equal(haveChanged(files, before), true);
   const built = fingerprintOf(files);
-  rmSync(join(folder, 'current'));
-  symlinkSync('apps/api', join(folder, 'current'));
+  rmSync(join(directory, 'current'));
+  symlinkSync('apps/api', join(directory, 'current'));
   assert.equal(haveChanged(files, built), true);
 });
 
 test('a directory with thousands of entries holds data', (t) => {
-  const { folder, files } = packageIn(t);
-  for (const name of ['data', 'lib']) mkdirSync(join(folder, name));
+  const { directory, files } = packageIn(t);
+  for (const name of ['data', 'lib']) mkdirSync(join(directory, name));
   for (let index = 0; index <= PROGRAM_DIRECTORY_ENTRIES; index++)
-    writeFileSync(join(folder, 'data', `${index}.js`), '');
+    writeFileSync(join(directory, 'data', `${index}.js`), '');
   const before = fingerprintOf(files);
-  writeFileSync(join(folder, 'data', '0.js'), 'x');
+  writeFileSync(join(directory, 'data', '0.js'), 'x');
   assert.equal(haveChanged(files, before), false);
-  writeFileSync(join(folder, 'lib', '0.js'), 'x');
+  writeFileSync(join(directory, 'lib', '0.js'), 'x');
   assert.equal(haveChanged(files, before), true);
 });
 
 test('files of another file system are not the program’s', (t) => {
-  const { folder, files } = packageIn(t);
+  const { directory, files } = packageIn(t);
   const before = fingerprintOf(files);
-  mkdirSync(join(folder, 'volume'));
+  mkdirSync(join(directory, 'volume'));
   try {
-    execFileSync('mount', ['-t', 'tmpfs', 'none', join(folder, 'volume')], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', 'none', join(directory, 'volume')], { stdio: 'ignore' });
   } catch {
     t.skip('may not mount');
     return;
   }
   try {
-    writeFileSync(join(folder, 'volume', 'module.js'), '');
+    writeFileSync(join(directory, 'volume', 'module.js'), '');
     assert.equal(haveChanged(files, before), false);
   } finally {
-    execFileSync('umount', [join(folder, 'volume')]);
+    execFileSync('umount', [join(directory, 'volume')]);
   }
 });

@@ -169,12 +169,12 @@ test('after the incumbent’s death: not for ever', async () => {
 });
 
 test('owns: paths of this generation, and of another one', async (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   await withGate(true, (gate, _, __, [one]) => {
-    gate.ask(one, 1, { kind: 'unix', path: join(folder, 'a.sock'), backlog: 0 });
-    gate.guardPaths([join(folder, 'b.sock')]);
+    gate.ask(one, 1, { kind: 'unix', path: join(directory, 'a.sock'), backlog: 0 });
+    gate.guardPaths([join(directory, 'b.sock')]);
     assert.deepEqual(
-      ['a.sock', 'b.sock', 'c.sock'].map((name) => gate.owns(join(folder, name))),
+      ['a.sock', 'b.sock', 'c.sock'].map((name) => gate.owns(join(directory, name))),
       [true, true, false],
     );
   });
@@ -184,7 +184,7 @@ test('in a sandbox a real address is never bound, and programs remove no socket 
   const { port, free } = taken();
   const ledger = new Ledger();
   const heard: string[] = [];
-  const gate = new ListenGate(ledger, { open: true, sandbox: { folder: '/nowhere', owner: process.pid } });
+  const gate = new ListenGate(ledger, { open: true, sandbox: { directory: '/nowhere', owner: process.pid } });
   gate.ask(new TestAsker(1, heard), 1, tcp('127.0.0.1', port));
   gate.ask(new TestAsker(2, heard), 1, tcp('127.0.0.1', port));
   // The same stand-in for both.

@@ -22,7 +22,7 @@ import { until } from '../e2e/harness/until.js';
 const NOW = Promise.resolve();
 
 interface Setting {
-  readonly folder: string;
+  readonly directory: string;
   readonly ledger: Ledger;
   readonly gate: ListenGate;
   readonly settings: ServiceSettings;
@@ -31,8 +31,8 @@ interface Setting {
 
 /** A program in a file of its own, and all that a service needs to run it. */
 function setting(t: TestContext, program: string, more: Partial<ServiceSettings> = {}, open = true): Setting {
-  const folder = scratch(t);
-  const script = join(folder, 'program.cjs');
+  const directory = scratch(t);
+  const script = join(directory, 'program.cjs');
   writeFileSync(script, program);
   const ledger = new Ledger();
   const gate = new ListenGate(ledger, { open });
@@ -40,7 +40,7 @@ function setting(t: TestContext, program: string, more: Partial<ServiceSettings>
     name: 'web',
     script,
     args: [],
-    cwd: folder,
+    cwd: directory,
     env: {},
     workers: 1,
     nodeArgs: [],
@@ -51,7 +51,7 @@ function setting(t: TestContext, program: string, more: Partial<ServiceSettings>
     killGrace: 20_000,
     ...more,
   };
-  return { folder, ledger, gate, settings, context: { generation: 3, ledger, gate, readyMs: 60_000 } };
+  return { directory, ledger, gate, settings, context: { generation: 3, ledger, gate, readyMs: 60_000 } };
 }
 
 /** Runs the service; afterwards none of its workers, listeners or fds is left. */
@@ -134,10 +134,10 @@ test('a worker that crashes is started again, later each time, and gets the same
     service.on('restart', ({ pid }) => restarted.push(pid));
 
     const first = (await service.status())[0]?.pid as number;
-    writeFileSync(join(scene.folder, 'crash'), '');
+    writeFileSync(join(scene.directory, 'crash'), '');
     process.kill(first, 'SIGKILL');
     await until(() => crashes.length >= 3, { what: 'three crashes' });
-    rmSync(join(scene.folder, 'crash'));
+    rmSync(join(scene.directory, 'crash'));
     assert.deepEqual(
       crashes.slice(0, 3).map(({ inMs }) => inMs),
       [RESTART_MS, 2 * RESTART_MS, 4 * RESTART_MS],
@@ -217,9 +217,9 @@ test('a program that never listens, or never says that it is ready, fails in tim
   }
 });
 
-test('a folder that is not there: the worker cannot be started, and the error names it', (t) => {
-  const { settings, context, folder } = setting(t, pidServer);
-  const cwd = join(folder, 'none');
+test('a directory that is not there: the worker cannot be started, and the error names it', (t) => {
+  const { settings, context, directory } = setting(t, pidServer);
+  const cwd = join(directory, 'none');
   const before = openFds();
   const service = new Service({ ...settings, cwd }, context, { accepting: true });
   assert.throws(
@@ -291,8 +291,8 @@ async function tell(ledger: Ledger, word: string): Promise<void> {
 }
 
 test('RELEASE: a listener goes when the last worker has closed it', async (t) => {
-  const folder = scratch(t);
-  const path = join(folder, 'other.sock');
+  const directory = scratch(t);
+  const path = join(directory, 'other.sock');
   const scene = setting(t, closing(path), { workers: 2 });
   await running(scene, async (service) => {
     await service.ready();
@@ -389,11 +389,11 @@ test('a value that comes late is not taken for the next one', async (t) => {
 });
 
 test('a worker that boots: nobody waits for it at a pause, and no watchdog bites it', async (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   const program = `
     const { existsSync, writeFileSync } = require('node:fs');
-    if (existsSync(${JSON.stringify(join(folder, 'again'))})) { for (;;); }
-    writeFileSync(${JSON.stringify(join(folder, 'again'))}, '');
+    if (existsSync(${JSON.stringify(join(directory, 'again'))})) { for (;;); }
+    writeFileSync(${JSON.stringify(join(directory, 'again'))}, '');
     require('node:net').createServer(() => process.exit(1)).listen(0, '127.0.0.1');`;
   const scene = setting(t, program, { killGrace: 1 });
   await running(scene, async (service) => {

@@ -121,5 +121,5 @@ async function driver(space, port, seconds, isFresh) {
 }
 
 function hasCommand(name) {
-  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, name)));
+  return (process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, name)));
 }

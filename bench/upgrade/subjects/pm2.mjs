@@ -7,13 +7,13 @@ import { CACHE } from '../lib/paths.mjs';
 import { run } from '../lib/space.mjs';
 
 export const PM2_VERSION = '7.0.4';
-const FOLDER = join(CACHE, `pm2-${PM2_VERSION}`);
-const BIN = join(FOLDER, 'node_modules', 'pm2', 'bin', 'pm2');
+const DIRECTORY = join(CACHE, `pm2-${PM2_VERSION}`);
+const BIN = join(DIRECTORY, 'node_modules', 'pm2', 'bin', 'pm2');
 
 /** Outside the repository: it is nothing that Motya depends on. */
 export function installPm2() {
   if (existsSync(BIN)) return;
-  const args = ['install', '--prefix', FOLDER, '--no-audit', '--no-fund', '--no-save', `pm2@${PM2_VERSION}`];
+  const args = ['install', '--prefix', DIRECTORY, '--no-audit', '--no-fund', '--no-save', `pm2@${PM2_VERSION}`];
   execFileSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 

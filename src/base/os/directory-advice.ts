@@ -1,31 +1,31 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** What is in the way of a file that is to be made at the path, in words; null: nothing that its folder has to do with. */
-export function adviceOnFolder(code: unknown, path: string): string | null {
-  const folder = dirname(path);
+/** What is in the way of a file that is to be made at the path, in words; null: nothing that its directory has to do with. */
+export function adviceOnDirectory(code: unknown, path: string): string | null {
+  const directory = dirname(path);
   switch (code) {
     case 'ENOENT':
-      return `there is no folder ${folder}: make it, or name another path`;
+      return `there is not a directory ${directory}: make it, or name another path`;
     case 'ENOTDIR':
-      return `${folder} is no folder`;
+      return `${directory} is not a directory`;
     case 'EACCES':
-      return `uid ${process.geteuid?.()} may not make files in ${folder}`;
+      return `uid ${process.geteuid?.()} may not make files in ${directory}`;
     case 'ENOSPC':
     case 'EDQUOT':
-      return roomIn(folder);
+      return roomIn(directory);
     default:
       return null;
   }
 }
 
 /** How much room there is, in words. */
-function roomIn(folder: string): string | null {
+function roomIn(directory: string): string | null {
   try {
-    const { bavail, bsize, ffree, files } = statfsSync(folder);
+    const { bavail, bsize, ffree, files } = statfsSync(directory);
     // A file system without a table of inodes (btrfs) says 0 of 0.
     const inodes = files > 0 ? ` and ${ffree} inodes` : '';
-    return `${bavail * bsize} bytes${inodes} are free in ${folder}`;
+    return `${bavail * bsize} bytes${inodes} are free in ${directory}`;
   } catch {
     return null;
   }

@@ -7,7 +7,7 @@ import { asUser, isToDrop } from './privileges.js';
  * Makes a file that is to belong to the user that root will become. The user itself makes it (see {@link asUser}) wherever it
  * may; root does, and gives it to the user, where it may not: a log in /var/log, a socket in /run.
  * @throws what the user's own try has thrown, when the user could have led root astray: whoever can put a link on the way to
- * the path would get a file in a folder of its choice.
+ * the path would get a file in a directory of its choice.
  */
 export function entrust<T>(user: Account | null, path: string, byUser: () => T, byRoot: (user: Account) => T): T {
   try {
@@ -20,14 +20,14 @@ export function entrust<T>(user: Account | null, path: string, byUser: () => T, 
   }
 }
 
-/** Every folder on the way belongs to root, is no link, and lets the user neither remove nor rename what is in it. */
+/** Every directory on the way belongs to root, is no link, and lets the user neither remove nor rename what is in it. */
 export function isOutOfReach(path: string, { groups }: Account): boolean {
-  for (let folder = dirname(path); ; folder = dirname(folder)) {
-    const stat = lstatSync(folder);
+  for (let directory = dirname(path); ; directory = dirname(directory)) {
+    const stat = lstatSync(directory);
     const { uid, gid, mode } = stat;
     const isWritable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && groups.includes(gid));
     const isSticky = (mode & 0o1000) !== 0;
     if (!stat.isDirectory() || uid !== 0 || (isWritable && !isSticky)) return false;
-    if (folder === '/') return true;
+    if (directory === '/') return true;
   }
 }

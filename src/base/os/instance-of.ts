@@ -33,9 +33,9 @@ function described(supervisor: number): string {
 
 /** By the control socket at which it answers. */
 function nameOf(pid: number): string | null {
-  for (const folder of allPlaces(process.env)) {
-    for (const entry of entriesOf(folder)) {
-      if (entry.endsWith(ENDING) && !entry.startsWith('.') && peerAt(join(folder, entry)) === pid) {
+  for (const directory of allPlaces(process.env)) {
+    for (const entry of entriesOf(directory)) {
+      if (entry.endsWith(ENDING) && !entry.startsWith('.') && peerAt(join(directory, entry)) === pid) {
         return basename(entry, ENDING);
       }
     }

@@ -29,13 +29,13 @@ const atStart = readInvocation();
 function readInvocation(): Invocation {
   const [name, ...args] = typedArguments();
   const cwd = typedCwd(args);
-  const file = throughFolder(cwd, typedExecutable(name, cwd));
+  const file = throughDirectory(cwd, typedExecutable(name, cwd));
   // Node's own options come before the script.
   const at = process.execArgv.length;
   const script = args[at];
   if (script === undefined || resolve(process.cwd(), script) !== process.argv[1]) return { file, args, cwd };
   // A relative path is relative to `cwd`, so it follows its symlinks already.
-  const typed = isAbsolute(script) ? throughFolder(cwd, script) : script;
+  const typed = isAbsolute(script) ? throughDirectory(cwd, script) : script;
   const entry = resolve(cwd, typed);
   // Not `node server` for server.js: a name without its ending is no file.
   return { file, args: args.with(at, typed), cwd, ...(isSameFile(entry, entry) ? { entry } : {}) };
@@ -46,12 +46,12 @@ function readInvocation(): Invocation {
  * `/srv/app/releases/1/node_modules/.bin/motya`. That path ends with its release, and `current` leads to the next one.
  * @returns the path itself where the typed directory, or one above it, does not lead to the same file.
  */
-function throughFolder(cwd: string, path: string): string {
-  for (let folder = cwd; folder !== '/'; folder = dirname(folder)) {
-    const real = realpathSync(folder);
-    if (real === folder) return path;
+function throughDirectory(cwd: string, path: string): string {
+  for (let directory = cwd; directory !== '/'; directory = dirname(directory)) {
+    const real = realpathSync(directory);
+    if (real === directory) return path;
     if (!path.startsWith(`${real}/`)) continue;
-    const typed = folder + path.slice(real.length);
+    const typed = directory + path.slice(real.length);
     if (isSameFile(typed, path)) return typed;
   }
   return path;
@@ -67,12 +67,12 @@ function typedCwd(args: readonly string[]): string {
   const shell = process.env.PWD;
   if (shell !== undefined && isAbsolute(shell) && isSameFile(shell, real)) return shell;
   const paths = args.flatMap((arg) => /^(?:--[\w-]+=)?(\/.*)$/s.exec(arg)?.[1] ?? []);
-  return paths.flatMap(foldersAbove).find((folder) => isSameFile(folder, real)) ?? real;
+  return paths.flatMap(directoriesAbove).find((directory) => isSameFile(directory, real)) ?? real;
 }
 
-function foldersAbove(path: string): string[] {
-  const folder = dirname(path);
-  return folder === path ? [] : [folder, ...foldersAbove(folder)];
+function directoriesAbove(path: string): string[] {
+  const directory = dirname(path);
+  return directory === path ? [] : [directory, ...directoriesAbove(directory)];
 }
 
 function typedArguments(): [string, ...string[]] {
@@ -87,7 +87,7 @@ function typedArguments(): [string, ...string[]] {
 function typedExecutable(name: string, cwd: string): string {
   const candidates = name.includes('/')
     ? [name]
-    : (process.env.PATH ?? '').split(':').map((folder) => `${folder === '' ? '.' : folder}/${name}`);
+    : (process.env.PATH ?? '').split(':').map((directory) => `${directory === '' ? '.' : directory}/${name}`);
   const found = candidates
     .map((path) => (isAbsolute(path) ? path : `${cwd}/${path.replace(/^\.\//, '')}`))
     .find(isExecutable);

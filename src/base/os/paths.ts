@@ -7,28 +7,31 @@ import { reasonOf, StartError } from '../errors.js';
 const UNIX_PATH_BYTES = 107;
 
 /**
- * Makes the folder (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,
+ * Makes the directory (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,
  * so one that is not ours alone is refused.
  * @throws {StartError} `ERR_MOTYA_RUNTIME_DIRECTORY`
  */
-export function ensureRuntimeFolder(path: string): void {
+export function ensureRuntimeDirectory(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
-      throw refused(`the runtime folder cannot be made: ${reasonOf(error)}`, { cause: error });
+      throw refused(`the runtime directory cannot be made: ${reasonOf(error)}`, { cause: error });
     }
   }
-  // Never stat: in a folder like /tmp anybody may have put a symlink here.
+  // Never stat: in a directory like /tmp anybody may have put a symlink here.
   const stat = lstatSync(path);
-  if (stat.isSymbolicLink()) throw refused(`the runtime folder ${path} is a symlink; it must be a folder of its own`);
-  if (!stat.isDirectory()) throw refused(`the runtime folder ${path} is no folder`);
+  if (stat.isSymbolicLink())
+    throw refused(`the runtime directory ${path} is a symlink; it must be a directory of its own`);
+  if (!stat.isDirectory()) throw refused(`the runtime directory ${path} is not a directory`);
   if (stat.uid !== process.geteuid?.() && stat.uid !== 0) {
-    throw refused(`the runtime folder ${path} belongs to uid ${stat.uid}, not to uid ${process.geteuid?.()} or root`);
+    throw refused(
+      `the runtime directory ${path} belongs to uid ${stat.uid}, not to uid ${process.geteuid?.()} or root`,
+    );
   }
   if ((stat.mode & 0o022) !== 0) {
     const mode = (stat.mode & 0o777).toString(8).padStart(3, '0');
-    throw refused(`the runtime folder ${path} has mode ${mode}: others may write to it; try chmod 700`);
+    throw refused(`the runtime directory ${path} has mode ${mode}: others may write to it; try chmod 700`);
   }
 }
 
@@ -45,7 +48,7 @@ export function stemOf(path: string): string {
 }
 
 /**
- * Name of the instance when the settings give none. The hash tells apart two `server.js` in different folders; the path is
+ * Name of the instance when the settings give none. The hash tells apart two `server.js` in different directories; the path is
  * hashed as it was typed, so that a symlink that is swapped to a new release still means the same instance.
  * @param typed absolute path, symlinks unresolved, of the settings file or script
  */

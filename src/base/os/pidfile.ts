@@ -12,7 +12,7 @@ import {
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
-import { adviceOnFolder } from './directory-advice.js';
+import { adviceOnDirectory } from './directory-advice.js';
 import { lockHolder } from './lock-holder.js';
 import { native } from './native.js';
 import { isFileAt } from './path-identity.js';
@@ -183,7 +183,7 @@ export class Pidfile {
     try {
       if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);
     } catch (error) {
-      // A folder that has become read-only is no reason to fail an end; nobody's lock stands behind the file.
+      // A directory that has become read-only is no reason to fail an end; nobody's lock stands behind the file.
       if (!isSystemError(error)) throw error;
     }
     this.letGo();
@@ -191,7 +191,7 @@ export class Pidfile {
 
   /** Lets the lock go and leaves the pidfile to whoever it names now (or will name it in a moment). */
   letGo(): void {
-    // Without the lock there is nothing of ours, and perhaps not even the folder.
+    // Without the lock there is nothing of ours, and perhaps not even the directory.
     if (this.#lockFd === null) return;
     const fd = this.#lockFd;
     this.#lockFd = null;
@@ -203,11 +203,11 @@ export class Pidfile {
     }
   }
 
-  /** rename(2) would put a file in the place of a device, and fail late at a folder. @throws {Error} */
+  /** rename(2) would put a file in the place of a device, and fail late at a directory. @throws {Error} */
   #checkPlace(): void {
     const there = lstatSync(this.path, { throwIfNoEntry: false });
     if (there === undefined || there.isFile() || there.isSymbolicLink()) return;
-    throw new Error(`it is ${there.isDirectory() ? 'a folder' : 'no regular file'}; name another path`);
+    throw new Error(`it is ${there.isDirectory() ? 'a directory' : 'no regular file'}; name another path`);
   }
 
   #failure(what: string, error: unknown): StartError {
@@ -228,8 +228,8 @@ function failure(path: string, what: string, error: unknown): StartError {
   const code = isSystemError(error) ? error.code : null;
   const advice =
     code === 'EACCES'
-      ? `uid ${process.geteuid?.()} must be able to write to its folder and to replace it`
-      : adviceOnFolder(code, path);
+      ? `uid ${process.geteuid?.()} must be able to write to its directory and to replace it`
+      : adviceOnDirectory(code, path);
   const text = `the pidfile ${path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
   return new StartError('ERR_MOTYA_PIDFILE', text, { cause: error });
 }

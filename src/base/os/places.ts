@@ -17,10 +17,10 @@ const uidOf = (user: Owner): number => user?.uid ?? process.geteuid?.() ?? 0;
 /**
  * Where an instance of the user puts its pidfile and sockets when the settings do not say: `$RUNTIME_DIRECTORY` (systemd's
  * RuntimeDirectory=, its first entry); else /run/motya for root, `/tmp/motya-<uid>` for others; else the first of the other
- * directories of {@link placesOf} that can be used. It need not exist: see `ensureRuntimeFolder`.
+ * directories of {@link placesOf} that can be used. It need not exist: see `ensureRuntimeDirectory`.
  */
-export function runtimeFolder(env: NodeJS.ProcessEnv, user: Owner = null): string {
-  const given = givenFolder(env);
+export function runtimeDirectory(env: NodeJS.ProcessEnv, user: Owner = null): string {
+  const given = givenDirectory(env);
   if (given !== null) return given;
   const uid = uidOf(user);
   const places = placesOf(env, uid);
@@ -28,12 +28,12 @@ export function runtimeFolder(env: NodeJS.ProcessEnv, user: Owner = null): strin
 }
 
 /**
- * As {@link runtimeFolder}, but the directory in which the instance of that name runs already, if it does in one of the user's:
+ * As {@link runtimeDirectory}, but the directory in which the instance of that name runs already, if it does in one of the user's:
  * it stays where it is, whoever asks and from whichever session.
  */
-export function folderOf(name: string, env: NodeJS.ProcessEnv, user: Owner = null): string {
-  const chosen = runtimeFolder(env, user);
-  if (givenFolder(env) !== null) return chosen;
+export function directoryOf(name: string, env: NodeJS.ProcessEnv, user: Owner = null): string {
+  const chosen = runtimeDirectory(env, user);
+  if (givenDirectory(env) !== null) return chosen;
   const uid = uidOf(user);
   const sockets = [`${name}.control.sock`, `${name}.keeper.sock`];
   const runs = (place: string): boolean =>
@@ -52,7 +52,7 @@ export function placesOf(env: NodeJS.ProcessEnv, uid: number): string[] {
     ...new Set([
       ...(uid === 0 ? ['/run/motya'] : []),
       `/tmp/motya-${uid}`,
-      join(temporaryFolder(env), `motya-${uid}`),
+      join(temporaryDirectory(env), `motya-${uid}`),
       // Of whoever types this, not of the user that root is to become.
       ...(isOurs && session !== undefined && isAbsolute(session) ? [join(session, 'motya')] : []),
       `/run/user/${uid}/motya`,
@@ -66,62 +66,62 @@ export function placesOf(env: NodeJS.ProcessEnv, uid: number): string[] {
  */
 export function allPlaces(env: NodeJS.ProcessEnv): string[] {
   const uid = uidOf(null);
-  const others = uid === 0 ? [...ofOtherUsers('/tmp'), ...ofOtherUsers(temporaryFolder(env)), ...ofSessions()] : [];
-  return [...new Set([runtimeFolder(env), ...placesOf(env, uid), ...others, ...ofUnits(uid)])];
+  const others = uid === 0 ? [...ofOtherUsers('/tmp'), ...ofOtherUsers(temporaryDirectory(env)), ...ofSessions()] : [];
+  return [...new Set([runtimeDirectory(env), ...placesOf(env, uid), ...others, ...ofUnits(uid)])];
 }
 
 /** The uid in the name of a default directory (`motya-33`), or null for any other. */
-export function userOfFolder(path: string): number | null {
+export function userOfDirectory(path: string): number | null {
   const uid = /^motya-(\d+)$/.exec(basename(path))?.[1];
   return uid === undefined ? null : Number(uid);
 }
 
 /** `$TMPDIR`, else /tmp. */
-export function temporaryFolder(env: NodeJS.ProcessEnv): string {
+export function temporaryDirectory(env: NodeJS.ProcessEnv): string {
   const given = env.TMPDIR;
   return given !== undefined && isAbsolute(given) ? given : '/tmp';
 }
 
 /** Relative values count for nothing: systemd never sets any. */
-function givenFolder(env: NodeJS.ProcessEnv): string | null {
+function givenDirectory(env: NodeJS.ProcessEnv): string | null {
   const given = env.RUNTIME_DIRECTORY?.split(':')[0];
   return given !== undefined && isAbsolute(given) ? given : null;
 }
 
 /** One that is not its user's is none. */
 function ofOtherUsers(parent: string): string[] {
-  return foldersIn(parent)
-    .filter(([folder, uid]) => uid === userOfFolder(folder))
-    .map(([folder]) => folder);
+  return directoriesIn(parent)
+    .filter(([directory, uid]) => uid === userOfDirectory(directory))
+    .map(([directory]) => directory);
 }
 
 function ofSessions(): string[] {
-  return foldersIn('/run/user')
-    .filter(([folder, uid]) => String(uid) === basename(folder))
-    .map(([folder]) => join(folder, 'motya'))
-    .filter((folder) => statOf(folder)?.isDirectory() === true);
+  return directoriesIn('/run/user')
+    .filter(([directory, uid]) => String(uid) === basename(directory))
+    .map(([directory]) => join(directory, 'motya'))
+    .filter((directory) => statOf(directory)?.isDirectory() === true);
 }
 
 /** What RuntimeDirectory= makes (systemd.exec(5)), as far as it is ours, or everybody's for root. */
 function ofUnits(user: number): string[] {
-  return foldersIn('/run')
+  return directoriesIn('/run')
     .filter(([, uid]) => user === 0 || uid === user)
-    .map(([folder]) => folder);
+    .map(([directory]) => directory);
 }
 
 /** Each with its owner. */
-function foldersIn(parent: string): [folder: string, uid: number][] {
+function directoriesIn(parent: string): [directory: string, uid: number][] {
   return entriesOf(parent).flatMap((name): [string, number][] => {
-    const folder = join(parent, name);
-    const stat = statOf(folder);
-    return stat?.isDirectory() === true ? [[folder, stat.uid]] : [];
+    const directory = join(parent, name);
+    const stat = statOf(directory);
+    return stat?.isDirectory() === true ? [[directory, stat.uid]] : [];
   });
 }
 
 /** None of a directory that is not there, or that may not be read. */
-export function entriesOf(folder: string): string[] {
+export function entriesOf(directory: string): string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(directory);
   } catch {
     return [];
   }
@@ -136,20 +136,20 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-/** Whether the user has it, or could make it; what exactly is wrong with one that will not do, `ensureRuntimeFolder` says. */
+/** Whether the user has it, or could make it; what exactly is wrong with one that will not do, `ensureRuntimeDirectory` says. */
 function isUsable(place: string, uid: number): boolean {
   const there = statOf(place);
   if (there !== undefined) return there.isDirectory() && there.uid === uid && isWritable(place, uid);
   return isWritable(dirname(place), uid);
 }
 
-function isWritable(folder: string, uid: number): boolean {
-  const stat = statOf(folder);
+function isWritable(directory: string, uid: number): boolean {
+  const stat = statOf(directory);
   if (stat?.isDirectory() !== true) return false;
   const isAllowed = uid === 0 || (stat.uid === uid && (stat.mode & 0o200) !== 0) || (stat.mode & 0o002) !== 0;
   try {
     // For the real uid, which may still be root's: it tells of a read-only file system.
-    accessSync(folder, constants.W_OK);
+    accessSync(directory, constants.W_OK);
     return isAllowed;
   } catch {
     return false;

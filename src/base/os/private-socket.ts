@@ -2,7 +2,7 @@ import { closeSync, constants, existsSync, lstatSync, openSync, renameSync, rmSy
 import { basename, dirname } from 'node:path';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { ACCEPT_RETRY_MS } from '../limits.js';
-import { adviceOnFolder } from './directory-advice.js';
+import { adviceOnDirectory } from './directory-advice.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 
@@ -162,7 +162,7 @@ export function checkPlace(path: string): void {
   }
   if (there === undefined) {
     if (existsSync(dirname(path))) return;
-    throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnFolder('ENOENT', path)}`);
+    throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnDirectory('ENOENT', path)}`);
   }
   if (!there.isSocket()) {
     throw new MotyaError('ERR_MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
@@ -175,24 +175,24 @@ export function checkPlace(path: string): void {
   }
 }
 
-/** Through the folder's fd, because the temporary name may be longer than sun_path allows where the path itself is not. */
+/** Through the directory's fd, because the temporary name may be longer than sun_path allows where the path itself is not. */
 function bind(path: string, temporary: string): number {
-  let folder: number | null = null;
+  let directory: number | null = null;
   try {
-    folder = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
     // A killed process that had our pid may have left one.
     rmSync(temporary, { force: true });
-    const short = `/proc/self/fd/${folder}/${basename(temporary)}`;
+    const short = `/proc/self/fd/${directory}/${basename(temporary)}`;
     return native.createListener({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
   } catch (error) {
     throw notMade(path, error);
   } finally {
-    if (folder !== null) closeSync(folder);
+    if (directory !== null) closeSync(directory);
   }
 }
 
 function notMade(path: string, error: unknown): MotyaError {
-  const advice = isSystemError(error) ? adviceOnFolder(error.code, path) : null;
+  const advice = isSystemError(error) ? adviceOnDirectory(error.code, path) : null;
   const more = advice === null ? '' : `; ${advice}`;
   return new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}${more}`, {
     cause: error,

@@ -9,7 +9,7 @@ export function isToDrop(user: Account | null): user is Account {
 
 /**
  * Does something synchronous with the rights of the user that root is to become, and is root again. That is how root makes and
- * opens what lies in the user's folders: a link that the user has put there can lead root nowhere where the user may not go
+ * opens what lies in the user's directories: a link that the user has put there can lead root nowhere where the user may not go
  * itself, and what is made belongs to the user. The real uid stays root's, so the user can send it no signal meanwhile.
  * @throws {StartError} `ERR_MOTYA_PRIVILEGES` when root may not change its ids (a container without CAP_SETUID)
  */

@@ -53,7 +53,7 @@ const command: Command<InitArguments> = {
     const { cwd } = typedInvocation();
     const shown = output ?? 'motya.yaml';
     const path = outputPath(cwd, shown);
-    const folder = dirname(path);
+    const directory = dirname(path);
     const guess = script === undefined ? guessProgram(cwd) : namedProgram(cwd, script, args);
     const { program: found, origin, notes } = guess;
     // A script that could not be run must not get into a file that says it could.
@@ -61,10 +61,10 @@ const command: Command<InitArguments> = {
     const at = absolutePath(cwd, found.script);
     const program = {
       ...found,
-      script: origin !== null && isAbsolute(found.script) ? at : relative(folder, at),
-      cwd: relative(folder, absolutePath(cwd, found.cwd)),
+      script: origin !== null && isAbsolute(found.script) ? at : relative(directory, at),
+      cwd: relative(directory, absolutePath(cwd, found.cwd)),
     };
-    const schema = relative(folder, fileURLToPath(new URL('../../../schema/motya.schema.json', import.meta.url)));
+    const schema = relative(directory, fileURLToPath(new URL('../../../schema/motya.schema.json', import.meta.url)));
     const isInside = schema.startsWith('node_modules/');
     writeNew(path, settingsFile(nameOf(cwd), program, isInside ? `./${schema}` : null), { force });
     const what = `${shown} runs ${commandOf(program)}`;

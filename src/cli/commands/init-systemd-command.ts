@@ -11,7 +11,7 @@ interface InitSystemdArguments {
 }
 
 /** Where systemd looks for what an administrator has written (systemd.unit(5)). */
-const UNIT_FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system'];
+const UNIT_DIRECTORIES = ['/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system'];
 /** How an instance is run is the unit's business. */
 const NOT_PASSED_ON = ['upgrade', 'daemonize', 'supervise'];
 const passedOn = Object.fromEntries(Object.entries(yargsOptions()).filter(([flag]) => !NOT_PASSED_ON.includes(flag)));
@@ -50,7 +50,7 @@ const command: Command<InitSystemdArguments> = {
       throw new SettingsError(`--output: ${output} is no unit's name: end it with .service`);
     const unit = basename(path, '.service');
     const next = [
-      ...(UNIT_FOLDERS.includes(dirname(path)) ? [] : [`cp ${path} ${UNIT_FOLDERS[0]}/`]),
+      ...(UNIT_DIRECTORIES.includes(dirname(path)) ? [] : [`cp ${path} ${UNIT_DIRECTORIES[0]}/`]),
       'systemctl daemon-reload',
       `systemctl enable --now ${unit}`,
       `systemctl reload ${unit}    # after each deploy: the new version takes over, or the old one serves on`,

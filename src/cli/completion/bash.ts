@@ -1,6 +1,6 @@
 import { type CommandWords, flattened, type Operand } from './flag-words.js';
 
-/** For bash 4 and later; it needs nothing else of bash-completion than the folder that it may lie in. */
+/** For bash 4 and later; it needs nothing else of bash-completion than the directory that it may lie in. */
 export function bashScript(commands: readonly CommandWords[]): string {
   const all = flattened(commands);
   const operands = new Map(all.flatMap(({ flags }) => flags.map(({ word, operand }) => [word, operand] as const)));
@@ -44,7 +44,7 @@ function reply(operand: Operand): string {
     case 'values':
       return `COMPREPLY=($(compgen -W '${operand.values.join(' ')}' -- "$cur"))`;
     case 'file':
-      // Readline's own: it knows about blanks and folders.
+      // Readline's own: it knows about blanks and directories.
       return 'compopt -o default';
     default:
       return ':';

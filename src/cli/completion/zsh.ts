@@ -4,7 +4,7 @@ import { type CommandWords, flattened, type Operand } from './flag-words.js';
 export function zshScript(commands: readonly CommandWords[]): string {
   const all = flattened(commands);
   return `#compdef motya
-# Completion of motya for zsh. Install it once, in a folder of $fpath:
+# Completion of motya for zsh. Install it once, in a directory of $fpath:
 #   motya completion zsh > ~/.zfunc/_motya
 # with this in ~/.zshrc:
 #   fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit

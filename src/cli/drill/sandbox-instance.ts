@@ -20,7 +20,7 @@ import { typedInvocation } from '../../base/os/invocation.js';
 import { launch, outcomeError } from '../../base/os/launch.js';
 import { native } from '../../base/os/native.js';
 import { controlSocketOf } from '../../base/os/paths.js';
-import { temporaryFolder } from '../../base/os/places.js';
+import { temporaryDirectory } from '../../base/os/places.js';
 import { asUser, isToDrop } from '../../base/os/privileges.js';
 import { SANDBOX_ENV, sandboxText } from '../../config/sandbox.js';
 import type { Settings } from '../../config/settings.js';
@@ -50,14 +50,14 @@ export interface LogLine {
 }
 
 /**
- * Where a drill takes place: a folder with settings, sockets and logs of its own, and the instances that run in it. What the
- * instances and programs write is in a folder within it that belongs to the user whom root makes them: a link that they put there
+ * Where a drill takes place: a directory with settings, sockets and logs of its own, and the instances that run in it. What the
+ * instances and programs write is in a directory within it that belongs to the user whom root makes them: a link that they put there
  * leads only the user astray, for root does nothing in there but as the user (see {@link asUser}). What root writes is beside it,
  * where the user can put nothing.
  */
 export class Stage {
   readonly controlSocket: string;
-  readonly #folder: string;
+  readonly #directory: string;
   /** The one within. */
   readonly #sandbox: string;
   readonly #settings: Settings;
@@ -66,12 +66,12 @@ export class Stage {
   constructor(settings: Settings) {
     this.#settings = settings;
     // Programs are told of real paths, so that they compare equal.
-    this.#folder = makeFolder(realpathSync(temporaryFolder(process.env)), settings);
-    this.#sandbox = join(this.#folder, 'sandbox');
+    this.#directory = makeDirectory(realpathSync(temporaryDirectory(process.env)), settings);
+    this.#sandbox = join(this.#directory, 'sandbox');
     mkdirSync(this.#sandbox, 0o700);
     this.#give(this.#sandbox);
     this.controlSocket = controlSocketOf(join(this.#sandbox, 'drill.sock'));
-    this.#mark = sandboxText({ folder: this.#sandbox, owner: process.pid });
+    this.#mark = sandboxText({ directory: this.#sandbox, owner: process.pid });
     this.#within(() => {
       writeFileSync(join(this.#sandbox, 'broken.cjs'), "throw new Error('broken on purpose by motya drill');\n");
     });
@@ -82,7 +82,7 @@ export class Stage {
   async start(): Promise<void> {
     const kept = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
     const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#mark };
-    const output = openSync(join(this.#folder, 'output'), 'a', 0o600);
+    const output = openSync(join(this.#directory, 'output'), 'a', 0o600);
     const { cwd } = typedInvocation();
     const args = [CLI, 'start', '--config', this.#configFile];
     const { outcome } = launch({ file: process.execPath, args, cwd }, { env: { ...env, PWD: cwd }, output });
@@ -119,7 +119,7 @@ export class Stage {
     return this.#linesOf<Seen>('witness', /^\{/);
   }
 
-  /** Ends what still runs, by force where it must, and removes the folder. @returns how many processes had to be killed. */
+  /** Ends what still runs, by force where it must, and removes the directory. @returns how many processes had to be killed. */
   async close(): Promise<number> {
     const grace = Math.max(...this.#settings.services.map(({ killGrace }) => killGrace));
     try {
@@ -130,7 +130,7 @@ export class Stage {
   }
 
   get #configFile(): string {
-    return join(this.#folder, 'motya.json');
+    return join(this.#directory, 'motya.json');
   }
 
   /** Root makes the stage for the user that the instances become. `path`: what the user could not have put there. */
@@ -162,39 +162,39 @@ export class Stage {
     });
     // Follows no link, and what the user has made since is no business of root's (rmdir(2)).
     this.#within(() => rmdirSync(this.#sandbox), null);
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** Something in the folder within. @throws {MotyaError} `ERR_MOTYA_DRILL`: the program has made it impossible. */
+  /** Something in the directory within. @throws {MotyaError} `ERR_MOTYA_DRILL`: the program has made it impossible. */
   #within<T>(body: () => T, user = this.#settings.user): T {
     try {
       return asUser(user, body);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      const text = `the folder of the drill is not as it was, a program has changed it: ${error.message}`;
+      const text = `the directory of the drill is not as it was, a program has changed it: ${error.message}`;
       throw new MotyaError('ERR_MOTYA_DRILL', text, { cause: error });
     }
   }
 }
 
-/** @throws {MotyaError} `ERR_MOTYA_DRILL`: the user could put another folder in its place. */
-function makeFolder(parent: string, { user }: Settings): string {
+/** @throws {MotyaError} `ERR_MOTYA_DRILL`: the user could put another directory in its place. */
+function makeDirectory(parent: string, { user }: Settings): string {
   const prefix = join(parent, 'motya-drill-');
   if (!isToDrop(user)) return mkdtempSync(prefix);
   if (!isOutOfReach(prefix, user)) {
-    const text = `root works in no folder that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
+    const text = `root works in no directory that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
     throw new MotyaError('ERR_MOTYA_DRILL', text);
   }
-  const folder = mkdtempSync(prefix);
-  // The user goes through it to the settings and to its own folder.
-  chmodSync(folder, 0o711);
-  return folder;
+  const directory = mkdtempSync(prefix);
+  // The user goes through it to the settings and to its own directory.
+  chmodSync(directory, 0o711);
+  return directory;
 }
 
 const text = (ms: number): string => `${ms}ms`;
 
 /** The user's settings, as far as they are about the programs; all that others could meet is the drill's own. */
-function drillSettings(settings: Settings, folder: string, nodeArgs: string[]): SettingsInput {
+function drillSettings(settings: Settings, directory: string, nodeArgs: string[]): SettingsInput {
   const { user, umask, health, drainTimeout, readyTimeout } = settings;
   const services: SettingsInput['services'] = {};
   for (const { name, script, args, cwd, env, workers, ready, ...service } of settings.services) {
@@ -215,8 +215,8 @@ function drillSettings(settings: Settings, folder: string, nodeArgs: string[]): 
   return {
     name: 'drill',
     services,
-    pidfile: join(folder, 'drill.pid'),
-    upgradeSocket: join(folder, 'drill.sock'),
+    pidfile: join(directory, 'drill.pid'),
+    upgradeSocket: join(directory, 'drill.sock'),
     ...(user === null ? {} : { user: String(user.uid), group: String(user.gid) }),
     ...(umask === null ? {} : { umask: umask.toString(8).padStart(3, '0') }),
     supervise: false,
@@ -226,7 +226,7 @@ function drillSettings(settings: Settings, folder: string, nodeArgs: string[]): 
     health: { ...path, crashes: health.crashes, ...(health.errors === null ? {} : { errors: health.errors }) },
     onQuit: 'start',
     admin: { listen: false },
-    log: { level: 'info', format: 'json', file: join(folder, 'log'), programs: 'tagged' },
+    log: { level: 'info', format: 'json', file: join(directory, 'log'), programs: 'tagged' },
   };
 }
 

@@ -8,7 +8,7 @@ const READ = 4;
 const SEARCH = 1;
 
 /**
- * The first file or folder on the way to `path` that keeps the reader out, or null. Asks mode bits, not ACLs: what it says is
+ * The first file or directory on the way to `path` that keeps the reader out, or null. Asks mode bits, not ACLs: what it says is
  * a hint for people, never a check that security rests on.
  */
 export function keptOutAt(path: string, reader: Reader): string | null {

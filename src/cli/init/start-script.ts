@@ -36,7 +36,7 @@ export class StartScript {
   /** What the program finds in its environment beyond what is there already. */
   readonly env: Record<string, string> = {};
   workers: number | 'auto' | null = null;
-  readonly #folder: string;
+  readonly #startDirectory: string;
   readonly #launchers: ReadonlyMap<string, Launcher>;
   readonly #notes: string[] = [];
   /** What would run before the program, and does not under Motya. */
@@ -47,10 +47,10 @@ export class StartScript {
   #service: string | null = null;
 
   /** @param launchers programs that start another one, by their names; all others are the program */
-  constructor(folder: string, launchers: ReadonlyMap<string, Launcher>) {
-    this.#folder = folder;
+  constructor(directory: string, launchers: ReadonlyMap<string, Launcher>) {
+    this.#startDirectory = directory;
     this.#launchers = launchers;
-    this.directory = folder;
+    this.directory = directory;
   }
 
   /** @throws {SettingsError} one line: where it stands, why it cannot be taken, and what to type instead */
@@ -92,7 +92,7 @@ export class StartScript {
 
   enter(directory: string): void {
     const path = absolutePath(this.directory, directory);
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) this.refuse(`${directory} is no directory`);
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) this.refuse(`${directory} is not a directory`);
     this.directory = path;
   }
 
@@ -199,11 +199,11 @@ export class StartScript {
     if (pm2 !== null) throw new SettingsError(`${script} ${pm2}`);
     return {
       service: this.#service ?? stemOf(main),
-      script: isAbsolute(script) ? main : relative(this.#folder, absolutePath(this.directory, main)),
+      script: isAbsolute(script) ? main : relative(this.#startDirectory, absolutePath(this.directory, main)),
       args,
       nodeArgs,
       env: this.env,
-      cwd: relative(this.#folder, this.directory),
+      cwd: relative(this.#startDirectory, this.directory),
       workers: this.workers,
     };
   }

@@ -32,9 +32,9 @@ export function unitFacts(given: Flags): UnitFacts {
   const name = isNamed(first) ? first.name : nameOf(cwd);
   // As the service will have it; nothing else of this shell's environment will be there.
   const settings = loadSettings({ flags, env: { RUNTIME_DIRECTORY: `/run/${name}` }, cwd });
-  const folder = settings.source === null ? cwd : dirname(settings.source);
+  const directory = settings.source === null ? cwd : dirname(settings.source);
   const { node, motya } = installed(cwd);
-  const run = [folder, node, motya, ...settings.services.map(({ script }) => script)];
+  const run = [directory, node, motya, ...settings.services.map(({ script }) => script)];
   const places = run.flatMap((path) => [path, realpathSync(path)]);
   const inHome = places.find((path) => /^\/(home|root|run\/user)\//.test(`${path}/`));
   const inTmp = places.find((path) => /^\/(tmp|var\/tmp)\//.test(`${path}/`));
@@ -44,7 +44,7 @@ export function unitFacts(given: Flags): UnitFacts {
   return {
     name,
     remarks: guess === null ? [] : remarksOf(guess),
-    folder,
+    directory,
     node,
     motya,
     startArguments: startArguments(flags, settings, cwd),
@@ -57,7 +57,7 @@ export function unitFacts(given: Flags): UnitFacts {
     isInTmp: inTmp !== undefined,
     hasLowPort: listeners.some((listener) => 'port' in listener && listener.port > 0 && listener.port < 1024),
     listeners: listeners.length,
-    writable: writtenFolders(settings).filter((path) => path !== `/run/${name}`),
+    writable: writtenDirectories(settings).filter((path) => path !== `/run/${name}`),
     stopSeconds: seconds(Math.max(...drains) + FORCE_MS + MARGIN_MS),
     startSeconds: seconds(
       SUCCESSOR_START_MS +
@@ -129,7 +129,7 @@ function startArguments(flags: Flags, settings: Settings, cwd: string): string[]
 
 /**
  * Null where a user that systemd makes up can read all of it.
- * @param hidden what lies in a home or temporary folder, which such a user does not see
+ * @param hidden what lies in a home or temporary directory, which such a user does not see
  */
 function userFor(run: readonly string[], hidden: string | null): string | null {
   if (hidden === null && keptOut(run, null) === null) return null;
@@ -140,7 +140,7 @@ function userFor(run: readonly string[], hidden: string | null): string | null {
   const how = 'move the app (to /srv, say), or name who may run it with --user';
   if (closed !== null) throw new SettingsError(`${closed} is closed to user ${owner?.name ?? uid}; ${how}`);
   if (uid === 0) {
-    const what = hidden === null ? 'is closed to other users' : `${hidden} lies in a home or temporary folder`;
+    const what = hidden === null ? 'is closed to other users' : `${hidden} lies in a home or temporary directory`;
     throw new SettingsError(`${run[0]} belongs to root, ${what}, and a program should not run as root; ${how}`);
   }
   return owner?.name ?? String(uid);
@@ -155,8 +155,8 @@ function checkedUser(user: Account, run: readonly string[]): string {
 const keptOut = (run: readonly string[], reader: Reader): string | null =>
   run.map((path) => keptOutAt(path, reader)).find((path) => path !== null) ?? null;
 
-/** Folders of files that Motya itself makes. */
-function writtenFolders(settings: Settings): string[] {
+/** Directories of files that Motya itself makes. */
+function writtenDirectories(settings: Settings): string[] {
   const sockets = settings.services.flatMap(({ listeners }) =>
     listeners.flatMap((listener) =>
       listener.family === 'unix' && !listener.path.startsWith('\0') ? [listener.path] : [],

@@ -7,7 +7,7 @@ export interface UnitFacts {
   /** What was run for want of a name, and what the user is to know of it: a line each. */
   readonly remarks: readonly string[];
   /** Absolute paths, symlinks unresolved. */
-  readonly folder: string;
+  readonly directory: string;
   readonly node: string;
   readonly motya: string;
   /** After `motya start`. */
@@ -18,7 +18,7 @@ export interface UnitFacts {
   readonly user: string | null;
   /** Null: the user's own. */
   readonly group: string | null;
-  /** The app, node or motya lies in a home folder. */
+  /** The app, node or motya lies in a home directory. */
   readonly isInHome: boolean;
   /** … or in /tmp or /var/tmp. */
   readonly isInTmp: boolean;
@@ -26,7 +26,7 @@ export interface UnitFacts {
   readonly hasLowPort: boolean;
   /** How many listeners are declared. */
   readonly listeners: number;
-  /** Folders outside the runtime directory that the instance writes to. */
+  /** Directories outside the runtime directory that the instance writes to. */
   readonly writable: readonly string[];
   /** s: the longest drain, and what its end takes. */
   readonly stopSeconds: number;
@@ -39,7 +39,7 @@ const STORED_LISTENERS = 64;
 
 /** The lines from [Unit] to the end, as systemd.unit(5) wants them; each choice with its reason above it. */
 export function unitFile(facts: UnitFacts): string {
-  const { name, folder, node, motya } = facts;
+  const { name, directory, node, motya } = facts;
   const command = (...words: readonly string[]): string => [node, motya, ...words].map(commandWord).join(' ');
   const lines = [
     '[Unit]',
@@ -54,7 +54,7 @@ export function unitFile(facts: UnitFacts): string {
     'Type=notify',
     '# all: after an upgrade the successor speaks before it is the main process.',
     'NotifyAccess=all',
-    `WorkingDirectory=${plain(folder)}`,
+    `WorkingDirectory=${plain(directory)}`,
     `ExecStart=${command('start', ...facts.startArguments)}`,
     '# Returns when the new version has passed its probation; fails with the reason, and the old one serves on, when it has not.',
     `ExecReload=${command('upgrade', ...facts.targetArguments)}`,
@@ -80,7 +80,7 @@ export function unitFile(facts: UnitFacts): string {
     '# Pidfile and sockets. It is made and removed by systemd, and kept over reloads.',
     `RuntimeDirectory=${plain(name)}`,
     'RuntimeDirectoryMode=0700',
-    '# The program may write in no other folder than those of ReadWritePaths= and StateDirectory= ($STATE_DIRECTORY).',
+    '# The program may write in no other directory than those of ReadWritePaths= and StateDirectory= ($STATE_DIRECTORY).',
     ...(facts.writable.length === 0
       ? []
       : [`ReadWritePaths=${facts.writable.map((path) => pathWord(`-${path}`)).join(' ')}`]),
@@ -91,9 +91,9 @@ export function unitFile(facts: UnitFacts): string {
     'NoNewPrivileges=yes',
     'ProtectSystem=strict',
     ...(facts.isInHome
-      ? ['# Not yes: what is run lies in a home folder.', 'ProtectHome=read-only']
+      ? ['# Not yes: what is run lies in a home directory.', 'ProtectHome=read-only']
       : ['ProtectHome=yes']),
-    ...(facts.isInTmp ? ['# No PrivateTmp=: what is run lies in a temporary folder.'] : ['PrivateTmp=yes']),
+    ...(facts.isInTmp ? ['# No PrivateTmp=: what is run lies in a temporary directory.'] : ['PrivateTmp=yes']),
     ...HARDENING,
     '',
     '[Install]',

@@ -23,7 +23,7 @@ export function writeNew(path: string, content: string, { force }: { force: bool
     }
   } catch (error) {
     const code = isSystemError(error) ? error.code : '';
-    if (code === 'EEXIST' && !isFolder(path))
+    if (code === 'EEXIST' && !isDirectory(path))
       throw new MotyaError('ERR_MOTYA_FILE_EXISTS', `${path} exists; --force replaces it`);
     throw new MotyaError(
       'ERR_MOTYA_WRITE_FAILED',
@@ -41,20 +41,20 @@ export function outputPath(cwd: string, output: string): string {
   throw new SettingsError('--output: must not be empty');
 }
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 function causeOf(code: string, path: string): string | null {
   switch (code) {
     case 'ENOENT':
-      return `no such folder: ${dirname(path)}`;
+      return `no such directory: ${dirname(path)}`;
     case 'ENOTDIR':
-      return `${dirname(path)} is no folder`;
+      return `${dirname(path)} is not a directory`;
     case 'EACCES':
     case 'EPERM':
       return `permission denied (user ${process.geteuid?.()})`;
     case 'EISDIR':
     case 'EEXIST':
-      return 'it is a folder';
+      return 'it is a directory';
     case 'ENOSPC':
       return 'no space left';
     case 'EROFS':

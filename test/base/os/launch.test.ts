@@ -14,18 +14,18 @@ async function launchModule(
   t: TestContext,
   source: string,
   options: { env?: NodeJS.ProcessEnv; umask?: number } = {},
-): Promise<{ launched: Launched; folder: string; output: () => Promise<string> }> {
-  const folder = scratch(t);
-  const file = join(folder, 'output');
+): Promise<{ launched: Launched; directory: string; output: () => Promise<string> }> {
+  const directory = scratch(t);
+  const file = join(directory, 'output');
   const output = openSync(file, 'a');
-  const invocation = { file: process.execPath, args: ['--input-type=module', '-e', source], cwd: folder };
+  const invocation = { file: process.execPath, args: ['--input-type=module', '-e', source], cwd: directory };
   const umask = options.umask === undefined ? {} : { umask: options.umask };
   // Whatever the tests' runner marks its processes with goes along.
   const launched = launch(invocation, { env: { ...process.env, ...options.env }, output, ...umask });
   closeSync(output);
   return {
     launched,
-    folder,
+    directory,
     output: async () => {
       await until(() => !isAlive(launched.pid), { what: 'the end of the program' });
       return readFileSync(file, 'utf8');
@@ -97,12 +97,12 @@ test('an end without a word is a death, also in the middle of the word', async (
 });
 
 test('what cannot be executed is an error at once', async (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   await keepsFds(async () => {
-    const none = join(folder, 'none');
-    const right = { file: process.execPath, args: [], cwd: folder };
+    const none = join(directory, 'none');
+    const right = { file: process.execPath, args: [], cwd: directory };
     for (const [wrong, code, part] of [
-      [{ file: folder }, 'ERR_MOTYA_LAUNCH', 'execve EACCES'],
+      [{ file: directory }, 'ERR_MOTYA_LAUNCH', 'execve EACCES'],
       [{ file: none }, 'ERR_MOTYA_FILE_MISSING', none],
       [{ cwd: none }, 'ERR_MOTYA_FILE_MISSING', none],
       [{ entry: none }, 'ERR_MOTYA_FILE_MISSING', none],
@@ -115,10 +115,10 @@ test('what cannot be executed is an error at once', async (t) => {
   });
 });
 
-test('it is nobody’s child, has /dev/null for stdin, its own umask and folder, and no fd of ours', async (t) => {
+test('it is nobody’s child, has /dev/null for stdin, its own umask and directory, and no fd of ours', async (t) => {
   await keepsFds(async () => {
     const leaky = openSync('/dev/zero', 'r');
-    const { launched, folder, output } = await launchModule(
+    const { launched, directory, output } = await launchModule(
       t,
       `import { readdirSync, readlinkSync, readFileSync } from 'node:fs';
       import { spawnSync } from 'node:child_process';
@@ -146,7 +146,7 @@ test('it is nobody’s child, has /dev/null for stdin, its own umask and folder,
     assert.notEqual(parent, process.pid);
     assert.ok(parent === 1 || readdirSync('/proc').includes(String(parent)), 'PID 1, or a subreaper');
     assert.notEqual(session, launched.pid, 'no session leader');
-    assert.deepEqual(rest, { umask: 0o027, cwd: folder, stdin: '/dev/null', zero: false, childHasPipe3: false });
+    assert.deepEqual(rest, { umask: 0o027, cwd: directory, stdin: '/dev/null', zero: false, childHasPipe3: false });
   });
 });
 

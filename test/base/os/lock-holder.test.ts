@@ -29,10 +29,10 @@ test('tells the process that holds a lock', (t) => {
 });
 
 test('and not one that holds a file of the same inode on another file system', async (t) => {
-  const folders = [scratch(t), scratch(t)].filter(mounted);
+  const directories = [scratch(t), scratch(t)].filter(mounted);
   try {
-    if (folders.length < 2) return t.skip('may not mount');
-    const [ours, theirs] = folders.map((folder) => join(folder, 'app.pid.lock')) as [string, string];
+    if (directories.length < 2) return t.skip('may not mount');
+    const [ours, theirs] = directories.map((directory) => join(directory, 'app.pid.lock')) as [string, string];
     for (const path of [ours, theirs]) writeFileSync(path, '');
     // The first file of every tmpfs has the same inode.
     assert.equal(statSync(ours).ino, statSync(theirs).ino);
@@ -49,14 +49,14 @@ test('and not one that holds a file of the same inode on another file system', a
       await ended;
     }
   } finally {
-    for (const folder of folders) execFileSync('umount', [folder]);
+    for (const directory of directories) execFileSync('umount', [directory]);
   }
 });
 
-/** Whether the folder is a file system of its own now: root may do that. */
-function mounted(folder: string): boolean {
+/** Whether the directory is a file system of its own now: root may do that. */
+function mounted(directory: string): boolean {
   try {
-    execFileSync('mount', ['-t', 'tmpfs', 'none', folder], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', 'none', directory], { stdio: 'ignore' });
     return true;
   } catch {
     return false;

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { controlSocketOf, defaultName, ensureRuntimeFolder, socketPathProblem, stemOf } from '#src/base/os/paths.js';
+import { controlSocketOf, defaultName, ensureRuntimeDirectory, socketPathProblem, stemOf } from '#src/base/os/paths.js';
 import { namePattern } from '#src/config/settings-schema.js';
 
-describe('making the runtime folder', () => {
+describe('making the runtime directory', () => {
   let parent: string;
   before(() => {
     parent = mkdtempSync(join(tmpdir(), 'motya-paths-'));
@@ -15,17 +15,17 @@ describe('making the runtime folder', () => {
   after(() => rmSync(parent, { recursive: true }));
   const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
   const refused = (path: string, reason: RegExp): void =>
-    assert.throws(() => ensureRuntimeFolder(path), { code: 'ERR_MOTYA_RUNTIME_DIRECTORY', message: reason });
+    assert.throws(() => ensureRuntimeDirectory(path), { code: 'ERR_MOTYA_RUNTIME_DIRECTORY', message: reason });
 
   test('it is 0700, and taken as it is the second time', () => {
     const path = join(parent, 'new');
-    ensureRuntimeFolder(path);
+    ensureRuntimeDirectory(path);
     assert.equal(modeOf(path), 0o700);
     chmodSync(path, 0o755);
-    ensureRuntimeFolder(path);
+    ensureRuntimeDirectory(path);
     assert.equal(modeOf(path), 0o755);
   });
-  test('a folder that others may write to is refused', () => {
+  test('a directory that others may write to is refused', () => {
     for (const mode of [0o770, 0o702]) {
       const path = join(parent, `open-${mode}`);
       mkdirSync(path);
@@ -36,12 +36,12 @@ describe('making the runtime folder', () => {
   test('a file and a symlink are refused', () => {
     const file = join(parent, 'file');
     writeFileSync(file, '');
-    refused(file, /is no folder/);
+    refused(file, /is not a directory/);
     const link = join(parent, 'link');
     symlinkSync(parent, link);
     refused(link, /is a symlink/);
   });
-  test("somebody else's folder is refused", { skip: process.getuid?.() !== 0 && 'only root can make one' }, () => {
+  test("somebody else's directory is refused", { skip: process.getuid?.() !== 0 && 'only root can make one' }, () => {
     const path = join(parent, 'foreign');
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, 4711, 4711);

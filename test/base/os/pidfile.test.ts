@@ -41,8 +41,8 @@ test('readPid: only a whole pid counts', (t) => {
 });
 
 test('acquire, publish, release: the lock’s file alone stays', (t) => {
-  const folder = scratch(t);
-  const path = join(folder, 'pid');
+  const directory = scratch(t);
+  const path = join(directory, 'pid');
   keepsFds(() => {
     const pidfile = new Pidfile(path);
     assert.throws(() => pidfile.lockFd);
@@ -56,7 +56,7 @@ test('acquire, publish, release: the lock’s file alone stays', (t) => {
     assert.equal(pidfile.isOurs, true);
     pidfile.release();
     pidfile.release();
-    assert.deepEqual(readdirSync(folder), ['pid.lock']);
+    assert.deepEqual(readdirSync(directory), ['pid.lock']);
   });
 });
 
@@ -115,29 +115,29 @@ test('a pidfile that names somebody else by now is left to him', (t) => {
   });
 });
 
-test('a folder that does not take it: one clear error', (t) => {
-  const folder = scratch(t);
+test('a directory that does not take it: one clear error', (t) => {
+  const directory = scratch(t);
   keepsFds(() => {
     throwsCode(
-      () => new Pidfile(join(folder, 'none', 'pid')).acquire(),
+      () => new Pidfile(join(directory, 'none', 'pid')).acquire(),
       'ERR_MOTYA_PIDFILE',
       /none\/pid cannot be used: .*ENOENT/,
     );
     throwsCode(
-      () => new Pidfile(join(folder, 'none', 'pid')).prepare(),
+      () => new Pidfile(join(directory, 'none', 'pid')).prepare(),
       'ERR_MOTYA_PIDFILE',
       /cannot be written: .*ENOENT/,
     );
   });
 });
 
-test('a folder without the right to write', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
-  const folder = scratch(t);
-  chmodSync(folder, 0o755);
+test('a directory without the right to write', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  const directory = scratch(t);
+  chmodSync(directory, 0o755);
   const child = runModule(
     t,
     `${PIDFILE} process.setgid(65534); process.setuid(65534);
-    try { new Pidfile(${JSON.stringify(join(folder, 'pid'))}).acquire(); } catch (error) { console.log(error.code, error.message); }`,
+    try { new Pidfile(${JSON.stringify(join(directory, 'pid'))}).acquire(); } catch (error) { console.log(error.code, error.message); }`,
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   assert.match(await outputOf(child), /^ERR_MOTYA_PIDFILE the pidfile .*pid cannot be used: .*EACCES/);
@@ -211,17 +211,17 @@ test('the lock passes over a channel: from there on it is the successor’s', (t
 });
 
 test('settings that name another pidfile by now: its own lock is taken, the old one given back', (t) => {
-  const folder = scratch(t);
+  const directory = scratch(t);
   keepsFds(() => {
-    const incumbent = new Pidfile(join(folder, 'old'));
+    const incumbent = new Pidfile(join(directory, 'old'));
     incumbent.acquire();
-    const successor = new Pidfile(join(folder, 'new'));
+    const successor = new Pidfile(join(directory, 'new'));
     successor.inherit(native.dup(incumbent.lockFd));
-    assert.equal(native.lockFile(join(folder, 'new.lock')), null);
-    const other = new Pidfile(join(folder, 'new'));
+    assert.equal(native.lockFile(join(directory, 'new.lock')), null);
+    const other = new Pidfile(join(directory, 'new'));
     throwsCode(() => other.inherit(native.dup(incumbent.lockFd)), 'ERR_MOTYA_RUNNING', /holds/);
     incumbent.release();
-    const fd = native.lockFile(join(folder, 'old.lock'));
+    const fd = native.lockFile(join(directory, 'old.lock'));
     assert.ok(fd !== null, 'no copy of it is left');
     native.close(fd);
     successor.release();

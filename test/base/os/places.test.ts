@@ -3,22 +3,22 @@ import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { allPlaces, placesOf, runtimeFolder } from '#src/base/os/places.js';
+import { allPlaces, placesOf, runtimeDirectory } from '#src/base/os/places.js';
 
 const uid = process.geteuid?.() ?? 0;
 
 describe('the runtime directory', () => {
   test('is the one that systemd has made, whoever the user is', () => {
     const env = { RUNTIME_DIRECTORY: '/run/a:/run/b', XDG_RUNTIME_DIR: '/run/user/7' };
-    assert.equal(runtimeFolder(env), '/run/a');
-    assert.equal(runtimeFolder(env, { uid: 4711 }), '/run/a');
+    assert.equal(runtimeDirectory(env), '/run/a');
+    assert.equal(runtimeDirectory(env, { uid: 4711 }), '/run/a');
   });
 
   test('else depends on the user alone: not on a session, $TMPDIR or a home', () => {
     const envs = [{}, { XDG_RUNTIME_DIR: '/run/user/7', TMPDIR: '/var/tmp', HOME: '/root', RUNTIME_DIRECTORY: '' }];
     for (const env of envs) {
-      assert.equal(runtimeFolder(env, { uid: 4711 }), '/tmp/motya-4711');
-      assert.equal(runtimeFolder(env, { uid: 0 }), uid === 0 ? '/run/motya' : runtimeFolder({}, { uid: 0 }));
+      assert.equal(runtimeDirectory(env, { uid: 4711 }), '/tmp/motya-4711');
+      assert.equal(runtimeDirectory(env, { uid: 0 }), uid === 0 ? '/run/motya' : runtimeDirectory({}, { uid: 0 }));
     }
   });
 
@@ -31,9 +31,9 @@ describe('the runtime directory', () => {
     const parent = mkdtempSync(join(tmpdir(), 'motya-places-'));
     t.after(() => rmSync(parent, { recursive: true }));
     chmodSync(parent, 0o1777);
-    assert.equal(runtimeFolder({ TMPDIR: parent }, { uid: 4712 }), `${parent}/motya-4712`);
+    assert.equal(runtimeDirectory({ TMPDIR: parent }, { uid: 4712 }), `${parent}/motya-4712`);
     // With nothing better, it is refused by what is wrong with the first.
-    assert.equal(runtimeFolder({}, { uid: 4712 }), squatted);
+    assert.equal(runtimeDirectory({}, { uid: 4712 }), squatted);
   });
 
   test('instances are looked for in those of sessions, too, which older versions have used', () => {

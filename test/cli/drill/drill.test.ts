@@ -40,7 +40,7 @@ test('a good program loses nothing, and the same one in production is left alone
   await production.waitFor('serving');
   const { body } = await get(port);
   const before = await space.ask('app');
-  // As whoever is in the folder of production would call it, name and all.
+  // As whoever is in the directory of production would call it, name and all.
   const flags = ['--name', 'app', '--upgrades', '1', '--json'];
   const { code, stdout, stderr } = await space.run(['drill', script, ...flags], {
     env: { ...env, PORT: String(port) },

@@ -10,9 +10,9 @@ require('node:http').createServer((request, response) => {
 }).listen(Number(process.env.PORT));
 `;
 
-/** A folder of its own for temporary files, so that what is left there can be seen. */
+/** A directory of its own for temporary files, so that what is left there can be seen. */
 export function stage(space: Workspace): { env: Record<string, string>; left: () => string[] } {
-  const folder = space.path('tmp');
-  mkdirSync(folder);
-  return { env: { TMPDIR: folder }, left: () => readdirSync(folder) };
+  const directory = space.path('tmp');
+  mkdirSync(directory);
+  return { env: { TMPDIR: directory }, left: () => readdirSync(directory) };
 }

@@ -41,9 +41,9 @@ const ways = {
 
 test("the program's own children and threads get no real address, and what NODE_OPTIONS held", async (t) => {
   const space = workspace(t);
-  const folder = space.path('a "quoted" \\ folder');
-  mkdirSync(folder);
-  const witness = `${folder}/witness.cjs`;
+  const directory = space.path('a "quoted" \\ directory');
+  mkdirSync(directory);
+  const witness = `${directory}/witness.cjs`;
   copyFileSync(`${ROOT}dist/runtime/witness.cjs`, witness);
   space.write('pre load.cjs', 'globalThis.isPreloaded = true;');
   const ways = ['spawn', 'fork', 'thread', 'bare'];

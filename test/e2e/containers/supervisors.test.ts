@@ -23,16 +23,16 @@ import * as chain from '../traffic.js';
 /** A supervisor that people run services with, and how it is told what. */
 interface Kind {
   readonly name: string;
-  /** Folder under examples/. */
+  /** Directory under examples/. */
   readonly example: string;
-  /** Starts the supervisor of the service in `folder`. */
+  /** Starts the supervisor of the service in `directory`. */
   readonly supervisor: 'runsv' | 's6-supervise';
-  upgrade(folder: string): readonly string[];
-  stop(folder: string): readonly string[];
+  upgrade(directory: string): readonly string[];
+  stop(directory: string): readonly string[];
   /** Ends the supervisor too; the service is down already. */
-  end(folder: string): readonly string[];
+  end(directory: string): readonly string[];
   /** Waits until the service is ready, where the supervisor knows. */
-  ready?(folder: string): readonly string[];
+  ready?(directory: string): readonly string[];
 }
 
 const KINDS: readonly Kind[] = [
@@ -40,18 +40,18 @@ const KINDS: readonly Kind[] = [
     name: 'runit',
     example: 'runit',
     supervisor: 'runsv',
-    upgrade: (folder) => ['sv', 'quit', folder],
-    stop: (folder) => ['sv', '-w', '60', 'down', folder],
-    end: (folder) => ['sv', '-w', '60', 'exit', folder],
+    upgrade: (directory) => ['sv', 'quit', directory],
+    stop: (directory) => ['sv', '-w', '60', 'down', directory],
+    end: (directory) => ['sv', '-w', '60', 'exit', directory],
   },
   {
     name: 's6',
     example: 's6',
     supervisor: 's6-supervise',
-    upgrade: (folder) => ['s6-svc', '-q', folder],
-    stop: (folder) => ['s6-svc', '-wD', '-T', '60000', '-d', folder],
-    end: (folder) => ['s6-svc', '-xd', folder],
-    ready: (folder) => ['s6-svwait', '-U', '-t', '60000', folder],
+    upgrade: (directory) => ['s6-svc', '-q', directory],
+    stop: (directory) => ['s6-svc', '-wD', '-T', '60000', '-d', directory],
+    end: (directory) => ['s6-svc', '-xd', directory],
+    ready: (directory) => ['s6-svwait', '-U', '-t', '60000', directory],
   },
 ];
 
@@ -68,15 +68,15 @@ function deploy(space: Workspace, port: number): string {
 
 /** The example, with the paths of the workspace, and as the user that runs the tests. */
 function service(space: Workspace, { example }: Kind, app: string): string {
-  const folder = space.path('service');
-  cpSync(join(ROOT, 'examples', example), folder, { recursive: true });
-  for (const file of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+  const directory = space.path('service');
+  cpSync(join(ROOT, 'examples', example), directory, { recursive: true });
+  for (const file of readdirSync(directory, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;
     const path = join(file.parentPath, file.name);
     const text = readFileSync(path, 'utf8').replaceAll('/srv/app', app).replaceAll(' --user app', '');
     writeFileSync(path, text);
   }
-  return folder;
+  return directory;
 }
 
 const run = (space: Workspace, [command = '', ...args]: readonly string[]): void => {
@@ -95,20 +95,20 @@ for (const kind of KINDS) {
 async function lifeUnder(t: TestContext, kind: Kind): Promise<void> {
   const space = workspace(t);
   const port = await freePort();
-  const folder = service(space, kind, deploy(space, port));
-  const supervisor = space.start(kind.supervisor, [folder]);
+  const directory = service(space, kind, deploy(space, port));
+  const supervisor = space.start(kind.supervisor, [directory]);
   // Before the workspace is closed: a supervisor would start again what is stopped there.
   try {
-    await live(space, kind, folder, supervisor, port);
+    await live(space, kind, directory, supervisor, port);
   } finally {
-    if (supervisor.exit === undefined) run(space, kind.end(folder));
+    if (supervisor.exit === undefined) run(space, kind.end(directory));
     await supervisor.waitForExit({ deadline: 60_000 });
   }
   assert.ok(await isRefused(port));
   await space.nothingLeft();
 }
 
-async function live(space: Workspace, kind: Kind, folder: string, supervisor: Child, port: number): Promise<void> {
+async function live(space: Workspace, kind: Kind, directory: string, supervisor: Child, port: number): Promise<void> {
   const pidfile = join(space.runtimeDir, 'motya/app.pid');
   const mainPid = () => readPidfile(pidfile);
   const nextMain = async (was: number | undefined) => {
@@ -118,14 +118,14 @@ async function live(space: Workspace, kind: Kind, folder: string, supervisor: Ch
   const keeperOf = () => parentOf(mainPid() ?? 0);
 
   const first = await nextMain(undefined);
-  if (kind.ready !== undefined) run(space, kind.ready(folder));
+  if (kind.ready !== undefined) run(space, kind.ready(directory));
   const keeper = parentOf(first) as number;
   assert.equal(parentOf(keeper), supervisor.pid);
   await holds(keeper, 1);
   const load = await chain.traffic({ port, keepAlive: 2, fresh: 2, slow: 1, slowMs: 50 });
 
   for (let main = first, upgrades = 0; upgrades < 5; upgrades++) {
-    run(space, kind.upgrade(folder));
+    run(space, kind.upgrade(directory));
     main = await nextMain(main);
     assert.equal(keeperOf(), keeper);
     const alone = () => childrenOf(keeper).filter((pid) => commandLineOf(pid).length > 0).length === 1;
@@ -140,7 +140,7 @@ async function live(space: Workspace, kind: Kind, folder: string, supervisor: Ch
   await until(async () => (await who(port)).generation === '1', { what: 'the instance that was started again' });
   chain.assertFlawless(await load.stop());
 
-  run(space, kind.stop(folder));
+  run(space, kind.stop(directory));
   assert.ok(await isRefused(port));
   assert.equal(supervisor.exit, undefined);
   assert.equal(mainPid(), undefined);

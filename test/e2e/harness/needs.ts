@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Debian's places for commands of root, which are not in the PATH of other users. */
-const ROOTS_FOLDERS = ['/usr/sbin', '/sbin'];
+const ROOTS_DIRECTORIES = ['/usr/sbin', '/sbin'];
 
 /** Command → the Debian package that has it. `.ci/run` installs them all. */
 export const PACKAGES = {
@@ -26,8 +26,8 @@ export type Command = keyof typeof PACKAGES;
  * tests by these texts at its end.
  */
 export function lacks(command: Command): string | false {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...ROOTS_FOLDERS];
-  if (folders.some((folder) => isExecutable(join(folder, command)))) return false;
+  const directories = [...(process.env.PATH ?? '').split(delimiter), ...ROOTS_DIRECTORIES];
+  if (directories.some((directory) => isExecutable(join(directory, command)))) return false;
   return `needs ${command}: apt-get install ${PACKAGES[command]}`;
 }
 

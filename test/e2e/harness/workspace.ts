@@ -11,7 +11,7 @@ import { CLI } from './paths.js';
 import { DEADLINE_MS, until } from './until.js';
 
 export interface StartOptions {
-  /** Default: the folder of the workspace. */
+  /** Default: the directory of the workspace. */
   readonly cwd?: string;
   /** Added to the environment of the workspace; undefined takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -41,7 +41,7 @@ export interface StatusView {
 const FOREIGN =
   /^(MOTYA_|LISTEN_|NOTIFY_|NODE_TEST|NODE_OPTIONS$|NODE_CHANNEL|RUNTIME_DIRECTORY$|INVOCATION_ID$|PORT$|HOST$)/;
 
-/** A folder of its own and the processes started in it. All of them, and all that they start, bear its marker. */
+/** A directory of its own and the processes started in it. All of them, and all that they start, bear its marker. */
 export class Workspace {
   readonly dir: string;
   /** The default paths of instances are in its `motya`: nobody else's instances are there. */
@@ -141,7 +141,7 @@ export class Workspace {
   }
 
   /**
-   * Ends what runs and removes the folder. Instances and processes that the test itself started are asked to stop; what
+   * Ends what runs and removes the directory. Instances and processes that the test itself started are asked to stop; what
    * they leave behind (a worker without supervisor, say) is killed and makes this throw. `stopMs`: what each of two signals
    * is given to work.
    */

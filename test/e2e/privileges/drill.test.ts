@@ -7,7 +7,7 @@ import { needsRoot, privilegedScene } from './support.js';
 const DRILL_MS = 120_000;
 const SECRET = 'of root alone\n';
 
-/** Generation `WHEN` puts a link to root's file at `PUT`, seen from the folder that it is told of. */
+/** Generation `WHEN` puts a link to root's file at `PUT`, seen from the directory that it is told of. */
 const SERVER = `
 const { rmSync, symlinkSync } = require('node:fs');
 const { join } = require('node:path');
@@ -24,7 +24,12 @@ describe('a drill by root', needsRoot, () => {
     ['../motya.json', 1, 1, /^motya: service web: .*: Error: EACCES: permission denied, unlink '.*\/motya\.json'/],
     // The last that is read before the drill writes its settings anew.
     ['motya.json', 2, 0, /^$/],
-    ['log', 1, 1, /^motya: the folder of the drill is not as it was, .*: EACCES: permission denied, open '.*\/log'\n$/],
+    [
+      'log',
+      1,
+      1,
+      /^motya: the directory of the drill is not as it was, .*: EACCES: permission denied, open '.*\/log'\n$/,
+    ],
   ] as const) {
     it(`neither changes nor gives away a file that its program links to: ${put}`, async (test) => {
       const scene = await privilegedScene(test);

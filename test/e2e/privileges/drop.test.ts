@@ -22,7 +22,7 @@ describe('root starts an instance for a user', needsRoot, () => {
     const files = readdirSync(scene.runtime).sort();
     assert.deepEqual(files, ['app.admin.sock', 'app.control.sock', 'app.pid', 'app.pid.lock']);
     for (const file of ['', ...files]) assert.equal(ownerOf(`${scene.runtime}/${file}`), OURS, file);
-    // Only root may write to its folder.
+    // Only root may write to its directory.
     assert.equal(ownerOf(socket), OURS);
     assert.equal(existsSync(`${scene.space.runtimeDir}/motya`), false);
 
@@ -119,15 +119,15 @@ describe('what root cannot do for a user', needsRoot, () => {
 
   it('a pidfile where the user may not write: one line, before anything is bound', async (test) => {
     const scene = await privilegedScene(test);
-    const folder = scene.space.path('closed');
-    mkdirSync(folder);
-    const first = scene.start(['--pidfile', `${folder}/app.pid`]);
+    const directory = scene.space.path('closed');
+    mkdirSync(directory);
+    const first = scene.start(['--pidfile', `${directory}/app.pid`]);
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
     assert.equal(
       failureOf(first).message,
-      `the pidfile ${folder}/app.pid cannot be used: open EACCES: permission denied; uid ${USER} must be able to write to its folder and to replace it`,
+      `the pidfile ${directory}/app.pid cannot be used: open EACCES: permission denied; uid ${USER} must be able to write to its directory and to replace it`,
     );
-    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(readdirSync(directory), []);
     assert.equal(await isRefused(scene.port), true);
   });
 
@@ -140,7 +140,7 @@ describe('what root cannot do for a user', needsRoot, () => {
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
     assert.equal(
       failureOf(first).message,
-      `user ${USER} may not read ${script}: put it where that user can reach it, with all folders above it`,
+      `user ${USER} may not read ${script}: put it where that user can reach it, with all directories above it`,
     );
     assert.equal(await isRefused(scene.port), true);
     assert.deepEqual(readdirSync(scene.runtime), ['app.pid.lock']);

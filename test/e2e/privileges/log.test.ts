@@ -9,12 +9,12 @@ const has = (file: string, event: string): Promise<boolean> =>
   until(() => events(file).includes(event), { what: `${event} in ${file}` });
 
 describe('the log of an instance that root has started for a user', needsRoot, () => {
-  it('in a folder of the user’s: rotated as always', async (test) => {
+  it('in a directory of the user’s: rotated as always', async (test) => {
     const scene = await privilegedScene(test);
-    const folder = scene.space.path('logs');
-    mkdirSync(folder);
-    chownSync(folder, USER, GROUP);
-    const file = `${folder}/app.log`;
+    const directory = scene.space.path('logs');
+    mkdirSync(directory);
+    chownSync(directory, USER, GROUP);
+    const file = `${directory}/app.log`;
     const first = scene.start(['--log-file', file]);
     await has(file, 'serving');
     assert.equal(ownerOf(file), OURS);
@@ -27,7 +27,7 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     await has(file, 'serving');
   });
 
-  it('in root’s folder: made for the user; the new file too is made by root (logrotate’s create)', async (test) => {
+  it('in root’s directory: made for the user; the new file too is made by root (logrotate’s create)', async (test) => {
     const scene = await privilegedScene(test);
     const file = scene.space.path('app.log');
     const first = scene.start(['--log-file', file]);

@@ -37,15 +37,15 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
     }
   });
 
-  it('root’s commands speak to the user in whose folder the socket is, and to no third one', async (test) => {
+  it('root’s commands speak to the user in whose directory the socket is, and to no third one', async (test) => {
     const scene = await privilegedScene(test);
-    const folders = { squatted: `motya-${USER}`, 'another’s': 'shop' };
-    for (const [what, name] of Object.entries(folders)) {
-      const folder = `${scene.temporary}/${name}`;
-      const path = `${folder}/app.control.sock`;
-      mkdirSync(folder);
-      chownSync(folder, name === 'shop' ? USER : THIRD, GROUP);
-      chmodSync(folder, 0o777);
+    const directories = { squatted: `motya-${USER}`, 'another’s': 'shop' };
+    for (const [what, name] of Object.entries(directories)) {
+      const directory = `${scene.temporary}/${name}`;
+      const path = `${directory}/app.control.sock`;
+      mkdirSync(directory);
+      chownSync(directory, name === 'shop' ? USER : THIRD, GROUP);
+      chmodSync(directory, 0o777);
       const fake = runModule(
         test,
         `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${THIRD}); process.setuid(${THIRD});
@@ -59,14 +59,14 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
         const { code } = await scene.space.run([command, '--name', 'app'], { env, cwd: scene.temporary });
         assert.equal(code, 4, `${what}: ${command}`);
       }
-      const named = await scene.run('status', '--upgrade-socket', `${folder}/app.sock`);
+      const named = await scene.run('status', '--upgrade-socket', `${directory}/app.sock`);
       assert.equal(named.code, 1);
       assert.match(named.stderr, /is held by pid \d+ of user 61236, not by an instance of yours\n$/);
       fake.kill('SIGKILL');
     }
     const refused = scene.start();
     assert.deepEqual(await refused.waitForExit(), { code: 1, signal: null });
-    assert.match(refused.stderr, /the runtime folder \S+ belongs to uid 61236, not to uid 61234 or root/);
+    assert.match(refused.stderr, /the runtime directory \S+ belongs to uid 61236, not to uid 61234 or root/);
   });
 
   it('root is told of a user’s instance, and asked whether it is meant; it is taken by its name', async (test) => {

@@ -38,7 +38,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
     assert.equal((await who(added)).generation, '3');
     assert.equal((await scene.run('stop', '--name', 'app')).code, 0);
-    // Only root may write to its folder: whoever starts next finds that it is stale.
+    // Only root may write to its directory: whoever starts next finds that it is stale.
     assert.equal(existsSync(socket), true);
     scene.configure({ listeners: [`unix:${socket}`], listen: socket });
     await scene.first();
@@ -140,7 +140,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
     assert.equal((await scene.who()).generation, '1');
   });
 
-  it('nothing to take over from: no file of root’s stays in the user’s folder', async (test) => {
+  it('nothing to take over from: no file of root’s stays in the user’s directory', async (test) => {
     const scene = await privilegedScene(test);
     const second = scene.start(['--upgrade']);
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });

@@ -129,7 +129,7 @@ ${more}
     return child;
   }
 
-  /** A command of root's, in a folder without settings. */
+  /** A command of root's, in a directory without settings. */
   run(...args: string[]): Promise<Result> {
     return this.space.run(args, { env: this.env, cwd: this.temporary });
   }

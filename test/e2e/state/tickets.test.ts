@@ -63,9 +63,9 @@ class Stage {
     this.port = port;
   }
 
-  /** `folder`: of the release that `current` leads to. */
-  release(folder: string): string {
-    return this.space.write(`${folder}/server.cjs`, PROGRAM);
+  /** `directory`: of the release that `current` leads to. */
+  release(directory: string): string {
+    return this.space.write(`${directory}/server.cjs`, PROGRAM);
   }
 
   async start(args: readonly string[] = [], keys = ''): Promise<void> {
@@ -107,7 +107,7 @@ describe('TLS sessions', () => {
     });
   }
 
-  it('resumed by a release in another folder', async (t) => {
+  it('resumed by a release in another directory', async (t) => {
     const stage = await stageFor(t);
     await stage.start();
     const first = await meet(stage.port, 'TLSv1.3');

@@ -3,12 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import { ROOT, workspace } from '../harness/index.js';
 
-const FOLDER = `${ROOT}examples/systemd/`;
-const services = readdirSync(FOLDER).filter((name) => name.endsWith('.service'));
+const DIRECTORY = `${ROOT}examples/systemd/`;
+const services = readdirSync(DIRECTORY).filter((name) => name.endsWith('.service'));
 
 /** The values of a directive in a unit file, in order. */
 function valuesOf(unit: string, directive: string): string[] {
-  const lines = readFileSync(FOLDER + unit, 'utf8').split('\n');
+  const lines = readFileSync(DIRECTORY + unit, 'utf8').split('\n');
   return lines.filter((line) => line.startsWith(`${directive}=`)).map((line) => line.slice(directive.length + 1));
 }
 

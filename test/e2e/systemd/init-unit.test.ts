@@ -11,10 +11,11 @@ require('node:http').createServer((_, answer) => answer.end('version ${version} 
 `;
 const FILE = `/run/systemd/system/${UNIT}`;
 
-/** Writes the unit for the app in the folder as its owner would, starts it, and replaces the program. */
-async function prove(sandbox: Sandbox, folder: string, ...args: string[]): Promise<string> {
-  const script = `${folder}/server.js`;
-  const motya = async (...words: string[]) => sandbox.run('sh', '-c', 'cd "$0" && exec motya "$@"', folder, ...words);
+/** Writes the unit for the app in the directory as its owner would, starts it, and replaces the program. */
+async function prove(sandbox: Sandbox, directory: string, ...args: string[]): Promise<string> {
+  const script = `${directory}/server.js`;
+  const motya = async (...words: string[]) =>
+    sandbox.run('sh', '-c', 'cd "$0" && exec motya "$@"', directory, ...words);
   const written = await motya('init', 'systemd', '--output', FILE, ...args);
   assert.deepEqual([written.code, written.stderr], [0, '']);
   await sandbox.manage('daemon-reload');
@@ -84,13 +85,13 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     assert.notEqual((await deploy(5)).code, 0, 'no such release');
   });
 
-  test('runs in a home folder that others may not enter, as its owner', async ({ sandbox }) => {
-    const folder = '/home/alice/shop';
-    sandbox.write(`${folder}/server.js`, PROGRAM(1));
+  test('runs in a home directory that others may not enter, as its owner', async ({ sandbox }) => {
+    const directory = '/home/alice/shop';
+    sandbox.write(`${directory}/server.js`, PROGRAM(1));
     await sandbox.run('chown', '-R', 'games:games', '/home/alice');
     await sandbox.run('chmod', '0700', '/home/alice');
     try {
-      const uid = await prove(sandbox, folder);
+      const uid = await prove(sandbox, directory);
       assert.equal(uid, (await sandbox.run('id', '-u', 'games')).stdout.trim());
     } finally {
       await sandbox.run('rm', '-rf', '/home/alice');

@@ -21,7 +21,7 @@ const noNginx = lacks('nginx');
 /** New connections only: what is inside a program when it ends is that program's own business. */
 const FRESH: LoadOptions = { fresh: 6, thinkMs: 2, anonymous: true };
 
-/** nginx in the foreground, with what it writes below the workspace's folder. */
+/** nginx in the foreground, with what it writes below the workspace's directory. */
 function nginx(space: Workspace, listen: readonly string[]): Child {
   const lines = listen.map((address) => `listen ${address};`).join(' ');
   const config = space.write(

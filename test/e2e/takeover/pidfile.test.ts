@@ -59,7 +59,7 @@ describe('a pidfile that does not name the instance', () => {
     assert.equal(existsSync(stage.pidfile), false);
   });
 
-  it('is a folder: the upgrade is rejected, with its path, before anything has changed', async (test) => {
+  it('is a directory: the upgrade is rejected, with its path, before anything has changed', async (test) => {
     const stage = await scene(test, '', program('one'));
     const first = await stage.first();
     rmSync(stage.pidfile);

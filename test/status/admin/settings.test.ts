@@ -40,7 +40,7 @@ test('off, by flag, variable and file', (t) => {
   assert.notEqual(loader(t, 'admin: { listen: off }').load({ admin: 'tcp://127.0.0.1:9901' }), null);
 });
 
-test('a path starts where it was written: at the folder of the file, or at the working directory', (t) => {
+test('a path starts where it was written: at the directory of the file, or at the working directory', (t) => {
   const file = loader(t, "admin: { listen: 'unix:a.sock', mode: '0660' }");
   assert.deepEqual(file.load(), {
     listener: { family: 'unix', type: 'stream', path: join(file.cwd, 'conf/a.sock'), mode: 0o660 },
