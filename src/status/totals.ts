@@ -64,7 +64,12 @@ export class Totals {
 
   /** Takes back what {@link add} added. */
   subtract(other: Totals): void {
-    for (const [series, value] of other.#values) this.#values.set(series, (this.#values.get(series) ?? 0) - value);
+    for (const [series, value] of other.#values) {
+      const left = (this.#values.get(series) ?? 0) - value;
+      // A series of zero would still take the place of another one (MOST_SERIES).
+      if (left === 0) this.#values.delete(series);
+      else this.#values.set(series, left);
+    }
   }
 
   get(...labels: string[]): number {
