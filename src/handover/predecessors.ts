@@ -5,7 +5,7 @@ import { HandoverError, reasonOf } from '../base/errors.js';
 import { LONGEST_TIMER_MS } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
-import type { Chronicle } from '../status/history.js';
+import type { History } from '../status/history.js';
 import type { DrainStatus } from '../status/status-document.js';
 import { Totals } from '../status/totals.js';
 import { closeAll, Dialogue, PeerAbort } from './dialogue.js';
@@ -75,14 +75,14 @@ const leftUntil = (deadline: string | null): number | null =>
 export class Predecessors {
   readonly #followed = new Map<number, Followed>();
   readonly #waiting: (() => void)[] = [];
-  readonly #chronicle: Chronicle;
+  readonly #history: History;
   readonly #warn: (text: string) => void;
   readonly #changed: () => void;
 
   /** `changed` is called when one is followed, when it has told for the first time what it has open, when it begins to drain,
    * and when it has ended. */
-  constructor(chronicle: Chronicle, warn: (text: string) => void, changed: () => void = () => {}) {
-    this.#chronicle = chronicle;
+  constructor(history: History, warn: (text: string) => void, changed: () => void = () => {}) {
+    this.#history = history;
     this.#warn = warn;
     this.#changed = changed;
   }
@@ -146,7 +146,7 @@ export class Predecessors {
     for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
       const fd = conversation.release();
       if (fd === null) continue;
-      this.#chronicle.subtract(counted.since(committed));
+      this.#history.subtract(counted.since(committed));
       dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...toldOf(status) }, [fd]);
       native.close(fd);
       this.#followed.delete(pid);
@@ -194,7 +194,7 @@ export class Predecessors {
         }
         this.#count(followed, message.counters);
         if (message.type === 'BYE') {
-          this.#chronicle.generationEnded(generation, message.forced);
+          this.#history.generationEnded(generation, message.forced);
           return null;
         }
         const { connections, left, protocols, gap, probation, others = [] } = message;
@@ -204,7 +204,7 @@ export class Predecessors {
         followed.others = others.map(statusOf);
         if (!isHeard || hasSettled) this.#changed();
         isHeard = true;
-        if (gap !== undefined) this.#chronicle.gap(generation + 1, gap / 1000);
+        if (gap !== undefined) this.#history.gap(generation + 1, gap / 1000);
       }
     } catch (error) {
       if (error instanceof PeerAbort) return error;
@@ -225,7 +225,7 @@ export class Predecessors {
   #count(followed: Followed, counters: unknown): void {
     if (counters === undefined) return;
     const all = Totals.from(counters);
-    this.#chronicle.add(all.since(followed.counted));
+    this.#history.add(all.since(followed.counted));
     followed.counted = all;
   }
 

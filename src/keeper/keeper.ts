@@ -16,9 +16,9 @@ import { KeeperSocket } from './keeper-socket.js';
 import { forward } from './notify-forward.js';
 import { type Notification, NotifyReceiver } from './notify-receiver.js';
 import { Orphans } from './orphans.js';
-import { Stranger } from './other-processes.js';
 import { StoredFds } from './stored-fds.js';
 import { Succession } from './succession.js';
+import { WatchedProcess } from './watched-process.js';
 
 /** ms that a keeper gives a generation before the one that crashed to take the service back: it needs a few. */
 const TAKE_BACK_MS = 500;
@@ -56,7 +56,7 @@ export class Keeper {
   /** Why there was a crash, and when (performance.now()) another instance is started. */
   #crash: { readonly why: string; readonly until: number } | null = null;
   readonly #socket: KeeperSocket;
-  #stranger: Stranger | null = null;
+  #watched: WatchedProcess | null = null;
   #failure: string | null = null;
   /** How often we were told to stop. */
   #stops = 0;
@@ -199,21 +199,21 @@ export class Keeper {
   }
 
   #watch(pid: number): void {
-    this.#stranger?.close();
-    this.#stranger = null;
+    this.#watched?.close();
+    this.#watched = null;
     try {
-      this.#stranger = new Stranger(pid, () => this.#strangerEnded(pid));
+      this.#watched = new WatchedProcess(pid, () => this.#watchedEnded(pid));
       this.#succession.ready(pid);
       this.#warn(`pid ${pid} is no child of the keeper: when it crashes, the keeper has only guesses`);
     } catch (error) {
-      if (isSystemError(error) && error.code === 'ESRCH') this.#strangerEnded(pid);
+      if (isSystemError(error) && error.code === 'ESRCH') this.#watchedEnded(pid);
       else this.#warn(`pid ${pid} is no child of the keeper and cannot be watched: ${reasonOf(error)}`);
     }
   }
 
   /** Nobody has its exit status. Its pidfile tells: it names it still after a crash, its successor, or it is gone after a stop. */
-  #strangerEnded(pid: number): void {
-    this.#stranger = null;
+  #watchedEnded(pid: number): void {
+    this.#watched = null;
     const named = readPid(this.#settings.pidfile);
     if (named !== null && named !== pid) this.#names(pid, named);
     this.#instanceEnded(pid, named === null ? 0 : 1, 'it is gone');
@@ -293,7 +293,7 @@ export class Keeper {
 
   #signal(pid: number, signal: number): void {
     try {
-      if (this.#stranger?.pid === pid) this.#stranger.signal(signal);
+      if (this.#watched?.pid === pid) this.#watched.signal(signal);
       else native.signalChild(pid, signal);
     } catch (error) {
       this.#warn(`pid ${pid} cannot be signalled: ${reasonOf(error)}`);

@@ -13,7 +13,7 @@ export type Verdict =
  */
 export class Succession {
   #main: number | null = null;
-  #heir: number | null = null;
+  #pending: number | null = null;
   readonly #ready = new Set<number>();
   /** Every instance that lives, those that drain included. */
   readonly #living = new Set<number>();
@@ -52,12 +52,12 @@ export class Succession {
     if (by !== pid && by !== this.#main) return;
     this.#living.add(pid);
     if (by !== this.#main && this.#main !== null) {
-      this.#heir = pid;
+      this.#pending = pid;
       return;
     }
     // An incumbent that names itself has taken the hand-over back.
     this.#main = pid;
-    this.#heir = null;
+    this.#pending = null;
   }
 
   stops(by: number): void {
@@ -68,10 +68,10 @@ export class Succession {
   ended(pid: number, clean: boolean): Verdict {
     this.#living.delete(pid);
     this.#ready.delete(pid);
-    if (pid === this.#heir) this.#heir = null;
+    if (pid === this.#pending) this.#pending = null;
     if (pid !== this.#main) return 'nothing';
-    this.#main = this.#heir;
-    this.#heir = null;
+    this.#main = this.#pending;
+    this.#pending = null;
     if (this.#main !== null) return 'nothing';
     return clean || this.#isStopping ? 'end' : 'restart';
   }

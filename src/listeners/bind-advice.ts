@@ -5,7 +5,11 @@ import type { DeclaredListener } from '../config/settings.js';
 import type { ListenRequest } from './listen-request.js';
 
 /** What is in the way of a declared path, or of a port that only root may bind (bind's EACCES, ip(7)), in words; else null. */
-export function adviceOn(code: string, wanted: DeclaredListener | ListenRequest, user: Account | null): string | null {
+export function bindAdvice(
+  code: string,
+  wanted: DeclaredListener | ListenRequest,
+  user: Account | null,
+): string | null {
   if ('family' in wanted && wanted.family === 'unix' && !wanted.path.startsWith('\0')) {
     if (code !== 'EADDRINUSE') return adviceOnDirectory(code, wanted.path);
     const isOther = lstatSync(wanted.path, { throwIfNoEntry: false })?.isSocket() === false;

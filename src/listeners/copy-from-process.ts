@@ -124,7 +124,7 @@ export class OtherProcess {
     if (!isSystemError(error)) return error;
     // Of pidfd_getfd(2) ESRCH; of /proc either, as it ends before or after open(2).
     if (error.code === 'ESRCH' || error.code === 'ENOENT') return noProcess(this.pid);
-    return denied(this, whyNot(error));
+    return copyDenied(this, whyNot(error));
   }
 }
 
@@ -146,7 +146,7 @@ function asListener(fd: number): CopiedListener | null {
 
 const noProcess = (pid: number): MotyaError => new MotyaError('ERR_MOTYA_NO_PROCESS', `there is no process ${pid}`);
 
-const denied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
+const copyDenied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
   new MotyaError('ERR_MOTYA_COPY_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
 
 /** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)), /proc for those of a reader. */

@@ -1,7 +1,7 @@
 import { lchownSync, lstatSync, unlinkSync } from 'node:fs';
 import { isSystemError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
-import { entrust } from '../base/os/give-to-user.js';
+import { createForUser } from '../base/os/create-for-user.js';
 import { type ListenerSpec, native } from '../base/os/native.js';
 
 type UnixSpec = Extract<ListenerSpec, { family: 'unix' }>;
@@ -18,7 +18,7 @@ export function createListener(spec: ListenerSpec, owner: Account | null): numbe
     lchownSync(spec.path, uid, gid);
     return fd;
   };
-  return entrust(owner, spec.path, () => createUnix(spec), byRoot);
+  return createForUser(owner, spec.path, () => createUnix(spec), byRoot);
 }
 
 function createUnix(spec: UnixSpec): number {

@@ -3,7 +3,7 @@ import { AFTERLIFE_MS } from '../base/deadlines.js';
 import { isSystemError, StartError } from '../base/errors.js';
 import { RECONNECT_MS } from '../base/limits.js';
 import type { DeclaredListener, Settings } from '../config/settings.js';
-import { adviceOn } from './bind-advice.js';
+import { bindAdvice } from './bind-advice.js';
 import { keyOf } from './key.js';
 import type { Ledger } from './ledger.js';
 import { overlapWith } from './overlap.js';
@@ -57,7 +57,7 @@ function forEachDeclared(
     } catch (error) {
       if (!isSystemError(error)) throw error;
       const holder = error.code === 'EADDRINUSE' ? (overlapWith(keyOf(spec), held()) ?? holderOf(spec)) : null;
-      const why = holder ?? adviceOn(error.code, spec, user);
+      const why = holder ?? bindAdvice(error.code, spec, user);
       const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
       throw new StartError('ERR_MOTYA_LISTENER', text, { cause: error });
     }

@@ -44,7 +44,7 @@ export interface Listener {
   /** The service whose workers use it; null until one asks for it. */
   service: string | null;
   /** Workers that hold a copy now, by pid. */
-  readonly claims: Set<number>;
+  readonly users: Set<number>;
   /** A program of this instance listens on it: it has asked for it and has not closed it. True also while its worker restarts. */
   isUsed: boolean;
   /** ms from its worker's readiness to the request for it, 0 when it came before; null: no program here has asked for it. */
@@ -178,15 +178,15 @@ export class Ledger {
    * The listener that a worker asks for: one that is held already, else a new one. `lateBy`: see {@link Listener}.
    * @throws {SystemError} as the program's own bind would have failed.
    */
-  claim(service: string, pid: number, request: ListenRequest, lateBy = 0): Listener | Refusal {
+  addUser(service: string, pid: number, request: ListenRequest, lateBy = 0): Listener | Refusal {
     const listener = this.find(service, request) ?? this.#bindRequest(service, request);
     // A second listen on the same address fails in a plain program; in ours two services must not share clients unasked.
-    if (listener.claims.has(pid)) return IN_USE;
+    if (listener.users.has(pid)) return IN_USE;
     if (listener.service !== null && listener.service !== service) return IN_USE;
     listener.service = service;
     // What the generation before has named is not to stay when this one names none.
-    const isFirst = listener.claims.size === 0;
-    listener.claims.add(pid);
+    const isFirst = listener.users.size === 0;
+    listener.users.add(pid);
     listener.lateBy ??= lateBy;
     this.#setUse(listener, true);
     listener.tls = 'tls' in request && request.tls === true;
@@ -211,21 +211,21 @@ export class Ledger {
   }
 
   /** A program has closed its server on it, and no other generation has it: closed here, its address is free. */
-  isFree({ declared, isUsed, claims, inherited }: Listener): boolean {
-    return !declared && !isUsed && claims.size === 0 && !(inherited && this.isShared);
+  isFree({ declared, isUsed, users, inherited }: Listener): boolean {
+    return !declared && !isUsed && users.size === 0 && !(inherited && this.isShared);
   }
 
   /** A process has ended: the one that takes its place is about to ask for the same. @returns keys of what it had */
-  unclaim(pid: number): string[] {
-    return this.all().flatMap(({ key, claims }) => (claims.delete(pid) ? [key] : []));
+  removeUser(pid: number): string[] {
+    return this.all().flatMap(({ key, users }) => (users.delete(pid) ? [key] : []));
   }
 
   /** A program has closed its server; the listener stays until {@link remove} is called. */
   release(pid: number, key: string): void {
     const listener = this.#listeners.get(key);
     if (listener === undefined) return;
-    listener.claims.delete(pid);
-    if (listener.claims.size === 0) this.#setUse(listener, false);
+    listener.users.delete(pid);
+    if (listener.users.size === 0) this.#setUse(listener, false);
   }
 
   /** The file of a unix listener that was another program's goes with the listener from here on. */
@@ -345,7 +345,7 @@ export class Ledger {
       tickets: hasClients ? currentTicketKeys(tickets) : null,
       declared,
       service: null,
-      claims: new Set(),
+      users: new Set(),
       isUsed: false,
       lateBy: null,
       tls: false,
@@ -358,7 +358,7 @@ export class Ledger {
   }
 }
 
-type Entry = Omit<Listener, 'declared' | 'service' | 'claims' | 'isUsed' | 'lateBy' | 'tls' | 'tickets'> & {
+type Entry = Omit<Listener, 'declared' | 'service' | 'users' | 'isUsed' | 'lateBy' | 'tls' | 'tickets'> & {
   tickets?: TicketKeys | undefined;
 };
 type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;

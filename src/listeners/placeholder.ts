@@ -10,7 +10,7 @@ const LOOPBACK = '127.0.0.1';
  * a port a free one, on the loopback address only; for a path or a name of a unix socket a file in the sandbox's directory. The same
  * request has the same stand-in in each worker and each generation.
  */
-export function standIn(request: ListenRequest, directory: string): ListenRequest {
+export function placeholderFor(request: ListenRequest, directory: string): ListenRequest {
   const name = nameOf(request);
   if (request.kind === 'unix') return { ...request, path: join(directory, `${numberOf(name)}.sock`) };
   const ordinal = numberOf('ordinal' in request ? `${name} ${request.ordinal}` : name);

@@ -70,8 +70,8 @@ export async function retire(listeners: readonly Listener[], { accepted, cut, wa
 }
 
 /** Who waits on any other waits in vain in any case. */
-const isServed = ({ socket, claims, service }: Listener): boolean =>
-  socket.type === 'stream' && (claims.size > 0 || service === ADMIN);
+const isServed = ({ socket, users, service }: Listener): boolean =>
+  socket.type === 'stream' && (users.size > 0 || service === ADMIN);
 
 async function anyWaits(tcp: readonly Listener[], unix: readonly Listener[]): Promise<boolean> {
   return (

@@ -1,26 +1,26 @@
 import { stripVTControlCharacters } from 'node:util';
 
 /** Bytes and lines of a program's stderr that are kept for the reason of its end: an exception with its stack. */
-export const LAST_WORDS_BYTES = 8 * 1024;
-export const LAST_WORDS_LINES = 20;
+export const LAST_LINES_BYTES = 8 * 1024;
+export const LAST_LINES_COUNT = 20;
 /** UTF-16 units of the one line of them that goes into a reason. */
-export const LAST_WORDS_LENGTH = 300;
+export const LAST_LINES_REASON_LENGTH = 300;
 
 /** Keeps the end of what a program says on stderr: when it dies, its reason is there. */
-export class LastWords {
+export class LastLines {
   #tail: Buffer = Buffer.alloc(0);
   #cut = false;
 
   push(chunk: Buffer): void {
-    const all = Buffer.concat([this.#tail, chunk.subarray(-LAST_WORDS_BYTES)]);
-    this.#cut ||= all.length > LAST_WORDS_BYTES || chunk.length > LAST_WORDS_BYTES;
+    const all = Buffer.concat([this.#tail, chunk.subarray(-LAST_LINES_BYTES)]);
+    this.#cut ||= all.length > LAST_LINES_BYTES || chunk.length > LAST_LINES_BYTES;
     // A copy: the rest of the memory behind it is free again.
-    this.#tail = Buffer.from(all.subarray(-LAST_WORDS_BYTES));
+    this.#tail = Buffer.from(all.subarray(-LAST_LINES_BYTES));
   }
 
   /** The last lines, without colours; none of them in part. */
   lines(): string[] {
-    return this.#all().slice(-LAST_WORDS_LINES);
+    return this.#all().slice(-LAST_LINES_COUNT);
   }
 
   /** See {@link reasonIn}: what Node prints of an error may be longer than {@link lines}. */
@@ -69,5 +69,5 @@ function placeOf(lines: readonly string[], error: number): string | null {
 }
 
 function shortened(text: string): string {
-  return text.length > LAST_WORDS_LENGTH ? `${text.slice(0, LAST_WORDS_LENGTH - 1)}…` : text;
+  return text.length > LAST_LINES_REASON_LENGTH ? `${text.slice(0, LAST_LINES_REASON_LENGTH - 1)}…` : text;
 }

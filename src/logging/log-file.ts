@@ -1,8 +1,8 @@
 import { constants, fchownSync, fstatSync, openSync } from 'node:fs';
 import { isSystemError, reasonOf, StartError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
+import { createForUser } from '../base/os/create-for-user.js';
 import { adviceOnDirectory } from '../base/os/directory-advice.js';
-import { entrust } from '../base/os/give-to-user.js';
 import { isToDrop } from '../base/os/privileges.js';
 
 const LOG_MODE = 0o640;
@@ -10,7 +10,7 @@ const LOG_MODE = 0o640;
 /** @throws {StartError} `ERR_MOTYA_LOG_FILE` */
 export function openLog(path: string, user: Account | null = null): number {
   try {
-    return entrust(
+    return createForUser(
       user,
       path,
       () => openSync(path, 'a', LOG_MODE),

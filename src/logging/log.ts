@@ -4,7 +4,7 @@ import { reasonOf } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { createLogger as createWinston, format, transports } from '../base/vendor/winston.js';
 import type { LogLevel, LogSettings } from '../config/settings.js';
-import { Outlets } from './outputs.js';
+import { Outputs } from './outputs.js';
 import type { Form } from './tagger.js';
 
 /** Lifecycle lines: what the supervisor has to say, never anything that happens per request. */
@@ -22,7 +22,7 @@ export interface InstanceLog extends Logger {
   /** Where the lines go now: stderr, or the log file. It changes with {@link reopen}. */
   readonly fd: number;
   /** The same for the lines of programs, which a Supervisor passes on. */
-  readonly outlets: Outlets;
+  readonly outputs: Outputs;
   /** In every line once it is known; a successor learns it in the hand-over. */
   generation: number | undefined;
   /** Opens the log file anew (it has been rotated away); on failure the lines go on to the old one. Nothing without a file. */
@@ -44,14 +44,14 @@ export function createLogger(
   settings: Omit<LogSettings, 'programs'>,
   options: { generation?: number; user?: Account | null } = {},
 ): InstanceLog {
-  const outlets = new Outlets(settings, options.user);
+  const outputs = new Outputs(settings, options.user);
   let generation = options.generation;
-  const style = styleOf(outlets.form('stderr'));
+  const style = styleOf(outputs.form('stderr'));
   // Each line at once, if it can be: then none is lost when the process exits.
   const sink = new Writable({
     decodeStrings: false,
     write(line: string, _encoding, done) {
-      outlets.stderr.writeNow(Buffer.from(line));
+      outputs.stderr.writeNow(Buffer.from(line));
       done();
     },
   });
@@ -81,9 +81,9 @@ export function createLogger(
     info: say('info'),
     debug: say('debug'),
     get fd() {
-      return outlets.stderr.fd;
+      return outputs.stderr.fd;
     },
-    outlets,
+    outputs,
     get generation() {
       return generation;
     },
@@ -92,13 +92,13 @@ export function createLogger(
     },
     reopen() {
       try {
-        outlets.reopen();
+        outputs.reopen();
       } catch (error) {
         log.warn('the log file cannot be opened again; the old one stays in use', { error });
       }
     },
-    flush: () => outlets.flush(OUTPUT_FLUSH_MS),
-    close: () => outlets.close(),
+    flush: () => outputs.flush(OUTPUT_FLUSH_MS),
+    close: () => outputs.close(),
   };
   return log;
 }

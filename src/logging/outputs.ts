@@ -12,7 +12,7 @@ const STDOUT = 1;
 const STDERR = 2;
 
 /** Where the lines of an instance go, its own and those of its programs, and in which form. */
-export class Outlets {
+export class Outputs {
   /** One and the same with a log file, and where stdout and stderr are the same: then lines keep their order. */
   readonly stdout: Destination;
   readonly stderr: Destination;
@@ -34,11 +34,11 @@ export class Outlets {
       journal: file === null && isJournal(fd),
     });
     this.#forms = { stdout: formOf(STDOUT), stderr: formOf(STDERR) };
-    const notice = (lost: number): string => noticeOf(lost, this.#forms.stderr);
+    const notice = (lost: number): string => lostLinesNotice(lost, this.#forms.stderr);
     this.stderr =
       file === null
         ? new Destination(STDERR, notice)
-        : new Destination(openLog(file, user), notice, (error) => sayOnStderr(refusalOf(file, error, format)));
+        : new Destination(openLog(file, user), notice, (error) => writeToStderr(fileErrorLine(file, error, format)));
     this.stdout = file !== null || isSame(STDOUT, STDERR) ? this.stderr : new Destination(STDOUT, notice);
   }
 
@@ -76,7 +76,7 @@ function isSame(one: number, other: number): boolean {
 }
 
 /** What cannot be written into the log file; nobody is held up by a reader of stderr that is slow, or gone. */
-function sayOnStderr(line: string): void {
+function writeToStderr(line: string): void {
   if (!native.isWritable(STDERR)) return;
   try {
     writeSync(STDERR, line);
@@ -85,7 +85,7 @@ function sayOnStderr(line: string): void {
   }
 }
 
-function refusalOf(file: string, error: Error, format: LogSettings['format']): string {
+function fileErrorLine(file: string, error: Error, format: LogSettings['format']): string {
   const time = new Date().toISOString();
   const message = `the log file ${file} cannot be written: ${reasonOf(error)}; its lines are lost until it can`;
   const isPretty = format === 'pretty' || (format === 'auto' && isatty(STDERR));
@@ -94,7 +94,7 @@ function refusalOf(file: string, error: Error, format: LogSettings['format']): s
   return `${priority}${JSON.stringify({ time, level: 'error', message, event: 'log-file' })}\n`;
 }
 
-function noticeOf(lost: number, { pretty, journal }: Form): string {
+function lostLinesNotice(lost: number, { pretty, journal }: Form): string {
   const time = new Date().toISOString();
   const priority = journal ? '<4>' : '';
   if (pretty) return `${priority}${time} WARN  log lines were lost lost=${lost}\n`;

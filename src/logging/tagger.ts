@@ -97,13 +97,13 @@ function withPriority(line: string, object: object | null, stream: Stream): { pr
 
 /** syslog's own numbers, those of pino and bunyan, and the words of everybody else, as syslog's priorities. */
 function priorityOf(level: unknown): number | undefined {
-  if (typeof level === 'string') return WORDS.get(level.toLowerCase());
+  if (typeof level === 'string') return LEVEL_PRIORITIES.get(level.toLowerCase());
   if (typeof level !== 'number') return undefined;
   if (level >= 0 && level <= 7) return Math.floor(level);
   return level >= 60 ? 2 : level >= 50 ? 3 : level >= 40 ? 4 : level >= 30 ? 6 : 7;
 }
 
-const WORDS: ReadonlyMap<string, number> = new Map([
+const LEVEL_PRIORITIES: ReadonlyMap<string, number> = new Map([
   ['emerg', 0],
   ['alert', 1],
   ['crit', 2],

@@ -2,9 +2,9 @@ import { readSync } from 'node:fs';
 import { isSystemError } from '../base/errors.js';
 import { type NativePoll, native } from '../base/os/native.js';
 import type { Destination } from './destination.js';
-import { LastWords } from './last-lines.js';
+import { LastLines } from './last-lines.js';
 import { Lines } from './lines.js';
-import type { Outlets } from './outputs.js';
+import type { Outputs } from './outputs.js';
 import { type Tag, type Tagger, taggerFor } from './tagger.js';
 
 /** Bytes that a worker's output holds before the program has to wait: some 10 ms of the fastest, while the supervisor is busy. */
@@ -119,27 +119,27 @@ class OutputPipe {
   }
 }
 
-/** Stdout and stderr of one worker, on their way to the outlets. */
+/** Stdout and stderr of one worker, on their way to the outputs. */
 export class WorkerOutput {
   /** What the worker is to have as its fds 1 and 2; closed by {@link handedOver}. */
   readonly fds: readonly [number, number];
   readonly #pipes: readonly [OutputPipe, OutputPipe];
-  readonly #lastWords = new LastWords();
+  readonly #lastLines = new LastLines();
 
   /** Leaves nothing open when it throws. */
-  constructor(tag: Tag, outlets: Outlets) {
+  constructor(tag: Tag, outputs: Outputs) {
     const undo: (() => void)[] = [];
     const open = (stream: 'stdout' | 'stderr', heard: (chunk: Buffer) => void): [number, OutputPipe] => {
       const [reader, writer] = native.pipe();
       undo.push(() => native.close(writer));
-      const pipe = new OutputPipe(reader, taggerFor(tag, stream, outlets.form(stream)), outlets[stream], heard);
+      const pipe = new OutputPipe(reader, taggerFor(tag, stream, outputs.form(stream)), outputs[stream], heard);
       undo.push(() => pipe.close());
       native.widenPipe(writer, OUTPUT_PIPE_BYTES);
       return [writer, pipe];
     };
     try {
       const [outWriter, out] = open('stdout', () => {});
-      const [errWriter, err] = open('stderr', (bytes) => this.#lastWords.push(bytes));
+      const [errWriter, err] = open('stderr', (bytes) => this.#lastLines.push(bytes));
       this.fds = [outWriter, errWriter];
       this.#pipes = [out, err];
     } catch (error) {
@@ -163,11 +163,11 @@ export class WorkerOutput {
   }
 
   /** The end of what it has said on stderr. */
-  lastWords(): string[] {
-    return this.#lastWords.lines();
+  lastLines(): string[] {
+    return this.#lastLines.lines();
   }
 
   lastReason(): string | null {
-    return this.#lastWords.reason();
+    return this.#lastLines.reason();
   }
 }

@@ -9,7 +9,7 @@ const HISTORY_TEXT = 300;
 /** Phases of this instance that are remembered: four upgrades that failed. */
 export const PHASES_KEPT = 32;
 /** Bytes of what COMMIT carries for the successor's memory: room for the counters in any case, and far from MESSAGE_BYTES. */
-export const LEGACY_BYTES = 48 * 1024;
+export const HISTORY_BYTES = 48 * 1024;
 
 /** A generation that served, or serves. Instants are ISO 8601 in UTC. */
 export interface GenerationRecord {
@@ -50,7 +50,7 @@ export interface PhaseRecord {
 const IDLE_PHASES: readonly string[] = ['serving', 'waiting', 'ended'];
 
 /** What an instance remembers: counters, the generations and upgrades so far. Passed on to the successor in COMMIT. */
-export class Chronicle {
+export class History {
   readonly startedAt = new Date();
   readonly #totals = new Totals();
   readonly #phases: PhaseRecord[] = [];
@@ -59,7 +59,7 @@ export class Chronicle {
   /** The counters as the successor got them in COMMIT. */
   #committed: Totals | null = null;
   /** The counters as they were inherited. */
-  #inherited = new Totals();
+  #imported = new Totals();
   #upgradeBegan: Date | null = null;
 
   get phases(): readonly PhaseRecord[] {
@@ -151,22 +151,22 @@ export class Chronicle {
   }
 
   /** For COMMIT. Undefined when it would make the message too long: no hand-over may fail for it. */
-  bequeath(): object | undefined {
+  export(): object | undefined {
     this.#committed = this.#totals.copy();
     const totals = this.#committed;
     const upgrades = this.#upgrades.map((one) => ({ ...one, text: one.text.slice(0, HISTORY_TEXT) }));
     const all = { totals, generations: this.#generations, upgrades, began: this.#upgradeBegan };
-    return [all, { totals }].find((legacy) => Buffer.byteLength(JSON.stringify(legacy)) <= LEGACY_BYTES);
+    return [all, { totals }].find((exported) => Buffer.byteLength(JSON.stringify(exported)) <= HISTORY_BYTES);
   }
 
   /** What the incumbent has sent with COMMIT, whichever version it is of: what we do not understand, we do without. */
-  inherit(legacy: unknown): void {
-    if (!isRecord(legacy)) return;
-    this.#totals.add(Totals.from(legacy.totals));
-    this.#inherited = this.#totals.copy();
-    this.#generations = soundOnes<GenerationRecord>(legacy.generations, ['generation', 'pid', 'startedAt', 'liveAt']);
-    this.#upgrades = soundOnes<UpgradeRecord>(legacy.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
-    const began = new Date(typeof legacy.began === 'string' ? legacy.began : Number.NaN);
+  import(exported: unknown): void {
+    if (!isRecord(exported)) return;
+    this.#totals.add(Totals.from(exported.totals));
+    this.#imported = this.#totals.copy();
+    this.#generations = soundOnes<GenerationRecord>(exported.generations, ['generation', 'pid', 'startedAt', 'liveAt']);
+    this.#upgrades = soundOnes<UpgradeRecord>(exported.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
+    const began = new Date(typeof exported.began === 'string' ? exported.began : Number.NaN);
     if (!Number.isNaN(began.valueOf())) this.#upgradeBegan = began;
   }
 
@@ -177,7 +177,7 @@ export class Chronicle {
 
   /** What has been counted since our own LIVE, all of it; as long as nobody's counters have been added. */
   get afterLive(): Totals {
-    return this.#totals.since(this.#inherited);
+    return this.#totals.since(this.#imported);
   }
 
   /** Counters of a predecessor that has handed over to us. */

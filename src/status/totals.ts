@@ -10,7 +10,7 @@ export const PHASE_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 
 
 /**
  * Counters that outlive their instance: numbers by series (`crashes|web`), so that a hand-over can send, add and subtract them
- * without knowing what they mean. What is counted where is in {@link ./chronicle.ts}.
+ * without knowing what they mean. What is counted where is in {@link ./history.ts}.
  */
 export class Totals {
   readonly #values: Map<string, number>;

@@ -109,14 +109,14 @@ export class AcceptWatch {
         continue;
       }
       const ms = performance.now() - suspect.since;
-      const most = counts.answered(listener.claims) ? NOT_ACCEPTING_MS : NOT_TURNING_MS;
+      const most = counts.answered(listener.users) ? NOT_ACCEPTING_MS : NOT_TURNING_MS;
       if (ms >= most) return this.#dead(key, suspect);
     }
     return null;
   }
 
   #dead(key: string, { since }: Suspect): HandoverError {
-    const isUsed = (this.#life.instance.ledger.get(key)?.claims.size ?? 0) > 0;
+    const isUsed = (this.#life.instance.ledger.get(key)?.users.size ?? 0) > 0;
     const who = isUsed ? 'its program does not accept' : 'no program of the new version listens on it';
     const seconds = ((performance.now() - since) / 1000).toFixed(1);
     return new HandoverError('ERR_MOTYA_CLIENTS_WAITING', `clients have waited on ${key} for ${seconds} s: ${who}`);

@@ -51,7 +51,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
  * @throws {StartError} nothing is used
  */
 export function keepAdopted({ from, listeners }: Adoption, { ledger }: Instance): { kept: string[]; left: string[] } {
-  const isUsed = ({ claims, declared }: Listener): boolean => claims.size > 0 || declared;
+  const isUsed = ({ users, declared }: Listener): boolean => users.size > 0 || declared;
   const kept = listeners.filter(isUsed);
   const left = listeners.filter((listener) => !isUsed(listener));
   const keys = (some: readonly Listener[]): string[] => some.map(({ key }) => key);

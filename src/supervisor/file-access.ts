@@ -15,7 +15,7 @@ const OWN_FILE = fileURLToPath(import.meta.url);
  * @returns warnings: what works now and will be in the way of an upgrade
  * @throws {StartError} `ERR_MOTYA_PRIVILEGES`: a service cannot be started
  */
-export function checkReach({ services, source }: Settings, { name }: Account): string[] {
+export function checkFileAccess({ services, source }: Settings, { name }: Account): string[] {
   const demand = (path: string, mode: number, verb: string): void => {
     if (isOpen(path, mode)) return;
     throw new StartError(

@@ -13,7 +13,7 @@ export const NO_LISTENER =
  * the time at which it was opened. A URL: whoever it names. Null: a path, and there is no such listener.
  */
 export function healthTarget(path: string, { services }: Settings, listeners: readonly Listener[]): Target | null {
-  const streams = listeners.filter(({ socket, claims }) => socket.type === 'stream' && claims.size > 0);
+  const streams = listeners.filter(({ socket, users }) => socket.type === 'stream' && users.size > 0);
   if (!path.startsWith('/')) return { url: path, isOwn: streams.some((listener) => isAt(new URL(path), listener)) };
   const order = ({ service }: Listener): number => services.findIndex(({ name }) => name === service);
   const [first] = [...streams].sort((a, b) => order(a) - order(b));
@@ -24,7 +24,7 @@ export function healthTarget(path: string, { services }: Settings, listeners: re
 
 /** For an instance whose programs are ready. @throws {StartError} they have opened datagram listeners only: no probation would pass. */
 export function checkHealthPath({ health: { path } }: Settings, listeners: readonly Listener[]): void {
-  const used = listeners.filter(({ claims, declared }) => declared || claims.size > 0);
+  const used = listeners.filter(({ users, declared }) => declared || users.size > 0);
   const isDatagramsOnly = used.length > 0 && used.every(({ socket }) => socket.type === 'dgram');
   if (path?.startsWith('/') && isDatagramsOnly)
     throw new StartError('ERR_MOTYA_HEALTH_PATH', `${NO_LISTENER}; it is ${path}`);

@@ -12,7 +12,7 @@ import { isStoreName } from '../listeners/fd-name.js';
 import { Ledger, type Listener } from '../listeners/ledger.js';
 import { retire } from '../listeners/retire.js';
 import { hasSocket } from '../listeners/socket-users.js';
-import type { Outlets } from '../logging/outputs.js';
+import type { Outputs } from '../logging/outputs.js';
 import type { StatusSource } from '../status/admin/routes.js';
 import { type Overview, statusLine } from '../status/status-document.js';
 import { Fleet } from '../workers/fleet.js';
@@ -21,7 +21,7 @@ import { ListenerCounts } from '../workers/listener-counts.js';
 import type { HandedOn } from '../workers/program-state.js';
 import { activate } from './activate.js';
 import { Endpoints } from './endpoints.js';
-import { checkReach } from './file-access.js';
+import { checkFileAccess } from './file-access.js';
 import { ServiceManager } from './service-manager.js';
 
 /** What an instance tells, and asks, the life that it belongs to. */
@@ -69,9 +69,9 @@ export class Instance {
     return this.#fleet?.signal(signal) ?? 0;
   }
 
-  makeFleet(generation: number, outlets: Outlets | null, options: { accepting: boolean }): Fleet {
+  makeFleet(generation: number, outputs: Outputs | null, options: { accepting: boolean }): Fleet {
     const { ledger, gate, settings } = this;
-    const context = { generation, ledger, gate, readyMs: settings.readyTimeout, outlets };
+    const context = { generation, ledger, gate, readyMs: settings.readyTimeout, outputs };
     this.#fleet = new Fleet(settings.services, context, options);
     return this.#fleet;
   }
@@ -116,7 +116,7 @@ export class Instance {
     const { user } = this.settings;
     if (!isToDrop(user)) return;
     dropPrivileges(user);
-    for (const text of checkReach(this.settings, user)) this.#owner.warn('privileges', text);
+    for (const text of checkFileAccess(this.settings, user)) this.#owner.warn('privileges', text);
   }
 
   /** The incumbent's lock and listeners become ours, also when this throws; the programs get what they wait for. */
@@ -250,7 +250,7 @@ export class Instance {
   /** Connections that its workers have accepted on these listeners; null: one of them does not answer. */
   async #acceptedOn(listeners: readonly Listener[]): Promise<number | null> {
     const counts = await this.fleet.countListeners(listeners.map(({ key }) => key));
-    if (!listeners.every(({ claims }) => counts.answered(claims))) return null;
+    if (!listeners.every(({ users }) => counts.answered(users))) return null;
     return listeners.reduce((sum, { key }) => sum + counts.acceptedSince(new ListenerCounts(), key), 0);
   }
 

@@ -107,7 +107,7 @@ export class LeftOut {
 
   /** Pids of the processes that have this listener. */
   #users(key: string): ReadonlySet<number> {
-    return this.#life.instance.ledger.get(key)?.claims ?? new Set();
+    return this.#life.instance.ledger.get(key)?.users ?? new Set();
   }
 
   #undeclared(keys: readonly string[]): Listener[] {

@@ -7,9 +7,9 @@ import { LoopDelay } from '../base/loop-delay.js';
 import type { Settings } from '../config/settings.js';
 import { Predecessors } from '../handover/predecessors.js';
 import type { Probation } from '../handover/probation-session.js';
-import { Outlets } from '../logging/outputs.js';
+import { Outputs } from '../logging/outputs.js';
 import { total } from '../runtime/counts.js';
-import { Chronicle } from '../status/history.js';
+import { History } from '../status/history.js';
 import { type Phase, PhaseMachine } from '../status/phases.js';
 import type { Overview, Status } from '../status/status-document.js';
 import type { Totals } from '../status/totals.js';
@@ -27,9 +27,9 @@ export class Life {
   readonly events: EventEmitter<SupervisorEvents>;
   readonly instance: Instance;
   readonly machine: PhaseMachine<Probation>;
-  readonly chronicle = new Chronicle();
+  readonly history = new History();
   readonly predecessors = new Predecessors(
-    this.chronicle,
+    this.history,
     (text) => this.warn('peer', text),
     () => {
       this.endOfOthers.look();
@@ -44,7 +44,7 @@ export class Life {
   readonly stopped: Deferred<void> = deferred();
   readonly ended: Deferred<Ended> = deferred();
   /** Where the lines of programs go; null: to stdout and stderr. */
-  outlets: Outlets | null = null;
+  outputs: Outputs | null = null;
   generation = 1;
   /** Until when a successor that starts was meant for the upgrade which has brought this instance (performance.now()). */
   lateUntil = Number.NEGATIVE_INFINITY;
@@ -61,7 +61,7 @@ export class Life {
     this.instance = new Instance(settings, this);
     this.drain = new Drain(this.instance, longest, events);
     this.machine = new PhaseMachine<Probation>(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
-      this.chronicle.phase(from, ms);
+      this.history.phase(from, ms);
       events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });
     });
   }
@@ -117,14 +117,14 @@ export class Life {
   /** The workers of this instance, whose fate is told and counted. */
   makeFleet(options: { accepting: boolean }): Fleet {
     const { log } = this.settings;
-    const outlets = log.programs === 'inherit' ? null : (this.outlets ?? new Outlets({ ...log, file: null }));
-    const fleet = this.instance.makeFleet(this.generation, outlets, options);
+    const outputs = log.programs === 'inherit' ? null : (this.outputs ?? new Outputs({ ...log, file: null }));
+    const fleet = this.instance.makeFleet(this.generation, outputs, options);
     for (const service of fleet.services) {
-      service.on('drained', ({ ended, forced }) => this.chronicle.drained(ended, forced));
+      service.on('drained', ({ ended, forced }) => this.history.drained(ended, forced));
       service.on('crash', (worker, reason, inMs) => {
         const { pid, index } = worker;
-        this.chronicle.crash(service.name);
-        const stderr = worker.lastWords();
+        this.history.crash(service.name);
+        const stderr = worker.lastLines();
         this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
       });
       service.on('trouble', (kind, { pid, index }, what) => {
@@ -137,7 +137,7 @@ export class Life {
         this.events.emit('childExit', text);
       });
       service.on('restart', ({ pid, index }) => {
-        this.chronicle.restart(service.name);
+        this.history.restart(service.name);
         this.events.emit('workerRestart', { service: service.name, index, pid });
       });
     }
@@ -155,11 +155,11 @@ export class Life {
   }
 
   status(): Promise<Status> {
-    return collectStatus(this.instance, this.#lifeStatus(), this.chronicle, this.#loopDelay);
+    return collectStatus(this.instance, this.#lifeStatus(), this.history, this.#loopDelay);
   }
 
   get totals(): Totals {
-    return this.chronicle.totals;
+    return this.history.totals;
   }
 
   /** The status without what takes long to ask. */

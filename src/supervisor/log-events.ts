@@ -20,7 +20,7 @@ const KEYS_SHOWN = 3;
  * too.
  */
 export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
-  supervisor.outlets = log.outlets;
+  supervisor.outputs = log.outputs;
   const pid = process.pid;
   supervisor.on('generation', (generation) => {
     log.generation = generation;

@@ -41,13 +41,13 @@ export async function prove(life: Life, offer: Offer, probation: Probation): Pro
 
 /** @returns what ends the watch that is kept on it */
 function beginTrial(life: Life, probation: Probation): () => void {
-  const { instance, settings, chronicle } = life;
+  const { instance, settings, history } = life;
   const fail = (reason: HandoverError): void => probation.fail(reason);
   const health = new HealthWatch(life, fail);
   const accepting = new AcceptWatch(life, fail);
   probation.begin({
     allowRemoved: settings.allowRemoved,
-    counted: () => chronicle.afterLive,
+    counted: () => history.afterLive,
     fault: async () => {
       // At the same time, within LAST_LOOK_MS: the incumbent does not wait much longer.
       const faults = await Promise.all([health.lastLook(), accepting.lastLook()]);
@@ -84,5 +84,5 @@ async function goBack(life: Life, offer: Offer, probation: Probation, reason: Ha
   instance.handBack(offer.incumbent);
   probation.close();
   await instance.retire(instance.added, life.drain.isCut);
-  await drainToPeer(life, offer, { reason: 'rolled-back', counters: () => life.chronicle.afterLive });
+  await drainToPeer(life, offer, { reason: 'rolled-back', counters: () => life.history.afterLive });
 }

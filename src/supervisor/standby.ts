@@ -111,7 +111,7 @@ function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
 }
 
 async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError, counted: Totals): Promise<void> {
-  const { instance, machine, chronicle } = life;
+  const { instance, machine, history } = life;
   const { dialogue, txid, successor: pid } = handed;
   // Clients wait: nothing comes before this.
   const accepting = takeBack(life);
@@ -126,7 +126,7 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   dialogue.send({ type: 'REVOKED', txid, code: failure.code, text });
   machine.step('resumed');
   const generation = life.generation + 1;
-  chronicle.rolledBack(failure.code, text, generation, counted);
+  history.rolledBack(failure.code, text, generation, counted);
   life.events.emit('rolledBack', failure);
   const followed = life.predecessors.follow({ dialogue, pid, generation }, { counted });
   inBackground('following a generation that drains', followed);
@@ -148,7 +148,7 @@ async function drainAway(life: Life, handed: HandedOver, unwanted: readonly stri
     gap: gapOf(handed),
     counters: () => {
       predecessors.passOn(handed);
-      return life.chronicle.afterCommit;
+      return life.history.afterCommit;
     },
   });
 }

@@ -52,7 +52,7 @@ export async function startAsFirst(life: Life): Promise<void> {
   dropUnused(life);
   const tight = fdsForNext(instance.ledger.size);
   if (tight !== null) life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight}`);
-  life.chronicle.founded(generation);
+  life.history.founded(generation);
   life.machine.step('ready');
 }
 
@@ -156,7 +156,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     // 5. Accept. Steps are logged; no process accepts now, so what is to be sent goes first.
     const live = instance.goLive(commit?.state);
     machine.step(commit === null ? 'incumbentGone' : 'commit');
-    if (commit !== null) life.chronicle.inherit(commit.history);
+    if (commit !== null) life.history.import(commit.history);
     await live;
 
     // 6. Tell the incumbent.
@@ -215,11 +215,11 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
 }
 
 /** `predecessor`: the generation that has handed over; null when it has died. */
-function succeeded({ chronicle, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
+function succeeded({ history, generation, instance }: Life, predecessor: number | null, fate = 'died'): void {
   const code = predecessor === null ? 'ALONE' : 'LIVE';
   const end = predecessor === null ? `; the generation before it ${fate}` : '';
   const text = `generation ${generation} (pid ${process.pid}) serves${end}`;
-  chronicle.succeeded(generation, predecessor, { code, text });
+  history.succeeded(generation, predecessor, { code, text });
   instance.endpoints.acceptAdmin();
 }
 

@@ -6,7 +6,7 @@ import { keeperOf } from '../keeper/keeper-choice.js';
 import type { Listener } from '../listeners/ledger.js';
 import { NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
-import type { Chronicle } from '../status/history.js';
+import type { History } from '../status/history.js';
 import type { Phase } from '../status/phases.js';
 import type { DrainStatus, ListenerStatus, Status } from '../status/status-document.js';
 import type { Instance } from './instance.js';
@@ -28,7 +28,7 @@ export interface LifeStatus {
 export async function collectStatus(
   instance: Instance,
   life: LifeStatus,
-  chronicle: Chronicle,
+  history: History,
   loopDelay: LoopDelay,
 ): Promise<Status> {
   const { settings, fleet, endpoints } = instance;
@@ -41,18 +41,18 @@ export async function collectStatus(
     keeper: keeperOf(process.env),
     version: VERSION,
     node: process.version,
-    startedAt: chronicle.startedAt.toISOString(),
+    startedAt: history.startedAt.toISOString(),
     ...life,
     draining: life.draining(protocols.reduce(plus, NO_CONNECTIONS)),
-    phases: chronicle.phases,
+    phases: history.phases,
     supervisor: { memory: process.memoryUsage.rss(), eventLoopDelay: loopDelay.read() },
     services,
     listeners: instance.programListeners().map(listenerStatus),
     admin: endpoints.adminListener?.key ?? null,
     successor: watcher === null ? null : { pid: watcher.pid, since: watcher.since },
-    lastUpgrade: chronicle.upgrades.at(-1) ?? null,
-    generations: chronicle.generations,
-    upgrades: chronicle.upgrades,
+    lastUpgrade: history.upgrades.at(-1) ?? null,
+    generations: history.generations,
+    upgrades: history.upgrades,
     pidfile: settings.pidfile,
     upgradeSocket: settings.upgradeSocket,
     directory: typedInvocation().cwd,

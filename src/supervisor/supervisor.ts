@@ -7,7 +7,7 @@ import { ensureRuntimeDirectory } from '../base/os/paths.js';
 import { asUser } from '../base/os/privileges.js';
 import { checkPrivileges } from '../config/privilege-check.js';
 import type { Settings } from '../config/settings.js';
-import type { Outlets } from '../logging/outputs.js';
+import type { Outputs } from '../logging/outputs.js';
 import type { Phase } from '../status/phases.js';
 import { CommandHandler } from './command-handler.js';
 import type { Ended, SupervisorEvents, Upgraded, UpgradeOptions } from './events.js';
@@ -33,12 +33,12 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   /** Where the lines of programs go, unless they write by themselves; null: to stdout and stderr. To be set before the start. */
-  get outlets(): Outlets | null {
-    return this.#life.outlets;
+  get outputs(): Outputs | null {
+    return this.#life.outputs;
   }
 
-  set outlets(outlets: Outlets | null) {
-    this.#life.outlets = outlets;
+  set outputs(outputs: Outputs | null) {
+    this.#life.outputs = outputs;
   }
 
   get phase(): Phase {

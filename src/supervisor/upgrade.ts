@@ -27,12 +27,12 @@ import { dismissStale, tellTaken } from './waiting-successors.js';
  * @throws {HandoverError} it did not happen: this instance serves on.
  */
 export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgraded> {
-  const { instance, machine, chronicle } = life;
+  const { instance, machine, history } = life;
   const { dryRun = false, allowRemoved = false } = options;
   const asked = performance.now();
   await makeSureThatItCan(life, dryRun);
   machine.step('quit');
-  chronicle.upgradeBegins();
+  history.upgradeBegins();
   if (!dryRun) instance.manager.reloading();
   let found: FoundSuccessor | null = null;
   let successor: HeldProcess | null = null;
@@ -81,8 +81,8 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
     life.predecessors.commit();
     const wasStarted = found.launched !== null && options.mode !== 'now';
     const signalled = wasStarted ? { signalled: Math.round(performance.now() - asked) } : {};
-    const history = chronicle.bequeath();
-    session.commit({ ...(history === undefined ? {} : { history }), ...signalled });
+    const exported = history.export();
+    session.commit({ ...(exported === undefined ? {} : { history: exported }), ...signalled });
     // Steps are logged; no process accepts now, so what is to be sent goes first.
     machine.step('paused');
 
@@ -176,13 +176,13 @@ function connected(life: Life, { fd, launched }: FoundSuccessor): HeldProcess {
 
 /** After a dry run: this instance serves as before. */
 function rehearsed(life: Life, successor: HeldProcess): Upgraded {
-  const { instance, machine, chronicle, events } = life;
+  const { instance, machine, history, events } = life;
   const { pid } = successor;
   successor.close();
   machine.step('failed');
   instance.thaw();
   instance.fleet.openInspectors(true);
-  chronicle.upgradeRehearsed('DRY_RUN');
+  history.upgradeRehearsed('DRY_RUN');
   events.emit('rehearsed', pid);
   const generation = life.generation + 1;
   return { pid, generation, gapMs: null, probationMs: 0, removed: [], settled: Promise.resolve(null) };
@@ -208,7 +208,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
   }
   if (successor !== null) inBackground('reclaiming the files of a successor', reclaimAfter(life, successor));
   instance.manager.notReloaded(failure.message);
-  life.chronicle.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
+  life.history.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
   life.events.emit('rejected', failure);
   if (life.stopping.aborted) inBackground('the stop', stopServing(life));
 }

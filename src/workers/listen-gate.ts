@@ -2,11 +2,11 @@ import { constants } from 'node:os';
 import { isSystemError, reasonOf } from '../base/errors.js';
 import { PORT_PROBE_MS, RECONNECT_MS } from '../base/limits.js';
 import type { Sandbox } from '../config/sandbox.js';
-import { adviceOn } from '../listeners/bind-advice.js';
+import { bindAdvice } from '../listeners/bind-advice.js';
 import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
 import { overlaps, overlapWith } from '../listeners/overlap.js';
-import { standIn } from '../listeners/placeholder.js';
+import { placeholderFor } from '../listeners/placeholder.js';
 import { holderOf } from '../listeners/socket-users.js';
 
 const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };
@@ -70,7 +70,7 @@ export class ListenGate {
   }
 
   ask(asker: Asker, id: number, wanted: ListenRequest): void {
-    const request = this.#sandbox === null ? wanted : standIn(wanted, this.#sandbox.directory);
+    const request = this.#sandbox === null ? wanted : placeholderFor(wanted, this.#sandbox.directory);
     const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
     const asked = { asker, id, request, lateBy, at: performance.now() };
     this.#askers.set(asker.pid, asker);
@@ -146,13 +146,13 @@ export class ListenGate {
   isIncumbents({ service, pid }: Asker, port: number): boolean {
     return [...this.#incumbents].some(
       ([key, owner]) =>
-        owner === service && key.startsWith('tcp:') && portIn(key) === port && !this.#ledger.get(key)?.claims.has(pid),
+        owner === service && key.startsWith('tcp:') && portIn(key) === port && !this.#ledger.get(key)?.users.has(pid),
     );
   }
 
   /** A process has ended. @returns keys of the listeners that it had */
   forget(pid: number): string[] {
-    const had = this.#ledger.unclaim(pid);
+    const had = this.#ledger.removeUser(pid);
     this.#askers.delete(pid);
     const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
     this.#waiting.splice(0, this.#waiting.length, ...rest);
@@ -161,7 +161,7 @@ export class ListenGate {
 
   /** Whether one of these processes has the listener. */
   isUsedBy(key: string, pids: readonly number[]): boolean {
-    return pids.some((pid) => this.#ledger.get(key)?.claims.has(pid));
+    return pids.some((pid) => this.#ledger.get(key)?.users.has(pid));
   }
 
   /** Who has the address that is in use, or one that overlaps it. */
@@ -183,10 +183,10 @@ export class ListenGate {
   }
 
   /** True: it was lent; false: see {@link #answer}. @throws {SystemError} */
-  #claim({ asker, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
-    const claim = (): Listener | Refusal => this.#ledger.claim(asker.service, asker.pid, request, lateBy);
+  #findOrBind({ asker, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
+    const use = (): Listener | Refusal => this.#ledger.addUser(asker.service, asker.pid, request, lateBy);
     try {
-      return claim();
+      return use();
     } catch (error) {
       if (!isSystemError(error) || error.code !== 'EADDRINUSE' || request.kind !== 'tcp') throw error;
       const overlapping = this.#ledger.overlapping(request);
@@ -195,16 +195,16 @@ export class ListenGate {
       if (overlapping.every((listener) => this.#ledger.isFree(listener))) {
         for (const listener of overlapping) this.#ledger.remove(listener, { unlink: true });
         // A copy that is on its way to another worker may keep the address bound for a moment.
-        return performance.now() - at < PORT_PROBE_MS ? this.#soon(claim) : claim();
+        return performance.now() - at < PORT_PROBE_MS ? this.#soon(use) : use();
       }
       // A program that looks for a free port tries one address after the other. Those that the generation before, or another worker
       // of the same service, listens on are free as far as this program is concerned.
-      const isOthers = ({ service, claims }: Listener): boolean =>
-        !claims.has(asker.pid) && (service === null || service === asker.service);
+      const isOthers = ({ service, users }: Listener): boolean =>
+        !users.has(asker.pid) && (service === null || service === asker.service);
       if (asker.readyAt !== null || !overlapping.every(isOthers)) throw error;
       // Another worker that looks for a port as well closes it in a moment, or is ready.
-      const isProbed = ({ claims }: Listener): boolean =>
-        [...claims].some((pid) => this.#askers.get(pid)?.readyAt === null);
+      const isProbed = ({ users }: Listener): boolean =>
+        [...users].some((pid) => this.#askers.get(pid)?.readyAt === null);
       if (overlapping.some(isProbed) && performance.now() - at < PORT_PROBE_MS) return false;
       asker.lend(id, request, holder);
       return true;
@@ -212,9 +212,9 @@ export class ListenGate {
   }
 
   /** False: not yet. @throws {SystemError} */
-  #soon(claim: () => Listener | Refusal): Listener | Refusal | false {
+  #soon(use: () => Listener | Refusal): Listener | Refusal | false {
     try {
-      return claim();
+      return use();
     } catch (error) {
       if (!isSystemError(error) || error.code !== 'EADDRINUSE') throw error;
       return false;
@@ -236,7 +236,7 @@ export class ListenGate {
       return true;
     }
     try {
-      const answer = this.#claim(asked);
+      const answer = this.#findOrBind(asked);
       if (typeof answer === 'boolean') return answer;
       if ('fd' in answer) asker.grant(id, answer);
       else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
@@ -248,7 +248,7 @@ export class ListenGate {
       }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
-      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : adviceOn(code, request, this.#ledger.owner);
+      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : bindAdvice(code, request, this.#ledger.owner);
       asker.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
     }
     return true;

@@ -7,7 +7,7 @@ import { isSystemError, MotyaError, reasonOf, type StartError } from '../base/er
 import { FORCE_MS, LISTEN_HINT_MS, OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../base/limits.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Ledger } from '../listeners/ledger.js';
-import type { Outlets } from '../logging/outputs.js';
+import type { Outputs } from '../logging/outputs.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus, total } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { WorkerStatus } from '../status/status-document.js';
@@ -52,7 +52,7 @@ export interface ServiceContext {
   /** ms for all workers to become ready. */
   readonly readyMs: number;
   /** Where the workers' lines go; without it they write to the supervisor's own stdout and stderr. */
-  readonly outlets?: Outlets | null;
+  readonly outputs?: Outputs | null;
   /** The inspector's port of each worker, if the options of node ask for one. */
   readonly inspectorPorts?: readonly number[] | undefined;
 }
@@ -158,7 +158,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   async pause(how?: Pause): Promise<void> {
     this.#accepting = false;
     this.#except = how?.except ?? [];
-    const holders = new Set(this.#context.ledger.all().flatMap(({ claims }) => [...claims]));
+    const holders = new Set(this.#context.ledger.all().flatMap(({ users }) => [...users]));
     const paused = this.#workers.map((worker) => [worker, worker.pause(how)] as const);
     await Promise.all(paused.map(([{ pids }, done]) => (pids.some((pid) => holders.has(pid)) ? done : undefined)));
   }
@@ -225,8 +225,8 @@ export class Service extends EventEmitter<ServiceEvents> {
     const isBack = ({ worker, owed, outlivesAt }: Slot): boolean =>
       performance.now() >= outlivesAt &&
       [...owed].every((key) => {
-        const claims = ledger.get(key)?.claims;
-        return claims === undefined || worker.pids.some((pid) => claims.has(pid));
+        const users = ledger.get(key)?.users;
+        return users === undefined || worker.pids.some((pid) => users.has(pid));
       });
     return this.isWhole && this.#slots.every(isBack);
   }
@@ -314,11 +314,11 @@ export class Service extends EventEmitter<ServiceEvents> {
   }
 
   #spawn(index: number): Worker {
-    const { generation, gate, outlets = null, inspectorPorts } = this.#context;
+    const { generation, gate, outputs = null, inspectorPorts } = this.#context;
     const { name: service, ready } = this.settings;
-    const role = { service, index, generation, held: !this.#accepting, ready, tagged: outlets !== null };
+    const role = { service, index, generation, held: !this.#accepting, ready, tagged: outputs !== null };
     const settings = withInspectorPort(this.settings, inspectorPorts?.[index]);
-    const worker = new Worker(settings, role, gate, outlets);
+    const worker = new Worker(settings, role, gate, outputs);
     if (!this.#hasInspectors) worker.openInspector(false);
     worker.once('exit', (reason) => this.#ended(worker, reason));
     this.#clearing.add(worker.cleared);
@@ -399,7 +399,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   #watchOutside(): OutsideWatch {
     const { ledger } = this.#context;
     const hasNone = ({ isReady, isBlocked, pids }: Worker): boolean =>
-      !isReady && !isBlocked && !ledger.all().some(({ claims }) => pids.some((pid) => claims.has(pid)));
+      !isReady && !isBlocked && !ledger.all().some(({ users }) => pids.some((pid) => users.has(pid)));
     return new OutsideWatch(() => {
       const starting = this.settings.ready === 'listen' ? this.#workers.filter(hasNone).map(({ pid }) => pid) : [];
       return starting.length === 0 ? [] : this.#lookOutside().filter(({ worker }) => starting.includes(worker));

@@ -23,7 +23,7 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
   // A refusal says more than the program's error about it: who has the address.
   const words = refusal === '' ? worker.lastReason() : null;
   const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
-  return new StartError('ERR_MOTYA_PROGRAM', text, { stderr: worker.lastWords() });
+  return new StartError('ERR_MOTYA_PROGRAM', text, { stderr: worker.lastLines() });
 }
 
 export function listensOutside(what: string, outside: Outside): StartError {

@@ -8,7 +8,7 @@ import { typedInvocation } from '../base/os/invocation.js';
 import { native } from '../base/os/native.js';
 import { demandFiles, ownFile } from '../base/os/needed-files.js';
 import type { ServiceSettings } from '../config/settings.js';
-import type { Outlets } from '../logging/outputs.js';
+import type { Outputs } from '../logging/outputs.js';
 import { WorkerOutput } from '../logging/worker-output.js';
 import { both, NO_ANSWERS, plus } from '../runtime/counts.js';
 import {
@@ -63,9 +63,9 @@ export class Worker extends Conversation {
   /** Null: it writes to the supervisor's own stdout and stderr. */
   readonly #output: WorkerOutput | null;
 
-  constructor(settings: ServiceSettings, startedAs: StartedAs, gate: ListenGate, outlets: Outlets | null) {
+  constructor(settings: ServiceSettings, startedAs: StartedAs, gate: ListenGate, outputs: Outputs | null) {
     const { service, index, generation } = startedAs;
-    const output = outlets === null ? null : new WorkerOutput({ service, worker: index, generation }, outlets);
+    const output = outputs === null ? null : new WorkerOutput({ service, worker: index, generation }, outputs);
     const undo = [() => output?.handedOver(), () => output?.close()];
     let joined = (_channel: Channel<WorkerShapes>): void => {};
     let started: { channel: Channel<WorkerShapes>; child: ChildProcess; branchSocket: BranchSocket };
@@ -89,7 +89,7 @@ export class Worker extends Conversation {
         ['--require', preload, ...settings.nodeArgs, settings.script, ...settings.args],
         {
           cwd: settings.cwd,
-          env: workerEnvironment(settings, role, preload, outlets?.form('stdout').coloured ?? false),
+          env: workerEnvironment(settings, role, preload, outputs?.form('stdout').coloured ?? false),
           // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
           detached: true,
           stdio: ['ignore', ...(output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
@@ -245,8 +245,8 @@ export class Worker extends Conversation {
   }
 
   /** The end of what it has said on stderr, if that came through here. */
-  lastWords(): string[] {
-    return this.#output?.lastWords() ?? [];
+  lastLines(): string[] {
+    return this.#output?.lastLines() ?? [];
   }
 
   /** The line of it that says why the program has ended. */

@@ -6,7 +6,7 @@ import { Dialogue } from '#src/handover/dialogue.js';
 import { handoverCodec } from '#src/handover/handover-messages.js';
 import type { HandedOver } from '#src/handover/incumbent.js';
 import { Predecessors } from '#src/handover/predecessors.js';
-import { Chronicle } from '#src/status/history.js';
+import { History } from '#src/status/history.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, TestPeer } from './support.js';
 
@@ -22,18 +22,18 @@ const bye = (drained: number) => ({ type: 'BYE', txid, forced: 2, counters: { dr
 
 /** A generation as it is seen by itself: what it remembers, and whom it follows. */
 class Generation {
-  readonly chronicle = new Chronicle();
+  readonly history = new History();
   readonly warnings: string[] = [];
-  readonly predecessors = new Predecessors(this.chronicle, (text) => this.warnings.push(text));
+  readonly predecessors = new Predecessors(this.history, (text) => this.warnings.push(text));
   readonly number: number;
 
   constructor(number: number) {
     this.number = number;
-    this.chronicle.founded(number);
+    this.history.founded(number);
   }
 
   get drained(): number {
-    return this.chronicle.totals.get('drained');
+    return this.history.totals.get('drained');
   }
 
   /** Takes over from a peer that says what the test wants. */
@@ -47,7 +47,7 @@ class Generation {
 /** The conversation of `from` with `to` after a hand-over. */
 function handedOver(from: Generation, to: Generation): HandedOver {
   const [ours, theirs] = native.socketpair();
-  to.chronicle.inherit(JSON.parse(JSON.stringify(from.chronicle.bequeath())));
+  to.history.import(JSON.parse(JSON.stringify(from.history.export())));
   from.predecessors.commit();
   const heard = new Dialogue(new Channel(theirs, handoverCodec));
   void to.predecessors.follow({ dialogue: heard, pid: 1000 + from.number, generation: from.number });
@@ -83,8 +83,8 @@ test('a generation that outlives its successor is followed by the next one, and 
     second.predecessors.passOn(handed);
     assert.deepEqual(shown(second), []);
     assert.equal(await end, null);
-    second.chronicle.drained(1, { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 });
-    handed.dialogue.send({ type: 'BYE', txid, forced: 0, counters: second.chronicle.afterCommit });
+    second.history.drained(1, { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 });
+    handed.dialogue.send({ type: 'BYE', txid, forced: 0, counters: second.history.afterCommit });
     handed.dialogue.close();
     await until(() => third.drained === 11, { what: 'the end of the second', instead: () => third.drained });
 

@@ -120,7 +120,7 @@ export class TestGiver {
       { ...tcp, address: null },
     ][n % 8];
     assert.ok(request !== undefined);
-    assert.ok('fd' in this.ledger.claim('web', 1, request));
+    assert.ok('fd' in this.ledger.addUser('web', 1, request));
   }
 }
 

@@ -60,8 +60,8 @@ test('an inherited listener is found by what it is, not by how it was written', 
     const four = inherited(ledger, { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
     for (const address of ['::1', '0:0::1', '0000::1'])
       assert.equal(ledger.find('web', tcp(address, portOf(six))), six);
-    assert.equal(granted(ledger.claim('web', 1, tcp('0:0:0::1', portOf(six)))), six);
-    assert.equal(granted(ledger.claim('web', 1, tcp('127.0.0.1', portOf(four)))), four);
+    assert.equal(granted(ledger.addUser('web', 1, tcp('0:0:0::1', portOf(six)))), six);
+    assert.equal(granted(ledger.addUser('web', 1, tcp('127.0.0.1', portOf(four)))), four);
     assert.equal(ledger.find('web', tcp('127.0.0.2', portOf(four))), undefined);
     assert.equal(ledger.size, 2);
   });
@@ -74,11 +74,11 @@ test('listen(port) finds what listens on :: or on 0.0.0.0', () => {
   ] as const) {
     withLedger((ledger) => {
       const listener = inherited(ledger, spec);
-      assert.equal(granted(ledger.claim('web', 1, tcp(null, portOf(listener)))), listener);
+      assert.equal(granted(ledger.addUser('web', 1, tcp(null, portOf(listener)))), listener);
     });
   }
   withLedger((ledger) => {
-    assert.match(granted(ledger.claim('web', 1, tcp(null))).key, /^tcp:\/\/\[::\]:\d+$/);
+    assert.match(granted(ledger.addUser('web', 1, tcp(null))).key, /^tcp:\/\/\[::\]:\d+$/);
   });
 });
 
@@ -86,9 +86,9 @@ test('one program on 0.0.0.0 and, v6only, on :: has two listeners', async () => 
   // One that is free to both: what the kernel gives on 0.0.0.0 another process may have on ::.
   const port = await freePort();
   withLedger((ledger) => {
-    granted(ledger.claim('web', 1, tcp('0.0.0.0', port)));
+    granted(ledger.addUser('web', 1, tcp('0.0.0.0', port)));
     for (const address of [null, '::']) {
-      const six = granted(ledger.claim('web', 1, tcp(address, port, { v6only: true })));
+      const six = granted(ledger.addUser('web', 1, tcp(address, port, { v6only: true })));
       assert.equal(six.key, `tcp://[::]:${port} v6only`);
       ledger.remove(six, { unlink: true });
     }
@@ -97,34 +97,36 @@ test('one program on 0.0.0.0 and, v6only, on :: has two listeners', async () => 
 
 test('port 0: the first request of its kind gets the first listener, in every worker and generation', () => {
   withLedger((ledger) => {
-    const [first, second] = [0, 1].map((ordinal) => granted(ledger.claim('web', 1, tcp('127.0.0.1', 0, { ordinal }))));
+    const [first, second] = [0, 1].map((ordinal) =>
+      granted(ledger.addUser('web', 1, tcp('127.0.0.1', 0, { ordinal }))),
+    );
     assert.notEqual(first, second);
-    assert.equal(ledger.claim('web', 2, tcp('127.0.0.1', 0)), first);
-    assert.equal(ledger.claim('web', 2, tcp('127.0.0.1', 0, { ordinal: 1 })), second);
-    assert.notEqual(granted(ledger.claim('other', 3, tcp('127.0.0.1', 0))), first, 'another service, another port');
-    assert.notEqual(granted(ledger.claim('web', 1, tcp('::1', 0))), first, 'another address');
+    assert.equal(ledger.addUser('web', 2, tcp('127.0.0.1', 0)), first);
+    assert.equal(ledger.addUser('web', 2, tcp('127.0.0.1', 0, { ordinal: 1 })), second);
+    assert.notEqual(granted(ledger.addUser('other', 3, tcp('127.0.0.1', 0))), first, 'another service, another port');
+    assert.notEqual(granted(ledger.addUser('web', 1, tcp('::1', 0))), first, 'another address');
 
     const next = new Ledger();
     for (const { fd, alias, backlog, path } of ledger.all()) next.inherit(native.dup(fd), { alias, backlog, path });
-    assert.equal(granted(next.claim('web', 9, tcp('127.0.0.1', 0, { ordinal: 1 }))).key, second?.key);
+    assert.equal(granted(next.addUser('web', 9, tcp('127.0.0.1', 0, { ordinal: 1 }))).key, second?.key);
     next.removeAll({ unlink: false });
   });
 });
 
 test('listening twice on one address fails as it does in a plain program; other workers share it', () => {
   withLedger((ledger) => {
-    const listener = granted(ledger.claim('web', 1, tcp('127.0.0.1')));
+    const listener = granted(ledger.addUser('web', 1, tcp('127.0.0.1')));
     const again = tcp('127.0.0.1', portOf(listener));
-    refused(ledger.claim('web', 1, again));
-    assert.equal(ledger.claim('web', 2, again), listener);
-    refused(ledger.claim('other', 3, again));
-    assert.deepEqual([...listener.claims], [1, 2]);
+    refused(ledger.addUser('web', 1, again));
+    assert.equal(ledger.addUser('web', 2, again), listener);
+    refused(ledger.addUser('other', 3, again));
+    assert.deepEqual([...listener.users], [1, 2]);
 
-    ledger.unclaim(1);
-    assert.equal(ledger.claim('web', 1, again), listener);
+    ledger.removeUser(1);
+    assert.equal(ledger.addUser('web', 1, again), listener);
     ledger.release(2, listener.key);
     ledger.release(2, 'tcp://nonsense');
-    assert.deepEqual([...listener.claims], [1]);
+    assert.deepEqual([...listener.users], [1]);
   });
 });
 
@@ -140,9 +142,9 @@ test('udp: SO_REUSEADDR does not give one address to two services', () => {
         reuseAddr: true,
         ordinal: 0,
       }) as const;
-    const listener = granted(ledger.claim('web', 1, udp(0)));
-    refused(ledger.claim('other', 2, udp(portOf(listener))));
-    assert.equal(ledger.claim('web', 2, udp(portOf(listener))), listener);
+    const listener = granted(ledger.addUser('web', 1, udp(0)));
+    refused(ledger.addUser('other', 2, udp(portOf(listener))));
+    assert.equal(ledger.addUser('web', 2, udp(portOf(listener))), listener);
   });
 });
 
@@ -151,7 +153,7 @@ test('what somebody else holds fails with the kernel’s own error, and costs no
   const { port } = native.describe(fd);
   withLedger((ledger) => {
     assert.throws(
-      () => ledger.claim('web', 1, tcp('127.0.0.1', port as number)),
+      () => ledger.addUser('web', 1, tcp('127.0.0.1', port as number)),
       (error: unknown) => isSystemError(error) && error.code === 'EADDRINUSE' && error.syscall === 'bind',
     );
     assert.equal(ledger.size, 0);
@@ -161,9 +163,9 @@ test('what somebody else holds fails with the kernel’s own error, and costs no
 
 test('the backlog is what was asked for last, 511 when nothing was', () => {
   withLedger((ledger) => {
-    const listener = granted(ledger.claim('web', 1, tcp('127.0.0.1')));
+    const listener = granted(ledger.addUser('web', 1, tcp('127.0.0.1')));
     assert.equal(listener.backlog, 511);
-    ledger.claim('web', 2, tcp('127.0.0.1', portOf(listener), { backlog: 9 }));
+    ledger.addUser('web', 2, tcp('127.0.0.1', portOf(listener), { backlog: 9 }));
     assert.equal(listener.backlog, 9);
   });
 });
@@ -179,7 +181,7 @@ test('a declared listener stays without users; an inherited one that nobody asks
     assert.deepEqual(ledger.unused(), [unusedOne]);
     assert.equal(ledger.declare('web', { ...spec, port: portOf(old) }), old);
     assert.throws(() => ledger.declare('other', { ...spec, port: portOf(old) }), /web and other/);
-    assert.equal(granted(ledger.claim('web', 5, tcp('127.0.0.1', portOf(old)))), old);
+    assert.equal(granted(ledger.addUser('web', 5, tcp('127.0.0.1', portOf(old)))), old);
     assert.equal(ledger.get(old.key), old);
   });
 });
@@ -202,7 +204,7 @@ test('remove: the path goes only if it is still the file that was bound', (t) =>
   const directory = scratch(t);
   withLedger((ledger) => {
     const [kept, gone, replaced, moved] = ['kept', 'gone', 'replaced', 'moved'].map((name) =>
-      granted(ledger.claim('web', 1, unix(join(directory, name)))),
+      granted(ledger.addUser('web', 1, unix(join(directory, name)))),
     ) as [Listener, Listener, Listener, Listener];
     assert.equal(ledger.owns(join(directory, 'gone')), true);
     ledger.remove(kept, { unlink: false });
@@ -231,7 +233,7 @@ test('a stale path is replaced; a live one, and what is no socket, is not', (t) 
     const live = native.createListener({ family: 'unix', type, path: join(directory, type) });
     assert.equal(isStale(join(directory, type)), false, type);
     withLedger((ledger) => {
-      assert.throws(() => ledger.claim('web', 1, unix(join(directory, type))), { code: 'EADDRINUSE' });
+      assert.throws(() => ledger.addUser('web', 1, unix(join(directory, type))), { code: 'EADDRINUSE' });
     });
     native.close(live);
   }
@@ -240,8 +242,8 @@ test('a stale path is replaced; a live one, and what is no socket, is not', (t) 
   for (const name of ['file', 'link', 'nothing']) assert.equal(isStale(join(directory, name)), false, name);
   assert.equal(isStale('\0abstract'), false);
   withLedger((ledger) => {
-    assert.throws(() => ledger.claim('web', 1, unix(join(directory, 'file'))), { code: 'EADDRINUSE' });
-    const listener = granted(ledger.claim('web', 1, unix(stale)));
+    assert.throws(() => ledger.addUser('web', 1, unix(join(directory, 'file'))), { code: 'EADDRINUSE' });
+    const listener = granted(ledger.addUser('web', 1, unix(stale)));
     assert.equal(listener.path?.ino, lstatSync(stale).ino);
     assert.ok(native.describe(listener.fd).listening);
   });
@@ -253,7 +255,7 @@ test('abandonAll: our own paths go, the incumbent’s stay', (t) => {
   keepsFds(() => {
     const ledger = new Ledger();
     inherited(ledger, { family: 'unix', type: 'stream', path: join(directory, 'theirs') });
-    ledger.claim('web', 1, unix(join(directory, 'ours')));
+    ledger.addUser('web', 1, unix(join(directory, 'ours')));
     ledger.abandonAll();
     assert.equal(ledger.size, 0);
     assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ListenRequest } from '#src/listeners/listen-request.js';
-import { standIn } from '#src/listeners/placeholder.js';
+import { placeholderFor } from '#src/listeners/placeholder.js';
 
 const tcp = (port: number, more: object = {}): ListenRequest => ({
   kind: 'tcp',
@@ -32,13 +32,13 @@ test('stand-ins are on the loopback address, on free ports, or in the directory;
     { kind: 'systemd', name: 'http', backlog: 7 },
   ];
   const ordinals = requests.map((request) => {
-    const { ordinal, ...rest } = standIn(request, '/stage') as Extract<ListenRequest, { kind: 'tcp' }>;
+    const { ordinal, ...rest } = placeholderFor(request, '/stage') as Extract<ListenRequest, { kind: 'tcp' }>;
     assert.deepEqual(rest, { kind: 'tcp', address: '127.0.0.1', port: 0, v6only: false, backlog: 7 });
     return ordinal;
   });
   assert.equal(new Set(ordinals).size, requests.length);
-  assert.deepEqual(standIn(tcp(80), '/stage'), standIn(tcp(80), '/stage'));
-  const { ordinal: _, ...datagrams } = standIn(udp, '/stage') as Extract<ListenRequest, { kind: 'udp' }>;
+  assert.deepEqual(placeholderFor(tcp(80), '/stage'), placeholderFor(tcp(80), '/stage'));
+  const { ordinal: _, ...datagrams } = placeholderFor(udp, '/stage') as Extract<ListenRequest, { kind: 'udp' }>;
   assert.deepEqual(datagrams, {
     kind: 'udp',
     family: 'inet6',
@@ -48,7 +48,7 @@ test('stand-ins are on the loopback address, on free ports, or in the directory;
     reuseAddr: true,
   });
   for (const path of ['/run/app.sock', '\0app']) {
-    const request = standIn({ kind: 'unix', path, backlog: 7 }, '/stage');
+    const request = placeholderFor({ kind: 'unix', path, backlog: 7 }, '/stage');
     assert.match(request.kind === 'unix' ? request.path : '', /^\/stage\/\d+\.sock$/);
   }
 });

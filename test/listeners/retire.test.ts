@@ -7,7 +7,7 @@ import { retire } from '#src/listeners/retire.js';
 test('a TCP listener that goes on hearing newcomers, whatever is tried, is told of by name and given up', async () => {
   const [end, other] = native.pipe();
   const socket = { family: 'inet', type: 'stream', port: 1 };
-  const listener = { fd: end, key: 'tcp://127.0.0.1:1', socket, claims: new Set([1]) } as unknown as Listener;
+  const listener = { fd: end, key: 'tcp://127.0.0.1:1', socket, users: new Set([1]) } as unknown as Listener;
   const told: string[] = [];
   const cut = new Promise<void>(() => {});
   await retire([listener], { accepted: async () => 0, cut, warn: (text) => told.push(text) });

@@ -3,11 +3,17 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { LAST_WORDS_BYTES, LAST_WORDS_LENGTH, LAST_WORDS_LINES, LastWords, reasonIn } from '#src/logging/last-lines.js';
+import {
+  LAST_LINES_BYTES,
+  LAST_LINES_COUNT,
+  LAST_LINES_REASON_LENGTH,
+  LastLines,
+  reasonIn,
+} from '#src/logging/last-lines.js';
 import { scratch } from '../base/native/support.js';
 
 const wordsOf = (...chunks: readonly (string | Buffer)[]): string[] => {
-  const words = new LastWords();
+  const words = new LastLines();
   for (const chunk of chunks) words.push(Buffer.from(chunk));
   return words.lines();
 };
@@ -44,9 +50,9 @@ test('what a program that ends says of the reason, in one line, with the place',
 test('the end is kept, in whole lines, however it came', () => {
   assert.deepEqual(wordsOf('a\nb', 'c\n', 'd'), ['a', 'bc', 'd']);
   const many = Array.from({ length: 100 }, (_, line) => `line ${line}`);
-  assert.deepEqual(wordsOf(...many.map((line) => `${line}\n`)), many.slice(-LAST_WORDS_LINES));
-  const long = 'x'.repeat(LAST_WORDS_BYTES);
+  assert.deepEqual(wordsOf(...many.map((line) => `${line}\n`)), many.slice(-LAST_LINES_COUNT));
+  const long = 'x'.repeat(LAST_LINES_BYTES);
   assert.deepEqual(wordsOf(`${long}\nlast\n`), ['last']);
   assert.deepEqual(wordsOf(long.slice(8), '\nlast', ' words\n'), ['last words']);
-  assert.equal(reasonIn([`Error: ${long}`])?.length, LAST_WORDS_LENGTH);
+  assert.equal(reasonIn([`Error: ${long}`])?.length, LAST_LINES_REASON_LENGTH);
 });

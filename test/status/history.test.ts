@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { REASON_LENGTH } from '#src/base/limits.js';
-import { Chronicle, HISTORY_LENGTH, LEGACY_BYTES, PHASES_KEPT } from '#src/status/history.js';
+import { HISTORY_BYTES, HISTORY_LENGTH, History, PHASES_KEPT } from '#src/status/history.js';
 import { MOST_SERIES, Totals } from '#src/status/totals.js';
 
 /** What a peer makes of it. */
@@ -51,16 +51,16 @@ describe('totals', () => {
 
 describe('what is passed on', () => {
   test('counters, generations and upgrades; in the end both sides together have counted each thing once', () => {
-    const first = new Chronicle();
+    const first = new History();
     first.founded(1);
     first.crash('web');
     first.upgradeBegins();
     first.upgradeFailed('ERR_MOTYA_PROGRAM', 'it has ended', 2);
     first.upgradeBegins();
-    const legacy = sent(first.bequeath());
-    const second = new Chronicle();
+    const exported = sent(first.export());
+    const second = new History();
     second.phase('booting', 12);
-    second.inherit(legacy);
+    second.import(exported);
     second.succeeded(2, 1, LIVE);
     // In the drain: shown by the successor once it has heard of it, not by the incumbent.
     first.drained(3, { ...NONE, http2: 1 });
@@ -90,43 +90,43 @@ describe('what is passed on', () => {
   });
 
   test('an upgrade that fails after COMMIT: the incumbent counts and shows on', () => {
-    const chronicle = new Chronicle();
-    chronicle.bequeath();
-    chronicle.crash('web');
-    assert.equal(chronicle.totals.get('crashes', 'web'), 0);
-    chronicle.upgradeFailed('ERR_MOTYA_DEADLINE', 'no LIVE', 2);
-    assert.equal(chronicle.totals.get('crashes', 'web'), 1);
-    assert.equal(chronicle.totals.get('upgrades', 'failed', 'ERR_MOTYA_DEADLINE'), 1);
+    const history = new History();
+    history.export();
+    history.crash('web');
+    assert.equal(history.totals.get('crashes', 'web'), 0);
+    history.upgradeFailed('ERR_MOTYA_DEADLINE', 'no LIVE', 2);
+    assert.equal(history.totals.get('crashes', 'web'), 1);
+    assert.equal(history.totals.get('upgrades', 'failed', 'ERR_MOTYA_DEADLINE'), 1);
   });
 
   test('whatever a peer of another version sends does no harm', () => {
     fc.assert(
       fc.property(fc.anything(), fc.anything(), fc.anything(), (totals, generations, upgrades) => {
-        const chronicle = new Chronicle();
-        chronicle.inherit({ totals, generations: [generations], upgrades: [upgrades], began: totals });
-        chronicle.inherit(generations);
-        chronicle.succeeded(2, 1, LIVE);
-        assert.equal(chronicle.generations.at(-1)?.generation, 2);
-        assert.ok(chronicle.bequeath() !== undefined);
+        const history = new History();
+        history.import({ totals, generations: [generations], upgrades: [upgrades], began: totals });
+        history.import(generations);
+        history.succeeded(2, 1, LIVE);
+        assert.equal(history.generations.at(-1)?.generation, 2);
+        assert.ok(history.export() !== undefined);
       }),
     );
   });
 
   test('it is bounded: the counters always fit, the history where there is room', () => {
-    const chronicle = new Chronicle();
+    const history = new History();
     for (let n = 0; n < 100; n += 1) {
-      chronicle.founded(n);
-      chronicle.upgradeFailed('ERR_MOTYA_PROGRAM', 'x'.repeat(REASON_LENGTH), n);
-      chronicle.phase('awaiting', n);
+      history.founded(n);
+      history.upgradeFailed('ERR_MOTYA_PROGRAM', 'x'.repeat(REASON_LENGTH), n);
+      history.phase('awaiting', n);
     }
-    assert.equal(chronicle.generations.length, HISTORY_LENGTH);
-    assert.equal(chronicle.upgrades.length, HISTORY_LENGTH);
-    assert.equal(chronicle.phases.length, PHASES_KEPT);
-    assert.deepEqual(Object.keys(sent(chronicle.bequeath()) as object), ['totals', 'generations', 'upgrades', 'began']);
+    assert.equal(history.generations.length, HISTORY_LENGTH);
+    assert.equal(history.upgrades.length, HISTORY_LENGTH);
+    assert.equal(history.phases.length, PHASES_KEPT);
+    assert.deepEqual(Object.keys(sent(history.export()) as object), ['totals', 'generations', 'upgrades', 'began']);
     // The longest names that there can be.
-    for (let n = 0; n < MOST_SERIES; n += 1) chronicle.crash(`${n}`.padEnd(64, 'x'));
-    const legacy = chronicle.bequeath();
-    assert.ok(legacy !== undefined);
-    assert.ok(Buffer.byteLength(JSON.stringify(legacy)) <= LEGACY_BYTES);
+    for (let n = 0; n < MOST_SERIES; n += 1) history.crash(`${n}`.padEnd(64, 'x'));
+    const exported = history.export();
+    assert.ok(exported !== undefined);
+    assert.ok(Buffer.byteLength(JSON.stringify(exported)) <= HISTORY_BYTES);
   });
 });

@@ -115,9 +115,9 @@ test('a worker that has ended is not answered, and holds nothing', async () => {
     gate.forget(1);
     gate.open();
     assert.deepEqual(heard, ['1#1 wait', '2#1 wait', '2#1 tcp://127.0.0.1']);
-    assert.deepEqual([...(ledger.all()[0]?.claims ?? [])], [2]);
+    assert.deepEqual([...(ledger.all()[0]?.users ?? [])], [2]);
     gate.forget(2);
-    assert.equal(ledger.all()[0]?.claims.size, 0);
+    assert.equal(ledger.all()[0]?.users.size, 0);
     assert.equal(ledger.size, 1, 'the next worker finds it');
   });
 });
@@ -151,7 +151,7 @@ test('after the incumbent’s death: a worker that dies in its wait is not grant
     gate.forget(1);
     free();
     await until(() => heard.includes('2#1 tcp://127.0.0.1'), { what: 'the answer to the other' });
-    assert.deepEqual([...(ledger.all()[0]?.claims ?? [])], [2]);
+    assert.deepEqual([...(ledger.all()[0]?.users ?? [])], [2]);
     assert.equal(heard.length, 3);
   });
 });

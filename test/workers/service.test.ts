@@ -115,7 +115,7 @@ test('workers start, share a listener, answer, and end', async (t) => {
       workers.map(({ index, state, restarts }) => ({ index, state, restarts })),
       [0, 1].map((index) => ({ index, state: 'ready', restarts: 0 })),
     );
-    assert.deepEqual([...(scene.ledger.all()[0]?.claims ?? [])].sort(), workers.map(({ pid }) => pid).sort());
+    assert.deepEqual([...(scene.ledger.all()[0]?.users ?? [])].sort(), workers.map(({ pid }) => pid).sort());
     const [pid, index, generation] = (await ask(scene.ledger)).split(' ');
     assert.equal(String(workers[Number(index)]?.pid), pid);
     assert.equal(generation, '3');
@@ -151,7 +151,7 @@ test('a worker that crashes is started again, later each time, and gets the same
     assert.equal(status?.restarts, restarted.length);
     assert.ok(restarted.length >= 3);
     assert.equal(scene.ledger.all()[0]?.socket.port, port);
-    assert.deepEqual([...(scene.ledger.all()[0]?.claims ?? [])], [status?.pid], 'the dead hold nothing');
+    assert.deepEqual([...(scene.ledger.all()[0]?.users ?? [])], [status?.pid], 'the dead hold nothing');
     assert.match(await ask(scene.ledger), new RegExp(`^${status?.pid} `));
   });
 });
@@ -299,11 +299,11 @@ test('RELEASE: a listener goes when the last worker has closed it', async (t) =>
     service.keepAlive();
     const other = scene.ledger.get(`unix:${path}`);
     assert.ok(other !== undefined);
-    await until(() => other.claims.size === 2, { what: 'both to hold it' });
+    await until(() => other.users.size === 2, { what: 'both to hold it' });
     await until(
       async () => {
         await tell(scene.ledger, '0');
-        return other.claims.size === 1;
+        return other.users.size === 1;
       },
       { what: 'worker 0 to give it up' },
     );
@@ -327,10 +327,10 @@ test('RELEASE while listeners change hands: the listener goes when that has not 
     await service.ready();
     service.keepAlive();
     const other = await until(() => scene.ledger.get(`unix:${path}`), { what: 'the other listener' });
-    await until(() => other.claims.size === 1, { what: 'the program to listen' });
+    await until(() => other.users.size === 1, { what: 'the program to listen' });
     scene.gate.hold();
     await tell(scene.ledger, '0');
-    await until(() => other.claims.size === 0, { what: 'the program to close it' });
+    await until(() => other.users.size === 0, { what: 'the program to close it' });
     assert.equal(scene.ledger.get(other.key), other, 'a successor may get it');
     scene.gate.open();
     service.thawed();
@@ -346,10 +346,10 @@ test('a program that closes a listener which this generation has given up ends i
     await service.ready();
     service.keepAlive();
     const other = await until(() => scene.ledger.get(`unix:${path}`), { what: 'the other listener' });
-    await until(() => other.claims.size === 1, { what: 'the program to listen' });
+    await until(() => other.users.size === 1, { what: 'the program to listen' });
     scene.gate.shut();
     await tell(scene.ledger, '0');
-    await until(() => other.claims.size === 0, { what: 'the program to close it' });
+    await until(() => other.users.size === 0, { what: 'the program to close it' });
     assert.equal(scene.ledger.get(other.key), other);
     assert.ok(existsSync(path), 'it is the successor’s');
   });
@@ -414,9 +414,9 @@ test('RELEASE of a declared listener: it stays', async (t) => {
     const declared = scene.ledger.declare('web', { family: 'unix', type: 'stream', path });
     await service.ready();
     service.keepAlive();
-    await until(() => declared.claims.size === 1, { what: 'the program to listen' });
+    await until(() => declared.users.size === 1, { what: 'the program to listen' });
     await tell(scene.ledger, '0');
-    await until(() => declared.claims.size === 0, { what: 'the program to close it' });
+    await until(() => declared.users.size === 0, { what: 'the program to close it' });
     assert.equal(scene.ledger.get(declared.key), declared);
     assert.ok(existsSync(path));
   });

@@ -27,7 +27,7 @@ export function asUser<T>(user: Account | null, body: () => T): T {
     process.seteuid?.(user.uid);
   } catch (error) {
     beRoot();
-    throw denied(user, reasonOf(error), { cause: error });
+    throw privilegeError(user, reasonOf(error), { cause: error });
   }
   try {
     return body();
@@ -51,7 +51,7 @@ export function dropPrivileges(user: Account | null): void {
     process.setgid?.(user.gid);
     process.setuid?.(user.uid);
   } catch (error) {
-    throw denied(user, reasonOf(error), { cause: error });
+    throw privilegeError(user, reasonOf(error), { cause: error });
   }
   verify(user);
   // As a login, or systemd's User=, would set it: programs look for their files there.
@@ -76,7 +76,7 @@ function verify(user: Account): void {
     const status = readFileSync(`/proc/self/task/${thread}/status`, 'utf8');
     for (const [field, wanted] of Object.entries(expected)) {
       const found = new RegExp(`^${field}:\\t(.*?) *$`, 'm').exec(status)?.[1];
-      if (found !== wanted) throw denied(user, `the kernel still says ${field} ${found} instead of ${wanted}`);
+      if (found !== wanted) throw privilegeError(user, `the kernel still says ${field} ${found} instead of ${wanted}`);
     }
   }
   for (const undo of [() => process.setuid?.(0), () => process.seteuid?.(0)]) {
@@ -85,12 +85,12 @@ function verify(user: Account): void {
     } catch {
       continue;
     }
-    throw denied(user, 'it can be undone: setuid(0) works');
+    throw privilegeError(user, 'it can be undone: setuid(0) works');
   }
 }
 
 const NO_CAPABILITY = '0'.repeat(16);
 
-function denied(user: Account, why: string, options?: ErrorOptions): StartError {
+function privilegeError(user: Account, why: string, options?: ErrorOptions): StartError {
   return new StartError('ERR_MOTYA_PRIVILEGES', `root cannot become user ${user.name}: ${why}`, options);
 }

@@ -146,7 +146,7 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
   }
   supervisor.on('serving', () => {
     // Rotated while this was no main process yet: the SIGHUP went to another one.
-    if (log.outlets.hasMoved) reopenLogs();
+    if (log.outputs.hasMoved) reopenLogs();
   });
   return written(log, await live(supervisor, log, launched));
 }

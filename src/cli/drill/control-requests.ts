@@ -4,8 +4,8 @@ import type { ControlMessage, Live, Result } from '../../control/control-message
 
 /** What a drill tells the instance that serves to do, over its control socket. */
 
-/** What is told of an upgrade while it happens. */
-export interface Told {
+/** Called while an upgrade runs. */
+export interface UpgradeHandlers {
   /** The successor is ready; from here on it may get connections. */
   ready?(): void;
   /** It serves, and is on probation. */
@@ -13,15 +13,15 @@ export interface Told {
 }
 
 /** Resolves when it is decided, that is after the probation. Never rejects once it has been asked for. */
-export function orderUpgrade(path: string, told: Told = {}): Promise<Result> {
+export function requestUpgrade(path: string, handlers: UpgradeHandlers = {}): Promise<Result> {
   const channel = connectControl(path);
   const { pid } = channel.peer;
   const result = new Promise<Result>((resolve) => {
     const text = `pid ${pid}, which served, ended before it was decided`;
     channel.on('close', () => resolve({ type: 'RESULT', ok: false, code: 'ERR_MOTYA_CONNECTION_LOST', text }));
     channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'PROGRESS' && message.phase === 'awaiting') told.ready?.();
-      if (message.type === 'LIVE') told.live?.(message);
+      if (message.type === 'PROGRESS' && message.phase === 'awaiting') handlers.ready?.();
+      if (message.type === 'LIVE') handlers.live?.(message);
       if (message.type === 'RESULT') resolve(message);
     });
     channel.open();
@@ -31,7 +31,7 @@ export function orderUpgrade(path: string, told: Told = {}): Promise<Result> {
 }
 
 /** Resolves when the instance has ended. @throws {NotRunningError} */
-export async function orderStop(path: string): Promise<void> {
+export async function requestStop(path: string): Promise<void> {
   const channel = connectControl(path);
   const end = processEnd(channel.peer.pid);
   channel.open();

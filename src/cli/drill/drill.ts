@@ -3,7 +3,7 @@ import { MotyaError } from '../../base/errors.js';
 import { checkPrivileges } from '../../config/privilege-check.js';
 import type { Settings } from '../../config/settings.js';
 import { NotRunningError, requestStatus, type Status } from '../../control/client.js';
-import { orderStop, orderUpgrade } from './control-requests.js';
+import { requestStop, requestUpgrade } from './control-requests.js';
 import {
   DRILL_AFTER_MS,
   DRILL_ANSWER_MS,
@@ -112,7 +112,7 @@ class Acts {
 
   /** Also when it is called in the middle of it. */
   async end(): Promise<void> {
-    await orderStop(this.#stage.controlSocket).catch(() => {});
+    await requestStop(this.#stage.controlSocket).catch(() => {});
     await this.#stage.close();
     await this.#load?.stop();
   }
@@ -155,7 +155,7 @@ class Acts {
   /** Until the old generation has drained. */
   async #upgrade(tally: Tally, title: string): Promise<boolean> {
     const { generation } = await this.#status();
-    const { ok, text } = await orderUpgrade(this.#stage.controlSocket);
+    const { ok, text } = await requestUpgrade(this.#stage.controlSocket);
     if (!ok) return this.#done('upgrade', title, tally.take(), `${text}; ${servesOn(generation)}`, false);
     const isOver = await this.#ended(generation);
     const what = isOver ? `generation ${generation + 1} serves` : `generation ${generation} does not end`;
@@ -173,7 +173,7 @@ class Acts {
     const live = ({ pid }: { pid: number }): void => {
       killing = this.#kill(tally, pid, killed);
     };
-    const { ok, code, text } = await orderUpgrade(this.#stage.controlSocket, { ready, live });
+    const { ok, code, text } = await requestUpgrade(this.#stage.controlSocket, { ready, live });
     killed.to = performance.now();
     await killing;
     await delay(DRILL_AFTER_MS);
@@ -198,7 +198,7 @@ class Acts {
   async #breakOne(tally: Tally): Promise<void> {
     const before = await this.#status();
     this.#stage.breakNext();
-    const { ok } = await orderUpgrade(this.#stage.controlSocket);
+    const { ok } = await requestUpgrade(this.#stage.controlSocket);
     this.#stage.mend();
     await delay(DRILL_AFTER_MS);
     const happened = !ok && (await this.#status()).pid === before.pid;

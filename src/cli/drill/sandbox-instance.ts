@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isSystemError, MotyaError } from '../../base/errors.js';
-import { isOutOfReach } from '../../base/os/give-to-user.js';
+import { isProtectedPath } from '../../base/os/create-for-user.js';
 import { typedInvocation } from '../../base/os/invocation.js';
 import { launch, outcomeError } from '../../base/os/launch.js';
 import { native } from '../../base/os/native.js';
@@ -181,7 +181,7 @@ export class Stage {
 function makeDirectory(parent: string, { user }: Settings): string {
   const prefix = join(parent, 'motya-drill-');
   if (!isToDrop(user)) return mkdtempSync(prefix);
-  if (!isOutOfReach(prefix, user)) {
+  if (!isProtectedPath(prefix, user)) {
     const text = `root works in no directory that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
     throw new MotyaError('ERR_MOTYA_DRILL', text);
   }

@@ -4,7 +4,7 @@ import { type NativePoll, native } from '../base/os/native.js';
  * A main process that is no child of ours: somebody has started the successor by hand from outside (`docker exec … motya start
  * --upgrade`). Its end is seen, its exit status is not.
  */
-export class Stranger {
+export class WatchedProcess {
   readonly pid: number;
   readonly #fd: number;
   readonly #poll: NativePoll;

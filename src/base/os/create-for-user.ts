@@ -9,19 +9,19 @@ import { asUser, isToDrop } from './privileges.js';
  * @throws what the user's own try has thrown, when the user could have led root astray: whoever can put a link on the way to
  * the path would get a file in a directory of its choice.
  */
-export function entrust<T>(user: Account | null, path: string, byUser: () => T, byRoot: (user: Account) => T): T {
+export function createForUser<T>(user: Account | null, path: string, byUser: () => T, byRoot: (user: Account) => T): T {
   try {
     return asUser(user, byUser);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     const isDenied = code === 'EACCES' || code === 'EPERM';
-    if (!isDenied || !isToDrop(user) || !isOutOfReach(path, user)) throw error;
+    if (!isDenied || !isToDrop(user) || !isProtectedPath(path, user)) throw error;
     return byRoot(user);
   }
 }
 
 /** Every directory on the way belongs to root, is no link, and lets the user neither remove nor rename what is in it. */
-export function isOutOfReach(path: string, { groups }: Account): boolean {
+export function isProtectedPath(path: string, { groups }: Account): boolean {
   for (let directory = dirname(path); ; directory = dirname(directory)) {
     const stat = lstatSync(directory);
     const { uid, gid, mode } = stat;
