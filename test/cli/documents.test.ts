@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { ERRORS } from '#src/base/error-catalog.js';
 import type { Command } from '#src/cli/command.js';
 import { commands } from '#src/cli/commands/index.js';
+import { PHASES } from '#src/status/phases.js';
 import { ROOT } from '../e2e/harness/index.js';
 
 const filesBelow = (directory: string): string[] =>
@@ -94,6 +95,22 @@ describe('documents', () => {
       named.filter(([, code = '']) => !known.has(code)),
       [],
     );
+  });
+
+  test('the tables of phases and of events have them all', () => {
+    const rows = (page: string, heading: string): string[] => {
+      const section =
+        read(page)
+          .split(/^## /m)
+          .find((part) => part.startsWith(`${heading}\n`)) ?? '';
+      return [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name).sort();
+    };
+    assert.deepEqual(rows('docs/internals/protocol.md', 'Phases'), Object.keys(PHASES).sort());
+    const [, events = ''] =
+      /^export interface SupervisorEvents \{$(.*?)^\}/ms.exec(read('src/supervisor/events.ts')) ?? [];
+    const names = [...events.matchAll(/^ {2}(\w+): \[/gm)].map(([, name = '']) => name).sort();
+    assert.ok(names.length > 20);
+    assert.deepEqual(rows('docs/reference/library.md', 'Events'), names);
   });
 
   test('tests and scripts that the documents name are there', () => {
