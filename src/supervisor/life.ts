@@ -57,7 +57,7 @@ export class Life {
     this.settings = settings;
     this.events = events;
     this.endOfOthers = new EndOfOthers(settings.controlSocket, this.predecessors);
-    const longest = Math.max(...settings.services.map((service) => service.drainTimeout));
+    const longest = Math.max(0, ...settings.services.map((service) => service.drainTimeout));
     this.instance = new Instance(settings, this);
     this.drain = new Drain(this.instance, longest, events);
     this.machine = new PhaseMachine<Probation>(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
