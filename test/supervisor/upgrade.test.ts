@@ -142,6 +142,8 @@ test('on probation: a rollback gives everything back, and the incumbent serves',
   assert.equal((await settled)?.code, 'ERR_MOTYA_ROLLBACK_REQUESTED');
   await second.comesTo('ended');
   assert.deepEqual(first.phases.slice(-3), ['standby', 'resuming', 'serving']);
+  // A stop would signal a generation that drains: this process.
+  await first.life.predecessors.gone();
   assert.deepEqual(second.phases.slice(-3), ['probation', 'draining', 'ended']);
 });
 
