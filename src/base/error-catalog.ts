@@ -151,6 +151,11 @@ export const ERRORS = {
     meaning: 'The log file cannot be opened.',
     remedy: 'Make its directory, and let the user of the instance write there.',
   },
+  ERR_MOTYA_LOG_TRANSPORT: {
+    classes: ['StartError'],
+    meaning: 'A transport of `log.transports` cannot be loaded; in a log line: it has lost lines.',
+    remedy: 'The message has the place in the settings and the reason of the module.',
+  },
   ERR_MOTYA_MANAGED: {
     classes: ['HandoverError'],
     meaning: 'A keeper or a service manager is responsible for the instance, and starts the next one itself.',

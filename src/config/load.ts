@@ -15,7 +15,8 @@ import {
   upgradeOption,
 } from './options.js';
 import type { Locate } from './problems.js';
-import { absolutePath, resolveSettings } from './resolve.js';
+import { resolveSettings } from './resolve.js';
+import { absolutePath } from './resolve-path.js';
 import { sandboxOf } from './sandbox.js';
 import type { Settings } from './settings.js';
 import type { SettingsInput } from './settings-schema.js';

@@ -64,6 +64,7 @@ function problemsOfIssue(issue: z.core.$ZodIssue, around: Path, input: unknown):
 function given(value: unknown, path: Path): string {
   if (value === undefined || (typeof value === 'object' && value !== null)) return '';
   if (path[0] === 'services' && path[2] === 'env') return '';
+  if (path[0] === 'log' && path[3] === 'options') return '';
   const shown = JSON.stringify(value);
   return `, not ${shown.length > 60 ? `${shown.slice(0, 57)}…` : shown}`;
 }

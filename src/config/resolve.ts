@@ -1,7 +1,7 @@
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SettingsError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { findAccount } from '../base/os/account.js';
@@ -11,9 +11,11 @@ import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { causeOf } from './document.js';
 import { whyPm2Settings } from './pm2-settings.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
+import { absolutePath } from './resolve-path.js';
 import type { Sandbox } from './sandbox.js';
 import type { AdminSettings, DeclaredListener, ServiceSettings, Settings } from './settings.js';
 import { type SettingsInput, settingsObject, type ValidSettings } from './settings-schema.js';
+import { transportProblems, transportsOf } from './transport-modules.js';
 import { parseOctal } from './values.js';
 
 /** Mode of the admin socket's file: only its user reads. */
@@ -49,7 +51,7 @@ export interface ResolveContext {
 export function resolveSettings(input: SettingsInput, context: ResolveContext): Settings {
   const base = context.source === null ? context.cwd : dirname(context.source);
   const result = settingsObject.safeParse(input);
-  const problems = programProblems(input, base);
+  const problems = [...programProblems(input, base), ...transportProblems(input, base)];
   if (!result.success) problems.push(...problemsOf(result.error.issues, input));
   if (result.success && input.services === undefined) {
     problems.push({
@@ -104,7 +106,11 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     readyTimeout: valid.readyTimeout,
     onQuit: valid.onQuit,
     umask: valid.umask ?? null,
-    log: { ...valid.log, file: valid.log.file ? absolutePath(base, valid.log.file) : null },
+    log: {
+      ...valid.log,
+      file: valid.log.file ? absolutePath(base, valid.log.file) : null,
+      transports: transportsOf(valid.log.transports, base, context.locate),
+    },
     admin: adminOf(valid.admin, base, upgradeSocket),
     source: context.source,
     sandbox: context.sandbox ?? null,
@@ -128,19 +134,6 @@ function accountOf({ user, group }: ValidSettings): { account: Account | null; p
   const found = findAccount(user, group);
   if (!('unknown' in found)) return { account: found.account, problems: [] };
   return { account: null, problems: [{ path: [found.unknown], part: 'value', text: found.text }] };
-}
-
-/**
- * `path` from `base`, symlinks unresolved. Only `..` means the parent of the real directory, as it does for the kernel and for
- * Node: from a symlink `current` to `releases/7`, `../shared` is `releases/shared`.
- */
-export function absolutePath(base: string, path: string): string {
-  if (!path.split('/').includes('..')) return resolve(base, path);
-  try {
-    return resolve(realpathSync(base), path);
-  } catch {
-    return resolve(base, path);
-  }
 }
 
 function absoluteListener(base: string, listener: DeclaredListener): DeclaredListener {

@@ -139,14 +139,36 @@ export const serviceObject = z.strictObject(
   { error: 'must be an object with a script' },
 );
 
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+
+export const transportObject = z.strictObject(
+  {
+    module: filled().describe('Path of the module, or name of its package'),
+    export: filled().optional().describe('Which of its exports, such as transports.Http (default: the default one)'),
+    level: choice(...LEVELS)
+      .optional()
+      .describe('Least important lines that it gets (default: as log.level)'),
+    options: z
+      .record(z.string(), z.unknown(), { error: 'must be an object' })
+      .default({})
+      .describe('What its constructor gets'),
+  },
+  { error: 'must be an object of module, export, level and options' },
+);
+
 export const logObject = z.strictObject(
   {
-    level: choice('error', 'warn', 'info', 'debug').default('info').describe(descriptionOf('log.level')),
+    level: choice(...LEVELS)
+      .default('info')
+      .describe(descriptionOf('log.level')),
     format: choice('auto', 'json', 'pretty').default('auto').describe(descriptionOf('log.format')),
     file: filled().optional().describe(descriptionOf('log.file')),
     programs: choice('tagged', 'inherit').default('tagged').describe(descriptionOf('log.programs')),
+    transports: listOf(transportObject)
+      .default([])
+      .describe("Transports of winston that get the supervisor's lines, too"),
   },
-  { error: 'must be an object of level, format, file and programs' },
+  { error: 'must be an object of level, format, file, programs and transports' },
 );
 
 export const adminObject = z.strictObject(
@@ -236,6 +258,7 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
   const [first, , third] = path;
   if (path.length === 0) return Object.keys(settingsObject.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
+  if (path.length === 3 && first === 'log') return Object.keys(transportObject.shape);
   if (path.length === 1 && first === 'health') return Object.keys(healthObject.shape);
   if (path.length === 1 && first === 'signals') return [...PASSABLE];
   if (path.length === 1 && first === 'admin') return Object.keys(adminObject.shape);

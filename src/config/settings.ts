@@ -11,6 +11,24 @@ export interface LogSettings {
   readonly file: string | null;
   /** `tagged`: the supervisor writes programs' lines, and says whose they are. `inherit`: they write themselves, as they are. */
   readonly programs: 'tagged' | 'inherit';
+  /** What gets the supervisor's lines beside that. */
+  readonly transports: readonly LogTransport[];
+}
+
+/** A transport of winston, loaded from a module when the instance starts. */
+export interface LogTransport {
+  /** As it was written: a path or the name of a package. */
+  readonly module: string;
+  /** Absolute path of the file that is loaded. */
+  readonly path: string;
+  /** Which of its exports, such as `transports.Http`; null: the default one. */
+  readonly export: string | null;
+  /** For its constructor. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Least important level; null: that of the log. */
+  readonly level: LogLevel | null;
+  /** Where it was written: `file:line:column: log.transports.0`. */
+  readonly place: string;
 }
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

@@ -6,6 +6,7 @@ import { createLogger as createWinston, format, transports } from '../base/vendo
 import type { LogLevel, LogSettings } from '../config/settings.js';
 import { Outputs } from './outputs.js';
 import type { Form } from './tagger.js';
+import { type LineInfo, type Transport, TransportOutput } from './transports.js';
 
 /** Lifecycle lines: what the supervisor has to say, never anything that happens per request. */
 export interface Logger {
@@ -25,9 +26,14 @@ export interface InstanceLog extends Logger {
   readonly outputs: Outputs;
   /** In every line once it is known; a successor learns it in the hand-over. */
   generation: number | undefined;
+  /** Gives the lines from here on to one more transport of winston, too; programs' lines never go there. */
+  add(transport: Transport): void;
   /** Opens the log file anew (it has been rotated away); on failure the lines go on to the old one. Nothing without a file. */
   reopen(): void;
-  /** Resolves when all lines are written, programs' ones too: with false when a reader does not read them in time. */
+  /**
+   * At the end: resolves when all lines are written, programs' ones too, and ends the transports that were added. With false when a
+   * reader does not read them in time.
+   */
   flush(): Promise<boolean>;
   /** Closes the log file; later lines go to stderr. */
   close(): void;
@@ -36,13 +42,14 @@ export interface InstanceLog extends Logger {
 const levels = { error: 0, warn: 1, info: 2, debug: 3 } as const satisfies Record<LogLevel, number>;
 
 /**
+ * @param options.transports of winston, that get each line beside stderr or the log file: see {@link InstanceLog.add}
  * @param options.user whom root is to become (the settings' `user`): the file is then opened as that user, who has to open it
  * again later
  * @throws {StartError} `ERR_MOTYA_LOG_FILE` when the log file cannot be opened.
  */
 export function createLogger(
-  settings: Omit<LogSettings, 'programs'>,
-  options: { generation?: number; user?: Account | null } = {},
+  settings: Omit<LogSettings, 'programs' | 'transports'>,
+  options: { generation?: number; user?: Account | null; transports?: readonly Transport[] } = {},
 ): InstanceLog {
   const outputs = new Outputs(settings, options.user);
   let generation = options.generation;
@@ -63,16 +70,24 @@ export function createLogger(
         time: new Date().toISOString(),
         level: level as LogLevel,
         message: String(message),
-        ...(generation === undefined ? {} : { generation }),
+        ...numbered(generation),
         fields: fields as LogFields,
       }),
     ),
     transports: [new transports.Stream({ stream: sink, eol: '\n' })],
   });
+  const added: TransportOutput[] = [];
+  const write = (level: LogLevel, message: string, fields: LogFields): void => {
+    // winston formats first and asks about the level afterwards.
+    if (levels[level] <= levels[settings.level]) winston.log({ level, message, fields });
+  };
   const say = (level: LogLevel) => {
     return (message: string, fields: LogFields = {}) => {
-      // winston formats first and asks about the level afterwards.
-      if (levels[level] <= levels[settings.level]) winston.log({ level, message, fields });
+      write(level, message, fields);
+      if (added.length === 0) return;
+      const line = { time: new Date().toISOString(), level, message, ...numbered(generation), fields };
+      const info = JSON.parse(jsonLine(line)) as LineInfo;
+      for (const output of added) output.say(info);
     };
   };
   const log: InstanceLog = {
@@ -97,11 +112,23 @@ export function createLogger(
         log.warn('the log file cannot be opened again; the old one stays in use', { error });
       }
     },
-    flush: () => outputs.flush(OUTPUT_FLUSH_MS),
+    add(transport) {
+      const warn = (text: string, about: object): void => write('warn', text, about as LogFields);
+      added.push(new TransportOutput(transport, { levels, level: settings.level }, warn));
+    },
+    async flush() {
+      // What a transport says at its end is still written.
+      const ends = await Promise.all(added.map((output) => output.end(OUTPUT_FLUSH_MS)));
+      const isWritten = await outputs.flush(OUTPUT_FLUSH_MS);
+      return isWritten && ends.every((isDone) => isDone);
+    },
     close: () => outputs.close(),
   };
+  for (const transport of options.transports ?? []) log.add(transport);
   return log;
 }
+
+const numbered = (generation: number | undefined) => (generation === undefined ? {} : { generation });
 
 interface Line {
   readonly time: string;
@@ -137,7 +164,7 @@ function jsonOf(value: unknown): string | undefined {
 
 /** The line's own keys win over fields of the same name. */
 function jsonLine({ time, level, message, generation, fields }: Line): string {
-  const own = { time, level, message, ...(generation === undefined ? {} : { generation }) };
+  const own = { time, level, message, ...numbered(generation) };
   return jsonOf({ ...own, ...fields, ...own }) ?? JSON.stringify({ ...own, fields: UNPRINTABLE });
 }
 
@@ -148,7 +175,7 @@ const LONG: ReadonlySet<string> = new Set(['stderr']);
 
 function prettyLine({ time, level, message, generation, fields }: Line, coloured: boolean): string {
   const label = level.toUpperCase().padEnd(5);
-  const details = Object.entries({ ...(generation === undefined ? {} : { generation }), ...fields })
+  const details = Object.entries({ ...numbered(generation), ...fields })
     .filter(([key, value]) => value !== undefined && !LONG.has(key))
     .map(([key, value]) => `${key}=${prettyValue(value)}`);
   return [time, coloured ? `\x1b[${colours[level]}m${label}\x1b[0m` : label, oneLine(message), ...details].join(' ');

@@ -4,6 +4,8 @@ import type { RemovedListener } from '../control/removed-listeners.js';
 import type { Phase } from '../status/phases.js';
 
 export interface SupervisorEvents {
+  /** Root has become the user of the settings, for good. Nothing without a user, or when it was not root. */
+  user: [];
   /** Which one this instance is: 1 for a first one, the incumbent's plus 1 for a successor. */
   generation: [generation: number];
   /** A step of the life of this instance (see PHASES). `ms`: how long `from` took; `listeners`: how many it holds. */

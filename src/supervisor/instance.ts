@@ -28,6 +28,8 @@ import { ServiceManager } from './service-manager.js';
 export interface InstanceOwner extends StatusSource {
   overview(): Promise<Overview>;
   warn(event: string, text: string, fields?: object): void;
+  /** Root has become the user of the settings. */
+  becameUser(): void;
 }
 
 /**
@@ -116,6 +118,7 @@ export class Instance {
     const { user } = this.settings;
     if (!isToDrop(user)) return;
     dropPrivileges(user);
+    this.#owner.becameUser();
     for (const text of checkFileAccess(this.settings, user)) this.#owner.warn('privileges', text);
   }
 

@@ -110,6 +110,10 @@ export class Life {
     return workers;
   }
 
+  becameUser(): void {
+    this.events.emit('user');
+  }
+
   warn(event: string, text: string, fields: object = {}): void {
     this.events.emit('warning', { event, text, fields });
   }

@@ -2,7 +2,7 @@ import { isatty } from 'node:tty';
 import type { HandoverError } from '../base/errors.js';
 import { count, duration } from '../base/units.js';
 import { keeperOf } from '../keeper/keeper-choice.js';
-import type { InstanceLog } from '../logging/log.js';
+import type { InstanceLog, Logger } from '../logging/log.js';
 import { logDefect } from '../logging/log-defect.js';
 import type { Supervisor } from './supervisor.js';
 
@@ -17,13 +17,13 @@ const KEYS_SHOWN = 3;
 
 /**
  * Writes what happens to an instance into its log: a line an event, with durations in ms and counts. Its programs' lines go there
- * too.
+ * too. Any logger with `error`, `warn`, `info` and `debug` will do, such as one of winston: then programs' lines go where they went.
  */
-export function logEvents(supervisor: Supervisor, log: InstanceLog): void {
-  supervisor.outputs = log.outputs;
+export function logEvents(supervisor: Supervisor, log: Logger & Partial<InstanceLog>): void {
+  if (log.outputs !== undefined) supervisor.outputs = log.outputs;
   const pid = process.pid;
   supervisor.on('generation', (generation) => {
-    log.generation = generation;
+    if ('generation' in log) log.generation = generation;
   });
   supervisor.on('phase', ({ from, to, ms, listeners }) => {
     // What they mean has lines of its own.

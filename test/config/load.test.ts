@@ -143,7 +143,7 @@ services:
     health: { path: '/ok', crashes: 2, errors: 0.5 },
     onQuit: 'wait',
     umask: 0o027,
-    log: { level: 'debug', format: 'json', file: null, programs: 'tagged' },
+    log: { level: 'debug', format: 'json', file: null, programs: 'tagged', transports: [] },
     source: join(cwd, 'motya.yaml'),
     sandbox: null,
     warnings: [],
@@ -270,7 +270,7 @@ log: loud
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
       'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
-      'motya.yaml:17:6: log: must be an object of level, format, file and programs, not "loud"',
+      'motya.yaml:17:6: log: must be an object of level, format, file, programs and transports, not "loud"',
     ]);
   });
 

@@ -176,7 +176,7 @@ supervisor.on('nonsense', () => {});
     if (offline !== '') return test.skip(offline);
     const port = await freePort();
     const options = { cwd: home, env: { PORT: String(port) } };
-    const command = join(installed, 'dist', 'cli.js');
+    const command = join(installed, 'dist', 'motya.cjs');
     const pidfile = `${space.runtimeDir}/motya/app.pid`;
     let generation = 0;
     for (const major of [20, 22, 24, 20]) {

@@ -23,7 +23,7 @@ import { createLogger } from '#src/logging/log.js';
 
 const fixture = fileURLToPath(new URL('../../test/fixtures/config/log-and-exit.mjs', import.meta.url));
 const nonBlocking = fileURLToPath(new URL('../../test/fixtures/config/non-blocking-stderr.mjs', import.meta.url));
-type Wanted = Omit<LogSettings, 'programs'>;
+type Wanted = Omit<LogSettings, 'programs' | 'transports'>;
 let directory: string;
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'motya-log-'));

@@ -13,4 +13,5 @@ export {
   string,
   toJSONSchema,
   union,
+  unknown,
 } from 'zod';

@@ -30,7 +30,7 @@ const command: Command<CheckArguments> = {
     'show-secrets': {
       type: 'boolean',
       default: false,
-      description: 'Print the values of env too',
+      description: 'Print the values of env, and of options of log transports, too',
     },
   },
   takesProgramArguments: true,
@@ -67,14 +67,20 @@ const command: Command<CheckArguments> = {
 };
 export default command;
 
-/** The values of `env` are where passwords are. */
+/** The values of `env`, and of what transports are given, are where passwords are. */
 function withoutSecrets(settings: Settings): Settings {
   const services = settings.services.map((service) => {
-    const hidden = Object.keys(service.env).map((name) => [name, '(hidden: --show-secrets)']);
-    return { ...service, env: Object.fromEntries(hidden) as Record<string, string> };
+    return { ...service, env: hiddenIn(service.env) };
   });
-  return { ...settings, services };
+  const transports = settings.log.transports.map((transport) => ({
+    ...transport,
+    options: hiddenIn(transport.options),
+  }));
+  return { ...settings, services, log: { ...settings.log, transports } };
 }
+
+const hiddenIn = (values: object): Record<string, string> =>
+  Object.fromEntries(Object.keys(values).map((name) => [name, '(hidden: --show-secrets)']));
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`;
 

@@ -81,7 +81,11 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
   const { onDefect } = await import('../../base/background.js');
   const { logDefect } = await import('../../logging/log-defect.js');
   const { outliveDefects } = await import('../outlive-defects.js');
-  const log = createLogger(settings.log, { user: settings.user });
+  const { loadTransports } = await import('../../logging/transports.js');
+  const { isToDrop } = await import('../../base/os/privileges.js');
+  // It stays root, and root runs no module of a user.
+  const transports = isToDrop(settings.user) ? [] : await loadTransports(settings.log);
+  const log = createLogger(settings.log, { user: settings.user, transports });
   onDefect((defect) => {
     logDefect(log, defect);
     return true;
@@ -112,12 +116,32 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
   const { handleSignals } = await import('../../supervisor/signal-handlers.js');
   const { onLauncherGone } = await import('../../base/os/launch.js');
   const { outliveDefects } = await import('../outlive-defects.js');
+  const { codeOf, reasonOf } = await import('../../base/errors.js');
+  const { loadTransports } = await import('../../logging/transports.js');
+  const { isToDrop } = await import('../../base/os/privileges.js');
 
   if (settings.umask !== null) process.umask(settings.umask);
-  const log = createLogger(settings.log, { user: settings.user });
+  const isRoot = isToDrop(settings.user);
+  const transports = isRoot ? [] : await loadTransports(settings.log);
+  const log = createLogger(settings.log, { user: settings.user, transports });
   for (const warning of settings.warnings) log.warn(warning, { event: 'settings' });
   const supervisor = new Supervisor(settings);
   logEvents(supervisor, log);
+  let failure: unknown = null;
+  if (isRoot && settings.log.transports.length > 0) {
+    const { inBackground } = await import('../../base/background.js');
+    const load = async (): Promise<void> => {
+      try {
+        for (const transport of await loadTransports(settings.log)) log.add(transport);
+      } catch (error) {
+        failure = error;
+        if (isStarted) log.error(reasonOf(error), { event: 'log-transport', code: codeOf(error) });
+        supervisor.giveUp();
+      }
+    };
+    // Their modules are the user's: root runs none of them.
+    supervisor.once('user', () => inBackground('loading the log transports', load()));
+  }
   let isStarted = false;
   supervisor.once('serving', () => {
     isStarted = true;
@@ -148,7 +172,7 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
     // Rotated while this was no main process yet: the SIGHUP went to another one.
     if (log.outputs.hasMoved) reopenLogs();
   });
-  return written(log, await live(supervisor, log, launched));
+  return written(log, await live(supervisor, log, { launched, failure: () => failure }));
 }
 
 function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
@@ -166,12 +190,18 @@ async function written(log: InstanceLog, status: number): Promise<number> {
   return status;
 }
 
-async function live(supervisor: Supervisor, log: InstanceLog, launched: boolean): Promise<number> {
+/** `failure`: why the start was given up; null: it was not. */
+async function live(
+  supervisor: Supervisor,
+  log: InstanceLog,
+  { launched, failure }: { launched: boolean; failure: () => unknown },
+): Promise<number> {
   const { codeOf, MotyaError, reasonOf, stderrOf } = await import('../../base/errors.js');
   const { PeerAbort } = await import('../../handover/dialogue.js');
   try {
     await supervisor.start();
-  } catch (error) {
+  } catch (thrown) {
+    const error = failure() ?? thrown;
     const code = codeOf(error);
     // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
     if (code === 'ERR_MOTYA_DRY_RUN' || (code === 'ERR_MOTYA_STOPPING' && !(error instanceof PeerAbort))) {

@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { stemOf } from '../../base/os/paths.js';
 import { cutLine } from '../../base/printable.js';
-import { absolutePath, whyNotRunnable } from '../../config/resolve.js';
+import { whyNotRunnable } from '../../config/resolve.js';
+import { absolutePath } from '../../config/resolve-path.js';
 
 /** Characters of a command that a message shows. */
 const SHOWN = 1000;

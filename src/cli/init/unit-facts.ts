@@ -9,7 +9,7 @@ import { typedInvocation } from '../../base/os/invocation.js';
 import { defaultName } from '../../base/os/paths.js';
 import { type Flags, loadSettings } from '../../config/load.js';
 import { settingOptions } from '../../config/options.js';
-import { absolutePath } from '../../config/resolve.js';
+import { absolutePath } from '../../config/resolve-path.js';
 import type { Settings } from '../../config/settings.js';
 import { type Guess, guessProgram, nameOf, remarksOf } from './guess.js';
 import { keptOutAt, type Reader } from './readable.js';

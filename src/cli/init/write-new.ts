@@ -1,7 +1,7 @@
 import { closeSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSystemError, MotyaError, reasonOf, SettingsError } from '../../base/errors.js';
-import { absolutePath } from '../../config/resolve.js';
+import { absolutePath } from '../../config/resolve-path.js';
 
 /**
  * Writes a whole file or none. One that is there stays, unless `force`.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { readLogFile, until } from '../harness/index.js';
+import { ROOT, readLogFile, until } from '../harness/index.js';
 import { GROUP, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
 
 const events = (file: string): (string | undefined)[] => readLogFile(file).map(({ event }) => event);
@@ -82,5 +82,33 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     }
     assert.deepEqual(readdirSync(target), ['there.log']);
     assert.equal(ownerOf(`${target}/there.log`), '0:0');
+  });
+
+  it('to a transport: its module is loaded once root has become the user, and one that fails ends the start', async (test) => {
+    const scene = await privilegedScene(test);
+    const folder = scene.space.path('user');
+    mkdirSync(folder);
+    chownSync(folder, USER, GROUP);
+    const module = scene.space.write(
+      'local.cjs',
+      `const Transport = require(${JSON.stringify(`${ROOT}node_modules/winston-transport`)});
+const { appendFileSync } = require('node:fs');
+const file = ${JSON.stringify(`${folder}/lines`)};
+appendFileSync(file, JSON.stringify({ level: 'info', message: '', event: 'loaded', uid: process.geteuid() }) + '\\n');
+module.exports = class extends Transport {
+  log(info, next) { appendFileSync(file, info[Symbol.for('message')] + '\\n'); next(); }
+};
+`,
+    );
+    scene.configure({ transports: `, transports: [{ module: ${module} }]` });
+    scene.start([]);
+    await has(`${folder}/lines`, 'serving');
+    assert.equal(ownerOf(`${folder}/lines`), OURS);
+    assert.equal(readLogFile(`${folder}/lines`).find(({ event }) => event === 'loaded')?.uid, USER);
+    assert.equal((await scene.run('stop', '--name', 'app')).code, 0);
+
+    scene.space.write('local.cjs', "throw new Error('broken');");
+    const { code, logs } = await scene.run('start', '--config', scene.config);
+    assert.deepEqual([code, logs.find(({ event }) => event === 'failed')?.code], [1, 'ERR_MOTYA_LOG_TRANSPORT']);
   });
 });

@@ -97,6 +97,7 @@ export class PrivilegedScene {
     listen = String(this.port),
     script = app('multi.mjs'),
     more = '',
+    transports = '',
   } = {}): void {
     this.space.write(
       'motya.yaml',
@@ -108,7 +109,7 @@ services:
     script: ${script}
     env: { LISTEN: '${listen}' }
     listeners: ${JSON.stringify(listeners)}
-log: { format: json }
+log: { format: json${transports} }
 ${more}
 `,
     );
