@@ -4,45 +4,45 @@ import type { Command } from './command.js';
 import { commands } from './commands/index.js';
 
 /** What was typed after `motya`. */
-export interface Words {
-  readonly ours: readonly string[];
+export interface CommandLine {
+  readonly own: readonly string[];
   /** What followed `--`: it belongs to the program, whatever it looks like. */
-  readonly programs: readonly string[];
+  readonly program: readonly string[];
 }
 
-export function split(typed: readonly string[]): Words {
-  const words = asksForHelp(typed) ? [...typed.slice(1), '--help'] : typed;
-  const at = words.indexOf('--');
-  return at < 0 ? { ours: words, programs: [] } : { ours: words.slice(0, at), programs: words.slice(at + 1) };
+export function splitCommandLine(typed: readonly string[]): CommandLine {
+  const args = asksForHelp(typed) ? [...typed.slice(1), '--help'] : typed;
+  const at = args.indexOf('--');
+  return at < 0 ? { own: args, program: [] } : { own: args.slice(0, at), program: args.slice(at + 1) };
 }
 
 /** As other programs have it: `motya help start`, `motya -h`. */
 const asksForHelp = ([first]: readonly string[]): boolean => first === 'help' || first === '-h';
 
-/** The command that the words begin with. */
+/** The command that the arguments begin with. */
 export function commandOf(
-  words: readonly string[],
+  args: readonly string[],
   among: readonly Command[] = commands,
   parents = '',
 ): { name: string; command: Command } | undefined {
-  const command = among.find(({ name }) => name === words[0]);
+  const command = among.find(({ name }) => name === args[0]);
   if (command === undefined) return undefined;
   const name = `${parents}${command.name}`;
-  return commandOf(words.slice(1), command.subcommands ?? [], `${name} `) ?? { name, command };
+  return commandOf(args.slice(1), command.subcommands ?? [], `${name} `) ?? { name, command };
 }
 
 /** What yargs would let pass, or say less well. @throws {SettingsError} */
-export function checkWords({ ours, programs }: Words): void {
-  const [first] = ours;
-  const found = commandOf(ours);
+export function checkCommandLine({ own, program }: CommandLine): void {
+  const [first] = own;
+  const found = commandOf(own);
   if (found === undefined && first !== undefined && !first.startsWith('-')) {
     const names = commands.map(({ name }) => name);
     throw new SettingsError(`Unknown command: ${first}${suggestion(first, names) || '; see motya --help'}`);
   }
-  if (found !== undefined && programs.length > 0 && found.command.takesProgramArguments !== true) {
+  if (found !== undefined && program.length > 0 && found.command.takesProgramArguments !== true) {
     throw new SettingsError(`motya ${found.name} takes no arguments after --`);
   }
-  for (const word of ours) {
+  for (const word of own) {
     const [, flag = '', value = ''] = /^--(?:no-)?([^=]+)=(.*)$/s.exec(word) ?? [];
     const flags = Object.entries(found?.command.flags ?? {});
     const isSwitch = flags.some(
@@ -56,8 +56,8 @@ export function checkWords({ ours, programs }: Words): void {
 }
 
 /** yargs' message about a command line, with what may have been meant. */
-export function explained(message: string, { ours }: Words): string {
-  const found = commandOf(ours);
+export function explained(message: string, { own }: CommandLine): string {
+  const found = commandOf(own);
   const help = `; see motya ${found === undefined ? '' : `${found.name} `}--help`;
   const [, list] = /^Unknown arguments?: (.*)$/.exec(message) ?? [];
   if (found === undefined || list === undefined) return message + help;
@@ -66,7 +66,7 @@ export function explained(message: string, { ours }: Words): string {
   const unknown = all.filter((word) => !all.some((other) => other !== word && camelCased(other) === word));
   const [only] = unknown;
   if (only === undefined || unknown.length > 1) return `Unknown arguments: ${unknown.join(', ')}${help}`;
-  if (ours.includes(only)) {
+  if (own.includes(only)) {
     const how = found.command.takesProgramArguments ? `; arguments of the program follow --` : help;
     return `Unknown argument: ${only}${how}`;
   }

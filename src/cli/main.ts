@@ -3,7 +3,7 @@ import { codeOf, MotyaError, reasonOf, SettingsError } from '../base/errors.js';
 import { hideBin, yargs } from '../base/vendor/yargs.js';
 import { VERSION } from '../base/version.js';
 import { yargsModule } from './command.js';
-import { checkWords, explained, split } from './command-line.js';
+import { checkCommandLine, explained, splitCommandLine } from './command-line.js';
 import { commands } from './commands/index.js';
 import { EXIT } from './exit-status.js';
 
@@ -25,12 +25,12 @@ function exitStatusOf(error: unknown): number {
 /** `--no-color` with any command, and for all that it starts: what NO_COLOR says (https://no-color.org). */
 function withoutColour(typed: readonly string[]): string[] {
   const end = typed.indexOf('--');
-  const isOurs = (word: string, at: number): boolean => word === '--no-color' && (end < 0 || at < end);
-  if (typed.some(isOurs)) process.env.NO_COLOR = '1';
-  return typed.filter((word, at) => !isOurs(word, at));
+  const isOwn = (word: string, at: number): boolean => word === '--no-color' && (end < 0 || at < end);
+  if (typed.some(isOwn)) process.env.NO_COLOR = '1';
+  return typed.filter((word, at) => !isOwn(word, at));
 }
 
-const words = split(withoutColour(hideBin(process.argv)));
+const commandLine = splitCommandLine(withoutColour(hideBin(process.argv)));
 const parser = yargs()
   .scriptName('motya')
   .usage('$0 <command>\n\nHot reload of network servers: replaced while they run, unnoticed by clients.')
@@ -38,7 +38,7 @@ const parser = yargs()
   .demandCommand(1, 'Name a command, for example: motya start server.js')
   .parserConfiguration({ 'duplicate-arguments-array': false })
   .usageConfiguration({ 'hide-types': true })
-  // Its messages are ours to read, below.
+  // Its messages are read by fail(), below.
   .locale('en')
   .strict()
   .version(VERSION)
@@ -47,15 +47,15 @@ const parser = yargs()
   .fail((message, error) => {
     // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
     if (error !== undefined && error !== null && error.name !== 'YError') throw error;
-    throw new SettingsError(explained(message ?? error.message, words));
+    throw new SettingsError(explained(message ?? error.message, commandLine));
   });
 
 try {
-  checkWords(words);
-  await parser.parse([...words.ours], { args: words.programs });
+  checkCommandLine(commandLine);
+  await parser.parse([...commandLine.own], { args: commandLine.program });
 } catch (error) {
   // A program that reads stdout gets an object with every exit status; stderr is for people.
-  if (words.ours.includes('--json'))
+  if (commandLine.own.includes('--json'))
     console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error) }));
   if (!(error instanceof MotyaError)) throw error;
   console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);

@@ -14,7 +14,7 @@ const parsed = role === undefined ? null : (JSON.parse(role) as import('./worker
 // The program and its children find it as it was.
 if (parsed?.nodeOptions !== undefined && isMain) process.env.NODE_OPTIONS = parsed.nodeOptions;
 // In a drill: it looks at what is below the runtime's own hooks, in threads of the program, too.
-if (process.env.MOTYA_SANDBOX !== undefined) require('./witness.cjs');
+if (process.env.MOTYA_SANDBOX !== undefined) require('./drill-recorder.cjs');
 if (parsed !== null && isMain) {
   delete process.env.MOTYA_WORKER;
   // fork() passes them on to children, which would not start once this file's release has been removed.

@@ -89,7 +89,7 @@ describe('help', () => {
   });
 
   test('several unknown words are told once each', () => {
-    const words = { ours: ['status', '--nam', 'x', '--log-levl'], programs: [] };
+    const words = { own: ['status', '--nam', 'x', '--log-levl'], program: [] };
     assert.equal(
       explained('Unknown arguments: nam, log-levl, logLevl', words),
       'Unknown arguments: nam, log-levl; see motya status --help',

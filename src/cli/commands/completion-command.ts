@@ -25,8 +25,8 @@ export const completionCommand = (
     if (wanted === undefined) {
       throw new SettingsError(`no completion for ${shell || 'an unknown shell'}: say bash, zsh or fish`);
     }
-    const { commandWords } = await import('../completion/flag-words.js');
-    process.stdout.write((await scripts[wanted]())(commandWords(commands())));
+    const { commandTrees } = await import('../completion/command-tree.js');
+    process.stdout.write((await scripts[wanted]())(commandTrees(commands())));
   },
 });
 

@@ -51,19 +51,19 @@ const command: Command<DrillArguments> = {
     const { loadSettings } = await import('../../config/load.js');
     const { typedInvocation } = await import('../../base/os/invocation.js');
     const { drill } = await import('../drill/drill.js');
-    const { jsonReport, passed, peopleReport } = await import('../drill/report.js');
+    const { jsonReporter, passed, textReporter } = await import('../drill/report.js');
     const upgrades = await numberOf(wanted);
     await checkPath(path);
     const settings = loadSettings({ flags, env: process.env, cwd: typedInvocation().cwd });
-    const report = json ? jsonReport : peopleReport;
+    const report = json ? jsonReporter : textReporter;
     const cancel = new AbortController();
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => cancel.abort(new Error(signal)));
     }
     try {
-      const verdict = await drill({ settings, upgrades, path }, report, cancel.signal);
-      report.verdict(verdict);
-      process.exitCode = passed(verdict) ? EXIT.ok : EXIT.failed;
+      const result = await drill({ settings, upgrades, path }, report, cancel.signal);
+      report.result(result);
+      process.exitCode = passed(result) ? EXIT.ok : EXIT.failed;
     } catch (error) {
       if (!cancel.signal.aborted) throw error;
       console.error('motya: the drill was interrupted; nothing of it is left');

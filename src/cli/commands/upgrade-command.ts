@@ -53,7 +53,7 @@ const command: Command<UpgradeArguments> = {
     const { controlSocketFor } = await import('../target.js');
     const { connectControl, ensureAnswers, WedgedError } = await import('../../control/client.js');
     const { OldInstance, forcedOf } = await import('../views/drain-view.js');
-    const { jsonReport, PeopleReport } = await import('../views/upgrade-view.js');
+    const { jsonReporter, PeopleReport } = await import('../views/upgrade-view.js');
     const { printable } = await import('../../base/printable.js');
     const { differencesFrom } = await import('../process-differences.js');
     const path = await controlSocketFor(target);
@@ -70,7 +70,7 @@ const command: Command<UpgradeArguments> = {
       const { replaceByForce } = await import('../force-upgrade.js');
       const result = await replaceByForce(wedged);
       process.exitCode = exitOf(result);
-      const report = json ? jsonReport : new PeopleReport();
+      const report = json ? jsonReporter : new PeopleReport();
       report.outcome(result, { ms: Math.round(performance.now() - started), old: wedged.pid, drain: null });
       report.close();
       return;
@@ -78,7 +78,7 @@ const command: Command<UpgradeArguments> = {
     const channel = connectControl(path);
     const old = channel.peer.pid;
     const instance = new OldInstance(channel);
-    const report = json ? jsonReport : new PeopleReport();
+    const report = json ? jsonReporter : new PeopleReport();
     const differences = differencesFrom(old);
     if (differences !== null && (differences.environment.length > 0 || differences.node !== null)) {
       report.differs(differences);

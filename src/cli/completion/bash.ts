@@ -1,7 +1,7 @@
-import { type CommandWords, flattened, type Operand } from './flag-words.js';
+import { type CommandTree, flattened, type Operand } from './command-tree.js';
 
 /** For bash 4 and later; it needs nothing else of bash-completion than the directory that it may lie in. */
-export function bashScript(commands: readonly CommandWords[]): string {
+export function bashScript(commands: readonly CommandTree[]): string {
   const all = flattened(commands);
   const operands = new Map(all.flatMap(({ flags }) => flags.map(({ word, operand }) => [word, operand] as const)));
   return `# Completion of motya for bash. Install it once:
@@ -51,7 +51,7 @@ function reply(operand: Operand): string {
   }
 }
 
-function positional({ operand, subcommands }: CommandWords): string {
+function positional({ operand, subcommands }: CommandTree): string {
   const names = subcommands.map(({ name }) => name.split(' ').at(-1) ?? '');
   if (names.length === 0) return reply(operand);
   return `${reply({ kind: 'values', values: names })}; ${reply(operand)}`;

@@ -1,6 +1,6 @@
-import { type CommandWords, flattened, type Operand } from './flag-words.js';
+import { type CommandTree, flattened, type Operand } from './command-tree.js';
 
-export function fishScript(commands: readonly CommandWords[]): string {
+export function fishScript(commands: readonly CommandTree[]): string {
   const top = commands.map(
     ({ name, summary }) => `complete -c motya -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`,
   );
@@ -13,7 +13,7 @@ ${[...top, ...flattened(commands).flatMap(linesOf)].join('\n')}
 `;
 }
 
-function linesOf(command: CommandWords): string[] {
+function linesOf(command: CommandTree): string[] {
   const complete = `complete -c motya -n ${quoted(condition(command))}`;
   const { flags, operand, subcommands } = command;
   return [
@@ -27,7 +27,7 @@ function linesOf(command: CommandWords): string[] {
 }
 
 /** This command has been typed, and no subcommand of it. */
-function condition({ name, subcommands }: CommandWords): string {
+function condition({ name, subcommands }: CommandTree): string {
   const seen = name.split(' ').map((word) => `__fish_seen_subcommand_from ${word}`);
   const inner = subcommands.map((subcommand) => `not __fish_seen_subcommand_from ${subcommand.name.split(' ').at(-1)}`);
   return [...seen, ...inner].join('; and ');

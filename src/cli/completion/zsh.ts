@@ -1,7 +1,7 @@
-import { type CommandWords, flattened, type Operand } from './flag-words.js';
+import { type CommandTree, flattened, type Operand } from './command-tree.js';
 
 /** For zsh's completion system (compinit). */
-export function zshScript(commands: readonly CommandWords[]): string {
+export function zshScript(commands: readonly CommandTree[]): string {
   const all = flattened(commands);
   return `#compdef motya
 # Completion of motya for zsh. Install it once, in a directory of $fpath:
@@ -39,7 +39,7 @@ fi
 `;
 }
 
-function subcommandStep({ name }: CommandWords): string {
+function subcommandStep({ name }: CommandTree): string {
   const [parent, inner] = name.split(' ');
   return `      if [[ $name == ${parent} && CURRENT -gt 2 && $words[2] == ${inner} ]]; then
         name='${name}'
@@ -48,7 +48,7 @@ function subcommandStep({ name }: CommandWords): string {
       fi`;
 }
 
-function argumentsOf({ flags, operand, subcommands }: CommandWords): string {
+function argumentsOf({ flags, operand, subcommands }: CommandTree): string {
   const specs = flags.map(({ word, description, operand: value }) => {
     const text = `[${description.replace(/[[\]\\]/g, '\\$&')}]`;
     return value.kind === 'none' ? `${word}${text}` : `${word}=${text}:${word.slice(2)}:${action(value)}`;

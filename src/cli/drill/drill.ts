@@ -14,110 +14,115 @@ import {
   DRILL_PROBATION_MS,
   DRILL_STEADY_MS,
 } from './drill-limits.js';
-import { hintsFrom } from './hints.js';
+import { hintsFor } from './hints.js';
 import { HalfRequest } from './http-request.js';
 import { Load } from './load-driver.js';
-import { kill } from './marked-processes.js';
-import { Stage } from './sandbox-instance.js';
+import { Failure, lostRequests, RequestCounts, type Seen } from './request-counts.js';
+import { SandboxInstance } from './sandbox-instance.js';
+import { kill } from './sandbox-processes.js';
 import type { Step } from './step.js';
-import { Failure, lostIn, type Seen, Tally } from './tally.js';
 import { explore, type Place } from './target-address.js';
 
-export interface Plan {
+export interface DrillPlan {
   readonly settings: Settings;
   readonly upgrades: number;
   readonly path: string;
 }
 
-export interface Opening {
+export interface LoadPlan {
   readonly places: readonly Place[];
   readonly clients: number;
   readonly paths: readonly string[];
-  /** Listeners that nobody asks anything. */
+  /** Listeners that get no requests. */
   readonly idle: readonly string[];
 }
 
-/** Who is told how it goes. */
-export interface Audience {
-  begins(opening: Opening): void;
+/** Receives the progress of a drill. */
+export interface ProgressReporter {
+  started(loadPlan: LoadPlan): void;
   step(step: Step): void;
 }
 
-export interface Verdict {
+export interface DrillResult {
   readonly steps: readonly Step[];
   readonly hints: readonly string[];
 }
 
 /**
- * Runs the program on a stage of its own, and upgrades it, kills it and breaks it under load.
- * @param cancelled ends it early; then nothing of it is left either.
+ * Runs the program in a sandbox under load: upgrades it, kills a successor, and starts one that throws.
+ * @param cancelled ends the drill early. Nothing is left behind then, either.
  * @throws {MotyaError} the program cannot be drilled: it does not start, or gives no good answers to begin with.
  */
-export async function drill(plan: Plan, audience: Audience, cancelled: AbortSignal): Promise<Verdict> {
+export async function drill(plan: DrillPlan, reporter: ProgressReporter, cancelled: AbortSignal): Promise<DrillResult> {
   checkPrivileges(plan.settings);
-  const stage = new Stage(plan.settings);
+  const sandbox = new SandboxInstance(plan.settings);
   const interrupted = new Promise<never>((_, reject) => {
     cancelled.addEventListener('abort', () => reject(cancelled.reason), { once: true });
   });
   interrupted.catch(() => {});
-  const acts = new Acts(plan, stage, audience);
+  const run = new DrillRun(plan, sandbox, reporter);
   try {
     cancelled.throwIfAborted();
-    return await Promise.race([acts.all(), interrupted]);
+    return await Promise.race([run.all(), interrupted]);
   } catch (error) {
     if (!(error instanceof NotRunningError)) throw error;
-    throw new MotyaError('ERR_MOTYA_DRILL', `the instance of the drill is gone: ${stage.lastWords()}`, {
+    throw new MotyaError('ERR_MOTYA_DRILL', `the instance of the drill is gone: ${sandbox.lastError()}`, {
       cause: error,
     });
   } finally {
-    await acts.end();
+    await run.end();
   }
 }
 
-const servesOn = (generation: number): string => `generation ${generation} serves on`;
+const keepsServing = (generation: number): string => `generation ${generation} serves on`;
 
 /** The steps, in their order. */
-class Acts {
-  readonly #plan: Plan;
-  readonly #stage: Stage;
-  readonly #audience: Audience;
+class DrillRun {
+  readonly #plan: DrillPlan;
+  readonly #sandbox: SandboxInstance;
+  readonly #reporter: ProgressReporter;
   readonly #steps: Step[] = [];
   #load: Load | null = null;
 
-  constructor(plan: Plan, stage: Stage, audience: Audience) {
+  constructor(plan: DrillPlan, sandbox: SandboxInstance, reporter: ProgressReporter) {
     this.#plan = plan;
-    this.#stage = stage;
-    this.#audience = audience;
+    this.#sandbox = sandbox;
+    this.#reporter = reporter;
   }
 
-  async all(): Promise<Verdict> {
+  async all(): Promise<DrillResult> {
     const { upgrades } = this.#plan;
-    await this.#stage.start();
-    const { places, paths } = await this.#begin();
+    await this.#sandbox.start();
+    const { places, paths } = await this.#startLoad();
     const load = this.#load as Load;
     await delay(DRILL_STEADY_MS);
-    let goesOn = this.#done('steady', 'before any upgrade', load.tally.take(), '');
-    for (let number = 1; goesOn && number <= upgrades; number++) {
-      goesOn = await this.#upgrade(load.tally, `upgrade ${number} of ${upgrades}`);
+    let continues = this.#report('steady', 'before any upgrade', load.counts.take(), '');
+    for (let number = 1; continues && number <= upgrades; number++) {
+      continues = await this.#upgrade(load.counts, `upgrade ${number} of ${upgrades}`);
     }
-    if (goesOn) await this.#killOne(load.tally);
+    if (continues) await this.#killSuccessor(load.counts);
     // From here on its programs end because the drill ends them.
-    const log = this.#stage.log();
-    if (goesOn) await this.#breakOne(load.tally);
+    const log = this.#sandbox.log();
+    if (continues) await this.#startBroken(load.counts);
     await load.stop();
-    if (goesOn) await this.#terminate(places, paths);
-    const hints = hintsFrom({ steps: this.#steps, log, seen: this.#stage.seen(), settings: this.#plan.settings });
+    if (continues) await this.#terminate(places, paths);
+    const hints = hintsFor({
+      steps: this.#steps,
+      log,
+      programCalls: this.#sandbox.programCalls(),
+      settings: this.#plan.settings,
+    });
     return { steps: this.#steps, hints };
   }
 
-  /** Also when it is called in the middle of it. */
+  /** May be called at any time, also while a step runs. */
   async end(): Promise<void> {
-    await requestStop(this.#stage.controlSocket).catch(() => {});
-    await this.#stage.close();
+    await requestStop(this.#sandbox.controlSocket).catch(() => {});
+    await this.#sandbox.close();
     await this.#load?.stop();
   }
 
-  async #begin(): Promise<Opening> {
+  async #startLoad(): Promise<LoadPlan> {
     const { path, settings } = this.#plan;
     const paths = [...new Set([path, ...healthPathOf(settings)])];
     const { listeners } = await this.#status();
@@ -139,31 +144,31 @@ class Acts {
     const idle = listeners.map(({ key }) => key).filter((key) => chosen.every((place) => place.key !== key));
     const load = new Load(chosen, paths);
     this.#load = load;
-    const opening = { places: chosen, clients: load.clients, paths, idle };
-    this.#audience.begins(opening);
-    return opening;
+    const loadPlan = { places: chosen, clients: load.clients, paths, idle };
+    this.#reporter.started(loadPlan);
+    return loadPlan;
   }
 
   /** @returns whether the next step makes sense. */
-  #done(step: Step['step'], title: string, seen: Seen, text: string, happened = true): boolean {
-    const done = { step, title, ok: happened && lostIn(seen) === 0, text, ...seen };
+  #report(step: Step['step'], title: string, seen: Seen, text: string, happened = true): boolean {
+    const done = { step, title, ok: happened && lostRequests(seen) === 0, text, ...seen };
     this.#steps.push(done);
-    this.#audience.step(done);
+    this.#reporter.step(done);
     return happened;
   }
 
   /** Until the old generation has drained. */
-  async #upgrade(tally: Tally, title: string): Promise<boolean> {
+  async #upgrade(counts: RequestCounts, title: string): Promise<boolean> {
     const { generation } = await this.#status();
-    const { ok, text } = await requestUpgrade(this.#stage.controlSocket);
-    if (!ok) return this.#done('upgrade', title, tally.take(), `${text}; ${servesOn(generation)}`, false);
-    const isOver = await this.#ended(generation);
+    const { ok, text } = await requestUpgrade(this.#sandbox.controlSocket);
+    if (!ok) return this.#report('upgrade', title, counts.take(), `${text}; ${keepsServing(generation)}`, false);
+    const isOver = await this.#waitForEnd(generation);
     const what = isOver ? `generation ${generation + 1} serves` : `generation ${generation} does not end`;
-    return this.#done('upgrade', title, tally.take(), what, isOver);
+    return this.#report('upgrade', title, counts.take(), what, isOver);
   }
 
-  /** A whole generation, supervisor and workers, as the kernel ends one that takes too much memory. */
-  async #killOne(tally: Tally): Promise<void> {
+  /** Kills the successor, supervisor and workers, as the kernel does when memory runs out. */
+  async #killSuccessor(counts: RequestCounts): Promise<void> {
     const before = await this.#status();
     const killed = { from: 0, killedAt: 0, to: 0 };
     const ready = (): void => {
@@ -171,20 +176,20 @@ class Acts {
     };
     let killing = Promise.resolve();
     const live = ({ pid }: { pid: number }): void => {
-      killing = this.#kill(tally, pid, killed);
+      killing = this.#kill(counts, pid, killed);
     };
-    const { ok, code, text } = await requestUpgrade(this.#stage.controlSocket, { ready, live });
+    const { ok, code, text } = await requestUpgrade(this.#sandbox.controlSocket, { ready, live });
     killed.to = performance.now();
     await killing;
     await delay(DRILL_AFTER_MS);
     const happened = !ok && code === 'ERR_MOTYA_ROLLED_BACK' && (await this.#status()).pid === before.pid;
     const what = happened ? `generation ${before.generation} serves again` : text;
-    this.#done('killed', 'successor killed', tally.take(killed), what, happened);
+    this.#report('killed', 'successor killed', counts.take(killed), what, happened);
   }
 
-  async #kill(tally: Tally, pid: number, killed: { killedAt: number }): Promise<void> {
-    const enough = tally.answers + (this.#load?.clients ?? 0);
-    for (const late = performance.now() + DRILL_PROBATION_MS / 2; tally.answers < enough; await delay(DRILL_LOOK_MS)) {
+  async #kill(counts: RequestCounts, pid: number, killed: { killedAt: number }): Promise<void> {
+    const enough = counts.answers + (this.#load?.clients ?? 0);
+    for (const late = performance.now() + DRILL_PROBATION_MS / 2; counts.answers < enough; await delay(DRILL_LOOK_MS)) {
       if (performance.now() > late) break;
     }
     const { pid: main, services } = await this.#status();
@@ -195,46 +200,46 @@ class Acts {
     }
   }
 
-  async #breakOne(tally: Tally): Promise<void> {
+  async #startBroken(counts: RequestCounts): Promise<void> {
     const before = await this.#status();
-    this.#stage.breakNext();
-    const { ok } = await requestUpgrade(this.#stage.controlSocket);
-    this.#stage.mend();
+    this.#sandbox.breakNext();
+    const { ok } = await requestUpgrade(this.#sandbox.controlSocket);
+    this.#sandbox.repair();
     await delay(DRILL_AFTER_MS);
     const happened = !ok && (await this.#status()).pid === before.pid;
-    const what = happened ? `rejected; ${servesOn(before.generation)}` : 'a program that throws took over';
-    this.#done('broken', 'successor that throws', tally.take(), what, happened);
+    const what = happened ? `rejected; ${keepsServing(before.generation)}` : 'a program that throws took over';
+    this.#report('broken', 'successor that throws', counts.take(), what, happened);
   }
 
-  /** The only load here: requests that are inside the program when it gets the signal, so none is lost to bad timing. */
+  /** The only load in this step is requests that the program has begun to read when the signal comes: the result does not depend on timing. */
   async #terminate(places: readonly Place[], paths: readonly string[]): Promise<void> {
     const place = places.find(({ speaks }) => speaks !== 'tcp');
     if (place === undefined) return;
-    const tally = new Tally();
+    const counts = new RequestCounts();
     const from = performance.now();
     const held = Array.from({ length: DRILL_HELD }, () => new HalfRequest(place, paths[0] as string));
     await Promise.all(held.map((request) => request.begun));
-    const { services } = await this.#takenIn(held.length);
+    const { services } = await this.#statusOnceRead(held.length);
     const workers = services.flatMap((service) => service.workers.map(({ pid }) => pid ?? 0)).filter((pid) => pid > 0);
     const killedAt = performance.now();
     for (const pid of workers) kill(pid, 'SIGTERM');
-    await this.#takenIn();
-    await Promise.all(held.map((request) => finish(request, tally)));
+    await this.#statusOnceRead();
+    await Promise.all(held.map((request) => finish(request, counts)));
     const to = performance.now();
     // A program without a handler is ended by the kernel; one that ends by itself has chosen to.
-    const reasons = await this.#reasons(workers, { wait: tally.failed > 0 });
+    const reasons = await this.#exitReasons(workers, { wait: counts.failed > 0 });
     const isDefault = reasons.some((reason) => reason === 'signal SIGTERM');
-    const seen = tally.take(isDefault ? { from, killedAt, to } : null);
+    const seen = counts.take(isDefault ? { from, killedAt, to } : null);
     const text = isDefault
       ? 'it has no handler, which is fine: Motya sends it to programs that have drained'
       : `its own handler has it ${reasons.length === 0 ? 'go on' : `end (${reasons[0]})`}`;
-    this.#done('sigterm', 'SIGTERM to the program', seen, text);
+    this.#report('sigterm', 'SIGTERM to the program', seen, text);
   }
 
-  /** How these workers have ended; `wait`: at least one must have. */
-  async #reasons(workers: readonly number[], { wait }: { wait: boolean }): Promise<string[]> {
+  /** How these workers have ended. `wait`: waits until at least one has. */
+  async #exitReasons(workers: readonly number[], { wait }: { wait: boolean }): Promise<string[]> {
     for (const late = performance.now() + DRILL_END_MS; ; await delay(DRILL_LOOK_MS)) {
-      const ends = this.#stage
+      const ends = this.#sandbox
         .log()
         .filter(({ event, worker }) => event === 'worker-exit' && workers.includes(Number(worker)));
       if (!wait || ends.length > 0 || performance.now() > late) return ends.map(({ reason }) => String(reason));
@@ -242,21 +247,21 @@ class Acts {
   }
 
   /** Waits for a generation's end, for as long as it may drain. */
-  async #ended(generation: number): Promise<boolean> {
+  async #waitForEnd(generation: number): Promise<boolean> {
     const { services } = this.#plan.settings;
     const longest = Math.max(...services.map(({ drainTimeout, killGrace }) => drainTimeout + killGrace));
     for (const end = performance.now() + longest + DRILL_END_MS; ; await delay(DRILL_LOOK_MS)) {
-      const lines = this.#stage.log();
+      const lines = this.#sandbox.log();
       if (lines.some((line) => line.event === 'ended' && line.generation === generation)) return true;
       if (performance.now() > end) return false;
     }
   }
 
   /**
-   * Asks the workers until they have so many connections, of which libuv accepts one a turn (since 1.45), and twice more: between two
-   * answers, the event loop of each has read whatever had come before.
+   * Asks for the status until the workers have this many connections, because libuv accepts one in each turn of the loop (since 1.45).
+   * Then asks twice more: between two answers each event loop has read what had arrived before.
    */
-  async #takenIn(connections = 0): Promise<Status> {
+  async #statusOnceRead(connections = 0): Promise<Status> {
     for (const end = performance.now() + DRILL_ANSWER_MS; performance.now() < end; ) {
       const { services } = await this.#status();
       const open = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
@@ -267,18 +272,18 @@ class Acts {
   }
 
   #status(): Promise<Status> {
-    return requestStatus(this.#stage.controlSocket);
+    return requestStatus(this.#sandbox.controlSocket);
   }
 }
 
-async function finish(request: HalfRequest, tally: Tally): Promise<void> {
+async function finish(request: HalfRequest, counts: RequestCounts): Promise<void> {
   const begun = performance.now();
   try {
     await request.finish();
-    tally.answer(performance.now() - begun);
+    counts.answer(performance.now() - begun);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    tally.fail(error);
+    counts.fail(error);
   }
 }
 

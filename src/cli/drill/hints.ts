@@ -1,30 +1,31 @@
 import { count, duration } from '../../base/units.js';
 import type { Settings } from '../../config/settings.js';
 import { DRILL_STALL_MS } from './drill-limits.js';
+import { lostRequests } from './request-counts.js';
 import type { LogLine, Seen } from './sandbox-instance.js';
 import type { Step } from './step.js';
-import { lostIn } from './tally.js';
 
-/** What a drill has to go by when it looks for reasons. */
+/** What the hints are derived from. */
 export interface Evidence {
   readonly steps: readonly Step[];
   /** Until the program is broken on purpose. */
   readonly log: readonly LogLine[];
-  readonly seen: readonly Seen[];
+  readonly programCalls: readonly Seen[];
   readonly settings: Settings;
 }
 
-/** What the program itself does that clients feel, and what to do instead: a sentence or two each. */
-export function hintsFrom(evidence: Evidence): string[] {
+/** What the program itself does that clients notice, and what to do instead: a sentence or two each. */
+export function hintsFor(evidence: Evidence): string[] {
   return [exits, closes, crashes, drains, slowStarts, errors].flatMap((look) => look(evidence));
 }
 
-const places = (seen: readonly Seen[]): string => [...new Set(seen.map(({ place }) => place))].join(', ');
+const places = (programCalls: readonly Seen[]): string =>
+  [...new Set(programCalls.map(({ place }) => place))].join(', ');
 
-function exits({ steps, seen }: Evidence): string[] {
-  const onSigterm = seen.filter(({ what, afterSigterm }) => what === 'exit' && afterSigterm);
-  const others = seen.filter(({ what, afterSigterm }) => what === 'exit' && !afterSigterm);
-  const isCut = steps.some((step) => step.step === 'sigterm' && lostIn(step) > 0);
+function exits({ steps, programCalls }: Evidence): string[] {
+  const onSigterm = programCalls.filter(({ what, afterSigterm }) => what === 'exit' && afterSigterm);
+  const others = programCalls.filter(({ what, afterSigterm }) => what === 'exit' && !afterSigterm);
+  const isCut = steps.some((step) => step.step === 'sigterm' && lostRequests(step) > 0);
   const hints: string[] = [];
   if (onSigterm.length > 0 && isCut) {
     const how = 'close the server instead, and let the process end by itself when the last answer is out';
@@ -40,9 +41,9 @@ function exits({ steps, seen }: Evidence): string[] {
   return hints;
 }
 
-function closes({ steps, seen }: Evidence): string[] {
-  const closed = seen.filter(({ what, afterSigterm }) => what === 'close' && !afterSigterm);
-  if (closed.length === 0 || steps.every((step) => lostIn(step) === 0)) return [];
+function closes({ steps, programCalls }: Evidence): string[] {
+  const closed = programCalls.filter(({ what, afterSigterm }) => what === 'close' && !afterSigterm);
+  if (closed.length === 0 || steps.every((step) => lostRequests(step) === 0)) return [];
   return [
     `the program closes its server by itself (${places(closed)}): from then on clients are refused; leave that to Motya, which moves the listener to the next version`,
   ];

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { requestOptions } from '../../base/probe.js';
 import { DRILL_ANSWER_MS } from './drill-limits.js';
-import { Failure, type FailureKind } from './tally.js';
+import { Failure, type FailureKind } from './request-counts.js';
 import { dial, HEADERS, type Place } from './target-address.js';
 
 /** The requests that a drill's clients make. Each resolves once the answer is complete, and rejects with a {@link Failure}. */
@@ -65,7 +65,7 @@ export class HalfRequest {
       socket.once('close', () => resolve());
     });
     this.#answer = this.#read();
-    // Whoever finishes hears of it.
+    // finish() rejects with it.
     this.#answer.catch(() => {});
   }
 

@@ -3,12 +3,12 @@ import { Agent as SecureAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DRILL_CLIENTS, DRILL_PAUSE_MS, DRILL_THINK_MS } from './drill-limits.js';
 import { ask, askSlowly, visit } from './http-request.js';
-import { Failure, Tally } from './tally.js';
+import { Failure, RequestCounts } from './request-counts.js';
 import type { Place } from './target-address.js';
 
 /** Clients that ask again and again until they are stopped. */
 export class Load {
-  readonly tally = new Tally();
+  readonly counts = new RequestCounts();
   /** How many. */
   readonly clients: number;
   readonly #running: readonly Promise<void>[];
@@ -60,10 +60,10 @@ export class Load {
       const begun = performance.now();
       try {
         await asks[turn % asks.length]?.();
-        this.tally.answer(Math.max(0, performance.now() - begun - pauseMs));
+        this.counts.answer(Math.max(0, performance.now() - begun - pauseMs));
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        this.tally.fail(error);
+        this.counts.fail(error);
       }
       await delay(DRILL_THINK_MS);
     }

@@ -26,13 +26,13 @@ import { SANDBOX_ENV, sandboxText } from '../../config/sandbox.js';
 import type { Settings } from '../../config/settings.js';
 import type { SettingsInput } from '../../config/settings-schema.js';
 import { DRILL_END_MS, DRILL_PROBATION_MS } from './drill-limits.js';
-import { endAllIn } from './marked-processes.js';
+import { endAllIn } from './sandbox-processes.js';
 
 const CLI = fileURLToPath(new URL('../../motya.cjs', import.meta.url));
-/** Variables that would change what an instance does or whom it tells of it. */
+/** Variables that would change what an instance does, or which service manager it notifies. */
 const FOREIGN = /^(MOTYA_(?!NODE_OPTIONS$)|LISTEN_|WATCHDOG_|NOTIFY_SOCKET$|RUNTIME_DIRECTORY$)/;
 
-/** What the witness (witness.cts) has seen the program do. */
+/** What the recorder (drill-recorder.cts) has programCalls the program do. */
 export interface Seen {
   readonly pid: number;
   readonly what: 'exit' | 'close';
@@ -50,30 +50,32 @@ export interface LogLine {
 }
 
 /**
- * Where a drill takes place: a directory with settings, sockets and logs of its own, and the instances that run in it. What the
- * instances and programs write is in a directory within it that belongs to the user whom root makes them: a link that they put there
- * leads only the user astray, for root does nothing in there but as the user (see {@link asUser}). What root writes is beside it,
- * where the user can put nothing.
+ * The instances of a drill, in a directory with settings, sockets and logs of their own. Instances and programs write into a directory
+ * inside it that belongs to `user`. Root acts there only as that user (see {@link asUser}), so a symlink that the user puts there gains
+ * nothing. What root writes is outside, where the user cannot write.
  */
-export class Stage {
+export class SandboxInstance {
   readonly controlSocket: string;
   readonly #directory: string;
-  /** The one within. */
-  readonly #sandbox: string;
+  /** Where the instances and programs write. */
+  readonly #programDirectory: string;
   readonly #settings: Settings;
-  readonly #mark: string;
+  readonly #sandboxId: string;
 
   constructor(settings: Settings) {
     this.#settings = settings;
     // Programs are told of real paths, so that they compare equal.
     this.#directory = makeDirectory(realpathSync(temporaryDirectory(process.env)), settings);
-    this.#sandbox = join(this.#directory, 'sandbox');
-    mkdirSync(this.#sandbox, 0o700);
-    this.#give(this.#sandbox);
-    this.controlSocket = controlSocketOf(join(this.#sandbox, 'drill.sock'));
-    this.#mark = sandboxText({ directory: this.#sandbox, owner: process.pid });
+    this.#programDirectory = join(this.#directory, 'sandbox');
+    mkdirSync(this.#programDirectory, 0o700);
+    this.#give(this.#programDirectory);
+    this.controlSocket = controlSocketOf(join(this.#programDirectory, 'drill.sock'));
+    this.#sandboxId = sandboxText({ directory: this.#programDirectory, owner: process.pid });
     this.#within(() => {
-      writeFileSync(join(this.#sandbox, 'broken.cjs'), "throw new Error('broken on purpose by motya drill');\n");
+      writeFileSync(
+        join(this.#programDirectory, 'broken.cjs'),
+        "throw new Error('broken on purpose by motya drill');\n",
+      );
     });
     this.#writeSettings([]);
   }
@@ -81,7 +83,7 @@ export class Stage {
   /** The first instance, once it serves. @throws {HandoverError} it does not, and why. */
   async start(): Promise<void> {
     const kept = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
-    const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#mark };
+    const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#sandboxId };
     const output = openSync(join(this.#directory, 'output'), 'a', 0o600);
     const { cwd } = typedInvocation();
     const args = [CLI, 'start', '--config', this.#configFile];
@@ -89,16 +91,16 @@ export class Stage {
     native.close(output);
     const result = await outcome;
     if (!result.ok) throw outcomeError(result);
-    this.mend();
+    this.repair();
   }
 
   /** The next successor's program throws, before anything of it runs. */
   breakNext(): void {
-    this.#writeSettings(['--require', join(this.#sandbox, 'broken.cjs')]);
+    this.#writeSettings(['--require', join(this.#programDirectory, 'broken.cjs')]);
     this.#give(this.#configFile);
   }
 
-  mend(): void {
+  repair(): void {
     this.#writeSettings([]);
     this.#give(this.#configFile);
   }
@@ -109,21 +111,21 @@ export class Stage {
     return this.#linesOf<LogLine>('log', /^\{"time":"[^"]*","level":/);
   }
 
-  /** The last thing that went wrong, in a line. */
-  lastWords(): string {
+  /** The last error that was logged, in one line. */
+  lastError(): string {
     const errors = this.log().filter(({ level }) => level === 'error');
-    return String(errors.at(-1)?.message ?? 'it said nothing');
+    return String(errors.at(-1)?.message ?? 'it logged no error');
   }
 
-  seen(): Seen[] {
-    return this.#linesOf<Seen>('witness', /^\{/);
+  programCalls(): Seen[] {
+    return this.#linesOf<Seen>('program-calls', /^\{/);
   }
 
   /** Ends what still runs, by force where it must, and removes the directory. @returns how many processes had to be killed. */
   async close(): Promise<number> {
     const grace = Math.max(...this.#settings.services.map(({ killGrace }) => killGrace));
     try {
-      return await endAllIn(this.#mark, grace + DRILL_END_MS);
+      return await endAllIn(this.#sandboxId, grace + DRILL_END_MS);
     } finally {
       this.#remove();
     }
@@ -133,39 +135,39 @@ export class Stage {
     return join(this.#directory, 'motya.json');
   }
 
-  /** Root makes the stage for the user that the instances become. `path`: what the user could not have put there. */
+  /** Root gives `path` to the user that the instances become. The user must not have been able to create it. */
   #give(path: string): void {
     const { user } = this.#settings;
     if (isToDrop(user)) chownSync(path, user.uid, user.gid);
   }
 
   /**
-   * A new file each time, for what the old one holds is the user's to change. The first instance reads it as root, so it is given
-   * to the user only when that one serves; from then on instances are the user's from their beginning.
+   * A new file each time, because the user may have changed the old one. The first instance reads it as root, so the user gets the
+   * file only once that instance serves. Later instances run as the user from their start.
    */
   #writeSettings(nodeArgs: string[]): void {
-    const settings = drillSettings(this.#settings, this.#sandbox, nodeArgs);
+    const settings = drillSettings(this.#settings, this.#programDirectory, nodeArgs);
     const next = `${this.#configFile}.new`;
     writeFileSync(next, JSON.stringify(settings), { mode: 0o600, flag: 'wx' });
     renameSync(next, this.#configFile);
   }
 
   #linesOf<T>(name: string, form: RegExp): T[] {
-    return this.#within(() => linesOf<T>(join(this.#sandbox, name), form));
+    return this.#within(() => linesOf<T>(join(this.#programDirectory, name), form));
   }
 
   #remove(): void {
     this.#within(() => {
-      for (const name of readdirSync(this.#sandbox)) {
-        rmSync(join(this.#sandbox, name), { recursive: true, force: true });
+      for (const name of readdirSync(this.#programDirectory)) {
+        rmSync(join(this.#programDirectory, name), { recursive: true, force: true });
       }
     });
-    // Follows no link, and what the user has made since is no business of root's (rmdir(2)).
-    this.#within(() => rmdirSync(this.#sandbox), null);
+    // rmdir(2) follows no symlink, and fails if the user has created something meanwhile.
+    this.#within(() => rmdirSync(this.#programDirectory), null);
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** Something in the directory within. @throws {MotyaError} `ERR_MOTYA_DRILL`: the program has made it impossible. */
+  /** Works in the programs' directory, as its user. @throws {MotyaError} `ERR_MOTYA_DRILL`: a program has changed the directory. */
   #within<T>(body: () => T, user = this.#settings.user): T {
     try {
       return asUser(user, body);
@@ -182,7 +184,7 @@ function makeDirectory(parent: string, { user }: Settings): string {
   const prefix = join(parent, 'motya-drill-');
   if (!isToDrop(user)) return mkdtempSync(prefix);
   if (!isProtectedPath(prefix, user)) {
-    const text = `root works in no directory that others can move: ${parent}; set TMPDIR to one of root's, such as /tmp`;
+    const text = `other users could replace the directory ${parent}; set TMPDIR to a directory of root, such as /tmp`;
     throw new MotyaError('ERR_MOTYA_DRILL', text);
   }
   const directory = mkdtempSync(prefix);
@@ -193,7 +195,7 @@ function makeDirectory(parent: string, { user }: Settings): string {
 
 const text = (ms: number): string => `${ms}ms`;
 
-/** The user's settings, as far as they are about the programs; all that others could meet is the drill's own. */
+/** The user's settings as far as they concern the programs. Addresses, sockets and files are the drill's own. */
 function drillSettings(settings: Settings, directory: string, nodeArgs: string[]): SettingsInput {
   const { user, umask, health, drainTimeout, readyTimeout } = settings;
   const services: SettingsInput['services'] = {};

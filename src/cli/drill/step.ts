@@ -1,4 +1,4 @@
-import type { Seen } from './tally.js';
+import type { Seen } from './request-counts.js';
 
 /** One step of a drill, and what the clients saw in it. */
 export interface Step extends Seen {

@@ -25,7 +25,7 @@ export interface UpgradeReport {
 }
 
 /** One JSON object a line. */
-export const jsonReport: UpgradeReport = {
+export const jsonReporter: UpgradeReport = {
   differs: (differs) => say({ differs }),
   phase: (phase, ms, { waited, stale }) => say({ phase, ms, waited, stale }),
   live: ({ pid, generation, gapMicros, probation, removed = [] }, ms) =>

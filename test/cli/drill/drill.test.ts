@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { freePort, workspace } from '../../e2e/harness/index.js';
 import { get } from '../../e2e/scene.js';
-import { SERVER, stage } from './support.js';
+import { SERVER, sandboxEnvironment } from './support.js';
 
 /** ms: a drill takes some ten seconds; this is for two busy cores. */
 const DRILL_MS = 120_000;
@@ -21,18 +21,18 @@ interface Step {
 const unlessSlow = (hints: readonly string[]): string[] =>
   hints.filter((hint) => !/slow to answer at first/.test(hint));
 
-/** What `motya drill --json` has said: the beginning, the steps, the verdict. */
-function told(stdout: string): { steps: Step[]; verdict: { ok: boolean; lost: number; hints: string[] } } {
+/** What `motya drill --json` has said: the beginning, the steps, the result. */
+function told(stdout: string): { steps: Step[]; result: { ok: boolean; lost: number; hints: string[] } } {
   const [, ...lines] = stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  return { steps: lines.slice(0, -1), verdict: lines.at(-1) };
+  return { steps: lines.slice(0, -1), result: lines.at(-1) };
 }
 
 test('a good program loses nothing, and the same one in production is left alone', async (t) => {
   const space = workspace(t);
-  const { env, left } = stage(space);
+  const { env, left } = sandboxEnvironment(space);
   const script = space.write('server.js', SERVER);
   const port = await freePort();
   const count = space.path('count');
@@ -47,7 +47,7 @@ test('a good program loses nothing, and the same one in production is left alone
     deadline: DRILL_MS,
   });
   assert.equal(code, 0, stdout + stderr);
-  const { steps, verdict } = told(stdout);
+  const { steps, result } = told(stdout);
   assert.deepEqual(
     steps.map(({ step, ok }) => [step, ok]),
     ['steady', 'upgrade', 'killed', 'broken', 'sigterm'].map((step) => [step, true]),
@@ -59,8 +59,8 @@ test('a good program loses nothing, and the same one in production is left alone
   );
   // It has no handler, so the kernel has ended it with these inside.
   assert.equal(steps.at(-1)?.inside, 4, stdout);
-  assert.deepEqual([verdict.ok, verdict.lost], [true, 0]);
-  assert.deepEqual(unlessSlow(verdict.hints), []);
+  assert.deepEqual([result.ok, result.lost], [true, 0]);
+  assert.deepEqual(unlessSlow(result.hints), []);
   assert.deepEqual(left(), []);
   assert.deepEqual(space.processes().sort(), [production.pid, Number(body)].sort());
   assert.equal((await get(port)).body, body);
@@ -73,7 +73,7 @@ test('a good program loses nothing, and the same one in production is left alone
 
 test('process.exit on SIGTERM loses what is inside, and the hint names the line', async (t) => {
   const space = workspace(t);
-  const { env, left } = stage(space);
+  const { env, left } = sandboxEnvironment(space);
   const script = space.write('server.js', `${SERVER}process.on('SIGTERM', () => process.exit());\n`);
   const { code, stdout, stderr } = await space.run(['drill', script, '--upgrades', '1'], {
     env: { ...env, PORT: '80' },

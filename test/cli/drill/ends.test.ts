@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until, workspace } from '../../e2e/harness/index.js';
-import { SERVER, stage } from './support.js';
+import { SERVER, sandboxEnvironment } from './support.js';
 
 test('a program that cannot be drilled: one line says why', async (t) => {
   const space = workspace(t);
-  const { env, left } = stage(space);
+  const { env, left } = sandboxEnvironment(space);
   const refusals: [source: string, why: RegExp][] = [
     ["throw new Error('no database');", /^motya: service server: .* ended \(exit status 1\).*: Error: no database \(/],
     [
@@ -45,7 +45,7 @@ test('a program that cannot be drilled: one line says why', async (t) => {
 
 test('a drill that is interrupted or killed leaves no process', async (t) => {
   const space = workspace(t);
-  const { env, left } = stage(space);
+  const { env, left } = sandboxEnvironment(space);
   const script = space.write('server.js', SERVER);
   const begin = async () => {
     const drill = space.motya(['drill', script], { env: { ...env, PORT: '80' } });

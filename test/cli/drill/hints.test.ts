@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Evidence, hintsFrom } from '#src/cli/drill/hints.js';
+import { type Evidence, hintsFor } from '#src/cli/drill/hints.js';
+import { Failure, lostRequests, RequestCounts } from '#src/cli/drill/request-counts.js';
 import type { Step } from '#src/cli/drill/step.js';
-import { Failure, lostIn, Tally } from '#src/cli/drill/tally.js';
 import type { Settings } from '#src/config/settings.js';
 
 const settings = { services: [{ drainTimeout: 30_000 }] } as unknown as Settings;
@@ -16,23 +16,23 @@ const cases: [what: string, evidence: Partial<Evidence>, hint: RegExp | null][] 
   ['nothing', {}, null],
   [
     'an exit while it serves',
-    { seen: [{ pid: 1, what: 'exit', place: '/srv/a.js:3', afterSigterm: false }] },
+    { programCalls: [{ pid: 1, what: 'exit', place: '/srv/a.js:3', afterSigterm: false }] },
     /calls process\.exit while it serves \(\/srv\/a\.js:3\)/,
   ],
   [
     // Motya sends it when nothing is inside any more.
     'an exit on the SIGTERM after the drain',
-    { seen: [{ pid: 1, what: 'exit', place: '/srv/a.js:3', afterSigterm: true }] },
+    { programCalls: [{ pid: 1, what: 'exit', place: '/srv/a.js:3', afterSigterm: true }] },
     null,
   ],
   [
     'a server that is closed, and clients that are refused',
-    { steps: [lossy], seen: [{ pid: 1, what: 'close', place: '/srv/a.js:9', afterSigterm: false }] },
+    { steps: [lossy], programCalls: [{ pid: 1, what: 'close', place: '/srv/a.js:9', afterSigterm: false }] },
     /closes its server by itself \(\/srv\/a\.js:9\)/,
   ],
   [
     'a server that is closed and that nobody misses',
-    { seen: [{ pid: 1, what: 'close', place: '/srv/a.js:9', afterSigterm: false }] },
+    { programCalls: [{ pid: 1, what: 'close', place: '/srv/a.js:9', afterSigterm: false }] },
     null,
   ],
   [
@@ -56,14 +56,14 @@ const cases: [what: string, evidence: Partial<Evidence>, hint: RegExp | null][] 
 
 for (const [what, evidence, hint] of cases) {
   test(`hints: ${what}`, () => {
-    const hints = hintsFrom({ steps: [], log: [], seen: [], settings, ...evidence });
+    const hints = hintsFor({ steps: [], log: [], programCalls: [], settings, ...evidence });
     assert.equal(hints.length, hint === null ? 0 : 1, hints.join('\n'));
     if (hint !== null) assert.match(hints[0] ?? '', hint);
   });
 }
 
 test('only what broke in the killed process is not lost', () => {
-  const tally = new Tally();
+  const counts = new RequestCounts();
   const now = performance.now();
   const killed = { from: now - 100, killedAt: now - 50, to: now + 1000 };
   const inside = [new Failure('reset', now - 90, ''), new Failure('truncated', now - 60, '')];
@@ -74,10 +74,10 @@ test('only what broke in the killed process is not lost', () => {
     // On a connection of the incumbent.
     new Failure('reset', now - 200, ''),
   ];
-  for (const failure of [...inside, ...lost]) tally.fail(failure);
-  const seen = tally.take(killed);
-  assert.deepEqual([seen.inside, lostIn(seen)], [2, 4]);
+  for (const failure of [...inside, ...lost]) counts.fail(failure);
+  const seen = counts.take(killed);
+  assert.deepEqual([seen.inside, lostRequests(seen)], [2, 4]);
   // Before it was killed.
-  tally.fail(new Failure('reset', now - 60, ''));
-  assert.equal(lostIn(tally.take({ ...killed, killedAt: now + 1000 })), 1);
+  counts.fail(new Failure('reset', now - 60, ''));
+  assert.equal(lostRequests(counts.take({ ...killed, killedAt: now + 1000 })), 1);
 });

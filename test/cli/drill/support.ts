@@ -11,7 +11,7 @@ require('node:http').createServer((request, response) => {
 `;
 
 /** A directory of its own for temporary files, so that what is left there can be seen. */
-export function stage(space: Workspace): { env: Record<string, string>; left: () => string[] } {
+export function sandboxEnvironment(space: Workspace): { env: Record<string, string>; left: () => string[] } {
   const directory = space.path('tmp');
   mkdirSync(directory);
   return { env: { TMPDIR: directory }, left: () => readdirSync(directory) };

@@ -3,8 +3,8 @@ import type { EventEmitter } from 'node:events';
 import type { Server } from 'node:net';
 
 /**
- * Loaded by Motya's preload into a program that is drilled, before the runtime. It writes down where the program does what can lose
- * requests, and refuses real addresses to servers that Motya leaves alone. The program's own child processes and threads get it too.
+ * Loaded by Motya's preload into the program of a drill, before the runtime. It records the places where the program does what can lose
+ * requests. It refuses real addresses to servers that Motya does not handle. Child processes and threads of the program load it, too.
  * CommonJS for the reason of preload.cts.
  */
 const { appendFileSync } = require('node:fs') as typeof import('node:fs');
@@ -52,7 +52,7 @@ function passOn(): void {
 function note(into: string, what: 'exit' | 'close', place: string): void {
   try {
     appendFileSync(
-      join(into, 'witness'),
+      join(into, 'program-calls'),
       `${JSON.stringify({ pid: process.pid, what, place, afterSigterm: terminated })}\n`,
     );
   } catch {

@@ -6,12 +6,12 @@ import type { Command } from '../command.js';
 export type Operand =
   | { readonly kind: 'file' }
   | { readonly kind: 'values'; readonly values: readonly string[] }
-  /** Something that no shell can guess. */
+  /** A text that no shell can complete. */
   | { readonly kind: 'text' }
   /** Nothing. */
   | { readonly kind: 'none' };
 
-export interface FlagWords {
+export interface FlagEntry {
   /** With its dashes. */
   readonly word: string;
   readonly description: string;
@@ -19,26 +19,26 @@ export interface FlagWords {
 }
 
 /** One command as a shell sees it. */
-export interface CommandWords {
+export interface CommandTree {
   /** `init systemd` */
   readonly name: string;
   readonly summary: string;
-  readonly flags: readonly FlagWords[];
+  readonly flags: readonly FlagEntry[];
   readonly operand: Operand;
-  readonly subcommands: readonly CommandWords[];
+  readonly subcommands: readonly CommandTree[];
 }
 
 /** Every command, subcommands inside theirs. */
-export function commandWords(commands: readonly Command[]): CommandWords[] {
-  return commands.map((command) => wordsOf(command, ''));
+export function commandTrees(commands: readonly Command[]): CommandTree[] {
+  return commands.map((command) => treeOf(command, ''));
 }
 
 /** Every command, subcommands after theirs. */
-export function flattened(all: readonly CommandWords[]): CommandWords[] {
+export function flattened(all: readonly CommandTree[]): CommandTree[] {
   return all.flatMap((command) => [command, ...flattened(command.subcommands)]);
 }
 
-function wordsOf(command: Command, parents: string): CommandWords {
+function treeOf(command: Command, parents: string): CommandTree {
   const { summary, flags = {}, positionals = {}, subcommands = [] } = command;
   const name = `${parents}${command.name}`;
   const [positional] = Object.values(positionals);
@@ -46,13 +46,13 @@ function wordsOf(command: Command, parents: string): CommandWords {
   return {
     name,
     summary,
-    flags: [...Object.entries(flags).map(([flag, details]) => flagWords(flag, details)), help],
+    flags: [...Object.entries(flags).map(([flag, details]) => flagEntry(flag, details)), help],
     operand: positional === undefined ? { kind: 'none' } : operandOf(positional),
-    subcommands: subcommands.map((inner) => wordsOf(inner, `${name} `)),
+    subcommands: subcommands.map((inner) => treeOf(inner, `${name} `)),
   };
 }
 
-function flagWords(flag: string, details: Flag): FlagWords {
+function flagEntry(flag: string, details: Flag): FlagEntry {
   const operand: Operand = details.type === 'boolean' ? { kind: 'none' } : operandOf(details);
   return { word: `--${flag}`, description: details.description, operand };
 }

@@ -43,13 +43,13 @@ test("the program's own children and threads get no real address, and what NODE_
   const space = workspace(t);
   const directory = space.path('a "quoted" \\ directory');
   mkdirSync(directory);
-  const witness = `${directory}/witness.cjs`;
-  copyFileSync(`${ROOT}dist/runtime/witness.cjs`, witness);
+  const recorder = `${directory}/drill-recorder.cjs`;
+  copyFileSync(`${ROOT}dist/runtime/drill-recorder.cjs`, recorder);
   space.write('pre load.cjs', 'globalThis.isPreloaded = true;');
   const ways = ['spawn', 'fork', 'thread', 'bare'];
   const refused = ways.flatMap((way) => ['', ' options'].map((form) => `udp ${way}${form}`));
   const all = [...refused, ...ways.map((way) => `tcp ${way}`), 'udp spawn fd', 'udp spawn any', 'tcp spawn any'];
-  const program = space.node(['--require', witness, space.write('program.cjs', PROGRAM)], {
+  const program = space.node(['--require', recorder, space.write('program.cjs', PROGRAM)], {
     env: {
       MOTYA_SANDBOX: `${process.pid}:${space.dir}`,
       NODE_OPTIONS: `--require "${space.path('pre load.cjs')}"`,

@@ -1,4 +1,4 @@
-/** What a client can see instead of an answer, and the words for it. */
+/** How a request can fail, and how that is printed. */
 export const FAILURES = {
   refused: 'refused',
   reset: 'reset before an answer came',
@@ -23,14 +23,14 @@ export class Failure extends Error {
   }
 }
 
-/** In how a process was killed: between these instants its connections were made, and from `killedAt` on they broke. */
+/** When a process was killed: its connections were opened between `from` and `to`, and broke from `killedAt` on. */
 export interface Killed {
   readonly from: number;
   readonly killedAt: number;
   readonly to: number;
 }
 
-/** What the clients saw in one step. */
+/** The results of all requests of one step. */
 export interface Seen {
   readonly answers: number;
   readonly failures: Readonly<Partial<Record<FailureKind, number>>>;
@@ -42,10 +42,11 @@ export interface Seen {
   readonly example: string | null;
 }
 
-export const lostIn = ({ failures }: Seen): number => Object.values(failures).reduce((sum, count) => sum + count, 0);
+export const lostRequests = ({ failures }: Seen): number =>
+  Object.values(failures).reduce((sum, count) => sum + count, 0);
 
-/** Counts what the clients see, step by step. */
-export class Tally {
+/** Counts the results of requests, step by step. */
+export class RequestCounts {
   #answers = 0;
   #longest = 0;
   #failures: Failure[] = [];
@@ -67,7 +68,7 @@ export class Tally {
     this.#failures.push(failure);
   }
 
-  /** What was seen since it was taken last. */
+  /** The counts since the last call. */
   take(killed: Killed | null = null): Seen {
     const isInside = ({ kind, connectedAt, at }: Failure): boolean =>
       killed !== null &&

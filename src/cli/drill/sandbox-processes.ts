@@ -4,7 +4,7 @@ import { textsIn } from '../../base/os/processes.js';
 import { SANDBOX_ENV } from '../../config/sandbox.js';
 import { DRILL_LOOK_MS } from './drill-limits.js';
 
-/** All processes that run in a sandbox, whoever started them: they have inherited its name. Zombies are none. */
+/** All processes that run in a sandbox: each has inherited its name in the environment. Zombies do not count. */
 export function processesIn(sandbox: string): number[] {
   const entry = `${SANDBOX_ENV}=${sandbox}`;
   return readdirSync('/proc')
@@ -12,13 +12,13 @@ export function processesIn(sandbox: string): number[] {
     .filter((pid) => pid > 0 && pid !== process.pid && environmentOf(pid).includes(entry));
 }
 
-/** Waits until none is left, then kills what is. @returns how many had to be killed. */
+/** Waits up to `ms` until none is left, then kills the rest. @returns how many were killed. */
 export async function endAllIn(sandbox: string, ms: number): Promise<number> {
   for (const deadline = performance.now() + ms; performance.now() < deadline; await delay(DRILL_LOOK_MS)) {
     if (processesIn(sandbox).length === 0) return 0;
   }
   let killed = 0;
-  // Again, as long as one starts another.
+  // A process may have started another one meanwhile.
   for (let left = processesIn(sandbox); left.length > 0; left = processesIn(sandbox)) {
     killed += left.length;
     for (const pid of left) kill(pid);
@@ -27,7 +27,7 @@ export async function endAllIn(sandbox: string, ms: number): Promise<number> {
   return killed;
 }
 
-/** With what is not there any more all is well. */
+/** Sends the signal, unless the process has ended already. */
 export function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
   try {
     process.kill(pid, signal);
@@ -36,7 +36,7 @@ export function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
   }
 }
 
-/** Empty for a process that has ended, or is somebody else's. */
+/** Empty for a process that has ended, or that belongs to another user. */
 function environmentOf(pid: number): string[] {
   try {
     return textsIn(pid, 'environ');
