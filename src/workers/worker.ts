@@ -1,40 +1,26 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import type { ChildProcess } from 'node:child_process';
 import { inBackground } from '../base/background.js';
-import { Channel } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
 import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
 import { type EventLoopDelay, worse } from '../base/loop-delay.js';
-import { typedInvocation } from '../base/os/invocation.js';
-import { native } from '../base/os/native.js';
-import { demandFiles, ownFile } from '../base/os/needed-files.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Outputs } from '../logging/outputs.js';
-import { WorkerOutput } from '../logging/worker-output.js';
-import { both, NO_ANSWERS, plus } from '../runtime/counts.js';
-import {
-  type AnswerCounts,
-  type ConnectionCounts,
-  type WorkerRole,
-  type WorkerShapes,
-  workerCodec,
-} from '../runtime/worker-messages.js';
-import { Branch, BranchSocket } from './branches.js';
+import type { WorkerOutput } from '../logging/worker-output.js';
+import { both, plus } from '../runtime/counts.js';
+import type { AnswerCounts, ConnectionCounts, WorkerShapes } from '../runtime/worker-messages.js';
+import { Branch, type BranchSocket } from './branches.js';
 import { Conversation, type Pause } from './conversation.js';
 import type { Counted } from './counters.js';
 import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
-import { workerEnvironment } from './environment.js';
+import { EndedBranches } from './ended-branches.js';
 import { inspectorOf } from './inspector-ports.js';
 import { endSession, strayed } from './leftovers.js';
 import type { ListenGate } from './listen-gate.js';
 import type { InspectedFamily } from './outside.js';
-
-const PRELOAD = fileURLToPath(new URL('../runtime/preload.cjs', import.meta.url));
+import { type StartedAs, startWorkerProcess } from './worker-process.js';
 
 /** What the processes of a worker have been told last, for one that joins later. */
 type Told = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };
-
-/** How {@link Worker} is started. */
-export type StartedAs = Omit<WorkerRole, 'branches' | 'entry'>;
 
 /** One worker, seen from the supervisor: its process, and the Node processes that its program has started and that listen. */
 export class Worker extends Conversation {
@@ -49,12 +35,7 @@ export class Worker extends Conversation {
   readonly cleared: Promise<void>;
   #told: Told;
   #drains: Promise<Drained>[] = [];
-  /** Of branches that have ended. */
-  #endedAnswers: AnswerCounts = NO_ANSWERS;
-  #endedDelay: EventLoopDelay | null = null;
-  /** Keys. */
-  readonly #endedHeld = new Set<string>();
-  #endedRefusal: string | null = null;
+  readonly #ended = new EndedBranches();
   #cutOffBy: Error | null = null;
   /** False: the inspector's port is another generation's. */
   #hasInspector = true;
@@ -64,55 +45,18 @@ export class Worker extends Conversation {
   readonly #output: WorkerOutput | null;
 
   constructor(settings: ServiceSettings, startedAs: StartedAs, gate: ListenGate, outputs: Outputs | null) {
-    const { service, index, generation } = startedAs;
-    const output = outputs === null ? null : new WorkerOutput({ service, worker: index, generation }, outputs);
-    const undo = [() => output?.handedOver(), () => output?.close()];
     let joined = (_channel: Channel<WorkerShapes>): void => {};
-    let started: { channel: Channel<WorkerShapes>; child: ChildProcess; branchSocket: BranchSocket };
-    try {
-      const preload = ownFile(PRELOAD);
-      demandFiles({
-        'the working directory': settings.cwd,
-        'the executable': process.execPath,
-        'a file of motya': preload,
-      });
-      const branchSocket = new BranchSocket((channel) => joined(channel));
-      undo.push(() => branchSocket.close());
-      const [ours, theirs] = native.socketpair();
-      undo.push(() => native.close(theirs));
-      const channel = new Channel(ours, workerCodec);
-      undo.push(() => channel.close());
-      const role = { ...startedAs, branches: branchSocket.name, entry: typedInvocation().entry };
-      const child = spawn(
-        process.execPath,
-        // Before the program's own: what these listen on is to be handed over, too.
-        ['--require', preload, ...settings.nodeArgs, settings.script, ...settings.args],
-        {
-          cwd: settings.cwd,
-          env: workerEnvironment(settings, role, preload, outputs?.form('stdout').coloured ?? false),
-          // A session of its own: a terminal's Ctrl-C is the supervisor's business, which drains before it ends workers.
-          detached: true,
-          stdio: ['ignore', ...(output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
-        },
-      );
-      native.close(theirs);
-      started = { channel, child, branchSocket };
-    } catch (error) {
-      // Out of fds or memory, or the release has been removed.
-      for (const step of undo) step();
-      throw error;
-    }
-    super(service, gate, started.channel);
-    this.index = index;
+    const started = startWorkerProcess(settings, startedAs, outputs, (channel) => joined(channel));
+    super(startedAs.service, gate, started.channel);
+    this.index = startedAs.index;
     this.#gate = gate;
     this.#inspectorPort = inspectorOf(settings)?.port;
     this.#killGrace = settings.killGrace;
-    this.#output = output;
+    this.#output = started.output;
     this.#child = started.child;
     this.#branchSocket = started.branchSocket;
     this.#told = startedAs.held ? { paused: {} } : 'accept';
     joined = (channel) => this.#join(channel);
-    this.#output?.handedOver();
     this.open();
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -120,7 +64,7 @@ export class Worker extends Conversation {
       });
       this.#child.once('error', (error) => resolve(error.message));
     });
-    this.cleared = this.exited.then((reason) => this.#ended(reason));
+    this.cleared = this.exited.then((reason) => this.#clear(reason));
   }
 
   get name(): string {
@@ -147,7 +91,7 @@ export class Worker extends Conversation {
 
   /** Keys of what its processes have been given and their programs have not closed; of what those had that have ended, too. */
   get held(): ReadonlySet<string> {
-    return new Set([...this.#endedHeld, ...this.processes.flatMap(({ granted }) => [...granted])]);
+    return new Set([...this.#ended.held, ...this.processes.flatMap(({ granted }) => [...granted])]);
   }
 
   override get lastCounts(): ConnectionCounts {
@@ -156,12 +100,12 @@ export class Worker extends Conversation {
 
   override get lastAnswers(): AnswerCounts {
     const branches = [...this.#branches].map(({ lastAnswers }) => lastAnswers);
-    return branches.reduce(both, both(super.lastAnswers, this.#endedAnswers));
+    return branches.reduce(both, both(super.lastAnswers, this.#ended.answers));
   }
 
   override get lastRefusal(): string | null {
     const [refusal = null] = [...this.#branches].flatMap(({ lastRefusal }) => lastRefusal ?? []);
-    return super.lastRefusal ?? refusal ?? this.#endedRefusal;
+    return super.lastRefusal ?? refusal ?? this.#ended.lastRefusal;
   }
 
   override get gives(): boolean {
@@ -235,8 +179,11 @@ export class Worker extends Conversation {
   }
 
   override takeDelay(): EventLoopDelay | null {
-    const delays = [this.#endedDelay, super.takeDelay(), ...[...this.#branches].map((branch) => branch.takeDelay())];
-    this.#endedDelay = null;
+    const delays = [
+      this.#ended.takeDelay(),
+      super.takeDelay(),
+      ...[...this.#branches].map((branch) => branch.takeDelay()),
+    ];
     return delays.reduce((worst, delay) => (delay === null ? worst : worse(worst, delay)), null);
   }
 
@@ -287,7 +234,7 @@ export class Worker extends Conversation {
     branch.on('ready', () => this.becomeReady());
     branch.on('childDone', (pid) => this.emit('childDone', pid));
     branch.on('release', (key, pid) => {
-      this.#endedHeld.delete(key);
+      this.#ended.release(key);
       this.emit('release', key, pid);
     });
     branch.on('trouble', (kind, what) => this.emit('trouble', kind, `${branch.name}: ${what}`));
@@ -296,11 +243,7 @@ export class Worker extends Conversation {
     branch.once('exit', (reason) => {
       this.#branches.delete(branch);
       if (branch.lastKeys.length > 0) this.#childEnded(branch, reason, performance.now() - joinedAt);
-      this.#endedAnswers = both(this.#endedAnswers, branch.lastAnswers);
-      for (const key of branch.granted) this.#endedHeld.add(key);
-      this.#endedRefusal = branch.lastRefusal ?? this.#endedRefusal;
-      const delay = branch.takeDelay();
-      if (delay !== null) this.#endedDelay = worse(this.#endedDelay, delay);
+      this.#ended.add(branch);
     });
     if (!this.#hasInspector) branch.openInspector(false);
     const told = this.#told;
@@ -327,7 +270,7 @@ export class Worker extends Conversation {
     setTimeout(() => this.signal('SIGKILL'), this.#killGrace).unref();
   }
 
-  async #ended(reason: string): Promise<void> {
+  async #clear(reason: string): Promise<void> {
     this.#output?.readRest();
     this.#branchSocket.close();
     this.close();

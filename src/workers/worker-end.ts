@@ -1,0 +1,32 @@
+import { within } from '../base/deadline.js';
+import { FORCE_MS } from '../base/limits.js';
+import type { Drained } from './drained.js';
+import type { Worker } from './worker.js';
+
+export interface Ending {
+  /** ms until what is open is closed by force. */
+  readonly timeout: number;
+  /** Resolves when that is to be done now. */
+  readonly cut: Promise<void>;
+  readonly killSignal: NodeJS.Signals;
+  /** ms from the signal to SIGKILL. */
+  readonly killGrace: number;
+  /** The signal is about to be sent: from here on the worker is to end. */
+  readonly signalling: () => void;
+}
+
+/** Lets a worker finish what it has, and ends it. Resolves when it has ended. */
+export async function drainAndEnd(worker: Worker, ending: Ending): Promise<Drained> {
+  const draining = worker.drain(ending.timeout);
+  await within(ending.timeout, Promise.race([draining, ending.cut]));
+  worker.force();
+  const drained = await within(FORCE_MS, draining);
+  ending.signalling();
+  worker.signal(ending.killSignal);
+  if ((await within(ending.killGrace, worker.exited)) === null) {
+    worker.signal('SIGKILL');
+    await worker.exited;
+  }
+  // One that does not answer had what it counted last.
+  return drained ?? { forced: worker.lastCounts, ended: 0 };
+}
