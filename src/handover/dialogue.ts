@@ -65,14 +65,14 @@ export class Dialogue {
   }
 
   /**
-   * Lets somebody else continue the conversation; whoever expects something here hears `ERR_MOTYA_PASSED_ON`.
+   * Gives the conversation to another process. A pending {@link expect} fails with `ERR_MOTYA_PASSED_ON`.
    * @returns the connection, now the caller's; null when it cannot be given away just now.
    */
   release(): number | null {
     if (this.#inbox.length > 0 || this.#failure !== null) return null;
     const fd = this.#channel.release();
     if (fd !== null)
-      this.#end(new HandoverError('ERR_MOTYA_PASSED_ON', 'somebody else goes on with this conversation'));
+      this.#end(new HandoverError('ERR_MOTYA_PASSED_ON', 'another process goes on with this conversation'));
     return fd;
   }
 
@@ -108,7 +108,7 @@ export class Dialogue {
     if (this.#failure !== null) return;
     if (this.#inbox.length >= CHANNEL_QUEUE) {
       this.#end(
-        new HandoverError('ERR_MOTYA_PROTOCOL', `the peer has said ${CHANNEL_QUEUE} things that nobody has asked for`),
+        new HandoverError('ERR_MOTYA_PROTOCOL', `the peer has sent ${CHANNEL_QUEUE} messages that were not expected`),
       );
       return;
     }

@@ -9,7 +9,7 @@ import { connectUpgradeSocket } from './upgrade-socket.js';
 /** How an incumbent finds the successor that it is to hand over to. */
 export interface Search {
   readonly upgradeSocket: string;
-  /** `start`: when nobody comes, start one. `now`: start one unless one waits already. `wait`: only look. */
+  /** `start`: when none comes, start one. `now`: start one unless one waits already. `wait`: only look. */
   readonly mode: 'start' | 'now' | 'wait';
   /** ms for which to look when the mode is `wait`, or a successor has announced itself. */
   readonly waitMs: number;
@@ -35,7 +35,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
   const { upgradeSocket, mode, cancelled } = search;
   const lookFor = async (ms: number, ...signals: AbortSignal[]): Promise<number | null> => {
     // Not AbortSignal.timeout: any() does not keep it alive, and the first garbage collection takes the deadline with it
-    // (Node 20): whoever waits would wait for ever.
+    // (Node 20): the wait would not end.
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), ms);
     const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([over.signal, cancelled, ...signals])).finally(
@@ -72,7 +72,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
   if (fd !== null) return { fd, launched };
   const outcome = ended.signal.aborted ? await launched.outcome : null;
   if (outcome?.ok === false && outcome.code === 'ERR_MOTYA_SUCCESSOR_EXISTS') {
-    // Somebody else's has the lock of the socket, and is about to listen.
+    // Another successor has the lock of the socket, and is about to listen.
     fd = await lookFor(search.waitMs);
     if (fd !== null) return { fd, launched: null };
   }
@@ -90,7 +90,7 @@ export async function ownReason(launched: Launched, failure: HandoverError): Pro
   return outcome === null || outcome.ok || outcome.code === 'ERR_MOTYA_INSTANCE_DIED' ? failure : outcomeError(outcome);
 }
 
-/** One that is late, or was overtaken by somebody else's, would wait for the next upgrade with what it has loaded now. */
+/** One that is late, or was overtaken by another one, would wait for the next upgrade with the code that it has loaded now. */
 function dismiss(pid: number): void {
   try {
     process.kill(pid, 'SIGTERM');

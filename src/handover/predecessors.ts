@@ -106,7 +106,7 @@ export class Predecessors {
     return [...this.#followed.keys()];
   }
 
-  /** To those that are still heard of, or to one of them: a pid whose connection is open is nobody else's. */
+  /** To those that are still heard of, or to one of them: while its connection is open, a pid belongs to no other process. */
   signal(signal: NodeJS.Signals, only?: number): void {
     for (const pid of this.#followed.keys()) {
       if (only !== undefined && pid !== only) continue;
@@ -120,8 +120,7 @@ export class Predecessors {
 
   /**
    * Listens to another generation that drains, or may still take the hand-over back, until its BYE or its end. `draining` is
-   * called when it has let go of everything, and until then its silence is no end: it may serve again at any moment, so nobody
-   * must go on as if it had gone. `counted`: what of its counters ours have already.
+   * called when it has let go of everything. Until then silence is not an end: it may serve again at any moment. `counted`: what of its counters ours have already.
    * @returns why it serves again, or null. The dialogue is open still when it has said REVOKED: it is our turn to speak.
    */
   follow(
@@ -141,7 +140,7 @@ export class Predecessors {
     for (const followed of this.#followed.values()) followed.committed = followed.counted.copy();
   }
 
-  /** After a hand-over: whom we follow is the successor's to follow. May be called again, for those that could not go yet. */
+  /** After a hand-over: the successor follows from here on the generations that we have followed. May be called again, for those that could not go yet. */
   passOn({ dialogue, txid }: HandedOver): void {
     for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
       const fd = conversation.release();

@@ -47,7 +47,7 @@ export class UpgradeSocket {
       socket = new PrivateSocket(path, {
         connection: (fd, peer) => inBackground('greeting an incumbent', this.#greet(fd, peer)),
         refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
-        failed: (error) => taker.warn(`somebody could not be heard on the upgrade socket: ${reasonOf(error)}`, {}),
+        failed: (error) => taker.warn(`a connection to the upgrade socket failed: ${reasonOf(error)}`, {}),
       });
       socket.publish();
       this.#socket = socket;
@@ -151,7 +151,7 @@ function notMade(path: string, error: unknown): HandoverError {
 }
 
 /**
- * The incumbent's end: connects once somebody listens. Null after `signal` is aborted; the interval is the retry of a client
+ * The incumbent's end: connects once a process listens. Null after `signal` is aborted; the interval is the retry of a client
  * whose server may not be there yet.
  */
 export async function connectUpgradeSocket(path: string, signal: AbortSignal): Promise<number | null> {
@@ -162,7 +162,7 @@ export async function connectUpgradeSocket(path: string, signal: AbortSignal): P
   }
 }
 
-/** Null when nobody listens there. @throws {HandoverError} somebody does who is not to be trusted with our listeners. */
+/** Null when no process listens there. @throws {HandoverError} a process of another user listens there. */
 function tryConnect(path: string): number | null {
   let fd: number;
   try {

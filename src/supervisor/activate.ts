@@ -19,7 +19,7 @@ export function activate(
     const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
     const isGone = path === null && socket.path?.startsWith('/') === true;
     if (isGone && isStoreName(name)) {
-      // systemd empties RuntimeDirectory= at a restart. It is made again for whoever asks for it.
+      // systemd empties RuntimeDirectory= at a restart. It is made again when a program asks for it.
       manager.drop(name);
       return;
     }

@@ -35,7 +35,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
     const why =
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`
-        : `has several sockets on ${twice} (SO_REUSEPORT): whoever waits in those that are not taken would be reset; let it have one`;
+        : `has several sockets on ${twice} (SO_REUSEPORT): clients that wait in the others would be reset; let it have one`;
     throw new StartError('ERR_MOTYA_ADOPT', `--adopt: ${from} ${why}`);
   }
   const listeners = copies.listeners.map(({ fd, backlog }) => {

@@ -14,7 +14,7 @@ export interface SupervisorEvents {
   waiting: [wait: { generation: number; incumbent: number; ms: number }];
   /** It accepts connections on `listeners` (their keys) and is the main process, `ms` after its start. */
   serving: [instance: { generation: number; listeners: string[]; ms: number }];
-  /** A listener (its key) that the incumbent had and nobody asked for is closed. */
+  /** A listener (its key) that the incumbent had and no program asked for is closed. */
   removed: [listener: string];
   /** A successor that has waited is taken. */
   taken: [successor: WaitingSuccessor];
@@ -31,7 +31,7 @@ export interface SupervisorEvents {
   rehearsed: [successor: number];
   /** The successor is on probation for `ms`: until then this incumbent can take the service back. */
   probation: [trial: { successor: number; ms: number }];
-  /** Its probation has failed (or somebody wanted it so): this incumbent serves again. */
+  /** Its probation has failed, or a user has asked for it: this incumbent serves again. */
   rolledBack: [reason: HandoverError];
   /** This successor has passed its probation; `early`: it is over because it stops or is upgraded. */
   settled: [{ early: boolean }];

@@ -23,7 +23,7 @@ export class FdStore {
     return isStored;
   }
 
-  /** A listener that nobody accepts on any more would leave clients hanging instead of being refused. */
+  /** A listener on which no program accepts would leave clients hanging instead of being refused. */
   remove(heldAs: string | null): void {
     if (isStoreName(heldAs)) this.#socket.send(['FDSTOREREMOVE=1', `FDNAME=${heldAs}`]);
   }

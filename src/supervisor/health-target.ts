@@ -9,8 +9,8 @@ export const NO_LISTENER =
   'health.path needs a TCP or unix listener that a program has open, or a full URL (http://host:port/path)';
 
 /**
- * Whom the health check asks. A path: the first stream listener in use, in the order of the services in the settings, then of
- * the time at which it was opened. A URL: whoever it names. Null: a path, and there is no such listener.
+ * What the health check asks. For a path: the first stream listener in use, in the order of the services in the settings, then of the
+ * time at which it was opened. For a URL: the server that it names. Null: a path, and there is no such listener.
  */
 export function healthTarget(path: string, { services }: Settings, listeners: readonly Listener[]): Target | null {
   const streams = listeners.filter(({ socket, users }) => socket.type === 'stream' && users.size > 0);

@@ -126,7 +126,7 @@ export class HealthWatch {
     return this.#fault;
   }
 
-  /** One question at a time: whoever asks meanwhile gets the same answer. */
+  /** One question at a time: a second caller gets the same answer. */
   #ask(path: string, ms: number): Promise<void> {
     this.#asking ??= this.#askOnce(path, ms).finally(() => {
       this.#asking = null;

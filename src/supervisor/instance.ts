@@ -34,7 +34,7 @@ export interface InstanceOwner extends StatusSource {
 
 /**
  * What one instance holds — the listeners, the workers, and its endpoints — and the moves that change
- * hands: from nobody, from an incumbent, to a successor, to nobody. When they are made is the Supervisor's business.
+ * hands: at a first start, from an incumbent, to a successor, at a stop. The Supervisor decides when.
  */
 export class Instance {
   readonly settings: Settings;
@@ -172,7 +172,7 @@ export class Instance {
     for (const { heldAs, key, service } of this.ledger.all()) {
       const isUnits = heldAs !== null && !isStoreName(heldAs);
       if (isUnits && service === null)
-        this.#warn(`${heldAs} (${key}) is passed to us, but nobody listens on it: clients wait`);
+        this.#warn(`${heldAs} (${key}) is passed to us, but no program listens on it: clients wait`);
     }
   }
 
@@ -234,7 +234,7 @@ export class Instance {
     return this.ledger.all().filter(({ inherited }) => !inherited);
   }
 
-  /** Lets listeners run dry that nobody wants any more, and closes them: no client is reset. Programs cannot listen any more. */
+  /** Lets listeners run dry that are not wanted any more, and closes them: no client is reset. Programs cannot listen any more. */
   async retire(listeners: readonly Listener[], cut: Promise<void>): Promise<void> {
     this.gate.shut();
     // It is deaf for every process that has it: not what another program, which was not ended, goes on with.

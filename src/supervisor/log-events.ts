@@ -44,7 +44,7 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
     });
   });
   supervisor.on('adopted', ({ from, stop, kept, left }) => {
-    const rest = left.length === 0 ? '' : `; nobody here asks for ${namesOf(left)}`;
+    const rest = left.length === 0 ? '' : `; no program here asks for ${namesOf(left)}`;
     const text = `took over ${namesOf(kept)} from ${from}, which accepts on it still: end it with ${stop}${rest}`;
     log.info(text, { event: 'adopted', from, kept, left });
   });
@@ -127,7 +127,7 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
     log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
   });
   supervisor.on('ended', ({ reason, forced }) => {
-    // Whoever has started it in a terminal gets a prompt now, and should know what that means.
+    // A user who started it in a terminal gets a prompt now, and should know what that means.
     const isLeft = reason === 'handed-over' && isatty(STDERR) && keeperOf(process.env) === null;
     const more = isLeft ? ': the server runs in the background now, `motya stop` ends it' : '';
     log.info(`pid ${pid} ends: ${ENDS[reason]}${more}`, { event: 'ended', reason, forced });

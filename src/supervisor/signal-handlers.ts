@@ -20,7 +20,7 @@ export function handleSignals(
     return passes;
   };
   const handlers: [NodeJS.Signals, () => void][] = [
-    // The supervisor has logged why it failed; nobody else is here to be told.
+    // The supervisor has logged why it failed; a signal has no answer.
     [
       'SIGQUIT',
       () => {

@@ -68,7 +68,7 @@ function refuseBesideKeeper({ settings }: Life): void {
 
 /**
  * As the successor of an incumbent, for which it waits without limit; ./upgrade.ts is the incumbent's part.
- * @throws {MotyaError} it could not take over; whoever serves serves on.
+ * @throws {MotyaError} it could not take over; the incumbent serves on.
  */
 export async function startAsSuccessor(life: Life): Promise<void> {
   const { settings, instance } = life;
@@ -233,7 +233,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
     // As the user (startAsSuccessor): the incumbent, which looks at them too, may be unable to read what root can.
     const program = { ...files, fingerprint: fingerprintOf(files) };
     const watched = await watchIncumbent(controlSocket, { age: Math.round(performance.now()), program });
-    // Started by a reload for another one: its signal has come to nothing or to somebody else, and none would come here.
+    // Started by a reload for another one: its signal has come to nothing, or has gone to another successor; none would come here.
     if (meant !== null && meant !== watched.pid) {
       watched.close();
       const text = `the unit's main process, pid ${meant}, is not the one to take over from: pid ${watched.pid} serves`;
@@ -253,7 +253,7 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
   }
 }
 
-/** Null when the incumbent died; throws when it was stopped, for then nobody wants a successor. */
+/** Null when the incumbent died; throws when it was stopped: a successor is not wanted then. */
 async function orphaned(watched: Watched): Promise<null> {
   const reason = await watched.gone;
   if (reason !== null) throw reason;

@@ -28,8 +28,8 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
 }
 
 /**
- * Whoever stops this instance does not want the one before it. Which may be about to serve again all the same: then its
- * listeners' paths must not go with us.
+ * A stop of this instance means that the one before it is not wanted either. That one may be about to serve again all the same: then
+ * the paths of its listeners must stay.
  */
 export async function stopOnceDecided(life: Life): Promise<void> {
   // No answer: it stops all the same, and leaves the paths alone.
@@ -41,7 +41,7 @@ export async function stopOnceDecided(life: Life): Promise<void> {
   else if (life.machine.can('stop')) await stopServing(life);
 }
 
-/** Of a generation that has handed over: whoever ends it means those before it, of which it alone may know, too. */
+/** Of a generation that has handed over. The generations before it, of which it alone may know, end with it. */
 function shorten(life: Life): void {
   life.drain.shorten();
   withOthers(life);
@@ -73,7 +73,7 @@ export async function stopServing(life: Life): Promise<void> {
   instance.manager.stopping();
   const reason = 'the incumbent was stopped; there is nothing to take over';
   instance.endpoints.control?.dismissWatchers(reason, { forGood: true });
-  // A hand-over that was given up for this may have paused them: whoever waits is to be served.
+  // A hand-over that was given up for this may have paused them. Clients that wait are served.
   inBackground('accepting until the stop', instance.fleet.accept());
   // An incumbent that does not answer may serve on them again when it wakes.
   const unlink = machine.probation === null || machine.probation.isOver;
@@ -89,7 +89,7 @@ export async function stopServing(life: Life): Promise<void> {
   await life.end({ reason: 'stopped', forced });
 }
 
-/** Somebody has taken over by force (./force.ts) while this process slept: what it listens on is shared, and not to be ended. */
+/** Another instance has taken over by force (./force.ts) while this process slept. They share the listeners, so these go on. */
 async function leaveTo(owner: number, life: Life): Promise<void> {
   const { instance, machine } = life;
   life.warn('replaced', `pid ${owner} has taken over by force; pid ${process.pid} drains`);

@@ -110,7 +110,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     stop(this.#life, options);
   }
 
-  /** Ends a start that nobody waits for any more, as {@link stop} does; nothing happens once it serves, or is about to. */
+  /** Ends a start that has no launcher any more, as {@link stop} does. Does nothing once it serves, or is about to. */
   giveUp(): void {
     if (this.#life.machine.is('canGiveUp')) this.stop();
   }

@@ -7,7 +7,7 @@ import { haveChanged } from './program-files.js';
 /**
  * Until when a successor that starts was meant for the upgrade which has brought this instance (performance.now()). One that was
  * started before the hand-over was. So was one that comes soon after a signal to which the incumbent has answered with a successor
- * of its own, because none waited: whoever sends SIGQUIT first starts the successor next.
+ * of its own, because none waited: an administrator who sends SIGQUIT first starts the successor next.
  * @param sinceSignal ms since that signal; null: there was none, or a successor waited
  */
 export function lateUntil(sinceSignal: number | null): number {

@@ -133,7 +133,7 @@ http.createServer((_, response) => response.end('plain')).listen(${other}, '127.
     );
     const child = await takesOver(space, port, space.node([plain]), 'SIGTERM');
     const told = await child.waitFor('adopted');
-    assert.match(told.message, new RegExp(`nobody here asks for tcp://127.0.0.1:${other}$`));
+    assert.match(told.message, new RegExp(`no program here asks for tcp://127.0.0.1:${other}$`));
     await assert.rejects(ask({ port: other, host: '127.0.0.1' }), { code: 'ECONNREFUSED' });
     await isUpgradeable(space, port);
   });
