@@ -47,8 +47,8 @@ export function onHandover<T>(give: () => T | Promise<T>, undo?: () => void | Pr
 
 /**
  * What the worker of the generation before with the same service and index has handed on; undefined in the first generation, after
- * a crash, and under plain `node`. Resolves before this worker accepts its first connection, which is after `listen()`: a program
- * must not wait for it before that.
+ * a crash, and under plain `node`. Resolves before this worker accepts its first connection, which is after `listen()`, and with
+ * `ready: signal` after {@link ready}: a program must not wait for it before that.
  */
 export async function inherited<T>(): Promise<T | undefined> {
   return (await inheritedAll<T>())[0];

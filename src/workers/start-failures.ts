@@ -44,7 +44,8 @@ export function notReady(
     return new StartError('ERR_MOTYA_NOT_READY', text);
   }
   if (waits) {
-    const text = `${what} waits for inherited(), which comes when it has called listen(): call that first; it still waits after ${seconds} s`;
+    const first = ready === 'signal' ? 'ready()' : 'listen()';
+    const text = `${what} waits for inherited(), which comes when it has called ${first}: call that first; it still waits after ${seconds} s`;
     return new StartError('ERR_MOTYA_NOT_READY', text);
   }
   if (ready === 'signal')

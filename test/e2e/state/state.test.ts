@@ -184,6 +184,13 @@ await inherited();
     await stage.rejected(/waits for inherited\(\), which comes when it has called listen\(\): call that first/);
   });
 
+  it('waited for before ready(), with ready: signal: the upgrade is rejected, and says what is wrong', async (t) => {
+    const stage = await stageFor(t);
+    await stage.start("process.send('ready');", ['--ready', 'signal', '--ready-timeout', '3s']);
+    stage.space.write('server.mjs', program("await inherited();\nprocess.send('ready');"));
+    await stage.rejected(/waits for inherited\(\), which comes when it has called ready\(\): call that first/);
+  });
+
   it('is not there in a worker that was started again after a crash, such as that of a second onHandover()', async (t) => {
     const stage = await stageFor(t);
     await stage.start(`${GIVES}
