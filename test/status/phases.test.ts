@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MotyaError } from '#src/base/errors.js';
-import { PHASES, type Phase, type PhaseEvent, PhaseMachine } from '#src/status/phases.js';
+import { PHASES, type Phase, type PhaseEvent, PhaseMachine, traitsOf } from '#src/status/phases.js';
 
 const phases = Object.keys(PHASES) as Phase[];
 const stepsOf = (phase: Phase): [PhaseEvent, Phase][] => Object.entries(PHASES[phase]) as [PhaseEvent, Phase][];
@@ -92,4 +92,33 @@ test('each step is told once, with both phases and the time of the first', () =>
     ['finding', 'offering'],
     ['offering', 'serving'],
   ]);
+});
+
+test('what is known in some phases only is kept until the instance serves again', () => {
+  const machine = new PhaseMachine<string>('waiting', () => {});
+  for (const event of ['contacted', 'adopted', 'ready', 'commit'] as const) machine.step(event);
+  machine.step('live', { probation: 'ten seconds' });
+  assert.deepEqual([machine.probation, machine.successor], ['ten seconds', null]);
+  machine.step('settled');
+  assert.equal(machine.probation, null);
+  machine.step('quit');
+  machine.step('connected', { successor: 7 });
+  machine.step('stop');
+  assert.equal(machine.successor, 7, 'the stop has to wait for it');
+});
+
+test('every phase that leads to serving without a client noticing is ready; no other is', () => {
+  const ready = phases.filter((phase) => traitsOf(phase).isReady === true);
+  const accepting = ['probation', 'serving', 'finding', 'offering', 'awaiting', 'pausing', 'committed', 'resuming'];
+  assert.deepEqual(ready, accepting);
+  for (const phase of phases) {
+    // A start may be given up exactly as long as COMMIT has not come.
+    const given = traitsOf(phase).canGiveUp === true;
+    assert.equal(
+      given,
+      stepsOf(phase).some(([event, to]) => event === 'failed' && to === 'ended') &&
+        !['taking', 'alone'].includes(phase),
+    );
+    assert.equal(traitsOf(phase).obstacle === undefined, phase === 'serving', phase);
+  }
 });
