@@ -348,7 +348,7 @@ export const ERRORS = {
     remedy: 'Mend the new version; the message has the answer that came.',
   },
   ERR_MOTYA_VERSION: {
-    classes: ['MotyaError', 'HandoverError'],
+    classes: ['HandoverError'],
     meaning: 'The two sides speak no common version of the protocol.',
     remedy: 'Upgrade by way of a version that speaks both, or stop and start.',
   },

@@ -53,9 +53,9 @@ async function describe(path: string): Promise<Running | null> {
   const { pid, uid } = peer;
   const known = { path, pid, uid };
   const status = await requestStatus(path).catch(() => null);
-  // A status of an older version names no directory.
-  if (status?.directory !== undefined) {
-    return { ...known, name: status.name, directory: status.directory, config: status.config ?? null };
+  if (status !== null) {
+    const { name, directory, config } = status;
+    return { ...known, name, directory, config };
   }
   return { ...known, name: basename(path, ENDING), directory: directoryOf(pid), config: null };
 }

@@ -60,7 +60,8 @@ export class OtherGenerations {
 
   /** Tells them to end, but for those with these pids: they have been told. */
   end({ now, told }: { now: boolean; told: readonly number[] }): void {
-    for (const [pid, { channel }] of this.#others) if (!told.includes(pid)) channel.send({ type: 'STOP', now });
+    for (const [pid, { channel }] of this.#others)
+      if (!told.includes(pid)) channel.send({ type: 'STOP', now, once: false });
   }
 
   /** Resolves when all have ended, with a line about each. `known`: what the main process has told of them. */

@@ -138,26 +138,21 @@ export function answersAt(path: string): number | null {
   }
 }
 
-/** @throws {MotyaError} the instance does not answer, or is of a version that tells its status in another way. */
+/** @throws {MotyaError} the instance does not answer. */
 export async function requestStatus(path: string): Promise<Status> {
-  const answer = await askStatus(path);
-  if (answer.json !== null) return JSON.parse(answer.json, forTerminals) as Status;
-  throw new MotyaError(
-    'ERR_MOTYA_VERSION',
-    `pid ${answer.pid} is of an older motya, which tells its status in another way`,
-  );
+  return JSON.parse(await askStatus(path), forTerminals) as Status;
 }
 
 /** Who asks may be root, and who answers another user. */
 const forTerminals = (_key: string, value: unknown): unknown => (typeof value === 'string' ? printable(value) : value);
 
-/** Does it answer at all, of whichever version it is? @throws {MotyaError} it does not. */
+/** @throws {MotyaError} the instance does not answer. */
 export async function ensureAnswers(path: string): Promise<void> {
   await askStatus(path);
 }
 
-/** Null: what the first version answers. */
-function askStatus(path: string): Promise<{ pid: number; json: string | null }> {
+/** Resolves with JSON. */
+function askStatus(path: string): Promise<string> {
   const channel = connectControl(path);
   const { peer } = channel;
   const { pid } = peer;
@@ -169,18 +164,15 @@ function askStatus(path: string): Promise<{ pid: number; json: string | null }> 
     };
     const inTime = deadline(ANSWER_MS, () => fail(new WedgedError(peer, path, 'ERR_MOTYA_NO_ANSWER')));
     const pieces: string[] = [];
-    const done = (json: string | null): void => {
-      inTime();
-      channel.removeAllListeners('close').close();
-      resolve({ pid, json });
-    };
     const hungUp = `pid ${pid} holds ${path} but does not answer: it hung up`;
     channel.on('close', () => fail(new MotyaError('ERR_MOTYA_NO_ANSWER', hungUp)));
     channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'SUMMARY') done(null);
       if (message.type !== 'REPORT') return;
       pieces.push(message.piece);
-      if (message.last) done(pieces.join(''));
+      if (!message.last) return;
+      inTime();
+      channel.removeAllListeners('close').close();
+      resolve(pieces.join(''));
     });
     channel.open();
     channel.send({ type: 'STATUS' });
@@ -200,8 +192,11 @@ export interface Watched {
   close(): void;
 }
 
-/** @throws {NotRunningError} nothing to take over from; {MotyaError} */
-export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {}): Promise<Watched> {
+/**
+ * `started`: of the successor; null: it is about to be started (control-messages.ts).
+ * @throws {NotRunningError} nothing to take over from; {MotyaError}
+ */
+export function watchIncumbent(path: string, started: Watch['started'] = null): Promise<Watched> {
   const channel = connectControl(path);
   // Asked now: a closed channel cannot tell.
   const { peer } = channel;
@@ -224,17 +219,16 @@ export function watchIncumbent(path: string, of: Omit<Watch, 'type' | 'pid'> = {
       reject(reason ?? new NotRunningError(path));
     });
     channel.on('message', (message: ControlMessage) => {
-      if (message.type === 'GONE')
-        reason = new HandoverError(message.code ?? 'ERR_MOTYA_INCUMBENT_STOPPED', message.text);
+      if (message.type === 'GONE') reason = new HandoverError(message.code, message.text);
       if (message.type === 'INSTANCE') instance = message;
       if (message.type !== 'PATHS') return;
       paths.push(...message.paths);
-      for (const [index, key] of (message.keys ?? []).entries()) keys.set(key, message.services?.[index] ?? '');
+      for (const [index, key] of message.keys.entries()) keys.set(key, message.services[index] ?? '');
       if (!message.last || instance === null) return;
       inTime();
       resolve({ ...instance, paths, keys, gone, close: () => channel.removeAllListeners('close').close() });
     });
     channel.open();
-    channel.send({ type: 'WATCH', pid: process.pid, ...of });
+    channel.send({ type: 'WATCH', pid: process.pid, started });
   });
 }

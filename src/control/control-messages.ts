@@ -19,26 +19,28 @@ const removed = list(record({ key: text, open: int, accepted: int, ms: int }));
 
 const shapes = {
   // to the main process
-  /** A successor has started and waits. Answered by INSTANCE and PATHS; the connection stays open and tells of GONE. */
   /**
-   * `age`: ms since its process was started. `program`: what it was started from (supervisor/program-files.ts), in its state before the
-   * programs were loaded.
+   * A successor has started and waits. Answered by INSTANCE and PATHS; the connection stays open and tells of GONE. `started`: ms since
+   * its process was started, and what it was started from (supervisor/program-files.ts), in its state before the programs were
+   * loaded. Null: the launcher of a daemon announces the successor, whose process is about to start.
    */
   WATCH: {
     pid: int,
-    age: optional(int),
-    program: optional(
-      record({ scripts: list(text), cwds: optional(list(text)), source: nullable(text), fingerprint: text }),
+    started: nullable(
+      record({
+        age: int,
+        program: record({ scripts: list(text), cwds: list(text), source: nullable(text), fingerprint: text }),
+      }),
     ),
   },
   /** Answered by REPORT. */
   STATUS: {},
   /** Start a successor and hand over. Answered by PROGRESS, then RESULT; `settled`: by LIVE, too, before a probation begins. */
-  UPGRADE: { dryRun: bool, settled: optional(bool), allowRemoved: optional(bool) },
+  UPGRADE: { dryRun: bool, settled: bool, allowRemoved: bool },
   /** End the probation: the incumbent is to serve again. Answered by RESULT. */
   ROLLBACK: {},
   /** A second one means now, unless it is said `once`: by another generation that stops. */
-  STOP: { now: bool, once: optional(bool) },
+  STOP: { now: bool, once: bool },
 
   /** Sends a signal to the programs. Answered by RESULT. */
   SIGNAL: { signal: text },
@@ -49,9 +51,9 @@ const shapes = {
    * The unix paths that the instance listens on, and the keys of all its listeners with the services that use them (none: empty),
    * in pieces; the last one says so.
    */
-  PATHS: { paths: list(text), keys: optional(list(text)), services: optional(list(text)), last: bool },
+  PATHS: { paths: list(text), keys: list(text), services: list(text), last: bool },
   /** No hand-over will come to this successor: the main process was stopped, or has another one. `code`: of the successor's end. */
-  GONE: { text, code: optional(failureCode) },
+  GONE: { text, code: failureCode },
   /** A Status (status/status-document.ts) in JSON, in pieces; the last one says so. */
   REPORT: { piece: text, last: bool },
   /** `waited`: the successor that waited is taken; `stale`: it is not, and a fresh one is started. `ms`: since it was started. */
@@ -62,7 +64,7 @@ const shapes = {
     stale: optional(record({ pid: int, ms: nullable(int) })),
   },
   /** The successor serves and is on probation for `probation` ms; RESULT comes at its end. */
-  LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed: optional(removed) },
+  LIVE: { pid: int, generation: int, gapMicros: int, probation: int, removed },
   RESULT: {
     ok: bool,
     code: resultCode,
@@ -72,10 +74,6 @@ const shapes = {
     gapMicros: optional(int),
     removed: optional(removed),
   },
-
-  /** What instances of the first version answer to STATUS; enough to know that they answer. */
-  SUMMARY: {},
-  LISTENERS: {},
 } as const;
 
 export const controlCodec = new Codec(shapes);

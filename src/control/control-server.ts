@@ -47,7 +47,7 @@ export interface CommandTarget {
   rollBack(): Promise<Omit<Result, 'type'>>;
   /** Sends a signal to the programs; returns to how many processes. */
   signal(signal: NodeJS.Signals): number;
-  stop(options: { now: boolean; once?: boolean | undefined }): void;
+  stop(options: { now: boolean; once: boolean }): void;
   /** Why a successor is not wanted that announces itself now, or null. `startedAt`: of its process (performance.now()). */
   lateness(startedAt: number): string | null;
   warn(text: string, fields: object): void;
@@ -57,16 +57,16 @@ export interface CommandTarget {
 export interface Watcher {
   readonly pid: number;
   readonly since: string;
-  /** Of its process (performance.now()); null: its version does not tell. */
-  readonly startedAt: number | null;
-  /** What it was started from; null: its version does not tell. */
-  readonly program: NonNullable<Watch['program']> | null;
+  /** When its process was started (performance.now()), and what from; null: it is about to be. */
+  readonly started: { readonly at: number; readonly program: StartedFrom } | null;
 }
+
+type StartedFrom = NonNullable<Watch['started']>['program'];
 
 /** Why a successor is to wait no more. `code`: of its end. */
 interface Dismissal {
   readonly text: string;
-  readonly code?: FailureCode;
+  readonly code: FailureCode;
 }
 
 /** The main process's end of the control socket. */
@@ -131,8 +131,11 @@ export class ControlServer {
   }
 
   /** Tells waiting successors that no hand-over will come; and those who still come, when this is the end. */
-  dismissWatchers(text: string, { forGood = false, code }: { forGood?: boolean; code?: FailureCode } = {}): void {
-    const dismissal = code === undefined ? { text } : { text, code };
+  dismissWatchers(
+    text: string,
+    { forGood = false, code = 'ERR_MOTYA_INCUMBENT_STOPPED' }: { forGood?: boolean; code?: FailureCode } = {},
+  ): void {
+    const dismissal = { text, code };
     if (forGood) this.#dismissal = dismissal;
     for (const channel of [...this.#watchers.keys()]) this.#dismiss(channel, dismissal);
   }
@@ -211,9 +214,9 @@ export class ControlServer {
     return { ok: true, code: 'SIGNALLED', text: `${signal} was sent to ${count(sent, 'worker')}` };
   }
 
-  #watch(channel: Channel<ControlShapes>, { age, program }: Watch): void {
-    const startedAt = age === undefined ? null : performance.now() - age;
-    const late = startedAt === null ? null : this.#instance.lateness(startedAt);
+  #watch(channel: Channel<ControlShapes>, { started }: Watch): void {
+    const known = started === null ? null : { at: performance.now() - started.age, program: started.program };
+    const late = known === null ? null : this.#instance.lateness(known.at);
     const dismissal = this.#dismissal ?? (late === null ? null : { text: late, code: 'ERR_MOTYA_SUCCESSOR_LATE' });
     if (dismissal !== null) {
       this.#dismiss(channel, dismissal);
@@ -222,14 +225,15 @@ export class ControlServer {
     this.#watchers.set(channel, {
       pid: channel.peer.pid,
       since: new Date().toISOString(),
-      startedAt,
-      program: program ?? null,
+      started: known,
     });
     channel.send({ type: 'INSTANCE', pid: process.pid, generation: this.#instance.generation });
-    for (const { part } of parts(this.#instance.unixPaths())) channel.send({ type: 'PATHS', paths: part, last: false });
+    const none = { keys: [], services: [] };
+    for (const { part } of parts(this.#instance.unixPaths()))
+      channel.send({ type: 'PATHS', paths: part, ...none, last: false });
     for (const { part, last } of parts(this.#instance.listenerServices())) {
       const [keys, services] = [0, 1].map((at) => part.map((pair) => pair[at] as string));
-      channel.send({ type: 'PATHS', paths: [], keys, services, last });
+      channel.send({ type: 'PATHS', paths: [], keys: keys ?? [], services: services ?? [], last });
     }
   }
 
@@ -253,11 +257,7 @@ export class ControlServer {
 
   async #upgrade(
     channel: Channel<ControlShapes>,
-    {
-      dryRun,
-      settled,
-      allowRemoved = false,
-    }: { dryRun: boolean; settled?: boolean | undefined; allowRemoved?: boolean | undefined },
+    { dryRun, settled, allowRemoved }: { dryRun: boolean; settled: boolean; allowRemoved: boolean },
   ): Promise<void> {
     const progress = (phase: string, ms: number, waited: Waited = {}): void =>
       channel.send({ type: 'PROGRESS', phase, ms: Math.round(ms), ...waited });

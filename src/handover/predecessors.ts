@@ -44,7 +44,7 @@ export interface Told {
 
 function statusOf({ pid, generation, connections = 0, left, protocols }: Told): DrainStatus {
   const deadline = left === undefined ? null : new Date(Date.now() + left).toISOString();
-  return { pid, generation, connections, protocols: protocols ?? null, left: left ?? null, deadline };
+  return { pid, generation, connections, protocols: protocols ?? null, left: left ?? null, deadline, probation: null };
 }
 
 /** What is told of it to another generation. */

@@ -44,10 +44,10 @@ export interface Status {
   readonly upgrades: readonly UpgradeRecord[];
   readonly pidfile: string;
   readonly upgradeSocket: string;
-  /** Working directory in which it was started, as it was typed; older versions do not say. */
-  readonly directory?: string;
+  /** Working directory in which it was started, as it was typed. */
+  readonly directory: string;
   /** Its settings file, as it was typed; null when there is none. */
-  readonly config?: string | null;
+  readonly config: string | null;
 }
 
 export interface ServiceStatus {
@@ -93,8 +93,8 @@ export interface DrainStatus {
   /** ms until what is left is closed by force, at most, and when that will be; null: it has not said yet. */
   readonly left: number | null;
   readonly deadline: string | null;
-  /** ms until it begins to drain: its successor is on probation, and until then it can serve again. Missing or null: it drains. */
-  readonly probation?: number | null;
+  /** ms until it begins to drain: its successor is on probation, and until then it can serve again. Null: it drains. */
+  readonly probation: number | null;
 }
 
 /** What a service manager shows in one line. */
@@ -109,7 +109,7 @@ export function statusLine({ generation, phase, connections, draining }: Overvie
   // One that is on its way out, or has not told anything yet, is nothing to wait for.
   const open = draining.filter((one) => one.connections > 0);
   const seconds = (ms: number): number => Math.ceil(ms / 1000);
-  const drains = open.map(({ generation, connections, left, probation = null }) => {
+  const drains = open.map(({ generation, connections, left, probation }) => {
     if (probation !== null) return `; generation ${generation} can serve again for ${seconds(probation)} s`;
     return `; generation ${generation} drains ${connections}${left === null || left === 0 ? '' : `, ${seconds(left)} s left`}`;
   });

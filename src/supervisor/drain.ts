@@ -36,7 +36,7 @@ export class Drain {
     if (!this.#hasBegun) return null;
     const { left } = this;
     const deadline = new Date(Date.now() + left).toISOString();
-    return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline };
+    return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline, probation: null };
   }
 
   /** ms until what is open is closed by force. */

@@ -67,7 +67,7 @@ export interface SupervisorEvents {
 
 export interface WaitingSuccessor {
   readonly pid: number;
-  /** ms since it was started; null: its version does not tell. */
+  /** ms since it was started; null: it has not told yet. */
   readonly ms: number | null;
 }
 

@@ -32,13 +32,12 @@ export function lateness(life: Life, startedAt: number): string | null {
  */
 export async function dismissStale({ instance, events }: Life): Promise<void> {
   const { control } = instance.endpoints;
-  const stale = (control?.watchers ?? []).filter(
-    ({ program }) => program !== null && haveChanged(program, program.fingerprint),
+  const stale = (control?.watchers ?? []).flatMap(({ pid, started }) =>
+    started !== null && haveChanged(started.program, started.program.fingerprint) ? [{ pid, at: started.at }] : [],
   );
-  for (const { pid, startedAt } of stale) {
-    const ms = startedAt === null ? null : performance.now() - startedAt;
-    const since = ms === null ? '' : ` ${duration(ms)} ago`;
-    const text = `the files of the program have changed since this successor (pid ${pid}) was started${since}`;
+  for (const { pid, at } of stale) {
+    const ms = performance.now() - at;
+    const text = `the files of the program have changed since this successor (pid ${pid}) was started ${duration(ms)} ago`;
     control?.dismiss(pid, { text, code: 'ERR_MOTYA_SUCCESSOR_STALE' });
     events.emit('stale', { pid, ms });
   }
@@ -49,6 +48,6 @@ export async function dismissStale({ instance, events }: Life): Promise<void> {
 /** The successor that this incumbent has found, unless it has started it itself, is told of. */
 export function tellTaken({ instance, events }: Life, pid: number): void {
   const found = instance.endpoints.control?.watchers.find((watcher) => watcher.pid === pid);
-  const startedAt = found?.startedAt ?? null;
-  events.emit('taken', { pid, ms: startedAt === null ? null : performance.now() - startedAt });
+  const started = found?.started ?? null;
+  events.emit('taken', { pid, ms: started === null ? null : performance.now() - started.at });
 }

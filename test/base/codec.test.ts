@@ -119,19 +119,31 @@ const handover: Arbitraries<HandoverMessage> = {
 };
 
 const control: Arbitraries<ControlMessage> = {
-  WATCH: fc.record({ pid: nat }),
+  WATCH: fc.record({
+    pid: nat,
+    started: maybe(
+      fc.record({
+        age: nat,
+        program: fc.record({ scripts: fc.array(word), cwds: fc.array(word), source: maybe(word), fingerprint: word }),
+      }),
+    ),
+  }),
   STATUS: none,
-  UPGRADE: fc.record({ dryRun: flag }),
+  UPGRADE: fc.record({ dryRun: flag, settled: flag, allowRemoved: flag }),
   ROLLBACK: none,
   SIGNAL: fc.record({ signal: word }),
-  LIVE: fc.record({ pid: nat, generation: nat, gapMicros: nat, probation: nat }),
-  STOP: fc.record({ now: flag }),
+  LIVE: fc.record({
+    pid: nat,
+    generation: nat,
+    gapMicros: nat,
+    probation: nat,
+    removed: fc.array(fc.record({ key: word, open: nat, accepted: nat, ms: nat })),
+  }),
+  STOP: fc.record({ now: flag, once: flag }),
   INSTANCE: fc.record({ pid: nat, generation: nat }),
   PATHS: fc.record({ paths: fc.array(word), keys: fc.array(word), services: fc.array(word), last: flag }),
-  GONE: fc.record({ text: word }),
+  GONE: fc.record({ code, text: word }),
   REPORT: fc.record({ piece: word, last: flag }),
-  SUMMARY: none,
-  LISTENERS: none,
   PROGRESS: fc.record({ phase: word, ms: nat }),
   RESULT: fc.record(
     { ok: flag, code, text: word, pid: nat, generation: nat, gapMicros: nat },

@@ -65,6 +65,8 @@ const status: Status = {
   upgrades: [],
   pidfile: '/run/shop/shop.pid',
   upgradeSocket: '/run/shop/shop.sock',
+  directory: '/srv/app',
+  config: null,
 };
 
 describe('the status for people', () => {
@@ -98,7 +100,15 @@ describe('the status for people', () => {
       ...status,
       keeper: 7,
       draining: [
-        { pid: 900, generation: 2, connections: 3, protocols: { ...counts, upgraded: 3 }, left: 24_000, deadline },
+        {
+          pid: 900,
+          generation: 2,
+          connections: 3,
+          protocols: { ...counts, upgraded: 3 },
+          left: 24_000,
+          deadline,
+          probation: null,
+        },
       ],
       successor: { pid: 1001, since: deadline },
       lastUpgrade: {

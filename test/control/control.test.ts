@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
-import { PrivateSocket } from '#src/base/os/private-socket.js';
-import { connectControl, ensureAnswers, requestStatus, watchIncumbent } from '#src/control/client.js';
+import { connectControl, requestStatus, watchIncumbent } from '#src/control/client.js';
 import type { ControlMessage } from '#src/control/control-messages.js';
 import {
   type CommandTarget,
@@ -56,6 +55,8 @@ const STATUS: Status = {
   upgrades: [],
   pidfile: '/run/app.pid',
   upgradeSocket: '/run/app.sock',
+  directory: '/srv/app',
+  config: null,
 };
 
 class TestInstance implements CommandTarget {
@@ -97,7 +98,7 @@ class TestInstance implements CommandTarget {
     this.upgrades.push(dryRun);
     progress('finding', 1.6);
     if (dryRun) return rejection(new HandoverError('ERR_MOTYA_NO_SUCCESSOR', 'nobody came'));
-    live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000 });
+    live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000, removed: [] });
     return { ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
   }
   async rollBack(): ReturnType<CommandTarget['rollBack']> {
@@ -172,32 +173,14 @@ test('status comes whole, also with a thousand listeners and with none', async (
   });
 });
 
-test('an instance of the first version answers in another way, and that is said', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const path = join(directory, 'app.control.sock');
-  const socket = new PrivateSocket(path, {
-    connection: (fd) => {
-      // What it says needs no question; the connection ends with the other side's.
-      native.send(fd, Buffer.from(JSON.stringify({ type: 'SUMMARY', name: 'app', generation: 1 })), []);
-      native.close(fd);
-    },
-    refused: () => {},
-    failed: () => {},
-  });
-  socket.publish();
-  try {
-    await assert.rejects(requestStatus(path), { code: 'ERR_MOTYA_VERSION', message: /older motya/ });
-    await ensureAnswers(path);
-  } finally {
-    socket.close();
-  }
-});
-
 test('upgrade: progress, then the result, good or bad', async () => {
   await served(async (path, instance) => {
     const ofUpgrade = (dryRun: boolean) =>
-      conversation(path, { type: 'UPGRADE', dryRun }, ({ type }) => type === 'RESULT');
+      conversation(
+        path,
+        { type: 'UPGRADE', dryRun, settled: false, allowRemoved: false },
+        ({ type }) => type === 'RESULT',
+      );
     assert.deepEqual(await ofUpgrade(false), [
       { type: 'PROGRESS', phase: 'finding', ms: 2 },
       { type: 'RESULT', ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 },
@@ -217,7 +200,7 @@ test('stop reaches the instance; its end is the answer', async () => {
   await served(async (path, instance, server) => {
     const channel = connectControl(path);
     const closed = new Promise<Error | null>((resolve) => channel.on('close', resolve));
-    channel.open().send({ type: 'STOP', now: true });
+    channel.open().send({ type: 'STOP', now: true, once: false });
     await until(() => instance.stops.length > 0, { what: 'the stop' });
     assert.deepEqual(instance.stops, [true]);
     server.disconnect();
@@ -292,7 +275,10 @@ test('garbage, and words that only the other side says, end that connection and 
     await until(() => native.receive(fd, 100)?.data.length === 0, { what: 'the hang-up' });
     native.close(fd);
     assert.match(instance.warnings.join(), /a control connection was closed: .* is not JSON/);
-    assert.deepEqual(await conversation(path, { type: 'GONE', text: 'x' }, () => false), []);
+    assert.deepEqual(
+      await conversation(path, { type: 'GONE', code: 'ERR_MOTYA_STOPPING', text: 'x' }, () => false),
+      [],
+    );
     assert.equal((await requestStatus(path)).pid, process.pid);
     for (let n = 0; n < 300; n += 1) {
       let flood: number | null = null;

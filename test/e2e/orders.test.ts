@@ -31,8 +31,11 @@ describe('a successor that comes after the upgrade it was meant for', () => {
     await stage.first();
     assert.equal((await stage.upgrade()).code, 0);
     const controlSocket = `${stage.space.runtimeDir}/motya/app.control.sock`;
-    await assert.rejects(watchIncumbent(controlSocket, { age: 600_000 }), { code: 'ERR_MOTYA_SUCCESSOR_LATE' });
-    (await watchIncumbent(controlSocket, { age: 0 })).close();
+    const from = { scripts: [], cwds: [], source: null, fingerprint: '' };
+    await assert.rejects(watchIncumbent(controlSocket, { age: 600_000, program: from }), {
+      code: 'ERR_MOTYA_SUCCESSOR_LATE',
+    });
+    (await watchIncumbent(controlSocket, { age: 0, program: from })).close();
     const second = await stage.waiting();
     assert.equal((await stage.upgrade()).code, 0);
     assert.equal(stage.mainPid, second.pid);

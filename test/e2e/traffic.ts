@@ -117,7 +117,7 @@ export async function upgrade(space: Workspace): Promise<UpgradeResult> {
       if (message.type === 'RESULT') resolve(message);
     });
     channel.open();
-    channel.send({ type: 'UPGRADE', dryRun: false });
+    channel.send({ type: 'UPGRADE', dryRun: false, settled: false, allowRemoved: false });
   });
   channel.close();
   assert.ok(result?.type === 'RESULT' && result.ok, JSON.stringify(result));

@@ -55,7 +55,7 @@ const shaped = fc
   .map(({ type, fields }) => Buffer.from(JSON.stringify({ ...fields, type })));
 const right = fc.constantFrom(
   controlCodec.encode({ type: 'STATUS' }),
-  controlCodec.encode({ type: 'WATCH', pid: 1 }),
+  controlCodec.encode({ type: 'WATCH', pid: 1, started: null }),
   controlCodec.encode({ type: 'LISTENERS' as never } as never),
   handoverCodec.encode({ type: 'OFFER', txid: 'x', protocol: 1, pid: 1, generation: 1, listeners: 2 }),
   handoverCodec.encode({ type: 'FDS', txid: 'x', entries: [] }),

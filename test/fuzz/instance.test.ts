@@ -79,7 +79,7 @@ describe('hostile peers', () => {
     let report: LoadReport;
     const drips: (number | null)[] = Array(DRIPS).fill(null);
     // Garbage costs a connection, a half conversation goes on for ever.
-    const drop = [Buffer.from('{'), controlCodec.encode({ type: 'WATCH', pid: 1 })];
+    const drop = [Buffer.from('{'), controlCodec.encode({ type: 'WATCH', pid: 1, started: null })];
     let turn = 0;
     const dripping = setInterval(() => {
       const index = turn++ % DRIPS;

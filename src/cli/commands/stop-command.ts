@@ -97,6 +97,6 @@ async function endStarting(pid: number): Promise<void> {
 async function stopped(channel: Channel<ControlShapes>, now: boolean): Promise<void> {
   const { endOf } = await import('../other-generations.js');
   const ended = endOf(channel);
-  channel.send({ type: 'STOP', now });
+  channel.send({ type: 'STOP', now, once: false });
   await ended;
 }

@@ -25,7 +25,7 @@ export function requestUpgrade(path: string, handlers: UpgradeHandlers = {}): Pr
       if (message.type === 'RESULT') resolve(message);
     });
     channel.open();
-    channel.send({ type: 'UPGRADE', dryRun: false, settled: true });
+    channel.send({ type: 'UPGRADE', dryRun: false, settled: true, allowRemoved: false });
   });
   return result.finally(() => channel.close());
 }
@@ -35,7 +35,7 @@ export async function requestStop(path: string): Promise<void> {
   const channel = connectControl(path);
   const end = processEnd(channel.peer.pid);
   channel.open();
-  channel.send({ type: 'STOP', now: true });
+  channel.send({ type: 'STOP', now: true, once: false });
   await end;
   channel.close();
 }

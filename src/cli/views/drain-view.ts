@@ -5,7 +5,7 @@ import { requestStatus } from '../../control/client.js';
 import type { ControlMessage, ControlShapes } from '../../control/control-messages.js';
 import type { DrainStatus, Status } from '../../status/status-document.js';
 
-/** What an instance says of its own drain; `unknown`: not in time, or in the words of an older version. */
+/** What an instance says of its own drain; `unknown`: not in time. */
 export type Drain = DrainStatus | 'ended' | 'unknown';
 
 /**
@@ -55,7 +55,6 @@ export class OldInstance {
   }
 
   #hear(message: ControlMessage): void {
-    if (message.type === 'SUMMARY') this.#answer('unknown');
     if (message.type !== 'REPORT') return;
     this.#pieces.push(message.piece);
     if (message.last) this.#answer(ownDrain(JSON.parse(this.#pieces.splice(0).join('')) as Status));
@@ -82,5 +81,5 @@ function ownDrain({ pid, generation, draining, services }: Status): DrainStatus 
   const connections = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
   const own = draining.find((one) => one.pid === pid);
   if (own !== undefined) return { ...own, left: own.left === null ? null : Math.round(own.left) };
-  return { pid, generation, connections, protocols: null, left: null, deadline: null };
+  return { pid, generation, connections, protocols: null, left: null, deadline: null, probation: null };
 }

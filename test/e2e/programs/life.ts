@@ -90,7 +90,7 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
     try {
       const { code, stdout, stderr } = await this.#space.run(['upgrade', '--name', 'app'], { env: this.#env });
       await this.#upgraded(child, code ?? -1, stdout + stderr);
-      const { ok, text } = await this.#say({ type: 'UPGRADE', dryRun: false, settled: true });
+      const { ok, text } = await this.#say({ type: 'UPGRADE', dryRun: false, settled: true, allowRemoved: false });
       await this.#upgraded(child, ok ? 0 : (REJECTED[0] ?? 0), text);
       if (outcome === 'serves') await this.#takeBack(child);
     } finally {
@@ -114,7 +114,10 @@ ${service.map((line) => `    ${line}\n`).join('')}`,
 
   async #takeBack(child: Child): Promise<void> {
     this.#configure(LONG_PROBATION);
-    for (const message of [{ type: 'UPGRADE', dryRun: false }, { type: 'ROLLBACK' }] as const) {
+    for (const message of [
+      { type: 'UPGRADE', dryRun: false, settled: false, allowRemoved: false },
+      { type: 'ROLLBACK' },
+    ] as const) {
       const { ok, text } = await this.#say(message);
       assert.ok(ok, `${message.type}: ${text} ${child.describe()}`);
     }
