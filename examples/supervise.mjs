@@ -7,7 +7,7 @@ const settings = resolveSettings(
     name: 'example',
     services: { web: { script: fileURLToPath(new URL('server.mjs', import.meta.url)), workers: 2 } },
     drainTimeout: '10s',
-    // Root has to say whom the workers run as.
+    // Root has to name the user that the workers run as.
     user: process.env.MOTYA_USER,
   },
   // An incumbent starts its successor as it was started itself, with MOTYA_UPGRADE set.

@@ -11,12 +11,12 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const SOURCES = join(ROOT, 'test');
 const COMPILED = join(ROOT, 'dist-test');
 const MARKER = 'SUPERVISED_TEST_ID';
-/** ms for one test file: the longest is some upgrades under load; more than this is a hang, unless somebody asked for a long run. */
+/** ms for one test file: the longest is some upgrades under load; more than this is a hang, unless a long run is asked for. */
 const FILE_TIMEOUT = Number(process.env.TEST_FILE_MINUTES ?? 15) * 60_000;
 /** ms in which processes that are about to end may do so. */
 const LEFTOVER_TIMEOUT = 5_000;
 
-/** Files at a time, for two cores: much of a test's time is that of somebody who waits. */
+/** Files at a time, for two cores: much of a test's time is spent waiting. */
 const AT_ONCE = Number(process.env.TEST_AT_ONCE ?? 3);
 /** Files whose time is told at the end. */
 const SLOWEST = Number(process.env.TEST_SLOWEST ?? 10);

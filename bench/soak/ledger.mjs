@@ -4,7 +4,7 @@ import { sleep } from './sleep.mjs';
 
 /** Failures of a request that was inside a process when it was killed. */
 const OF_A_KILL = ['reset', 'truncated', 'lost'];
-/** A WebSocket message that met the program's goodbye on its way: whoever sent it knows that nobody has it. */
+/** A WebSocket message that crossed the program's close frame: its sender knows that it was not received. */
 const OF_A_GOODBYE = 'crossed';
 
 /** What the clients saw, by event. */

@@ -93,7 +93,7 @@ services:
     }
   }
 
-  /** Waits until one main process serves, is on no probation, and nobody drains. `old`: a pid that it must not be. */
+  /** Waits until one main process serves, is on no probation, and no generation drains. `old`: a pid that it must not be. */
   async settled(old) {
     let last;
     const look = async () => {

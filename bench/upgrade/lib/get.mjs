@@ -16,7 +16,7 @@ export function get(port, path = '/') {
   });
 }
 
-/** Whether anybody answers there. */
+/** Whether a server answers there. */
 export const answers = (port) =>
   get(port).then(
     () => true,
