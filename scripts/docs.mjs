@@ -21,11 +21,13 @@ function flagCell(name, flag) {
 }
 
 function flagsTable(flags) {
-  const rows = Object.entries(flags).map(([name, flag]) => {
-    const fallback = flag.defaultDescription ?? (flag.type === 'boolean' ? 'no' : '');
-    const variable = flag.variable === undefined ? '' : `\`${flag.variable}\``;
-    return `| ${flagCell(name, flag)} | ${variable} | ${cell(fallback)} | ${cell(coded(flag.description))} |`;
-  });
+  const rows = Object.entries(flags)
+    .filter(([, { hidden }]) => hidden !== true)
+    .map(([name, flag]) => {
+      const fallback = flag.defaultDescription ?? (flag.type === 'boolean' ? 'no' : '');
+      const variable = flag.variable === undefined ? '' : `\`${flag.variable}\``;
+      return `| ${flagCell(name, flag)} | ${variable} | ${cell(fallback)} | ${cell(coded(flag.description))} |`;
+    });
   return ['| flag | variable | default | |', '|---|---|---|---|', ...rows].join('\n');
 }
 
@@ -45,7 +47,7 @@ function flagsText(command) {
   );
   if (shared.length <= MOST_SHARED) return Object.keys(flags).length === 0 ? [] : [flagsTable(flags)];
   const left = Object.keys(start.flags)
-    .filter((name) => !shared.includes(name))
+    .filter((name) => !shared.includes(name) && start.flags[name].hidden !== true)
     .map((name) => `\`--${name}\``);
   return [
     flagsTable(Object.fromEntries(own.map((name) => [name, flags[name]]))),

@@ -80,7 +80,7 @@ function told({ rows, answers, refused, failures, kinds, answersByClient }, befo
   const clients = Object.entries(answersByClient).map(([kind, count]) => `${count} ${kind}`);
   return `# Soak
 
-${minutes} minutes of upgrades and kills at random moments under a mixed load, with \`motya start --supervise\`: **${refused} refused**,
+${minutes} minutes of upgrades and kills at random moments under a mixed load, with \`motya start --keeper\`: **${refused} refused**,
 ${failures} failures of ${answers} requests (${clients.join(', ')}), all of them inside a process that was killed, or WebSocket messages that crossed its goodbye${
     failures === 0
       ? ''

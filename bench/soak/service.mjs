@@ -45,7 +45,7 @@ require(${JSON.stringify(app('http.cjs'))}).listen(${web});
       'motya.yaml',
       `name: ${NAME}
 drainTimeout: 10s
-supervise: true
+keeper: true
 services:
   web: { script: web.cjs, workers: 2 }
   ws: { script: ${WEB_SOCKETS}, args: ['${ws}'] }

@@ -10,6 +10,7 @@ import {
   configOption,
   forceOption,
   type SettingOption,
+  saysOtherwise,
   settingOptions,
   unknownVariables,
   upgradeOption,
@@ -72,6 +73,8 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
   for (const option of settingOptions) {
     const given = givenValue(option, { flags, env, cwd });
     if (given === undefined) continue;
+    // A flag or a variable goes before the file, whichever name each has used.
+    if (option.former !== undefined && isObject(input)) delete (input as Record<string, unknown>)[option.former.path];
     for (const path of expand(option.path ?? '', input)) {
       if (assign(input, path, given.value)) places.set(path.join('.'), given.name);
     }
@@ -108,17 +111,29 @@ function settingsFile(from: LoadInput): { path: string; shown: string } | null {
   return shown === undefined ? null : { path: join(from.cwd, shown), shown };
 }
 
+interface Given {
+  readonly value: unknown;
+  readonly name: string;
+}
+
 /** What a flag or, failing that, a variable says, as the schema takes it, and the name of the one that said it. */
-function givenValue(
-  option: SettingOption,
-  { flags, env, cwd }: LoadInput,
-): { value: unknown; name: string } | undefined {
-  const flag = flags[option.flag];
-  if (flag !== undefined) return { value: read(option, flag, cwd), name: `--${option.flag}` };
-  const variable = env[option.variable];
+function givenValue(option: SettingOption, { flags, env, cwd }: LoadInput): Given | undefined {
+  const { former } = option;
+  const flag = (name: string): Given | undefined =>
+    flags[name] === undefined ? undefined : { value: read(option, flags[name], cwd), name: `--${name}` };
   // An empty variable is how a unit file or a shell takes one back.
-  if (variable === undefined || variable === '') return undefined;
-  return { value: read(option, variable, cwd), name: option.variable };
+  const variable = (name: string): Given | undefined =>
+    env[name] === undefined || env[name] === '' ? undefined : { value: read(option, env[name], cwd), name };
+  return (
+    oneOf(flag(option.flag), former && flag(former.flag)) ??
+    oneOf(variable(option.variable), former && variable(former.variable))
+  );
+}
+
+/** @throws {SettingsError} the former name says something else */
+function oneOf(given: Given | undefined, former: Given | undefined): Given | undefined {
+  if (given === undefined || former === undefined || given.value === former.value) return given ?? former;
+  throw new SettingsError(`${former.name}: ${saysOtherwise(given.name)}`);
 }
 
 /** What cannot be read is left as it is: the schema says what is wrong with it. */

@@ -16,6 +16,14 @@ export interface SettingOption {
   readonly description: string;
   /** As it would be written; undefined where the default depends on the rest. */
   readonly default: string | undefined;
+  /** The former name of the setting, its flag and its variable, which are still accepted. */
+  readonly former?: Former;
+}
+
+export interface Former {
+  readonly path: string;
+  readonly flag: string;
+  readonly variable: string;
 }
 
 /** Names, descriptions and defaults in the order of `motya start --help`. */
@@ -34,7 +42,7 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
   ['group', 'text', "Group (name or gid) that root becomes with user (default: the user's own)"],
   ['daemonize', 'boolean', 'Run in the background; the command returns once the daemon serves'],
   [
-    'supervise',
+    'keeper',
     'boolean',
     'Start a keeper, the stable parent of the instances (auto: as PID 1, and in a systemd unit without notifications)',
     'auto',
@@ -80,6 +88,17 @@ const words = (path: string): string[] =>
     .toLowerCase()
     .split('.');
 
+const flagOf = (name: string): string => words(name).join('-');
+const variableOf = (name: string): string => `MOTYA_${words(name).join('_').toUpperCase()}`;
+
+/** Settings that had another name, by their present one. */
+const formerNames: Readonly<Record<string, string>> = { keeper: 'supervise' };
+
+function formerOf(name: string): { former?: Former } {
+  const path = formerNames[name];
+  return path === undefined ? {} : { former: { path, flag: flagOf(path), variable: variableOf(path) } };
+}
+
 const option = (
   name: string,
   type: SettingOption['type'],
@@ -89,10 +108,11 @@ const option = (
 ): SettingOption => ({
   path,
   default: given,
-  flag: words(name).join('-'),
-  variable: `MOTYA_${words(name).join('_').toUpperCase()}`,
+  flag: flagOf(name),
+  variable: variableOf(name),
   type,
   description,
+  ...formerOf(name),
 });
 
 export const settingOptions: readonly SettingOption[] = table.map(([path, type, text, given]) =>
@@ -144,17 +164,21 @@ const ownVariables = new Set([
   'MOTYA_SERVICE',
   'MOTYA_WORKER_INDEX',
   'MOTYA_GENERATION',
-  'MOTYA_KEEPER',
+  'MOTYA_KEEPER_PID',
   'MOTYA_SANDBOX',
 ]);
 
 /** `MOTYA_…` variables that mean nothing, sorted. */
 export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
-  const known = new Set(allOptions.map(({ variable }) => variable));
+  const known = new Set(allOptions.flatMap(({ variable, former }) => [variable, former?.variable]));
   return Object.keys(env)
     .filter((name) => name.startsWith('MOTYA_') && !known.has(name) && !ownVariables.has(name))
     .sort();
 }
+
+/** The problem of a former name beside the present one with another value. */
+export const saysOtherwise = (present: string): string =>
+  `is the former name of ${present} and has another value; leave it out`;
 
 /** @throws {TypeError} when the table does not have the path: the schema and the table have drifted apart. */
 export function optionAt(path: string): SettingOption {
@@ -185,9 +209,8 @@ export interface Flag extends Options {
 export function yargsOptions(flags?: readonly string[]): Record<string, Flag> {
   const chosen = flags === undefined ? allOptions : allOptions.filter(({ flag }) => flags.includes(flag));
   return Object.fromEntries(
-    chosen.map(({ flag, type, description, variable, path, default: given }) => [
-      flag,
-      {
+    chosen.flatMap(({ flag, type, description, variable, path, default: given, former }) => {
+      const details = {
         type: type === 'boolean' ? 'boolean' : 'string',
         description,
         variable,
@@ -195,7 +218,13 @@ export function yargsOptions(flags?: readonly string[]): Record<string, Flag> {
         isPath: type === 'path',
         ...(path === null ? {} : { setting: path }),
         ...(given === undefined ? {} : { defaultDescription: given }),
-      } satisfies Flag,
-    ]),
+      } satisfies Flag;
+      return former === undefined
+        ? [[flag, details]]
+        : [
+            [flag, details],
+            [former.flag, { ...details, hidden: true }],
+          ];
+    }),
   );
 }

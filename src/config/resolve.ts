@@ -9,6 +9,7 @@ import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '
 import { directoryOf } from '../base/os/places.js';
 import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { causeOf } from './document.js';
+import { saysOtherwise } from './options.js';
 import { whyPm2Settings } from './pm2-settings.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
 import { absolutePath } from './resolve-path.js';
@@ -60,12 +61,19 @@ export function resolveSettings(input: SettingsInput, context: ResolveContext): 
       text: 'missing; name a service, or give a script on the command line',
     });
   }
+  if (result.success) problems.push(...formerNameProblems(result.data));
   const { account, problems: unknown } = result.success ? accountOf(result.data) : { account: null, problems: [] };
   problems.push(...unknown);
   const settings = result.success && problems.length === 0 ? fillIn(result.data, account, base, context) : null;
   if (settings !== null) problems.push(...pathProblems(settings), ...sharedListeners(settings));
   if (settings !== null && problems.length === 0) return settings;
   throw new SettingsError(linesOf(problems, context.locate ?? (() => ({ text: '', names: false }))));
+}
+
+/** A former name may stand alone, or say the same. */
+function formerNameProblems({ keeper, supervise }: ValidSettings): Problem[] {
+  if (keeper === undefined || supervise === undefined || keeper === supervise) return [];
+  return [{ path: ['supervise'], part: 'key', text: saysOtherwise('keeper') }];
 }
 
 function fillIn(valid: ValidSettings, user: Account | null, base: string, context: ResolveContext): Settings {
@@ -93,7 +101,7 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     runtimeDirectory: valid.pidfile && valid.upgradeSocket ? null : directory,
     user,
     daemonize: valid.daemonize,
-    supervise: valid.supervise,
+    keeper: valid.keeper ?? valid.supervise ?? 'auto',
     upgrade: context.upgrade ?? false,
     force: context.force ?? false,
     allowRemoved: context.allowRemoved ?? false,

@@ -63,6 +63,7 @@ const duration = () =>
     .union([z.number().min(0, durationForm), z.string().regex(durationPattern, durationForm)], { error: durationForm })
     .transform(parsed(parseDuration));
 const optionalPass = () => z.literal('pass', { error: 'must be pass' }).optional();
+const keeper = () => z.union([z.boolean(), z.literal('auto')], { error: 'must be true, false or auto' });
 const positiveDuration = () => duration().refine((ms) => ms > 0, 'must be longer than 0');
 
 /** A user or a group; YAML makes a number of a uid. */
@@ -227,10 +228,9 @@ export const settingsObject = z.strictObject(
     user: account().optional().describe(descriptionOf('user')),
     group: account().optional().describe(descriptionOf('group')),
     daemonize: flag().default(false).describe(descriptionOf('daemonize')),
-    supervise: z
-      .union([z.boolean(), z.literal('auto')], { error: 'must be true, false or auto' })
-      .default('auto')
-      .describe(descriptionOf('supervise')),
+    keeper: keeper().optional().describe(descriptionOf('keeper')),
+    /** The former name of `keeper`. */
+    supervise: keeper().optional(),
     drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
     upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
@@ -248,6 +248,9 @@ export const settingsObject = z.strictObject(
   { error: 'must be an object of settings' },
 );
 
+/** Without the names that settings had before: those are accepted and not shown. */
+const presentNames = settingsObject.omit({ supervise: true });
+
 /** Settings as people write them: the content of motya.yaml, or the object that a program passes. */
 export type SettingsInput = z.input<typeof settingsObject>;
 /** The same once it is valid, with defaults, but paths and names as they were written. */
@@ -256,7 +259,7 @@ export type ValidSettings = z.output<typeof settingsObject>;
 /** Keys that are allowed at a place of the settings, or none where any is. */
 export function keysAt(path: readonly PropertyKey[]): string[] {
   const [first, , third] = path;
-  if (path.length === 0) return Object.keys(settingsObject.shape);
+  if (path.length === 0) return Object.keys(presentNames.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
   if (path.length === 3 && first === 'log') return Object.keys(transportObject.shape);
   if (path.length === 1 && first === 'health') return Object.keys(healthObject.shape);
@@ -269,5 +272,5 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
 
 /** JSON Schema (2020-12) of motya.yaml, for editors. */
 export function settingsJsonSchema(): Record<string, unknown> {
-  return { title: 'Settings of Motya (motya.yaml)', ...z.toJSONSchema(settingsObject, { io: 'input' }) };
+  return { title: 'Settings of Motya (motya.yaml)', ...z.toJSONSchema(presentNames, { io: 'input' }) };
 }

@@ -98,8 +98,8 @@ export interface Settings {
   /** Whom the instance and its programs run as; null: as whoever starts it, who must not be root then. */
   readonly user: Account | null;
   readonly daemonize: boolean;
-  /** Whether a keeper stays as the parent of the instances; `auto`: where nobody follows from one to the next. */
-  readonly supervise: boolean | 'auto';
+  /** Whether a keeper stays as the parent of the instances. `auto`: as PID 1, and in a systemd unit without notifications. */
+  readonly keeper: boolean | 'auto';
   /** This instance is a successor: it waits on the upgrade socket before it serves. */
   readonly upgrade: boolean;
   /** An incumbent that answers nothing is replaced all the same. */

@@ -11,7 +11,7 @@ import { NotifySocket } from '../base/os/notify-socket.js';
 import { readPid } from '../base/os/pidfile.js';
 import type { Settings } from '../config/settings.js';
 import type { Logger } from '../logging/log.js';
-import { keptEnvironment } from './keeper-choice.js';
+import { keeperEnvironment } from './keeper-choice.js';
 import { KeeperSocket } from './keeper-socket.js';
 import { forward } from './notify-forward.js';
 import { type Notification, NotifyReceiver } from './notify-receiver.js';
@@ -81,7 +81,7 @@ export class Keeper {
     const { WATCHDOG_USEC } = process.env;
     if (WATCHDOG_USEC !== undefined) env.WATCHDOG_USEC = WATCHDOG_USEC;
     this.#socket = new KeeperSocket(settings, { state: () => this.#state(), stop: () => this.stop(), warn });
-    this.#env = { ...env, ...keptEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
+    this.#env = { ...env, ...keeperEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
   }
 
   /** Why no instance has ever served; null: one has, or it was stopped before. */

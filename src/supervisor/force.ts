@@ -7,6 +7,7 @@ import { native } from '../base/os/native.js';
 import { identify } from '../base/os/path-identity.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
 import { preflight } from '../handover/preflight.js';
+import { KEEPER_PID_ENV } from '../keeper/keeper-choice.js';
 import { OtherProcess } from '../listeners/copy-from-process.js';
 import type { Life } from './life.js';
 
@@ -56,10 +57,10 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
 function refuseBelowManager(incumbent: OtherProcess): void {
   const { pid } = incumbent;
   const variables = incumbent.environment();
-  const isKept = variables.some((entry) => entry.startsWith('MOTYA_KEEPER='));
+  const hasKeeper = variables.some((entry) => entry.startsWith(`${KEEPER_PID_ENV}=`));
   const isNotified = variables.some((entry) => entry.startsWith('NOTIFY_SOCKET='));
   const isElsewhere = readFileSync(`/proc/${pid}/cgroup`, 'utf8') !== readFileSync('/proc/self/cgroup', 'utf8');
-  if (isKept) {
+  if (hasKeeper) {
     const text = `pid ${pid} has a keeper, which holds its listeners: kill -KILL ${pid}, and it starts the next one with them; no client is refused`;
     throw new HandoverError('ERR_MOTYA_MANAGED', text);
   }

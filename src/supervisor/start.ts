@@ -18,7 +18,7 @@ import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
 import { Probation } from '../handover/probation-session.js';
 import { decline, type Offer, SuccessorSession } from '../handover/successor.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
-import { isKept, keeperOf } from '../keeper/keeper-choice.js';
+import { hasKeeper, keeperOf } from '../keeper/keeper-choice.js';
 import type { Fleet } from '../workers/fleet.js';
 import { adopt, keepAdopted } from './adoption.js';
 import { startByForce } from './force.js';
@@ -58,7 +58,7 @@ export async function startAsFirst(life: Life): Promise<void> {
 
 /** It holds the listeners, and is about to start an instance of its own. */
 function refuseBesideKeeper({ settings }: Life): void {
-  if (isKept(process.env)) return;
+  if (hasKeeper(process.env)) return;
   try {
     connectControl(settings.controlSocket).close();
   } catch (error) {

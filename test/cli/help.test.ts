@@ -38,8 +38,9 @@ describe('help', () => {
       assert.ok(
         examples.length > 0 && examples.every(([line, effect]) => stdout.includes(`  ${line}\n      ${effect}`)),
       );
-      for (const [flag, { defaultDescription }] of Object.entries(flags)) {
-        assert.match(stdout, new RegExp(`^ {2}(-\\w, )?--${flag}\\b`, 'm'));
+      for (const [flag, { defaultDescription, hidden }] of Object.entries(flags)) {
+        assert.equal(new RegExp(`^ {2}(-\\w, )?--${flag}\\b`, 'm').test(stdout), hidden !== true, flag);
+        if (hidden) continue;
         if (defaultDescription !== undefined)
           assert.ok(stdout.replace(/\s+/g, ' ').includes(`(default: ${defaultDescription})`));
       }

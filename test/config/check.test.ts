@@ -59,7 +59,9 @@ test('it takes the flags of start, and refuses what start refuses', () => {
   for (const [args, line] of [
     [['--workers', 'x', 'server.js'], /^--workers: /],
     [['--force', 'server.js'], /^--force: goes with --upgrade/],
-    [['--supervise', '--upgrade', 'server.js'], /^--supervise: cannot be used with --upgrade/],
+    [['--keeper', '--upgrade', 'server.js'], /^--keeper: cannot be used with --upgrade/],
+    [['--supervise', '--upgrade', 'server.js'], /^--keeper: cannot be used with --upgrade/],
+    [['--no-supervise', '--keeper', 'server.js'], /^--supervise: is the former name of --keeper and has another value/],
     [['gone.js'], /^gone\.js: no such file\n$/],
     [
       ['--config', 'away.yaml'],

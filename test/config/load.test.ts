@@ -95,7 +95,7 @@ name: shop
 pidfile: run/shop.pid
 upgradeSocket: run/shop.sock
 daemonize: true
-supervise: true
+keeper: true
 drainTimeout: 2m
 upgradeWait: 500ms
 readyTimeout: 1h
@@ -130,7 +130,7 @@ services:
     runtimeDirectory: null,
     user: null,
     daemonize: true,
-    supervise: true,
+    keeper: true,
     upgrade: false,
     force: false,
     allowRemoved: false,
@@ -202,14 +202,37 @@ describe('precedence', () => {
     assert.equal(load().upgradeWait, 5000);
   });
 
-  test('supervise is true, false or auto', () => {
-    yaml('services: {web: {script: server.js}}\nsupervise: false\n');
-    assert.equal(load().supervise, false);
-    assert.equal(load({}, { MOTYA_SUPERVISE: 'auto' }).supervise, 'auto');
-    assert.equal(load({ supervise: true }, { MOTYA_SUPERVISE: 'auto' }).supervise, true);
+  test('keeper is true, false or auto', () => {
+    yaml('services: {web: {script: server.js}}\nkeeper: false\n');
+    assert.equal(load().keeper, false);
+    assert.equal(load({}, { MOTYA_KEEPER: 'auto' }).keeper, 'auto');
+    assert.equal(load({ keeper: true }, { MOTYA_KEEPER: 'auto' }).keeper, true);
     yaml('services: {web: {script: server.js}}\n');
-    assert.equal(load().supervise, 'auto');
-    assert.match(problems({}, { MOTYA_SUPERVISE: 'maybe' })[0] ?? '', /^MOTYA_SUPERVISE: must be true, false or auto/);
+    assert.equal(load().keeper, 'auto');
+    assert.match(problems({}, { MOTYA_KEEPER: 'maybe' })[0] ?? '', /^MOTYA_KEEPER: must be true, false or auto/);
+  });
+
+  test('the former name of keeper, supervise, has the same precedence; beside keeper it must say the same', () => {
+    yaml('services: {web: {script: server.js}}\nsupervise: true\n');
+    assert.equal(load().keeper, true);
+    assert.equal(load({}, { MOTYA_KEEPER: 'false' }).keeper, false);
+    assert.equal(load({ keeper: false }).keeper, false);
+    yaml('services: {web: {script: server.js}}\nkeeper: true\n');
+    assert.equal(load({}, { MOTYA_SUPERVISE: 'false' }).keeper, false);
+    assert.equal(load({ supervise: true }, { MOTYA_SUPERVISE: 'false' }).keeper, true);
+    assert.deepEqual(load({}, { MOTYA_SUPERVISE: 'false' }).warnings, []);
+    assert.equal(load({ keeper: false, supervise: false }).keeper, false);
+    const beside = 'has another value; leave it out';
+    assert.deepEqual(problems({ keeper: true, supervise: false }), [
+      `--supervise: is the former name of --keeper and ${beside}`,
+    ]);
+    assert.deepEqual(problems({}, { MOTYA_KEEPER: 'true', MOTYA_SUPERVISE: 'auto' }), [
+      `MOTYA_SUPERVISE: is the former name of MOTYA_KEEPER and ${beside}`,
+    ]);
+    yaml('services: {web: {script: server.js}}\nkeeper: auto\nsupervise: true\n');
+    assert.deepEqual(problems(), [`motya.yaml:3:1: supervise: is the former name of keeper and ${beside}`]);
+    yaml('services: {web: {script: server.js}}\nsupervise: maybe\n');
+    assert.match(problems()[0] ?? '', /^motya\.yaml:2:12: supervise: must be true, false or auto/);
   });
 
   test('paths of flags and variables are relative to the working directory, not to the file', () => {
@@ -269,7 +292,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, supervise, drainTimeout, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, keeper, drainTimeout, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format, file, programs and transports, not "loud"',
     ]);
   });

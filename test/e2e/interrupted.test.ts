@@ -10,7 +10,7 @@ const NEVER_READY = "require('node:fs').writeFileSync('boots', ''); setInterval(
 describe('a start --daemonize that is interrupted before the daemon serves', () => {
   const signals = [
     ['SIGINT', 130, []],
-    ['SIGTERM', 143, ['--supervise']],
+    ['SIGTERM', 143, ['--keeper']],
     ['SIGHUP', 129, ['--log-file', 'a.log']],
     ['SIGKILL', null, []],
   ] as const;
@@ -47,7 +47,7 @@ describe('a start --daemonize that is interrupted before the daemon serves', () 
 });
 
 describe('the reason of a failed start whose log is a file', () => {
-  for (const args of [[], ['--daemonize'], ['--supervise']] as const) {
+  for (const args of [[], ['--daemonize'], ['--keeper']] as const) {
     it(`is on stderr, too${args.length === 0 ? '' : ` (${args[0]})`}`, async (test) => {
       const stage = await scene(test, '', "throw new Error('broken on purpose')");
       const command = stage.start(['--log-file', 'a.log', ...args]);

@@ -77,7 +77,7 @@ test('motya signal: to the programs, whatever the settings say; refused for thos
 });
 
 test('a keeper passes them on to the instance that serves', async (t) => {
-  const [, keeper] = await serving(t, 'signals: { USR2: pass }\n', '--supervise');
+  const [, keeper] = await serving(t, 'signals: { USR2: pass }\n', '--keeper');
   keeper.kill('SIGUSR1');
   await keeper.waitFor((line) => line.event === 'ignored-signal' && line.signal === 'SIGUSR1');
   keeper.kill('SIGUSR2');

@@ -42,12 +42,12 @@ describe('a successor that somebody starts by hand, from outside', () => {
   });
 });
 
-describe('--supervise', () => {
+describe('--keeper', () => {
   it('with --daemonize: the keeper is the daemon; the command tells of the first instance', async (test) => {
     const stage = await scene(test);
     const log = stage.space.path('motya.log');
     const { code, stdout, stderr } = await stage.space.run(
-      ['start', stage.script, '--name', 'app', '--supervise', '--daemonize', '--log-file', log],
+      ['start', stage.script, '--name', 'app', '--keeper', '--daemonize', '--log-file', log],
       { env: { PORT: String(stage.port) } },
     );
     assert.equal(code, 0, stderr);
@@ -65,7 +65,7 @@ describe('--supervise', () => {
 
   it('with --daemonize: a start that fails is told by the command', async (test) => {
     const stage = await scene(test, 'throws.cjs');
-    const args = ['start', stage.script, '--name', 'app', '--supervise', '--daemonize'];
+    const args = ['start', stage.script, '--name', 'app', '--keeper', '--daemonize'];
     const { code, stderr } = await stage.space.run(args);
     assert.equal(code, 1);
     assert.match(stderr, /^motya: service throws: .* ended \(exit status 1\) before it was ready/);
@@ -74,16 +74,9 @@ describe('--supervise', () => {
 
   it('with --upgrade: one clear line', async (test) => {
     const { stage } = await kept(test);
-    const { code, stderr } = await stage.space.run([
-      'start',
-      stage.script,
-      '--name',
-      'app',
-      '--supervise',
-      '--upgrade',
-    ]);
+    const { code, stderr } = await stage.space.run(['start', stage.script, '--name', 'app', '--keeper', '--upgrade']);
     assert.equal(code, 2);
-    assert.match(stderr, /^--supervise: cannot be used with --upgrade: [^\n]*motya upgrade\n$/);
+    assert.match(stderr, /^--keeper: cannot be used with --upgrade: [^\n]*motya upgrade\n$/);
   });
 
   it('comes by itself in a systemd unit that hears no notifications, and only there', async (test) => {
@@ -104,7 +97,7 @@ describe('--supervise', () => {
     assert.equal(parentOf(stage.mainPid as number), kept.pid);
     kept.kill();
     await kept.waitForExit();
-    for (const [env, ...more] of [['NOTIFY_SOCKET=@nobody'], ['X=', '--no-supervise'], ['MOTYA_SUPERVISE=false']]) {
+    for (const [env, ...more] of [['NOTIFY_SOCKET=@nobody'], ['X=', '--no-keeper'], ['MOTYA_KEEPER=false']]) {
       const plain = unit(`PORT=${stage.port} ${env}`, ...args, ...more);
       await plain.waitFor('serving');
       assert.equal(stage.mainPid, plain.pid);
@@ -130,7 +123,7 @@ describe('what runs the keeper', () => {
     const stage = await scene(test, '', program('one').replaceAll('...address()', "'systemd:http'"));
     const { port } = stage;
     const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port });
-    const settings = 'name: app\nsupervise: true\nlog: { file: log }\nservices:\n  web: { script: server.cjs }\n';
+    const settings = 'name: app\nkeeper: true\nlog: { file: log }\nservices:\n  web: { script: server.cjs }\n';
     stage.space.write('motya.yaml', settings);
     const passed = 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http';
     const command = `cd ${stage.space.dir} && ${passed} exec ${process.execPath} ${CLI} start`;
@@ -169,7 +162,7 @@ describe('what runs the keeper', () => {
       // What comes after it may have come already.
       heard.splice(0, await until(found, { what: String(pattern), instead: () => heard }));
     };
-    const keeper = stage.start(['--supervise'], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' });
+    const keeper = stage.start(['--keeper'], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' });
     await hears(/^READY=1$/);
     await hears(/^STATUS=.*generation 1/);
     await hears(/^WATCHDOG=1$/);

@@ -33,7 +33,7 @@ describe('a keeper', () => {
     const fault: Fault = { side: 'incumbent', point: 'send OFFER', action: 'kill', armed, record };
     stage.space.nodeArgs.push('--import', import.meta.resolve('../faults/inject.js'));
     Object.assign(stage.space.env, { [FAULT]: JSON.stringify(fault) });
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     await holds(keeper.pid, 1);
     stage.space.write('armed', '');
     assert.equal((await stage.upgrade()).code, 1);
@@ -82,7 +82,7 @@ describe('a keeper', () => {
 
   it('keeps the listeners over a rollback: an instance that is killed afterwards is started with them', async (test) => {
     const stage = await scene(test);
-    const keeper = await stage.first(['--supervise'], { MOTYA_PROBATION: '10m' });
+    const keeper = await stage.first(['--keeper'], { MOTYA_PROBATION: '10m' });
     await holds(keeper.pid, 1);
     assert.equal((await stage.upgrade('--detach')).code, 0);
     const successor = stage.mainPid as number;
@@ -96,7 +96,7 @@ describe('a keeper', () => {
 
   it('lives on with its instance when a successor fails', async (test) => {
     const stage = await scene(test, '', program('one'));
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     const { pid } = await stage.who();
     stage.space.write('server.cjs', 'throw new Error("broken")');
     keeper.kill('SIGQUIT');
@@ -108,7 +108,7 @@ describe('a keeper', () => {
 
   it('upgrades as soon as it can when SIGQUIT comes while no instance serves', async (test) => {
     const stage = await scene(test);
-    const keeper = stage.start(['--supervise']);
+    const keeper = stage.start(['--keeper']);
     await keeper.waitFor('keeper');
     keeper.kill('SIGQUIT');
     await servesAs(keeper, 2);
@@ -117,23 +117,23 @@ describe('a keeper', () => {
 
   it('ends with the instance when the first start fails: its status, its message, no second try', async (test) => {
     const stage = await scene(test, 'throws.cjs');
-    const keeper = stage.start(['--supervise']);
+    const keeper = stage.start(['--keeper']);
     assert.deepEqual(await keeper.waitForExit(), { code: 1, signal: null });
     assert.equal(failureOf(keeper).code, 'ERR_MOTYA_PROGRAM');
     assert.equal(keeper.logs.filter(({ event }) => event === 'failed').length, 1);
     const inUse = await kept(test);
-    const other = inUse.stage.space.motya(['start', inUse.stage.script, '--name', 'other', '--supervise'], {
+    const other = inUse.stage.space.motya(['start', inUse.stage.script, '--name', 'other', '--keeper'], {
       env: { PORT: String(inUse.stage.port) },
     });
     assert.deepEqual(await other.waitForExit(), { code: 1, signal: null });
     assert.match(failureOf(other).message, /EADDRINUSE/);
-    const wrong = await stage.space.run(['start', 'no-such.js', '--supervise']);
+    const wrong = await stage.space.run(['start', 'no-such.js', '--keeper']);
     assert.equal(wrong.code, 2);
   });
 
   it('says so when the first instance is killed before it serves', async (test) => {
     const stage = await scene(test, 'never-listens.mjs');
-    const keeper = stage.start(['--supervise']);
+    const keeper = stage.start(['--keeper']);
     // The child that forks it, which is there for a moment, has the keeper's own environment.
     const isInstance = (pid: number): boolean => environmentOf(pid).has('NOTIFY_SOCKET');
     const instance = await until(() => childrenOf(keeper.pid).find(isInstance), { what: 'the instance' });
@@ -172,7 +172,7 @@ describe('a keeper', () => {
 
   it('is stopped while it waits to start again what crashes', async (test) => {
     const stage = await scene(test, '', program('one'));
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     stage.space.write('server.cjs', 'throw new Error("broken")');
     process.kill(stage.mainPid as number, 'SIGKILL');
     const again = () => keeper.logs.filter(({ event }) => event === 'instance-exit').length;
@@ -202,7 +202,7 @@ if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
   spawn(process.execPath, ['-e', code, ${JSON.stringify(pidFile)}], { detached: true, stdio: 'ignore' }).unref();
 }`;
     const stage = await scene(test, '', program('one', before));
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     const orphan = Number(
       await until(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8'), { what: 'the orphan' }),
     );
@@ -219,7 +219,7 @@ if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
   it('passes SIGHUP on, after it has opened its own log again', async (test) => {
     const stage = await scene(test);
     const log = stage.space.path('motya.log');
-    const keeper = stage.start(['--supervise', '--log-file', log]);
+    const keeper = stage.start(['--keeper', '--log-file', log]);
     const lines = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
     await until(() => /"serving"/.test(lines(log)), { what: 'serving in the log file' });
     renameSync(log, `${log}.1`);
@@ -253,7 +253,7 @@ if (!require('node:fs').existsSync(${JSON.stringify(pidFile)})) {
 
   it('gives up what the new version does not listen on', async (test) => {
     const stage = await scene(test, '', program('one'));
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     await holds(keeper.pid, 1);
     const { port } = await scene(test);
     writeFileSync(stage.script, program('two').replaceAll('...address()', String(port)));

@@ -8,7 +8,7 @@ import { holds } from './support.js';
 describe('a keeper whose instance crashes again and again', () => {
   it('is found by the commands, says why, and can be stopped', async (test) => {
     const stage = await scene(test, '', program('one'));
-    const keeper = await stage.first(['--supervise']);
+    const keeper = await stage.first(['--keeper']);
     await holds(keeper.pid, 1);
     stage.space.write('server.cjs', 'oops(');
     process.kill(stage.mainPid as number, 'SIGKILL');

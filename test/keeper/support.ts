@@ -5,7 +5,7 @@ import { type Scene, scene } from '../e2e/scene.js';
 /** A keeper, once its first instance serves and it holds a copy of the listener. */
 export async function kept(test: TestContext, args: readonly string[] = []): Promise<{ stage: Scene; keeper: Child }> {
   const stage = await scene(test);
-  const keeper = await stage.first(['--supervise', ...args]);
+  const keeper = await stage.first(['--keeper', ...args]);
   await holds(keeper.pid, 1);
   return { stage, keeper };
 }

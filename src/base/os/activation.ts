@@ -64,5 +64,5 @@ export const MANAGER_VARIABLES = [
   'LISTEN_FDNAMES',
   'FDSTORE',
   'MAINPID',
-  'MOTYA_KEEPER',
+  'MOTYA_KEEPER_PID',
 ] as const;

@@ -6,6 +6,7 @@ import { EXIT } from '../exit-status.js';
 
 interface CheckArguments {
   script?: string | undefined;
+  keeper?: boolean;
   supervise?: boolean;
   print: boolean;
   showSecrets: boolean;
@@ -44,12 +45,12 @@ const command: Command<CheckArguments> = {
     const { loadSettings } = await import('../../config/load.js');
     const { typedInvocation } = await import('../../base/os/invocation.js');
     const { checkPrivileges } = await import('../../config/privilege-check.js');
-    const { demandNoKeeper } = await import('../../keeper/keeper-choice.js');
+    const { refuseKeeperOfSuccessor } = await import('../../keeper/keeper-choice.js');
     const { cwd } = typedInvocation();
     try {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
       checkPrivileges(settings);
-      if (flags.supervise === true) demandNoKeeper(settings, process.env);
+      if (flags.keeper === true || flags.supervise === true) refuseKeeperOfSuccessor(settings, process.env);
       for (const warning of settings.warnings) console.error(`warning: ${warning}`);
       if (flags.print) {
         console.log(JSON.stringify(flags.showSecrets ? settings : withoutSecrets(settings), null, 2));

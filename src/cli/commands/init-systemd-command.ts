@@ -13,7 +13,7 @@ interface InitSystemdArguments {
 /** Where systemd looks for what an administrator has written (systemd.unit(5)). */
 const UNIT_DIRECTORIES = ['/etc/systemd/system', '/run/systemd/system', '/usr/local/lib/systemd/system'];
 /** How an instance is run is the unit's business. */
-const NOT_PASSED_ON = ['upgrade', 'daemonize', 'supervise'];
+const NOT_PASSED_ON = ['upgrade', 'daemonize', 'keeper', 'supervise'];
 const passedOn = Object.fromEntries(Object.entries(yargsOptions()).filter(([flag]) => !NOT_PASSED_ON.includes(flag)));
 
 const command: Command<InitSystemdArguments> = {

@@ -26,7 +26,7 @@ const command: Command<StartArguments> = {
     ['motya start server.js --workers 2 -- --verbose', 'run server.js --verbose in two workers'],
     ['motya start --config /etc/shop/motya.yaml', 'run the services of a settings file'],
     ['motya start server.js --daemonize --log-file shop.log', 'in the background; returns once it serves'],
-    ['motya start server.js --supervise', 'with a keeper as the parent of all its instances, as in a container'],
+    ['motya start server.js --keeper', 'with a keeper as the parent of all its instances, as in a container'],
     ['motya start server.js --upgrade', 'boot, and wait until SIGQUIT tells the running instance to hand over'],
     ['motya start server.js --adopt 1234', 'take over the listeners of another program, such as nginx'],
   ],
@@ -43,7 +43,7 @@ const command: Command<StartArguments> = {
       const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd: typedInvocation().cwd });
       // Before a log file or a daemon is made.
       checkPrivileges(settings);
-      process.exitCode = await begin(settings, { launched, supervise: flags.supervise === true });
+      process.exitCode = await begin(settings, { launched, keeper: flags.keeper === true || flags.supervise === true });
     } catch (error) {
       // Whoever launched this instance does not see what it prints.
       report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; ') });
@@ -56,10 +56,10 @@ const command: Command<StartArguments> = {
 export default command;
 
 /** The launcher of a daemon, a keeper or an instance: what this process is to be. */
-async function begin(settings: Settings, { launched, supervise }: { launched: boolean; supervise: boolean }) {
-  const { demandNoKeeper, wantsKeeper } = await import('../../keeper/keeper-choice.js');
+async function begin(settings: Settings, { launched, keeper }: { launched: boolean; keeper: boolean }) {
+  const { refuseKeeperOfSuccessor, wantsKeeper } = await import('../../keeper/keeper-choice.js');
   const { StartError } = await import('../../base/errors.js');
-  if (supervise) demandNoKeeper(settings, process.env);
+  if (keeper) refuseKeeperOfSuccessor(settings, process.env);
   if (settings.daemonize && process.pid === 1) {
     const text = 'the container would end with its first process; leave --daemonize out';
     throw new StartError('ERR_MOTYA_PID_1_DAEMONIZE', `pid 1 cannot go into the background: ${text}`);

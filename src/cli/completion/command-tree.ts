@@ -46,7 +46,12 @@ function treeOf(command: Command, parents: string): CommandTree {
   return {
     name,
     summary,
-    flags: [...Object.entries(flags).map(([flag, details]) => flagEntry(flag, details)), help],
+    flags: [
+      ...Object.entries(flags)
+        .filter(([, { hidden }]) => hidden !== true)
+        .map(([flag, details]) => flagEntry(flag, details)),
+      help,
+    ],
     operand: positional === undefined ? { kind: 'none' } : operandOf(positional),
     subcommands: subcommands.map((inner) => treeOf(inner, `${name} `)),
   };

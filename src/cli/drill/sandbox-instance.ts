@@ -221,7 +221,7 @@ function drillSettings(settings: Settings, directory: string, nodeArgs: string[]
     upgradeSocket: join(directory, 'drill.sock'),
     ...(user === null ? {} : { user: String(user.uid), group: String(user.gid) }),
     ...(umask === null ? {} : { umask: umask.toString(8).padStart(3, '0') }),
-    supervise: false,
+    keeper: false,
     drainTimeout: text(drainTimeout),
     readyTimeout: text(readyTimeout),
     probation: text(DRILL_PROBATION_MS),

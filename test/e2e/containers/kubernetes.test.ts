@@ -48,7 +48,7 @@ test('the settings serve what the probes ask, on the port that they ask', async 
   space.write('motya.yaml', local.replace(`0.0.0.0:${portOf('admin')}`, `0.0.0.0:${admin}`));
   const [, ...args] = container?.command ?? [];
   assert.deepEqual(args, ['start', '--config', '/etc/app/motya.yaml']);
-  const keeper = space.motya(['start', '--supervise', '--config', space.path('motya.yaml')], {
+  const keeper = space.motya(['start', '--keeper', '--config', space.path('motya.yaml')], {
     env: { PORT: String(web) },
   });
   await keeper.waitFor('serving');

@@ -77,9 +77,9 @@ describe('as PID 1 of a container', { skip: noContainer }, () => {
     assert.match(readFileSync(unshare.stderrFile, 'utf8'), /ERR_MOTYA_PROGRAM/);
   });
 
-  it('without a keeper, an upgrade ends the container: what --no-supervise means there', async (test) => {
+  it('without a keeper, an upgrade ends the container: what --no-keeper means there', async (test) => {
     const { stage, contain } = await containers(test, () => app('http.cjs'));
-    const container = await contain(start(stage.script, '--no-supervise'));
+    const container = await contain(start(stage.script, '--no-keeper'));
     await container.unshare.waitFor('serving');
     container.signal('SIGQUIT');
     assert.ok((await container.unshare.waitForExit()).code !== null);

@@ -44,7 +44,7 @@ async function inTerminal(command: string, body: (terminal: Terminal, stage: Sce
     space.write('package.json', '{}');
     mkdirSync(space.path('node_modules/.bin'), { recursive: true });
     symlinkSync(`${ROOT}dist/motya.cjs`, space.path('node_modules/.bin/motya'));
-    const terminal = new Terminal(space, `exec ${command} start server.cjs --name app --supervise`, {
+    const terminal = new Terminal(space, `exec ${command} start server.cjs --name app --keeper`, {
       PORT: String(stage.port),
     });
     try {
@@ -61,7 +61,7 @@ async function inTerminal(command: string, body: (terminal: Terminal, stage: Sce
 
 describe('in a terminal', () => {
   for (const command of ['npx motya', 'node_modules/.bin/motya']) {
-    it(`${command} start --supervise: Ctrl-C lets what is open finish`, () =>
+    it(`${command} start --keeper: Ctrl-C lets what is open finish`, () =>
       inTerminal(command, async (terminal, stage) => {
         const { answer, finish } = await stage.hold();
         terminal.type(CTRL_C);

@@ -7,7 +7,7 @@ import { DROPPED, idsOf, needsRoot, privilegedScene } from './support.js';
 describe('a keeper that root starts for a user', needsRoot, () => {
   it('stays root; its instances do not, and a port below 1024 outlives them', async (test) => {
     const scene = await privilegedScene(test);
-    const keeper = scene.start(['--supervise']);
+    const keeper = scene.start(['--keeper']);
     await keeper.waitFor('serving');
     const first = (await scene.status()).pid;
     assert.notEqual(first, keeper.pid);

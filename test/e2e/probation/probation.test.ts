@@ -378,7 +378,7 @@ test('an incumbent that dies when it has just had the pidfile back: the successo
 
 test('an upgrade is taken back under a keeper: the keeper starts nothing', async (t) => {
   const stage = await scene(t);
-  const keeper = await stage.first(['--supervise', ...LONG]);
+  const keeper = await stage.first(['--keeper', ...LONG]);
   await holds(keeper.pid, 1);
   const first = stage.mainPid as number;
   assert.equal((await stage.upgrade('--detach')).code, 0);

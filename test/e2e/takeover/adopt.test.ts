@@ -189,7 +189,7 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       const plain = space.node([app('http.cjs')], { env: { PORT: String(port), APP_VERSION: 'plain' } });
       await answers(port);
       const file = space.path('log');
-      const child = start(space, port, plain.pid, ['--daemonize', '--supervise', '--log-file', file]);
+      const child = start(space, port, plain.pid, ['--daemonize', '--keeper', '--log-file', file]);
       assert.equal((await child.waitForExit()).code, 0, child.stderr);
       if (ends) {
         plain.kill('SIGTERM');

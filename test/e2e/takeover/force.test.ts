@@ -129,7 +129,7 @@ describe('an incumbent that answers nothing is replaced by force', () => {
 
   it('below a keeper: refused, with what to do instead; which works', async (t) => {
     const { stage, first: keeper } = await stageFor(t, (scene) => {
-      Object.assign(scene.space.env, { MOTYA_SUPERVISE: 'true' });
+      Object.assign(scene.space.env, { MOTYA_KEEPER: 'true' });
     });
     const old = stage.mainPid ?? 0;
     assert.notEqual(old, keeper.pid);
