@@ -113,5 +113,7 @@ export function statusLine({ generation, phase, connections, draining }: Overvie
     if (probation !== null) return `; generation ${generation} can serve again for ${seconds(probation)} s`;
     return `; generation ${generation} drains ${connections}${left === null || left === 0 ? '' : `, ${seconds(left)} s left`}`;
   });
-  return `generation ${generation}: ${phase}, ${connections} open connections${drains.join('')}`;
+  // On probation it serves; what can serve again is told beside it.
+  const does = phase === 'probation' ? 'serving' : phase;
+  return `generation ${generation}: ${does}, ${connections} open connections${drains.join('')}`;
 }

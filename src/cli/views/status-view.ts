@@ -16,7 +16,7 @@ export function statusLines(status: Status): string[] {
   // It serves in the phases of an upgrade too: each rejected one would look like an outage.
   const lasting = phase === 'serving' ? '' : ` for ${duration(phaseMs)}`;
   return [
-    `${name}: generation ${generation}, pid ${pid}, ${phase}${lasting}, up ${duration(uptime)}`,
+    `${name}: generation ${generation}, pid ${pid}, ${phaseText(phase)}${lasting}, up ${duration(uptime)}`,
     `motya ${version}, node ${node}; phases before: ${phases(status)}`,
     '',
     ...table(WORKER_COLUMNS, workerRows(status)),
@@ -139,6 +139,10 @@ export function eventsOf({ pid, phase, services, draining, lastUpgrade, successo
   ]);
 }
 
+/** On probation it serves. */
+const phaseText = (phase: string): string =>
+  phase === 'probation' ? 'serving on probation' : phase === 'standby' ? 'standing by' : phase;
+
 /** One line: who serves, how many, what drains, what went wrong last. */
 export function statusLine(status: Status): string {
   const { generation, pid, phase, services, lastUpgrade, successor, probation, draining } = status;
@@ -149,7 +153,7 @@ export function statusLine(status: Status): string {
   const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
   const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
   const trial = probation === null ? '' : ` on probation until ${timeOfDay(probation.until)}`;
-  const who = `generation ${generation} (pid ${pid}): ${phase}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
+  const who = `generation ${generation} (pid ${pid}): ${phase === 'probation' ? 'serving' : phaseText(phase)}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
   return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;
 }
 
