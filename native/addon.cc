@@ -1,57 +1,58 @@
 #include <napi.h>
 
+#include <initializer_list>
+
 #include "calls.h"
+#include "environment.h"
 
 namespace motya {
 namespace {
 
+struct Entry {
+  const char* name;
+  Napi::Value (*call)(const Napi::CallbackInfo&);
+};
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   // Per environment, never static: worker threads load the addon too.
-  env.SetInstanceData(new Napi::FunctionReference(Napi::Persistent(DefinePoll(env))));
-  const auto add = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, call, name));
+  env.SetInstanceData(new Environment{Napi::Persistent(DefinePoll(env)), nullptr});
+  const auto add = [&](const char* group, std::initializer_list<Entry> entries) {
+    Napi::Object calls = Napi::Object::New(env);
+    for (const Entry& entry : entries) calls.Set(entry.name, Napi::Function::New(env, entry.call, entry.name));
+    exports.Set(group, calls);
   };
-  add("socketpair", SocketPair);
-  add("pipe", Pipe);
-  add("connectPath", ConnectPath);
-  add("accept", Accept);
-  add("send", Send);
-  add("receive", Receive);
-  add("waitReadable", WaitReadable);
-  add("peerCredentials", PeerCredentials);
-  add("createPoll", CreatePoll);
-  add("createListener", CreateListener);
-  add("describe", Describe);
-  add("setBacklog", SetBacklog);
-  add("undeafen", Undeafen);
-  add("keepQueue", KeepQueue);
-  add("queueLength", QueueLength);
-  add("dropSyns", DropSyns);
-  add("leaveInterfaces", LeaveInterfaces);
-  add("shutdownReceive", ShutdownReceive);
-  add("dup", Dup);
-  add("close", Close);
-  add("setCloexec", SetCloexec);
-  add("redirect", Redirect);
-  add("isWritable", IsWritable);
-  add("widenPipe", WidenPipe);
-  add("launch", Launch);
-  add("execve", Execve);
-  add("becomeSubreaper", BecomeSubreaper);
-  add("reap", Reap);
-  add("signalChild", SignalChild);
-  add("openPidfd", OpenPidfd);
-  add("copyFd", CopyFd);
-  add("signalPidfd", SignalPidfd);
-  add("exitNow", ExitNow);
-  add("ignoreRealTimeSignals", IgnoreRealTimeSignals);
-  add("lockFile", LockFile);
-  add("sealedFile", SealedFile);
-  add("findUser", FindUser);
-  add("findGroup", FindGroup);
-  add("groupsOf", GroupsOf);
-  add("notify", Notify);
-  add("pidfdId", PidfdId);
+  add("channel", {{"pair", SocketPair},
+                  {"connect", ConnectPath},
+                  {"accept", Accept},
+                  {"send", Send},
+                  {"receive", Receive},
+                  {"peerCredentials", PeerCredentials}});
+  add("children", {{"becomeSubreaper", BecomeSubreaper}, {"reap", Reap}, {"signal", SignalChild}});
+  add("fd", {{"pipe", Pipe},
+             {"dup", Dup},
+             {"close", Close},
+             {"setCloexec", SetCloexec},
+             {"redirect", Redirect},
+             {"setPipeSize", SetPipeSize},
+             {"isWritable", IsWritable},
+             {"waitReadable", WaitReadable}});
+  add("listener", {{"create", CreateListener},
+                   {"describe", Describe},
+                   {"setBacklog", SetBacklog},
+                   {"startListening", StartListening},
+                   {"queueLength", QueueLength}});
+  add("lock", {{"acquire", AcquireLock}});
+  add("memfd", {{"create", CreateMemfd}});
+  add("notify", {{"send", Notify}});
+  add("pidfd", {{"open", OpenPidfd}, {"signal", SignalPidfd}, {"copyFd", CopyFd}, {"idOf", PidfdId}});
+  add("poll", {{"create", CreatePoll}});
+  add("process", {{"launch", Launch},
+                  {"exec", Exec},
+                  {"exitNow", ExitNow},
+                  {"ignoreRealTimeSignals", IgnoreRealTimeSignals}});
+  add("queue", {{"keep", KeepQueue}});
+  add("retire", {{"dropSyns", DropSyns}, {"leaveInterfaces", LeaveInterfaces}, {"shutdownReceive", ShutdownReceive}});
+  add("users", {{"find", FindUser}, {"findGroup", FindGroup}, {"groupsOf", GroupsOf}});
   return exports;
 }
 

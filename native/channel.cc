@@ -1,8 +1,4 @@
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <memory>
@@ -11,19 +7,13 @@
 #include "arguments.h"
 #include "calls.h"
 #include "fd_message.h"
+#include "fd_pair.h"
 #include "received.h"
 #include "unique_fd.h"
 #include "unix_address.h"
 
 namespace motya {
 namespace {
-
-Napi::Value FdPair(Napi::Env env, const int fds[2]) {
-  Napi::Array pair = Napi::Array::New(env, 2);
-  pair.Set(0u, Napi::Number::New(env, fds[0]));
-  pair.Set(1u, Napi::Number::New(env, fds[1]));
-  return pair;
-}
 
 Napi::Value Credentials(Napi::Env env, const ucred& of) {
   Napi::Object result = Napi::Object::New(env);
@@ -33,12 +23,6 @@ Napi::Value Credentials(Napi::Env env, const ucred& of) {
   return result;
 }
 
-int64_t NowMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
-
 }  // namespace
 
 Napi::Value SocketPair(const Napi::CallbackInfo& info) {
@@ -46,12 +30,6 @@ Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0) {
     return ThrowErrno(info.Env(), "socketpair");
   }
-  return FdPair(info.Env(), fds);
-}
-
-Napi::Value Pipe(const Napi::CallbackInfo& info) {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC) < 0) return ThrowErrno(info.Env(), "pipe2");
   return FdPair(info.Env(), fds);
 }
 
@@ -124,23 +102,6 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
   result.Set("fds", fds);
   if (received.sender() != nullptr) result.Set("sender", Credentials(env, *received.sender()));
   return result;
-}
-
-Napi::Value WaitReadable(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  int fd;
-  int timeout;
-  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "timeoutMs", 0, INT_MAX, &timeout)) return env.Undefined();
-  const int64_t deadline = NowMs() + timeout;
-  pollfd wanted = {fd, POLLIN, 0};
-  for (;;) {
-    const int64_t left = deadline - NowMs();
-    const int count = poll(&wanted, 1, left > 0 ? static_cast<int>(left) : 0);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return ThrowErrno(env, "poll");
-    if (count > 0 && (wanted.revents & POLLNVAL) != 0) return ThrowSystemError(env, EBADF, "poll");
-    return Napi::Boolean::New(env, count > 0);
-  }
 }
 
 Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {

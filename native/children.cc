@@ -1,7 +1,6 @@
 #include <linux/prctl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,36 +55,6 @@ Napi::Value SignalChild(const Napi::CallbackInfo& info) {
   if (!IsChild(pid)) return Napi::Boolean::New(env, false);
   if (kill(pid, number) < 0) return ThrowErrno(env, "kill");
   return Napi::Boolean::New(env, true);
-}
-
-Napi::Value OpenPidfd(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  int pid;
-  if (!ReadInteger(info[0], "pid", 1, INT32_MAX, &pid)) return env.Undefined();
-  // Every pidfd is CLOEXEC (pidfd_open(2)).
-  const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (fd < 0) return ThrowErrno(env, "pidfd_open");
-  return Napi::Number::New(env, fd);
-}
-
-Napi::Value CopyFd(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  int pidfd;
-  int target;
-  if (!ReadFd(info[0], &pidfd) || !ReadFd(info[1], &target)) return env.Undefined();
-  // The copy is CLOEXEC (pidfd_getfd(2)). glibc has no wrapper before 2.36.
-  const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, target, 0));
-  if (fd < 0) return ThrowErrno(env, "pidfd_getfd");
-  return Napi::Number::New(env, fd);
-}
-
-Napi::Value SignalPidfd(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  int fd;
-  int number;
-  if (!ReadFd(info[0], &fd) || !ReadInteger(info[1], "signal", 0, NSIG - 1, &number)) return env.Undefined();
-  if (syscall(SYS_pidfd_send_signal, fd, number, nullptr, 0) < 0) return ThrowErrno(env, "pidfd_send_signal");
-  return env.Undefined();
 }
 
 }  // namespace motya

@@ -39,7 +39,7 @@ struct Spec {
   /** What libuv and Node take when nobody says. */
   int backlog = 511;
   /** Bound only: nobody can connect, no datagram is queued. */
-  bool deaf = false;
+  bool bind_only = false;
 
   int SocketType() const { return type == "stream" ? SOCK_STREAM : type == "dgram" ? SOCK_DGRAM : SOCK_SEQPACKET; }
 };
@@ -54,7 +54,7 @@ bool ReadSpec(Napi::Value value, Spec* spec) {
   if (!ReadString(object.Get("family"), "family", &spec->family)) return false;
   if (!ReadString(object.Get("type"), "type", &spec->type)) return false;
   if (given("backlog") && !ReadInteger(object.Get("backlog"), "backlog", 0, INT32_MAX, &spec->backlog)) return false;
-  if (given("deaf") && !ReadBoolean(object.Get("deaf"), "deaf", &spec->deaf)) return false;
+  if (given("bindOnly") && !ReadBoolean(object.Get("bindOnly"), "bindOnly", &spec->bind_only)) return false;
   if (spec->family == "unix") {
     if (spec->type != "stream" && spec->type != "seqpacket" && spec->type != "dgram") {
       ThrowTypeError(value.Env(), "type of a unix listener must be stream, seqpacket or dgram");
@@ -112,7 +112,7 @@ bool SetFlag(int fd, int level, int option, int value) {
 }
 
 /** A filter that keeps nothing of any packet: the kernel drops them (socket(7), SO_ATTACH_FILTER). */
-bool Deafen(int fd) {
+bool DropDatagrams(int fd) {
   sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
   const sock_fprog program = {1, &nothing};
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
@@ -131,10 +131,10 @@ Failure OpenInet(const Spec& spec, UniqueFd* fd) {
   if (address.ss_family == AF_INET6 && !SetFlag(fd->get(), IPPROTO_IPV6, IPV6_V6ONLY, spec.v6only ? 1 : 0)) {
     return Failed("setsockopt");
   }
-  // Before bind: from then on a datagram socket hears.
-  if (!stream && spec.deaf && !Deafen(fd->get())) return Failed("setsockopt");
+  // Before bind: from then on a datagram socket receives.
+  if (!stream && spec.bind_only && !DropDatagrams(fd->get())) return Failed("setsockopt");
   if (bind(fd->get(), reinterpret_cast<sockaddr*>(&address), length) < 0) return Failed("bind");
-  if (stream && !spec.deaf && listen(fd->get(), spec.backlog) < 0) return Failed("listen");
+  if (stream && !spec.bind_only && listen(fd->get(), spec.backlog) < 0) return Failed("listen");
   return {};
 }
 
@@ -160,7 +160,7 @@ Failure OpenUnix(const Spec& spec, UniqueFd* fd) {
   if (spec.pass_credentials && !SetFlag(fd->get(), SOL_SOCKET, SO_PASSCRED, 1)) return Failed("setsockopt");
   if (bind(fd->get(), address.get(), address.length) < 0) return Failed("bind");
   Failure failure = named && spec.mode >= 0 ? WidenMode(spec.path, spec.mode) : Failure{};
-  const bool listens = spec.type != "dgram" && !spec.deaf;
+  const bool listens = spec.type != "dgram" && !spec.bind_only;
   if (failure.error == 0 && listens && listen(fd->get(), spec.backlog) < 0) failure = Failed("listen");
   if (failure.error != 0 && named) unlink(spec.path.c_str());
   return failure;
@@ -240,7 +240,7 @@ Napi::Value SetBacklog(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
-Napi::Value Undeafen(const Napi::CallbackInfo& info) {
+Napi::Value StartListening(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   int fd;
   int backlog;

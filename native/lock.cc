@@ -8,7 +8,7 @@
 
 namespace motya {
 
-Napi::Value LockFile(const Napi::CallbackInfo& info) {
+Napi::Value AcquireLock(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::string path;
   if (!ReadCString(info[0], "path", &path)) return env.Undefined();

@@ -8,7 +8,7 @@
 
 namespace motya {
 
-Napi::Value SealedFile(const Napi::CallbackInfo& info) {
+Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
     return ThrowTypeError(env, "data must be a Uint8Array");

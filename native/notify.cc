@@ -1,21 +1,11 @@
-#include <linux/magic.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "calls.h"
 #include "fd_message.h"
 #include "unique_fd.h"
 #include "unix_address.h"
-
-#ifndef PID_FS_MAGIC
-// include/uapi/linux/magic.h since Linux 6.9.
-#define PID_FS_MAGIC 0x50494446
-#endif
 
 namespace motya {
 namespace {
@@ -46,20 +36,6 @@ Napi::Value Notify(const Napi::CallbackInfo& info) {
   message.get()->msg_namelen = address.length;
   if (Retry([&] { return sendmsg(fd.get(), message.get(), MSG_NOSIGNAL); }) < 0) return ThrowErrno(env, "sendmsg");
   return env.Undefined();
-}
-
-Napi::Value PidfdId(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  int pid;
-  if (!ReadInteger(info[0], "pid", 1, INT32_MAX, &pid)) return env.Undefined();
-  const UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  struct statfs system;
-  struct stat file;
-  // Without pidfs (before Linux 6.9) every pidfd has the same inode.
-  const bool has_id = fd.valid() && fstatfs(fd.get(), &system) == 0 && system.f_type == PID_FS_MAGIC &&
-                      fstat(fd.get(), &file) == 0;
-  if (!has_id) return env.Null();
-  return Napi::String::New(env, std::to_string(file.st_ino));
 }
 
 }  // namespace motya

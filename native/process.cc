@@ -220,7 +220,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   return ThrowSystemError(env, failure.value, StepName(failure.step));
 }
 
-Napi::Value Execve(const Napi::CallbackInfo& info) {
+Napi::Value Exec(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::string file;
   std::vector<std::string> args;

@@ -1,9 +1,15 @@
 #include <limits.h>
 #include <node_api.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include <new>
+
 #include "calls.h"
+#include "environment.h"
+#include "errors.h"
 
 namespace motya {
 namespace {
@@ -11,20 +17,56 @@ namespace {
 /** A number that is never an fd: for -1 libuv opens a spare one with the next stream. */
 constexpr int kNoFd = INT_MAX;
 
+/** What libuv opens as its spare fd: /dev/null, or / where there is none (uv__stream_init). */
+bool IsSpare(int fd) {
+  struct stat file;
+  if (fstat(fd, &file) != 0) return false;
+  return S_ISDIR(file.st_mode) || (S_ISCHR(file.st_mode) && file.st_rdev == makedev(1, 3));
+}
+
 /**
- * When accept(2) says EMFILE, libuv closes its spare fd, with which it accepts and closes everybody who waits, and opens the
- * next one (uv__emfile_trick; uv_loop_t is part of libuv's ABI). Looks after each round of I/O, so that there never is one.
+ * Is `emfile_fd` of the loop where uv.h said it is when the addon was built? Node may bring another libuv. The field is private,
+ * so a wrong guess would overwrite something else. Three things must agree: the major version, within which libuv keeps its ABI,
+ * and the size of the loop; the fields around it, as public calls report them; and the value of the field itself.
  */
-class Keeper {
+bool IsKnownLayout(uv_loop_t* loop) {
+  if (uv_version() >> 16 != UV_VERSION_MAJOR || uv_loop_size() != sizeof(uv_loop_t)) return false;
+  // The handle that is in front of the field belongs to the loop and is its SIGCHLD handle.
+  const auto* before = reinterpret_cast<const uv_handle_t*>(&loop->child_watcher);
+  if (loop->backend_fd != uv_backend_fd(loop) || uv_handle_get_loop(before) != loop ||
+      uv_handle_get_type(before) != UV_SIGNAL) {
+    return false;
+  }
+  // kNoFd: a second copy of the addon in this environment has set it.
+  const int spare = loop->emfile_fd;
+  return spare == -1 || spare == kNoFd || IsSpare(spare);
+}
+
+}  // namespace
+
+/**
+ * When accept(2) says EMFILE, libuv closes its spare fd, accepts and closes every connection in the queue with it, and opens the
+ * next one (uv__emfile_trick). Looks after each round of I/O, so that there never is one.
+ */
+class QueueKeeper {
  public:
-  static Keeper* Start(Napi::Env env, uv_loop_t* loop) {
-    auto* keeper = new Keeper();
+  /** Null with an exception pending. */
+  static QueueKeeper* Start(Napi::Env env, uv_loop_t* loop) {
+    auto* keeper = new (std::nothrow) QueueKeeper();
+    if (keeper == nullptr) {
+      ThrowSystemError(env, ENOMEM, "uv_check_init");
+      return nullptr;
+    }
     uv_check_init(loop, &keeper->check_);
     keeper->check_.data = keeper;
-    uv_check_start(&keeper->check_, [](uv_check_t* check) { static_cast<Keeper*>(check->data)->Look(); });
-    uv_unref(keeper->Handle());
     // As in poll.cc: the kind of hook that waits for the close callback.
-    napi_add_async_cleanup_hook(env, OnTeardown, keeper, &keeper->hook_);
+    if (napi_add_async_cleanup_hook(env, OnTeardown, keeper, &keeper->hook_) != napi_ok) {
+      uv_close(keeper->Handle(), [](uv_handle_t* handle) { delete static_cast<QueueKeeper*>(handle->data); });
+      Napi::Error::New(env).ThrowAsJavaScriptException();
+      return nullptr;
+    }
+    uv_check_start(&keeper->check_, [](uv_check_t* check) { static_cast<QueueKeeper*>(check->data)->Look(); });
+    uv_unref(keeper->Handle());
     keeper->Look();
     keeper->met_ = false;
     return keeper;
@@ -48,8 +90,8 @@ class Keeper {
   }
 
   static void OnTeardown(napi_async_cleanup_hook_handle, void* data) {
-    uv_close(static_cast<Keeper*>(data)->Handle(), [](uv_handle_t* handle) {
-      auto* keeper = static_cast<Keeper*>(handle->data);
+    uv_close(static_cast<QueueKeeper*>(data)->Handle(), [](uv_handle_t* handle) {
+      auto* keeper = static_cast<QueueKeeper*>(handle->data);
       handle->loop->emfile_fd = -1;
       napi_remove_async_cleanup_hook(keeper->hook_);
       delete keeper;
@@ -61,15 +103,17 @@ class Keeper {
   bool met_ = false;
 };
 
-}  // namespace
-
 Napi::Value KeepQueue(const Napi::CallbackInfo& info) {
-  uv_loop_t* loop;
-  if (napi_get_uv_event_loop(info.Env(), &loop) != napi_ok) return info.Env().Undefined();
-  // Per thread, as loops are; torn down with the environment that made it.
-  static thread_local Keeper* keeper = nullptr;
-  if (keeper == nullptr) keeper = Keeper::Start(info.Env(), loop);
-  return Napi::Boolean::New(info.Env(), keeper->TakeMet());
+  const Napi::Env env = info.Env();
+  auto*& keeper = env.GetInstanceData<Environment>()->queue_keeper;
+  if (keeper == nullptr) {
+    uv_loop_t* loop;
+    // Null: libuv goes on as it does by itself.
+    if (napi_get_uv_event_loop(env, &loop) != napi_ok || !IsKnownLayout(loop)) return env.Null();
+    keeper = QueueKeeper::Start(env, loop);
+    if (keeper == nullptr) return env.Undefined();
+  }
+  return Napi::Boolean::New(env, keeper->TakeMet());
 }
 
 }  // namespace motya

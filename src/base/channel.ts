@@ -38,7 +38,7 @@ export class FdBag {
   }
   closeRest(): void {
     for (const [index, fd] of this.#fds.entries()) {
-      if (fd !== null) native.close(fd);
+      if (fd !== null) native.fd.close(fd);
       this.#fds[index] = null;
     }
   }
@@ -77,10 +77,10 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     this.#fd = fd;
     this.#codec = codec;
     try {
-      this.peer = native.peerCredentials(fd);
-      this.#poll = native.createPoll(fd, (events) => this.#ready(events));
+      this.peer = native.channel.peerCredentials(fd);
+      this.#poll = native.poll.create(fd, (events) => this.#ready(events));
     } catch (error) {
-      native.close(fd);
+      native.fd.close(fd);
       throw error;
     }
   }
@@ -120,9 +120,9 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     }
     const copies: number[] = [];
     try {
-      for (const fd of fds) copies.push(native.dup(fd));
+      for (const fd of fds) copies.push(native.fd.dup(fd));
     } catch (error) {
-      for (const fd of copies) native.close(fd);
+      for (const fd of copies) native.fd.close(fd);
       this.#close(error as Error);
       return;
     }
@@ -143,7 +143,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     const deadline = performance.now() + timeoutMs;
     while (!this.#closed) {
       const left = deadline - performance.now();
-      if (left <= 0 || !native.waitReadable(this.#fd, Math.ceil(left))) return null;
+      if (left <= 0 || !native.fd.waitReadable(this.#fd, Math.ceil(left))) return null;
       const received = this.#receive();
       if (received === null) continue;
       if (wanted(received.message)) return received;
@@ -209,7 +209,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   /** Null: nothing waits, or the channel has been closed. */
   #receive(): { message: MessageOf<S>; fds: FdBag } | null {
     try {
-      const received = native.receive(this.#fd, MESSAGE_BYTES);
+      const received = native.channel.receive(this.#fd, MESSAGE_BYTES);
       if (received === null) return null;
       const fds = new FdBag(received.fds);
       if (received.data.length === 0) {
@@ -252,7 +252,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
 
   #transmit(data: Buffer, fds: readonly number[]): 'sent' | 'full' | 'too large' {
     try {
-      return native.send(this.#fd, data, fds) ? 'sent' : 'full';
+      return native.channel.send(this.#fd, data, fds) ? 'sent' : 'full';
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (error.code === 'EMSGSIZE' && !isPiece(data)) return 'too large';
@@ -274,7 +274,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       // A send that failed has closed everything, these fds too.
       if (this.#closed) return;
       this.#outgoing.shift();
-      for (const fd of next.fds) native.close(fd);
+      for (const fd of next.fds) native.fd.close(fd);
     }
     if (this.#ending && this.#outgoing.length === 0) this.close();
     else this.#watch();
@@ -290,8 +290,8 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     this.#closed = true;
     clearTimeout(this.#endTimer);
     this.#poll.close();
-    native.close(this.#fd);
-    for (const { fds } of this.#outgoing.splice(0)) for (const fd of fds) native.close(fd);
+    native.fd.close(this.#fd);
+    for (const { fds } of this.#outgoing.splice(0)) for (const fd of fds) native.fd.close(fd);
     for (const { fds } of this.#skipped.splice(0)) fds.closeRest();
     // Not from inside the caller's own call: it may still be setting up what the event needs.
     process.nextTick(() => (this as EventEmitter).emit('close', error));

@@ -39,7 +39,7 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
   } catch (error) {
     return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: reasonOf(error) };
   } finally {
-    for (const fd of output) if (fd !== null) native.close(fd);
+    for (const fd of output) if (fd !== null) native.fd.close(fd);
     incumbent.close();
   }
 }

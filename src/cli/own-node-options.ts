@@ -17,7 +17,7 @@ function startAnew(setAside: string): void {
   const find = (name: string): string | undefined =>
     variables.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1);
   try {
-    native.execve(file, [file, ...args], [...variables, `${SET_ASIDE}=${setAside}`], inheritedFds(find, args));
+    native.process.exec(file, [file, ...args], [...variables, `${SET_ASIDE}=${setAside}`], inheritedFds(find, args));
   } catch {
     // Another node at the path, or a limit: this one goes on, with what it has loaded.
   }

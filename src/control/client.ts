@@ -67,7 +67,7 @@ export class StartingError extends NotRunningError {
 export function connectControl(path: string): Channel<ControlShapes> {
   let fd: number;
   try {
-    fd = native.connectPath(path);
+    fd = native.channel.connect(path);
   } catch (error) {
     if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw notRunning(path);
     throw new MotyaError('ERR_MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
@@ -100,7 +100,7 @@ function isOwnDirectory(path: string, peer: PeerCredentials): boolean {
 /** The keeper of an instance that does not answer just now; null: there is none. */
 export function connectKeeper(path: string): Channel<ControlShapes> | null {
   try {
-    const fd = native.connectPath(keeperSocketOf(path));
+    const fd = native.channel.connect(keeperSocketOf(path));
     const channel = new Channel(fd, controlCodec);
     if (isTrusted(channel.peer) || isOwnDirectory(path, channel.peer)) return channel;
     channel.close();

@@ -167,7 +167,7 @@ export class ControlServer {
 
   #welcome(fd: number): void {
     if (this.#channels.size >= CONTROL_PEERS) {
-      native.close(fd);
+      native.fd.close(fd);
       return;
     }
     const channel = new Channel(fd, controlCodec);

@@ -37,7 +37,7 @@ function drainSockets(controlSocket: string): Drainer[] {
 
 function answers(path: string): boolean {
   try {
-    native.close(native.connectPath(path));
+    native.fd.close(native.channel.connect(path));
     return true;
   } catch (error) {
     // ECONNREFUSED: the file of a dead process. What else is wrong says nothing about its life.

@@ -142,5 +142,5 @@ export function isBroken(error: unknown): boolean {
 }
 
 export function closeAll(fds: readonly number[]): void {
-  for (const fd of fds) native.close(fd);
+  for (const fd of fds) native.fd.close(fd);
 }

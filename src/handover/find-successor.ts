@@ -41,7 +41,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
     const fd = await connectUpgradeSocket(upgradeSocket, AbortSignal.any([over.signal, cancelled, ...signals])).finally(
       () => clearTimeout(timer),
     );
-    if (fd !== null && cancelled.aborted) native.close(fd);
+    if (fd !== null && cancelled.aborted) native.fd.close(fd);
     cancelled.throwIfAborted();
     return fd;
   };
@@ -66,7 +66,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
   try {
     fd = await lookFor(SUCCESSOR_START_MS, ended.signal);
   } finally {
-    const isOurs = fd !== null && native.peerCredentials(fd).pid === launched.pid;
+    const isOurs = fd !== null && native.channel.peerCredentials(fd).pid === launched.pid;
     if (!isOurs && !ended.signal.aborted) dismiss(launched.pid);
   }
   if (fd !== null) return { fd, launched };

@@ -147,7 +147,7 @@ export class Predecessors {
       if (fd === null) continue;
       this.#history.subtract(counted.since(committed));
       dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...toldOf(status) }, [fd]);
-      native.close(fd);
+      native.fd.close(fd);
       this.#followed.delete(pid);
     }
   }

@@ -63,7 +63,7 @@ export async function receiveOffer(
       if (message.type === 'LOCK') {
         const lockFd = one(fds, 'the lock');
         if (listeners.length !== offer.listeners) {
-          native.close(lockFd);
+          native.fd.close(lockFd);
           throw new HandoverError(
             'ERR_MOTYA_LISTENER_COUNT',
             `${listeners.length} of ${offer.listeners} listeners came`,
@@ -198,7 +198,7 @@ async function ensureDead(incumbent: number, error: unknown): Promise<void> {
 
 /** The socket decides what it is, not the manifest: a peer that offers anything else is refused before harm is done. */
 function verify({ fd, entry }: Offered): void {
-  const socket = native.describe(fd);
+  const socket = native.listener.describe(fd);
   const key = listenerKey(socket);
   if (key !== entry.key) throw new HandoverError('ERR_MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`);
   if (socket.type !== 'dgram' && !socket.listening)

@@ -54,7 +54,7 @@ export class UpgradeSocket {
       this.#look = setInterval(() => this.#restore(), PLACE_LOOK_MS).unref();
     } catch (error) {
       socket?.close();
-      native.close(this.#lockFd);
+      native.fd.close(this.#lockFd);
       throw error;
     }
   }
@@ -66,7 +66,7 @@ export class UpgradeSocket {
     clearInterval(this.#look);
     this.#socket.close();
     for (const greeting of this.#greeted) greeting.abort(reason);
-    native.close(this.#lockFd);
+    native.fd.close(this.#lockFd);
   }
 
   /** The directory was removed while it waits; the incumbent makes it anew (supervisor/upkeep.ts), and looks for us there. */
@@ -75,7 +75,7 @@ export class UpgradeSocket {
       if (!this.#socket.isLost || !existsSync(dirname(this.#socket.path))) return;
       if (!isFileAt(this.#lockFd, `${this.#socket.path}.lock`)) {
         const lockFd = lock(this.#socket.path);
-        native.close(this.#lockFd);
+        native.fd.close(this.#lockFd);
         this.#lockFd = lockFd;
       }
       this.#socket.restore();
@@ -125,7 +125,7 @@ function lock(path: string): number {
   const file = `${path}.lock`;
   let fd: number | null;
   try {
-    fd = native.lockFile(file);
+    fd = native.lock.acquire(file);
   } catch (error) {
     throw notMade(path, error);
   }
@@ -139,7 +139,7 @@ function lock(path: string): number {
     writeSync(fd, `${process.pid}\n`, 0);
     return fd;
   } catch (error) {
-    native.close(fd);
+    native.fd.close(fd);
     throw notMade(path, error);
   }
 }
@@ -166,16 +166,16 @@ export async function connectUpgradeSocket(path: string, signal: AbortSignal): P
 function tryConnect(path: string): number | null {
   let fd: number;
   try {
-    fd = native.connectPath(path);
+    fd = native.channel.connect(path);
   } catch (error) {
     if (isSystemError(error) && ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code)) return null;
     throw new HandoverError('ERR_MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
     });
   }
-  const peer = native.peerCredentials(fd);
+  const peer = native.channel.peerCredentials(fd);
   if (isTrusted(peer)) return fd;
-  native.close(fd);
+  native.fd.close(fd);
   throw new HandoverError(
     'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`,

@@ -26,6 +26,6 @@ export function handleKeeperSignals(
   for (const signal of DEADLY) {
     process.on(signal, () => (passed.includes(signal) ? keeper.pass(signal) : ignored(signal)));
   }
-  native.ignoreRealTimeSignals();
+  native.process.ignoreRealTimeSignals();
   if (passed.includes('SIGWINCH')) process.on('SIGWINCH', () => keeper.pass('SIGWINCH'));
 }

@@ -74,7 +74,7 @@ export class Keeper {
     const warn = (text: string): void => this.#warn(text);
     this.#above = new NotifySocket(process.env, warn);
     for (const { name, fd } of takeActivated(process.env, warn)) this.#stored.add(name, [fd]);
-    native.becomeSubreaper();
+    native.children.becomeSubreaper();
     this.#receiver = new NotifyReceiver((notification) => this.#hear(notification), warn);
     const env = { ...process.env };
     for (const name of MANAGER_VARIABLES) delete env[name];
@@ -98,7 +98,7 @@ export class Keeper {
   /** SIGCHLD: children have ended. */
   reap(): void {
     this.#receiver.drain();
-    const { ended, left } = native.reap();
+    const { ended, left } = native.children.reap();
     for (const child of ended) this.#instanceEnded(child.pid, statusOf(child), wayOf(child));
     this.#orphans.reaped(left);
   }
@@ -168,7 +168,7 @@ export class Keeper {
     const isInstance = this.#succession.living.includes(sender);
     if (isInstance && fields.get('FDSTORE') === '1') this.#store(fields.get('FDNAME'), fds);
     // What comes with BARRIER=1 asks whether we have read all so far: that it is closed is the answer.
-    else for (const fd of fds) native.close(fd);
+    else for (const fd of fds) native.fd.close(fd);
     if (!isInstance) return;
     if (fields.get('FDSTOREREMOVE') === '1') this.#stored.remove(fields.get('FDNAME'));
     if (fields.get('READY') === '1') this.#serves(sender);
@@ -193,7 +193,7 @@ export class Keeper {
     clearTimeout(this.#restart);
     this.#mainSince = performance.now();
     this.#log.info(`pid ${pid} is the main process`, { event: 'keeper-main', main: pid });
-    if (!native.signalChild(pid, 0)) this.#watch(pid);
+    if (!native.children.signal(pid, 0)) this.#watch(pid);
     // It came when all the others had been told.
     if (this.#stops > 0) this.#signal(pid, SIGTERM);
   }
@@ -294,7 +294,7 @@ export class Keeper {
   #signal(pid: number, signal: number): void {
     try {
       if (this.#watched?.pid === pid) this.#watched.signal(signal);
-      else native.signalChild(pid, signal);
+      else native.children.signal(pid, signal);
     } catch (error) {
       this.#warn(`pid ${pid} cannot be signalled: ${reasonOf(error)}`);
     }

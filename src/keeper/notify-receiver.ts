@@ -33,8 +33,8 @@ export class NotifyReceiver {
     this.address = `@${name}`;
     this.#hear = hear;
     this.#warn = warn;
-    this.#fd = native.createListener({ family: 'unix', type: 'dgram', path: `\0${name}`, passCredentials: true });
-    this.#poll = native.createPoll(this.#fd, () => this.#read(MESSAGES_PER_EVENT));
+    this.#fd = native.listener.create({ family: 'unix', type: 'dgram', path: `\0${name}`, passCredentials: true });
+    this.#poll = native.poll.create(this.#fd, () => this.#read(MESSAGES_PER_EVENT));
     this.#poll.watch(1);
   }
 
@@ -48,19 +48,19 @@ export class NotifyReceiver {
 
   close(): void {
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
   }
 
   #read(atMost: number): void {
     for (let count = 0; count < atMost; count++) {
       try {
-        const message = native.receive(this.#fd, NOTIFY_BYTES);
+        const message = native.channel.receive(this.#fd, NOTIFY_BYTES);
         if (message === null) return;
         const { data, fds, sender } = message;
-        if (sender !== undefined && sender.pid > 0 && native.signalChild(sender.pid, 0)) {
+        if (sender !== undefined && sender.pid > 0 && native.children.signal(sender.pid, 0)) {
           this.#hear({ sender: sender.pid, fields: parse(data.toString()), fds });
         } else {
-          for (const fd of fds) native.close(fd);
+          for (const fd of fds) native.fd.close(fd);
         }
       } catch (error) {
         // One that is too long, or whose fds find no room here, is gone; the next one may be better.

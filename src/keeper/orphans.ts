@@ -23,7 +23,7 @@ export class Orphans {
     if (this.#done !== null) return;
     this.#done = done;
     this.#timer = setTimeout(() => this.hurry(), ORPHANS_MS);
-    this.reaped(native.reap().left);
+    this.reaped(native.children.reap().left);
   }
 
   /** Children have been reaped; `left`: some still live. Those of the dead may be ours only now. */
@@ -51,7 +51,7 @@ export class Orphans {
     for (const pid of children()) {
       if (this.#told.has(pid)) continue;
       this.#told.add(pid);
-      native.signalChild(pid, this.#signal);
+      native.children.signal(pid, this.#signal);
     }
   }
 }

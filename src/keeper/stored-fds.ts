@@ -26,7 +26,7 @@ export class StoredFds {
         continue;
       }
       if (isNew) refused += 1;
-      native.close(fd);
+      native.fd.close(fd);
     }
     return refused;
   }
@@ -34,7 +34,7 @@ export class StoredFds {
   remove(name: string | undefined): void {
     for (const stored of this.#stored.filter((one) => one.name === name)) {
       this.#stored.splice(this.#stored.indexOf(stored), 1);
-      native.close(stored.fd);
+      native.fd.close(stored.fd);
     }
   }
 
@@ -43,7 +43,7 @@ export class StoredFds {
   }
 
   close(): void {
-    for (const { fd } of this.#stored.splice(0)) native.close(fd);
+    for (const { fd } of this.#stored.splice(0)) native.fd.close(fd);
   }
 }
 

@@ -12,8 +12,8 @@ export class WatchedProcess {
   /** @throws {SystemError} it has ended already, or the kernel (before 5.3) or a seccomp filter has no pidfds. */
   constructor(pid: number, ended: () => void) {
     this.pid = pid;
-    this.#fd = native.openPidfd(pid);
-    this.#poll = native.createPoll(this.#fd, () => {
+    this.#fd = native.pidfd.open(pid);
+    this.#poll = native.poll.create(this.#fd, () => {
       this.close();
       ended();
     });
@@ -21,11 +21,11 @@ export class WatchedProcess {
   }
 
   signal(signal: number): void {
-    native.signalPidfd(this.#fd, signal);
+    native.pidfd.signal(this.#fd, signal);
   }
 
   close(): void {
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
   }
 }

@@ -25,7 +25,7 @@ export class OtherProcess {
     this.pid = pid;
     try {
       // From here on the pid can be nobody else's: what is read of it below is checked against a living process in the end.
-      this.#pidfd = native.openPidfd(pid);
+      this.#pidfd = native.pidfd.open(pid);
     } catch (error) {
       if (isSystemError(error) && (error.code === 'ESRCH' || error.code === 'EINVAL')) throw noProcess(pid);
       throw error;
@@ -44,13 +44,13 @@ export class OtherProcess {
         const copied = this.#copy(fd);
         if (copied === null) continue;
         const listener = asListener(copied);
-        if (listener === null || seen.has(listener.socket.inode)) native.close(copied);
+        if (listener === null || seen.has(listener.socket.inode)) native.fd.close(copied);
         else copies.push(listener);
         if (listener !== null) seen.add(listener.socket.inode);
       }
       return copies;
     } catch (error) {
-      for (const { fd } of copies) native.close(fd);
+      for (const { fd } of copies) native.fd.close(fd);
       throw error;
     }
   }
@@ -83,14 +83,14 @@ export class OtherProcess {
   /** Throws nothing when it has ended. */
   signal(signal: number): void {
     try {
-      native.signalPidfd(this.#pidfd, signal);
+      native.pidfd.signal(this.#pidfd, signal);
     } catch (error) {
       if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
     }
   }
 
   close(): void {
-    native.close(this.#pidfd);
+    native.fd.close(this.#pidfd);
   }
 
   #fds(isWanted: (link: string) => boolean): number[] {
@@ -113,7 +113,7 @@ export class OtherProcess {
   /** Null: it has closed it meanwhile. */
   #copy(fd: number): number | null {
     try {
-      return native.copyFd(this.#pidfd, fd);
+      return native.pidfd.copyFd(this.#pidfd, fd);
     } catch (error) {
       if (isSystemError(error) && error.code === 'EBADF') return null;
       throw this.#refusal(error);
@@ -132,7 +132,7 @@ export class OtherProcess {
 function asListener(fd: number): CopiedListener | null {
   let socket: SocketDescription;
   try {
-    socket = native.describe(fd);
+    socket = native.listener.describe(fd);
   } catch {
     // Netlink, packet and the like.
     return null;
@@ -140,7 +140,7 @@ function asListener(fd: number): CopiedListener | null {
   const isDatagram = socket.type === 'dgram' && socket.family !== 'unix' && socket.port !== 0;
   const isStream = socket.type === 'stream' && socket.listening;
   if (!isDatagram && !isStream) return null;
-  const backlog = isStream && socket.family !== 'unix' ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
+  const backlog = isStream && socket.family !== 'unix' ? native.listener.queueLength(fd).backlog : DEFAULT_BACKLOG;
   return { key: listenerKey(socket), fd, socket, backlog };
 }
 

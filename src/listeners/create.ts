@@ -12,7 +12,7 @@ type UnixSpec = Extract<ListenerSpec, { family: 'unix' }>;
  * @throws {SystemError}
  */
 export function createListener(spec: ListenerSpec, owner: Account | null): number {
-  if (spec.family !== 'unix' || spec.path.startsWith('\0')) return native.createListener(spec);
+  if (spec.family !== 'unix' || spec.path.startsWith('\0')) return native.listener.create(spec);
   const byRoot = ({ uid, gid }: Account): number => {
     const fd = createUnix(spec);
     lchownSync(spec.path, uid, gid);
@@ -23,11 +23,11 @@ export function createListener(spec: ListenerSpec, owner: Account | null): numbe
 
 function createUnix(spec: UnixSpec): number {
   try {
-    return native.createListener(spec);
+    return native.listener.create(spec);
   } catch (error) {
     if (!isSystemError(error) || error.code !== 'EADDRINUSE' || !isStale(spec.path)) throw error;
     unlinkSync(spec.path);
-    return native.createListener(spec);
+    return native.listener.create(spec);
   }
 }
 
@@ -38,7 +38,7 @@ function createUnix(spec: UnixSpec): number {
 export function isStale(path: string): boolean {
   if (path.startsWith('\0') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;
   try {
-    native.close(native.connectPath(path));
+    native.fd.close(native.channel.connect(path));
     return false;
   } catch (error) {
     return isSystemError(error) && error.code === 'ECONNREFUSED';

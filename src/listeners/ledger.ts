@@ -121,7 +121,7 @@ export class Ledger {
   /** Takes over a listener of the incumbent or the service manager; the fd is the ledger's from here, also when this throws. */
   inherit(fd: number, entry: Inherited): Listener {
     try {
-      const socket = native.describe(fd);
+      const socket = native.listener.describe(fd);
       const { lateBy, ...rest } = entry;
       return this.#enter({
         ...rest,
@@ -134,7 +134,7 @@ export class Ledger {
         inherited: true,
       });
     } catch (error) {
-      native.close(fd);
+      native.fd.close(fd);
       throw error;
     }
   }
@@ -168,7 +168,7 @@ export class Ledger {
     const isOurs = spec.family !== 'systemd' && listener.adoptedFrom === null;
     const backlog = spec.backlog ?? (isOurs ? DEFAULT_BACKLOG : listener.backlog);
     if (listener.inherited && backlog !== listener.backlog && listener.socket.type !== 'dgram') {
-      native.setBacklog(listener.fd, backlog);
+      native.listener.setBacklog(listener.fd, backlog);
       listener.backlog = backlog;
     }
     return listener;
@@ -248,7 +248,7 @@ export class Ledger {
     this.#listeners.delete(listener.key);
     if (listener.alias !== null) this.#aliases.delete(listener.alias);
     this.watcher?.removed(listener);
-    native.close(listener.fd);
+    native.fd.close(listener.fd);
     if (unlink && listener.path !== null && listener.socket.path !== null) {
       unlinkIfSame(listener.socket.path, listener.path);
     }
@@ -314,7 +314,7 @@ export class Ledger {
   #bind(spec: ListenerSpec, alias: string | null): Listener {
     const fd = this.#reservations.take(spec, spec.backlog ?? DEFAULT_BACKLOG) ?? createListener(spec, this.owner);
     try {
-      const socket = native.describe(fd);
+      const socket = native.listener.describe(fd);
       const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
       const backlog = spec.backlog ?? DEFAULT_BACKLOG;
       return this.#enter({
@@ -331,7 +331,7 @@ export class Ledger {
       });
     } catch (error) {
       // Two UDP sockets with SO_REUSEADDR may have one address: the kernel lets us bind what we hold already.
-      native.close(fd);
+      native.fd.close(fd);
       throw error;
     }
   }

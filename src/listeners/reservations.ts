@@ -23,7 +23,7 @@ export class Reservations {
   make(spec: ListenerSpec, owner: Account | null): void {
     const key = keyOf(spec);
     if (this.#reserved.has(key)) return;
-    const fd = createListener({ ...spec, deaf: true }, owner);
+    const fd = createListener({ ...spec, bindOnly: true }, owner);
     const file = spec.family === 'unix' && !spec.path.startsWith('\0') ? identify(spec.path) : null;
     this.#reserved.set(key, { fd, spec, file });
   }
@@ -33,7 +33,7 @@ export class Reservations {
     const key = keyOf(spec);
     const reserved = this.#reserved.get(key);
     if (reserved === undefined) return null;
-    native.undeafen(reserved.fd, backlog);
+    native.listener.startListening(reserved.fd, backlog);
     this.#reserved.delete(key);
     return reserved.fd;
   }
@@ -41,7 +41,7 @@ export class Reservations {
   /** Gives up what nobody has taken. */
   close(): void {
     for (const { fd, spec, file } of this.#reserved.values()) {
-      native.close(fd);
+      native.fd.close(fd);
       if (spec.family === 'unix' && file !== null) unlinkIfSame(spec.path, file);
     }
     this.#reserved.clear();

@@ -55,7 +55,7 @@ export async function retire(listeners: readonly Listener[], { accepted, cut, wa
   // have no path that could go, so clients may have come in between: workers accept until two looks in a row find none.
   const shut = unix.filter(({ fd }) =>
     holds(() => {
-      native.shutdownReceive(fd);
+      native.retire.shutdownReceive(fd);
       return true;
     }),
   );
@@ -75,8 +75,8 @@ const isServed = ({ socket, users, service }: Listener): boolean =>
 
 async function anyWaits(tcp: readonly Listener[], unix: readonly Listener[]): Promise<boolean> {
   return (
-    tcp.some(({ fd }) => holds(() => native.queueLength(fd).waiting > 0)) ||
-    unix.some(({ fd }) => holds(() => native.waitReadable(fd, 0))) ||
+    tcp.some(({ fd }) => holds(() => native.listener.queueLength(fd).waiting > 0)) ||
+    unix.some(({ fd }) => holds(() => native.fd.waitReadable(fd, 0))) ||
     (await anyShakesHands(new Set(tcp.map(({ socket }) => socket.port))))
   );
 }
@@ -105,7 +105,7 @@ function refusesNewcomers({ fd, key }: Listener, warn: (text: string) => void): 
   let reason = '';
   for (const way of WAYS) {
     try {
-      native[way](fd);
+      native.retire[way](fd);
       return true;
     } catch (error) {
       if (!isSystemError(error)) throw error;

@@ -181,7 +181,7 @@ export class Destination {
   /** Writes of the batch what can be written without waiting. */
   #writeSync(): void {
     for (let batch = this.#batch; batch !== null; batch = this.#batch) {
-      if (!this.#isFile && !native.isWritable(batch.fd)) return;
+      if (!this.#isFile && !native.fd.isWritable(batch.fd)) return;
       try {
         this.#advance(batch, writeSync(batch.fd, batch.data, batch.at, this.#endOfWrite(batch) - batch.at));
       } catch (error) {

@@ -77,7 +77,7 @@ function isSame(one: number, other: number): boolean {
 
 /** What cannot be written into the log file; nobody is held up by a reader of stderr that is slow, or gone. */
 function writeToStderr(line: string): void {
-  if (!native.isWritable(STDERR)) return;
+  if (!native.fd.isWritable(STDERR)) return;
   try {
     writeSync(STDERR, line);
   } catch {

@@ -44,9 +44,9 @@ class OutputPipe {
       this.#hasRoom = destination.write(tagger(lines, partial));
     });
     try {
-      this.#poll = native.createPoll(fd, () => this.#readable());
+      this.#poll = native.poll.create(fd, () => this.#readable());
     } catch (error) {
-      native.close(fd);
+      native.fd.close(fd);
       throw error;
     }
     this.#watch();
@@ -66,7 +66,7 @@ class OutputPipe {
     clearTimeout(this.#timer);
     this.#lines.end();
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
   }
 
   #readable(): void {
@@ -95,7 +95,7 @@ class OutputPipe {
   /** False, too, when the kernel has no memory for the question: output is no reason to end. */
   #waits(): boolean {
     try {
-      return native.waitReadable(this.#fd, 0);
+      return native.fd.waitReadable(this.#fd, 0);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       return false;
@@ -130,11 +130,11 @@ export class WorkerOutput {
   constructor(tag: Tag, outputs: Outputs) {
     const undo: (() => void)[] = [];
     const open = (stream: 'stdout' | 'stderr', heard: (chunk: Buffer) => void): [number, OutputPipe] => {
-      const [reader, writer] = native.pipe();
-      undo.push(() => native.close(writer));
+      const [reader, writer] = native.fd.pipe();
+      undo.push(() => native.fd.close(writer));
       const pipe = new OutputPipe(reader, taggerFor(tag, stream, outputs.form(stream)), outputs[stream], heard);
       undo.push(() => pipe.close());
-      native.widenPipe(writer, OUTPUT_PIPE_BYTES);
+      native.fd.setPipeSize(writer, OUTPUT_PIPE_BYTES);
       return [writer, pipe];
     };
     try {
@@ -150,7 +150,7 @@ export class WorkerOutput {
 
   /** The worker has them now. */
   handedOver(): void {
-    for (const fd of this.fds) native.close(fd);
+    for (const fd of this.fds) native.fd.close(fd);
   }
 
   /** The worker has ended: what it has said is passed on. A child of its own that has the pipe may say more. */

@@ -113,7 +113,7 @@ function finishBind(
     if (answer.refused.plain !== true) handle.bind = () => answer.refused.errno;
   } else if (answer.granted.lent === true) {
     const { fd, family } = answer.granted;
-    native.close(fd);
+    native.fd.close(fd);
     if (state.handle !== handle) return;
     // What it sends goes out from another port: datagrams to this one are another generation's.
     handle.bind = () => bind.call(handle, family === 'inet6' ? '::' : '0.0.0.0', 0, 0);
@@ -193,7 +193,7 @@ class UdpListener implements GatedListener {
   /** Nobody can use the listener that came. */
   abandoned(): void {
     this.#link.send({ type: 'RELEASE', key: this.#grant.key });
-    native.close(this.#grant.fd);
+    native.fd.close(this.#grant.fd);
   }
 
   accept(): void {

@@ -31,7 +31,7 @@ export class Exhaustion {
   /** From the first listener on. */
   watch(): void {
     if (this.#timer !== null) return;
-    native.keepQueue();
+    native.queue.keep();
     this.#look(EXHAUSTED_LOOK_MS);
   }
 
@@ -47,7 +47,7 @@ export class Exhaustion {
 
   #look(ms: number): void {
     this.#after(ms, () => {
-      if (native.keepQueue()) this.met('EMFILE');
+      if (native.queue.keep()) this.met('EMFILE');
       else this.#look(EXHAUSTED_LOOK_MS);
     });
   }

@@ -71,8 +71,14 @@ export class Inspector {
 async function isFreeAddress(host: string, port: number): Promise<boolean> {
   try {
     const { address, family } = await lookup(host);
-    native.close(
-      native.createListener({ type: 'stream', family: family === 6 ? 'inet6' : 'inet', address, port, deaf: true }),
+    native.fd.close(
+      native.listener.create({
+        type: 'stream',
+        family: family === 6 ? 'inet6' : 'inet',
+        address,
+        port,
+        bindOnly: true,
+      }),
     );
     return true;
   } catch (error) {

@@ -28,7 +28,7 @@ import { setWorkerState, type WorkerState } from './worker-state.js';
 export function startRuntime(role: WorkerRole): void {
   if (!hasChannel()) return;
   // Children of the program must not hold the channel open, or the supervisor would not see the worker's end.
-  native.setCloexec(WORKER_CHANNEL_FD);
+  native.fd.setCloexec(WORKER_CHANNEL_FD);
   const { state, link, readiness } = begin(new Channel(WORKER_CHANNEL_FD, workerCodec), role, { isBranch: false });
   setWorkerState(state);
   offerProcessSend(state.ready);
@@ -45,7 +45,7 @@ export function startRuntime(role: WorkerRole): void {
 export function joinWorker(role: WorkerRole): Joined | null {
   let fd: number;
   try {
-    fd = native.connectPath(`\0${role.branches}`);
+    fd = native.channel.connect(`\0${role.branches}`);
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return null;
@@ -118,7 +118,7 @@ function begin(
 /** What Node gives to a child on this fd is no SOCK_SEQPACKET: a stream (fork()), or what the child has opened itself. */
 function hasChannel(): boolean {
   try {
-    return native.describe(WORKER_CHANNEL_FD).type === 'seqpacket';
+    return native.listener.describe(WORKER_CHANNEL_FD).type === 'seqpacket';
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return false;

@@ -16,8 +16,8 @@ export class OutputGuard {
   orphaned(): void {
     const nowhere = openNowhere();
     if (nowhere === null) return;
-    native.redirect(nowhere, 1);
-    native.redirect(nowhere, 2);
+    native.fd.redirect(nowhere, 1);
+    native.fd.redirect(nowhere, 2);
     closeSync(nowhere);
   }
 }

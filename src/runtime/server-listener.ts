@@ -96,7 +96,7 @@ export class ServerListener implements GatedListener {
       return;
     }
     if (grant.lent === true) {
-      native.close(grant.fd);
+      native.fd.close(grant.fd);
       this.#fd = null;
     }
     if (grant.address !== null && grant.port !== null) {
@@ -166,7 +166,7 @@ export class ServerListener implements GatedListener {
 
   #duplicate(fd: number): number | null {
     try {
-      return native.dup(fd);
+      return native.fd.dup(fd);
     } catch (error) {
       if (!isSystemError(error) || !isExhaustion(error.errno)) throw error;
       this.#exhaustion.met(error.code);
@@ -186,7 +186,7 @@ export class ServerListener implements GatedListener {
   }
 
   giveUp(): void {
-    if (this.#fd !== null) native.close(this.#fd);
+    if (this.#fd !== null) native.fd.close(this.#fd);
     this.#fd = null;
     this.#key = null;
   }

@@ -64,13 +64,13 @@ export class ProgramState {
       const data = serialize(await this.#giver?.give());
       if (data.length > STATE_BYTES)
         throw new RangeError(`${data.length} bytes are more than the ${STATE_BYTES} allowed`);
-      fd = native.sealedFile(data);
+      fd = native.memfd.create(data);
     } catch (error) {
       this.#link.send({ type: 'GIVEN', id, error: reasonOf(error).slice(0, 1000) });
       return;
     }
     this.#link.send({ type: 'GIVEN', id }, [fd]);
-    native.close(fd);
+    native.fd.close(fd);
   }
 
   /** It will accept again: the hand-over has not happened, or was taken back. */

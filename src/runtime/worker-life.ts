@@ -116,7 +116,7 @@ export class WorkerLife {
     try {
       this.#parts.programState.inherit(fd);
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
     }
   }
 
@@ -168,7 +168,7 @@ function terminate(): void {
 
 function redirectOutput(fds: FdBag): void {
   const fd = fds.take(0);
-  native.redirect(fd, 1);
-  native.redirect(fd, 2);
-  native.close(fd);
+  native.fd.redirect(fd, 1);
+  native.fd.redirect(fd, 2);
+  native.fd.close(fd);
 }

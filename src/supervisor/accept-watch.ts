@@ -126,5 +126,5 @@ export class AcceptWatch {
 /** False for datagrams, whose queue tells nothing of a reader. */
 function clientsWait({ socket, fd }: Listener): boolean {
   if (socket.type !== 'stream') return false;
-  return socket.family === 'unix' ? native.waitReadable(fd, 0) : native.queueLength(fd).waiting > 0;
+  return socket.family === 'unix' ? native.fd.waitReadable(fd, 0) : native.listener.queueLength(fd).waiting > 0;
 }

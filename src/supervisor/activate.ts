@@ -14,7 +14,7 @@ export function activate(
   warn: (text: string) => void,
 ): void {
   try {
-    const socket = native.describe(fd);
+    const socket = native.listener.describe(fd);
     if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('ERR_MOTYA_LISTENER', 'it does not listen');
     const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
     const isGone = path === null && socket.path?.startsWith('/') === true;
@@ -25,13 +25,13 @@ export function activate(
     }
     if (isGone) throw new MotyaError('ERR_MOTYA_LISTENER', `${socket.path} is not there any more`);
     const isTcp = socket.family !== 'unix' && socket.type === 'stream';
-    const backlog = isTcp ? native.queueLength(fd).backlog : DEFAULT_BACKLOG;
+    const backlog = isTcp ? native.listener.queueLength(fd).backlog : DEFAULT_BACKLOG;
     const known = { alias: aliasIn(name), adoptedFrom: adoptedIn(name) };
-    ledger.inherit(native.dup(fd), { ...known, backlog, path, heldAs: name });
+    ledger.inherit(native.fd.dup(fd), { ...known, backlog, path, heldAs: name });
   } catch (error) {
     warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
     manager.drop(name);
   } finally {
-    native.close(fd);
+    native.fd.close(fd);
   }
 }

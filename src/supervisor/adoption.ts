@@ -23,7 +23,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   const copies = copiesOf(pid);
   const primary = parentOf(pid);
   if (isWorker(copies, primary)) {
-    for (const { fd } of copies.listeners) native.close(fd);
+    for (const { fd } of copies.listeners) native.fd.close(fd);
     const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
     throw new StartError('ERR_MOTYA_ADOPT', text);
   }
@@ -31,7 +31,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   const keys = copies.listeners.map(({ key }) => key);
   const [twice] = keys.filter((key, index) => keys.indexOf(key) !== index);
   if (copies.listeners.length === 0 || twice !== undefined) {
-    for (const { fd } of copies.listeners) native.close(fd);
+    for (const { fd } of copies.listeners) native.fd.close(fd);
     const why =
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`

@@ -74,7 +74,7 @@ function copiesOf(incumbent: OtherProcess, lockFd: number): ReturnType<OtherProc
   try {
     return incumbent.copyListeners();
   } catch (error) {
-    native.close(lockFd);
+    native.fd.close(lockFd);
     throw error;
   }
 }

@@ -89,7 +89,7 @@ export class Instance {
     try {
       asUser(user, () => this.endpoints.acquire());
     } catch (error) {
-      for (const { fd } of activated) native.close(fd);
+      for (const { fd } of activated) native.fd.close(fd);
       throw error;
     }
     for (const one of activated) activate(one, this.ledger, this.manager, this.#warn);
@@ -129,7 +129,7 @@ export class Instance {
       this.endpoints.pidfile.inherit(lockFd);
       for (let next = rest.shift(); next !== undefined; next = rest.shift()) this.ledger.inherit(next.fd, next.entry);
     } finally {
-      for (const { fd } of rest) native.close(fd);
+      for (const { fd } of rest) native.fd.close(fd);
     }
     this.ledger.isShared = true;
     this.endpoints.pidfile.prepare();

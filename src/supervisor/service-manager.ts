@@ -190,7 +190,7 @@ export class ServiceManager {
 
 /** With the process's own id where the kernel has one: systemd 257 checks that the pid is still the same process. */
 function mainPid(pid: number): string[] {
-  const id = native.pidfdId(pid);
+  const id = native.pidfd.idOf(pid);
   return [`MAINPID=${pid}`, ...(id === null ? [] : [`MAINPIDFDID=${id}`])];
 }
 

@@ -41,7 +41,7 @@ export function handleSignals(
     ...DEADLY.map((signal): [NodeJS.Signals, () => void] => [signal, () => passed(signal) || ignored(signal)]),
   ];
   for (const [signal, handler] of handlers) process.on(signal, handler);
-  native.ignoreRealTimeSignals();
+  native.process.ignoreRealTimeSignals();
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   };

@@ -63,5 +63,12 @@ export async function collectStatus(
 function listenerStatus(listener: Listener): ListenerStatus {
   const { key, service, backlog, inherited, declared, fd, socket } = listener;
   const isTcp = socket.family !== 'unix' && socket.type === 'stream';
-  return { key, service, backlog, inherited, declared, waiting: isTcp ? native.queueLength(fd).waiting : null };
+  return {
+    key,
+    service,
+    backlog,
+    inherited,
+    declared,
+    waiting: isTcp ? native.listener.queueLength(fd).waiting : null,
+  };
 }

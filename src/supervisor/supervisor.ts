@@ -117,8 +117,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   /** Makes `fd` the stdout and stderr of this process and of its workers: a log file that was reopened. */
   redirectOutput(fd: number): void {
-    native.redirect(fd, 1);
-    native.redirect(fd, 2);
+    native.fd.redirect(fd, 1);
+    native.fd.redirect(fd, 2);
     this.#life.instance.fleet.redirectOutput(fd);
   }
 

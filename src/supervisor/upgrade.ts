@@ -163,13 +163,13 @@ function launchSuccessor({ events }: Life): Launched {
 /** @returns the successor's process; the connection is closed when this throws. */
 function connected(life: Life, { fd, launched }: FoundSuccessor): HeldProcess {
   try {
-    const { pid } = native.peerCredentials(fd);
+    const { pid } = native.channel.peerCredentials(fd);
     if (launched === null) tellTaken(life, pid);
     life.machine.step('connected', { successor: pid });
     // Its connection proves that it lives: from here on no other process is taken for it.
     return new HeldProcess(pid);
   } catch (error) {
-    native.close(fd);
+    native.fd.close(fd);
     throw error;
   }
 }

@@ -62,12 +62,12 @@ export class BranchSocket {
   /** @throws {SystemError} out of fds */
   constructor(joined: (channel: Channel<WorkerShapes>) => void) {
     this.#joined = joined;
-    this.#fd = native.createListener({ family: 'unix', type: 'seqpacket', path: `\0${this.name}` });
+    this.#fd = native.listener.create({ family: 'unix', type: 'seqpacket', path: `\0${this.name}` });
     try {
-      this.#poll = native.createPoll(this.#fd, () => this.#accept());
+      this.#poll = native.poll.create(this.#fd, () => this.#accept());
       this.#poll.watch(1);
     } catch (error) {
-      native.close(this.#fd);
+      native.fd.close(this.#fd);
       throw error;
     }
   }
@@ -77,12 +77,12 @@ export class BranchSocket {
     this.#isClosed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
   }
 
   #accept(): void {
     try {
-      for (let fd = native.accept(this.#fd); fd !== null; fd = native.accept(this.#fd)) {
+      for (let fd = native.channel.accept(this.#fd); fd !== null; fd = native.channel.accept(this.#fd)) {
         const channel = new Channel(fd, workerCodec);
         // The name is in /proc/net/unix for everybody to see. The process makes the same check: joinWorker().
         if (channel.peer.uid === process.geteuid?.()) this.#joined(channel);

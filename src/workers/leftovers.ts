@@ -78,16 +78,16 @@ async function signalled(session: number, signal: number): Promise<number[]> {
 function tell(pid: number, session: number, signal: number): boolean {
   let pidfd: number | null = null;
   try {
-    pidfd = native.openPidfd(pid);
+    pidfd = native.pidfd.open(pid);
     // From here on the pid is that of this process: is it still the one that was found?
     if (statOf(pid)?.session !== session) return false;
-    native.signalPidfd(pidfd, signal);
+    native.pidfd.signal(pidfd, signal);
     return true;
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return false;
   } finally {
-    if (pidfd !== null) native.close(pidfd);
+    if (pidfd !== null) native.fd.close(pidfd);
   }
 }
 

@@ -16,7 +16,7 @@ export interface HandedOn extends Given {
 }
 
 export function closeValues(values: readonly Given[]): void {
-  for (const { fd } of values) native.close(fd);
+  for (const { fd } of values) native.fd.close(fd);
 }
 
 /** All that is given, or nothing. @throws the first failure; the values of the others are closed */

@@ -49,8 +49,8 @@ export function startWorkerProcess(
     });
     const branchSocket = new BranchSocket(joined);
     undo.push(() => branchSocket.close());
-    const [ours, theirs] = native.socketpair();
-    undo.push(() => native.close(theirs));
+    const [ours, theirs] = native.channel.pair();
+    undo.push(() => native.fd.close(theirs));
     const channel = new Channel(ours, workerCodec);
     undo.push(() => channel.close());
     const role = { ...startedAs, branches: branchSocket.name, entry: typedInvocation().entry };
@@ -66,7 +66,7 @@ export function startWorkerProcess(
         stdio: ['ignore', ...(output?.fds ?? (['inherit', 'inherit'] as const)), theirs],
       },
     );
-    native.close(theirs);
+    native.fd.close(theirs);
     output?.handedOver();
     return { child, channel, branchSocket, output };
   } catch (error) {

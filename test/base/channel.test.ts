@@ -51,12 +51,12 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) =
 /** Two channels, or a channel and a bare socket; when the test ends, no fd is left. */
 async function withPair(body: (ours: End, raw: number) => Promise<void>): Promise<void> {
   const before = openFds();
-  const [a, b] = native.socketpair();
+  const [a, b] = native.channel.pair();
   const ours = new End(a);
   await body(ours, b);
   ours.channel.close();
   try {
-    native.close(b);
+    native.fd.close(b);
   } catch (error) {
     assert.ok(isSystemError(error) && error.code === 'EBADF', 'the body may have closed it');
   }
@@ -72,7 +72,7 @@ function files(t: TestContext, count: number): { fds: number[]; inodes: number[]
   return { fds, inodes: fds.map((fd) => fstatSync(fd).ino) };
 }
 
-const raw = (fd: number, data: string, fds: number[] = []): boolean => native.send(fd, Buffer.from(data), fds);
+const raw = (fd: number, data: string, fds: number[] = []): boolean => native.channel.send(fd, Buffer.from(data), fds);
 
 test('messages and their fds come in order, in both directions', async (t) => {
   const { fds, inodes } = files(t, 3);
@@ -100,9 +100,9 @@ test('a peer that reads late gets everything, with fds that the sender has close
   const { fds, inodes } = files(t, 2);
   await withPair(async (ours, b) => {
     for (const n of upTo(1000)) {
-      const copies = fds.map((fd) => native.dup(fd));
+      const copies = fds.map((fd) => native.fd.dup(fd));
       ours.channel.send(item(n), copies);
-      for (const copy of copies) native.close(copy);
+      for (const copy of copies) native.fd.close(copy);
     }
     const theirs = new End(b);
     theirs.channel.open();
@@ -224,27 +224,27 @@ test('fds that no handler takes are closed; a handler’s ProtocolError ends the
     const error = await ours.closed();
     assert.ok(error instanceof ProtocolError);
     assert.equal(error.message, 'the message carries no fd 9');
-    for (const fd of kept) native.close(fd);
+    for (const fd of kept) native.fd.close(fd);
   });
 });
 
 test('FdBag: what is taken is not closed, and nothing is closed twice', () => {
   const before = openFds();
-  const [a, b] = native.socketpair();
+  const [a, b] = native.channel.pair();
   const bag = new FdBag([a, b]);
   assert.equal(bag.length, 2);
   assert.equal(bag.take(0), a);
   bag.closeRest();
   bag.closeRest();
   assert.throws(() => bag.take(1), ProtocolError);
-  native.close(a);
+  native.fd.close(a);
   assert.equal(openFds(), before);
 });
 
 test('what a peer said last is heard before its end, also when we have written to it meanwhile', async () => {
   await withPair(async (ours, b) => {
     for (const n of upTo(3)) raw(b, JSON.stringify(item(n)));
-    native.close(b);
+    native.fd.close(b);
     ours.channel.send(item(1));
     ours.channel.send(item(2));
     assert.equal(ours.channel.closed, false);
@@ -256,16 +256,16 @@ test('what a peer said last is heard before its end, also when we have written t
 
 test('a peer that is killed with our messages unread has simply gone', async (t) => {
   const before = openFds();
-  const [a, b] = native.socketpair();
+  const [a, b] = native.channel.pair();
   const child = runModule(
     t,
     `${IMPORT_NATIVE}
-    native.send(3, Buffer.from('{"type":"ITEM","n":5}'), []);
-    native.waitReadable(3, 60_000);
-    native.waitReadable(4, 2_000_000_000);`,
+    native.channel.send(3, Buffer.from('{"type":"ITEM","n":5}'), []);
+    native.fd.waitReadable(3, 60_000);
+    native.fd.waitReadable(4, 2_000_000_000);`,
     { stdio: ['ignore', 'inherit', 'inherit', b, 'pipe'] },
   );
-  native.close(b);
+  native.fd.close(b);
   const ended = once(child, 'close');
   const ours = new End(a);
   ours.channel.open();
@@ -317,7 +317,7 @@ test('receiveSync: null after its time, and when the peer has gone; skipped fds 
     const file = openSync('/dev/null', 'r');
     raw(b, JSON.stringify(item(0)), [file, file]);
     closeSync(file);
-    native.close(b);
+    native.fd.close(b);
     assert.equal(
       ours.channel.receiveSync((message) => message.type === 'ANSWER', 60_000),
       null,
@@ -344,15 +344,15 @@ test('a queue that the kernel refuses in the end is closed once: no fd of somebo
     const { Channel } = await import(${JSON.stringify(import.meta.resolve('#src/base/channel.js'))});
     const { Codec, int } = await import(${JSON.stringify(import.meta.resolve('#src/base/codec.js'))});
     if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534); }
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     const channel = new Channel(a, new Codec({ ITEM: { n: int } }));
-    while (native.send(a, Buffer.from('{"type":"ITEM","n":0}'), []));
+    while (native.channel.send(a, Buffer.from('{"type":"ITEM","n":0}'), []));
     channel.send({ type: 'ITEM', n: 1 }, [0, 1]);
-    const [c, d] = native.socketpair();
+    const [c, d] = native.channel.pair();
     let last;
-    try { while (native.send(c, Buffer.from('x'), Array(40).fill(0))); } catch (error) { last = error.code; }
+    try { while (native.channel.send(c, Buffer.from('x'), Array(40).fill(0))); } catch (error) { last = error.code; }
     channel.on('close', (error) => { console.log(last, error?.code); });
-    while (native.receive(b, 1000) !== null);
+    while (native.channel.receive(b, 1000) !== null);
   `;
   const directory = scratch(t);
   const output = execFileSync(

@@ -248,7 +248,7 @@ test('nobody there, and somebody who does not answer', async () => {
       running(() => watchIncumbent(path)),
       { code: 'ERR_MOTYA_NOT_RUNNING' },
     );
-    const fd = native.createListener({ family: 'unix', type: 'seqpacket', path });
+    const fd = native.listener.create({ family: 'unix', type: 'seqpacket', path });
     await Promise.all([
       assert.rejects(requestStatus(path), { code: 'ERR_MOTYA_NO_ANSWER' }),
       assert.rejects(watchIncumbent(path), {
@@ -256,7 +256,7 @@ test('nobody there, and somebody who does not answer', async () => {
         message: new RegExp(`pid ${process.pid} holds`),
       }),
     ]);
-    native.close(fd);
+    native.fd.close(fd);
     await assert.rejects(
       running(() => requestStatus(path)),
       { code: 'ERR_MOTYA_NOT_RUNNING' },
@@ -270,10 +270,10 @@ test('nobody there, and somebody who does not answer', async () => {
 
 test('garbage, and words that only the other side says, end that connection and no other', async () => {
   await served(async (path, instance) => {
-    const fd = native.connectPath(path);
-    native.send(fd, Buffer.from('garbage'), [0, 1, 2]);
-    await until(() => native.receive(fd, 100)?.data.length === 0, { what: 'the hang-up' });
-    native.close(fd);
+    const fd = native.channel.connect(path);
+    native.channel.send(fd, Buffer.from('garbage'), [0, 1, 2]);
+    await until(() => native.channel.receive(fd, 100)?.data.length === 0, { what: 'the hang-up' });
+    native.fd.close(fd);
     assert.match(instance.warnings.join(), /a control connection was closed: .* is not JSON/);
     assert.deepEqual(
       await conversation(path, { type: 'GONE', code: 'ERR_MOTYA_STOPPING', text: 'x' }, () => false),
@@ -285,7 +285,7 @@ test('garbage, and words that only the other side says, end that connection and 
       await until(
         () => {
           try {
-            flood = native.connectPath(path);
+            flood = native.channel.connect(path);
             return true;
           } catch {
             return false;
@@ -293,7 +293,7 @@ test('garbage, and words that only the other side says, end that connection and 
         },
         { what: 'room in the queue' },
       );
-      native.close(flood as unknown as number);
+      native.fd.close(flood as unknown as number);
     }
     await requestStatus(path);
   });
@@ -333,9 +333,9 @@ test('another user is refused and logged', { skip: process.getuid?.() !== 0 && '
     const child = runModule(
       t,
       `${IMPORT_NATIVE} process.setgroups([]); process.setgid(65534); process.setuid(65534);
-      const fd = native.connectPath(${JSON.stringify(path)});
-      native.waitReadable(fd, 60_000);
-      console.log(native.receive(fd, 100)?.data.length);`,
+      const fd = native.channel.connect(${JSON.stringify(path)});
+      native.fd.waitReadable(fd, 60_000);
+      console.log(native.channel.receive(fd, 100)?.data.length);`,
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     assert.equal(await outputOf(child), '0\n');

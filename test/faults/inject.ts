@@ -6,7 +6,7 @@ import { PhaseMachine } from '#src/status/phases.js';
 /**
  * Loaded into the supervisors of a test (`node --import`), before their own code: lets something go wrong at one point of a
  * hand-over, once. A point is a step of the phase table (`phase ready`), a message that is sent (`send COMMIT`), or a call of the
- * addon (`native lockFile`).
+ * addon (`native lock.acquire`).
  */
 export interface Fault {
   readonly side: 'incumbent' | 'successor';
@@ -23,6 +23,8 @@ export interface Fault {
 
 export const ACTIONS = ['kill', 'stop', 'throw', 'error', 'delay'] as const;
 export type Action = (typeof ACTIONS)[number];
+
+type Call = (...args: unknown[]) => unknown;
 
 /** Environment variable with a {@link Fault} in JSON. */
 export const FAULT = 'TEST_FAULT';
@@ -60,16 +62,15 @@ function install(fault: Fault): void {
     pass(`send ${message.type}`, false);
     send.call(this, message, fds);
   };
-  const calls = native as unknown as Record<string, (...args: unknown[]) => unknown>;
-  for (const [name, call] of Object.entries(calls)) {
-    if (typeof call !== 'function') continue;
-    // A class (the poll handle) is made by `new`.
-    calls[name] = new Proxy(call, {
-      apply: (target, self, args: unknown[]) => {
-        pass(`native ${name}`, true);
-        return Reflect.apply(target, self, args);
-      },
-    });
+  for (const [group, calls] of Object.entries(native) as [string, Record<string, Call>][]) {
+    for (const [name, call] of Object.entries(calls)) {
+      calls[name] = new Proxy(call, {
+        apply: (target, self, args: unknown[]) => {
+          pass(`native ${group}.${name}`, true);
+          return Reflect.apply(target, self, args);
+        },
+      });
+    }
   }
 }
 

@@ -49,7 +49,7 @@ export async function allCases(test: TestContext): Promise<Case[]> {
       const times = count > 3 ? [1, Math.ceil(count / 2)] : [1];
       for (const nth of times) for (const action of actions) cases.push({ side, point, nth, action });
       // Each of these is another conversation that breaks.
-      if (point === 'native receive') {
+      if (point === 'native channel.receive') {
         const others = Array.from({ length: count }, (_, before) => before + 1).filter((nth) => !times.includes(nth));
         for (const nth of others) cases.push({ side, point, nth, action: 'error' });
       }

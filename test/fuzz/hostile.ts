@@ -73,13 +73,13 @@ export const hostile: fc.Arbitrary<Hostile> = fc.record({
 export function attack(path: string, messages: readonly Hostile[]): void {
   const file = openSync('/dev/null', 'r');
   try {
-    const fd = native.connectPath(path);
+    const fd = native.channel.connect(path);
     try {
-      for (const { data, fds } of messages) native.send(fd, data, Array(fds).fill(file));
+      for (const { data, fds } of messages) native.channel.send(fd, data, Array(fds).fill(file));
     } catch {
       // It has hung up on us, or its queue is full.
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
     }
   } catch {
     // It accepts nobody just now.

@@ -84,15 +84,15 @@ describe('hostile peers', () => {
     const dripping = setInterval(() => {
       const index = turn++ % DRIPS;
       try {
-        drips[index] ??= native.connectPath(control(stage));
-        native.send(drips[index], drop[turn % 3 === 0 ? 0 : 1] as Buffer, []);
+        drips[index] ??= native.channel.connect(control(stage));
+        native.channel.send(drips[index], drop[turn % 3 === 0 ? 0 : 1] as Buffer, []);
       } catch {
         close(index);
       }
     }, 2);
     const close = (index: number): void => {
       const fd = drips[index] ?? null;
-      if (fd !== null) native.close(fd);
+      if (fd !== null) native.fd.close(fd);
       drips[index] = null;
     };
     try {
@@ -123,18 +123,18 @@ describe('hostile peers', () => {
       let fd: number | null = null;
       for (let sent = 0; sent < FLOOD; ) {
         try {
-          fd ??= native.connectPath(control(stage));
+          fd ??= native.channel.connect(control(stage));
           // Its answers are never read.
-          if (native.send(fd, ask, [])) sent += 1;
+          if (native.channel.send(fd, ask, [])) sent += 1;
           else await new Promise(setImmediate);
         } catch {
-          if (fd !== null) native.close(fd);
+          if (fd !== null) native.fd.close(fd);
           fd = null;
           await new Promise(setImmediate);
         }
         if (memory === 0 && sent > FLOOD / 10) memory = memoryOf(first.pid);
       }
-      if (fd !== null) native.close(fd);
+      if (fd !== null) native.fd.close(fd);
       await calm(first, before);
       t.diagnostic(`${FLOOD} messages: ${memoryOf(first.pid) - memory} KiB more after a tenth of them`);
       assert.ok(memoryOf(first.pid) - memory < SLACK_KIB);

@@ -40,7 +40,7 @@ test('one that is started and gives way to somebody else’s, which does not lis
   const path = join(directory, 'u.sock');
   const listeners: number[] = [];
   t.after(() => {
-    for (const fd of listeners) native.close(fd);
+    for (const fd of listeners) native.fd.close(fd);
     rmSync(directory, { recursive: true });
   });
   const gaveWay = { ok: false, code: 'ERR_MOTYA_SUCCESSOR_EXISTS', text: 'another one waits' } as const;
@@ -52,7 +52,7 @@ test('one that is started and gives way to somebody else’s, which does not lis
     launch: () => {
       const outcome = Promise.resolve(gaveWay);
       // After some looks in vain.
-      const listen = () => listeners.push(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+      const listen = () => listeners.push(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
       setTimeout(listen, 4 * RECONNECT_MS);
       return { pid: process.pid, outcome, hangUp: () => {} };
     },
@@ -60,5 +60,5 @@ test('one that is started and gives way to somebody else’s, which does not lis
   });
   assert.notEqual(fd, null);
   assert.equal(launched, null);
-  native.close(fd);
+  native.fd.close(fd);
 });

@@ -19,7 +19,7 @@ async function pair(
     const giver = new TestGiver(directory, count);
     const taker = new TestTaker(directory);
     try {
-      await body(giver, taker, native.socketpair(), directory);
+      await body(giver, taker, native.channel.pair(), directory);
     } finally {
       giver.close();
       taker.close();
@@ -82,7 +82,7 @@ test('COMMIT brings the memory of the incumbent, whatever it is; an older one se
 test('what programs hand on comes before COMMIT, and nothing of it stays open', async () => {
   await pair(1, async (giver, taker, [a, b]) => {
     const values = Array.from({ length: 300 }, (_, index) => Buffer.from(`value ${index}`));
-    giver.values = values.map((data, index) => ({ service: 'web', index, fd: native.sealedFile(data) }));
+    giver.values = values.map((data, index) => ({ service: 'web', index, fd: native.memfd.create(data) }));
     const [handed] = await Promise.all([giver.handOver(a), take(b, taker)]);
     assert.ok(handed !== 'dry-run');
     assert.deepEqual(
@@ -119,7 +119,7 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
     await until(() => !giver.accepting, { what: 'the pause' });
     peer.close();
     await handing;
-    gathered([{ service: 'web', index: 0, fd: native.sealedFile(Buffer.from('late')) }]);
+    gathered([{ service: 'web', index: 0, fd: native.memfd.create(Buffer.from('late')) }]);
   });
 });
 
@@ -133,7 +133,7 @@ test('the listeners of the successor accept when the incumbent has closed its ow
     for (const { fd, socket } of taker.ledger.all()) {
       // Node 20 cannot connect to an abstract name that was not padded with NULs.
       if (socket.type === 'dgram' || socket.path?.startsWith('\0')) continue;
-      const server = new Server((accepted) => accepted.end('hello')).listen({ fd: native.dup(fd) });
+      const server = new Server((accepted) => accepted.end('hello')).listen({ fd: native.fd.dup(fd) });
       await once(server, 'listening');
       const client =
         socket.family === 'unix' ? connect(socket.path ?? '') : connect(socket.port ?? 0, socket.address ?? '');
@@ -152,13 +152,13 @@ test('the lock goes over without a gap and ends with its last holder', async () 
     assert.ok(handed !== 'dry-run');
     handed.dialogue.close();
     const lock = join(directory, 'pid.lock');
-    assert.equal(native.lockFile(lock), null);
+    assert.equal(native.lock.acquire(lock), null);
     giver.close();
-    assert.equal(native.lockFile(lock), null, 'the successor holds it');
+    assert.equal(native.lock.acquire(lock), null, 'the successor holds it');
     taker.close();
-    const fd = native.lockFile(lock);
+    const fd = native.lock.acquire(lock);
     assert.ok(fd !== null);
-    native.close(fd);
+    native.fd.close(fd);
   });
 });
 

@@ -57,7 +57,7 @@ async function withPeer(
 ): Promise<void> {
   await leavesNothing(async (directory) => {
     const giver = new TestGiver(directory, count);
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     const peer = new TestPeer(b);
     try {
       await body(giver, a, peer);
@@ -71,7 +71,7 @@ async function withPeer(
 /** Once `body` has made the hand-over fail, all that the incumbent gave is still its own and works. */
 function unharmed(giver: TestGiver, count = COUNT): void {
   assert.equal(giver.listeners().length, count);
-  for (const { fd, socket } of giver.listeners()) assert.equal(native.describe(fd).inode, socket.inode);
+  for (const { fd, socket } of giver.listeners()) assert.equal(native.listener.describe(fd).inode, socket.inode);
   assert.ok(giver.machine.can('failed') || giver.machine.phase === 'finding', giver.machine.phase);
 }
 
@@ -91,7 +91,7 @@ for (const { name, phase, walk } of STEPS) {
     test('dies', async () => {
       await leavesNothing(async (directory) => {
         const giver = new TestGiver(directory, COUNT);
-        const [a, b] = native.socketpair();
+        const [a, b] = native.channel.pair();
         const peer = new TestPeer(b);
         const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
         await walk(peer);
@@ -109,7 +109,7 @@ for (const { name, phase, walk } of STEPS) {
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.sayRaw('{{{', [file, file]);
-        native.close(file);
+        native.fd.close(file);
         await handing;
         unharmed(giver);
       });
@@ -122,7 +122,7 @@ for (const { name, phase, walk } of STEPS) {
         await walk(peer);
         const file = openSync('/dev/null', 'r');
         peer.say({ type: 'STATS', txid, connections: 0, left: 0 }, [file, file]);
-        native.close(file);
+        native.fd.close(file);
         await handing;
         assert.match((await peer.hearAbort()).text, text);
         unharmed(giver);
@@ -193,7 +193,7 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
   await leavesNothing(async (directory) => {
     const giver = new TestGiver(directory, 1);
     giver.pausing = new Promise(() => {});
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     const peer = new TestPeer(b);
     const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
     peer.say(HELLO);
@@ -210,7 +210,7 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
 test('a conversation that breaks after COMMIT with a successor that lives on: it is live', async () => {
   await leavesNothing(async (directory) => {
     const giver = new TestGiver(directory, COUNT);
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     const peer = new TestPeer(b);
     const handing = giver.handOver(a);
     await walkToCommit(peer, { ...HELLO, pid: process.pid });
@@ -228,10 +228,10 @@ test('a successor that reads nothing costs no fds for longer than the hand-over'
   await leavesNothing(async (directory) => {
     const before = openFds();
     const giver = new TestGiver(directory, count);
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     const peer = new TestPeer(b);
     // The buffer is full before all is sent, so the rest, and ABORT behind it, waits inside the channel.
-    while (native.send(a, Buffer.alloc(4000, ' '), []));
+    while (native.channel.send(a, Buffer.alloc(4000, ' '), []));
     const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_DEADLINE', /no ADOPTED within/);
     peer.say(HELLO);
     await handing;

@@ -38,7 +38,7 @@ class Generation {
 
   /** Takes over from a peer that says what the test wants. */
   follow(number: number, pid: number): { peer: TestPeer; end: Promise<unknown> } {
-    const [ours, theirs] = native.socketpair();
+    const [ours, theirs] = native.channel.pair();
     const dialogue = new Dialogue(new Channel(ours, handoverCodec));
     return { peer: new TestPeer(theirs), end: this.predecessors.follow({ dialogue, pid, generation: number }) };
   }
@@ -46,7 +46,7 @@ class Generation {
 
 /** The conversation of `from` with `to` after a hand-over. */
 function handedOver(from: Generation, to: Generation): HandedOver {
-  const [ours, theirs] = native.socketpair();
+  const [ours, theirs] = native.channel.pair();
   to.history.import(JSON.parse(JSON.stringify(from.history.export())));
   from.predecessors.commit();
   const heard = new Dialogue(new Channel(theirs, handoverCodec));
@@ -123,10 +123,10 @@ test('a PREDECESSOR that brings nothing to follow, or nonsense, costs nothing', 
     const { peer, end } = third.follow(2, 1002);
     const predecessor = { type: 'PREDECESSOR', txid, pid: 1001, generation: 1, counted: ['nonsense'] };
     peer.say(predecessor);
-    const file = native.lockFile(`${directory}/file`) as number;
+    const file = native.lock.acquire(`${directory}/file`) as number;
     peer.say(predecessor, [file]);
     peer.say(predecessor, [file, file]);
-    native.close(file);
+    native.fd.close(file);
     await until(() => third.warnings.length > 0, { what: 'a warning' });
     assert.match(third.warnings.join(), /^generation 1 \(pid 1001\) cannot be followed: [^\n]+$/);
     peer.say(stats(1, 1));

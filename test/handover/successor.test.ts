@@ -23,8 +23,8 @@ class Wares {
 
   constructor(directory: string) {
     const address = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 } as const;
-    this.listeners = [1, 2].map(() => this.keep(native.createListener(address)));
-    this.lock = this.keep(native.lockFile(join(directory, 'pid.lock')) as number);
+    this.listeners = [1, 2].map(() => this.keep(native.listener.create(address)));
+    this.lock = this.keep(native.lock.acquire(join(directory, 'pid.lock')) as number);
   }
 
   keep(fd: number): number {
@@ -33,11 +33,11 @@ class Wares {
   }
 
   get entries() {
-    return this.listeners.map((fd) => entryFor(listenerKey(native.describe(fd))));
+    return this.listeners.map((fd) => entryFor(listenerKey(native.listener.describe(fd))));
   }
 
   close(): void {
-    for (const fd of this.#fds) native.close(fd);
+    for (const fd of this.#fds) native.fd.close(fd);
   }
 }
 
@@ -47,7 +47,7 @@ async function scene(body: (scene: Scene) => Promise<void>): Promise<void> {
   await leavesNothing(async (directory) => {
     const wares = new Wares(directory);
     const taker = new TestTaker(directory);
-    const [fd, b] = native.socketpair();
+    const [fd, b] = native.channel.pair();
     const peer = new TestPeer(b);
     let up = true;
     const hangUp = (): void => {
@@ -102,7 +102,7 @@ describe('an offer that is not what it says is refused, and the peer is told', (
   });
   refused('a connected socket', 'ERR_MOTYA_MANIFEST', /unix: does not listen/, ({ peer, wares }) => {
     peer.say(offer(1));
-    const [a, b] = native.socketpair();
+    const [a, b] = native.channel.pair();
     peer.say({ type: 'FDS', txid, entries: [entryFor('unix:')] }, [wares.keep(a)]);
     wares.keep(b);
   });
@@ -120,8 +120,8 @@ describe('an offer that is not what it says is refused, and the peer is told', (
     'ERR_MOTYA_MANIFEST',
     /was announced, udp:\/\/127.0.0.1:\d+ came/,
     ({ peer, wares }) => {
-      const fd = wares.keep(native.createListener({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 }));
-      const key = listenerKey(native.describe(fd)).replace('udp', 'tcp');
+      const fd = wares.keep(native.listener.create({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 }));
+      const key = listenerKey(native.listener.describe(fd)).replace('udp', 'tcp');
       peer.say(offer(1));
       peer.say({ type: 'FDS', txid, entries: [entryFor(key)] }, [fd]);
     },
@@ -324,7 +324,7 @@ test('two sockets with one key: the second is refused, and nothing of either sta
     peer.say(LOCK, [wares.lock]);
     // As an instance does: what it has taken over is closed with its ledger.
     taker.adopt = (listeners, lockFd) => {
-      native.close(lockFd);
+      native.fd.close(lockFd);
       for (const { fd: offered, entry: told } of listeners) taker.ledger.inherit(offered, told);
     };
     await rejectsWith(take(all), 'EADDRINUSE', /already/);

@@ -216,7 +216,7 @@ export class TestPeer {
 
   /** Whole bytes, however wrong. */
   sayRaw(data: string, fds: readonly number[] = []): void {
-    assert.equal(native.send(this.#fd, Buffer.from(data), fds), true);
+    assert.equal(native.channel.send(this.#fd, Buffer.from(data), fds), true);
   }
 
   say(message: HandoverMessage | { type: string; [field: string]: unknown }, fds: readonly number[] = []): void {
@@ -225,9 +225,9 @@ export class TestPeer {
 
   /** The next message, whose fds are closed here unless `keep` gets them; null when the other side has hung up. */
   async hear(keep?: number[]): Promise<HandoverMessage | null> {
-    const message = await until(() => native.receive(this.#fd, 100_000), { what: 'a message' });
+    const message = await until(() => native.channel.receive(this.#fd, 100_000), { what: 'a message' });
     if (message.data.length === 0) return null;
-    if (keep === undefined) for (const fd of message.fds) native.close(fd);
+    if (keep === undefined) for (const fd of message.fds) native.fd.close(fd);
     else keep.push(...message.fds);
     return handoverCodec.decode(message.data);
   }
@@ -256,7 +256,7 @@ export class TestPeer {
 
   /** As a process that dies. */
   close(): void {
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
   }
 }
 

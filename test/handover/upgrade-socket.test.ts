@@ -49,7 +49,7 @@ async function offerReaches(waiting: Waiting, directory: string, path: string): 
   const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROGRAM', /that will do/);
   const offer = await waiting.socket.offer;
   assert.equal(offer.listeners.length, 3);
-  for (const of of [offer.lockFd, ...offer.listeners.map((listener) => listener.fd)]) native.close(of);
+  for (const of of [offer.lockFd, ...offer.listeners.map((listener) => listener.fd)]) native.fd.close(of);
   offer.dialogue.abort(offer.txid, new HandoverError('ERR_MOTYA_PROGRAM', 'that will do'));
   await handing;
   giver.close();
@@ -72,7 +72,7 @@ test('mode 0600, whatever the umask; gone after close; the lock’s file stays',
 test('a stale socket is replaced; anything else at the path is left as it is', async () => {
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
-    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
     new Waiting(path).socket.close();
     assert.equal(existsSync(path), false);
 
@@ -92,7 +92,7 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
 test('a socket of another user is not replaced', { skip: !isRoot && 'needs root' }, async () => {
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
-    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
     lchownSync(path, STRANGER, STRANGER);
     const { ino } = statSync(path);
     throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /belongs to user 65534; it is left alone/);
@@ -118,12 +118,12 @@ test('an incumbent that comes first waits for the socket; it can be told to give
     assert.equal(await connectUpgradeSocket(path, AbortSignal.timeout(100)), null);
     assert.equal(await connectUpgradeSocket(path, AbortSignal.abort()), null);
     // Also a stale one counts as nobody.
-    native.close(native.createListener({ family: 'unix', type: 'seqpacket', path }));
+    native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
     const connecting = connectUpgradeSocket(path, never);
     const { socket } = new Waiting(path);
     const fd = await connecting;
     assert.ok(fd !== null);
-    native.close(fd);
+    native.fd.close(fd);
     socket.close();
   });
   await leavesNothing(async (directory) => {
@@ -139,13 +139,13 @@ test('silent, garbled, half and dying peers are no obstacle to the incumbent tha
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
-    const silent = Array.from({ length: GREETED_PEERS + 3 }, () => native.connectPath(path));
-    const half = new TestPeer(native.connectPath(path));
+    const silent = Array.from({ length: GREETED_PEERS + 3 }, () => native.channel.connect(path));
+    const half = new TestPeer(native.channel.connect(path));
     assert.equal((await half.hear())?.type, 'HELLO');
     half.say({ type: 'OFFER', txid: 'x', protocol: 1, pid: 1, generation: 1, listeners: 1000 });
-    const garbled = new TestPeer(native.connectPath(path));
+    const garbled = new TestPeer(native.channel.connect(path));
     garbled.sayRaw('\x00\xff{');
-    native.close(native.connectPath(path));
+    native.fd.close(native.channel.connect(path));
     await until(() => waiting.warnings.some((text) => /is not JSON/.test(text)), { what: 'a warning of the garbage' });
     assert.ok(
       waiting.warnings.every((text) => text.startsWith(`pid ${process.pid} has come to the upgrade socket in vain`)),
@@ -157,7 +157,7 @@ test('silent, garbled, half and dying peers are no obstacle to the incumbent tha
     waiting.socket.close();
     half.close();
     garbled.close();
-    for (const fd of silent) native.close(fd);
+    for (const fd of silent) native.fd.close(fd);
   });
 });
 
@@ -169,7 +169,7 @@ test('a flood of connections costs no fds', async () => {
     for (let n = 0; n < 500; n += 1) {
       const fd = await connectUpgradeSocket(path, never);
       assert.ok(fd !== null);
-      native.close(fd);
+      native.fd.close(fd);
       assert.ok(openFds() < before + 64, `${openFds() - before} fds`);
     }
     await offerReaches(waiting, directory, path);
@@ -181,7 +181,7 @@ test('closing hangs up on those who are being greeted, and tells them', async ()
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
-    const peer = new TestPeer(native.connectPath(path));
+    const peer = new TestPeer(native.channel.connect(path));
     assert.equal((await peer.hear())?.type, 'HELLO');
     waiting.socket.close();
     assert.equal((await peer.hearAbort()).code, 'ERR_MOTYA_BUSY');
@@ -207,7 +207,7 @@ test('an incumbent that says why there will be no offer ends the wait with its r
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
     const waiting = new Waiting(path);
-    const peer = new TestPeer(native.connectPath(path));
+    const peer = new TestPeer(native.channel.connect(path));
     peer.say({ type: 'ABORT', txid: '', code: 'ERR_MOTYA_VERSION', text: 'too old' });
     await rejectsWith(waiting.socket.offer, 'ERR_MOTYA_VERSION', /too old/);
     peer.close();
@@ -231,9 +231,9 @@ test('a peer of another user is refused and logged, whatever the path’s mode',
     chmodSync(path, 0o666);
     const child = asStranger(
       t,
-      `const fd = native.connectPath(${JSON.stringify(path)});
-      native.waitReadable(fd, 60_000);
-      console.log(native.receive(fd, 1000)?.data.length);`,
+      `const fd = native.channel.connect(${JSON.stringify(path)});
+      native.fd.waitReadable(fd, 60_000);
+      console.log(native.channel.receive(fd, 1000)?.data.length);`,
     );
     child.stdin?.end();
     assert.equal(await outputOf(child), '0\n', 'hung up without a word');
@@ -249,7 +249,7 @@ test('an incumbent gives nothing to a socket that another user holds', { skip: !
     chmodSync(directory, 0o777);
     const child = asStranger(
       t,
-      `native.createListener({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
+      `native.listener.create({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
       process.stdin.resume();`,
     );
     const output = outputOf(child);

@@ -122,13 +122,13 @@ describe('what runs the keeper', () => {
   it('passes it sockets, which the instances get, under their names', async (test) => {
     const stage = await scene(test, '', program('one').replaceAll('...address()', "'systemd:http'"));
     const { port } = stage;
-    const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port });
+    const fd = native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port });
     const settings = 'name: app\nkeeper: true\nlog: { file: log }\nservices:\n  web: { script: server.cjs }\n';
     stage.space.write('motya.yaml', settings);
     const passed = 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http';
     const command = `cd ${stage.space.dir} && ${passed} exec ${process.execPath} ${CLI} start`;
     const keeper = start(test, command, stage.space.env, [fd]);
-    native.close(fd);
+    native.fd.close(fd);
     assert.equal((await stage.who()).generation, '1');
     const main = await until(() => stage.mainPid, { what: 'the instance' });
     await holds(keeper.pid as number, 1);
@@ -143,13 +143,17 @@ describe('what runs the keeper', () => {
   it('is told what concerns the whole, by the keeper itself', async (test) => {
     const stage = await scene(test);
     const path = stage.space.path('notify');
-    const socket = native.createListener({ family: 'unix', type: 'dgram', path, passCredentials: true });
-    test.after(() => native.close(socket));
+    const socket = native.listener.create({ family: 'unix', type: 'dgram', path, passCredentials: true });
+    test.after(() => native.fd.close(socket));
     const heard: string[] = [];
     const senders = new Set<number>();
     const listen = (): void => {
-      for (let next = native.receive(socket, 4096); next !== null; next = native.receive(socket, 4096)) {
-        for (const fd of next.fds) native.close(fd);
+      for (
+        let next = native.channel.receive(socket, 4096);
+        next !== null;
+        next = native.channel.receive(socket, 4096)
+      ) {
+        for (const fd of next.fds) native.fd.close(fd);
         senders.add(next.sender?.pid ?? 0);
         heard.push(...next.data.toString().split('\n'));
       }

@@ -15,7 +15,7 @@ const sender = (address: string, messages: [string, boolean][]): string[] => [
   '-e',
   `${IMPORT_NATIVE}
   const path = ${JSON.stringify(address.replace('@', '\0'))};
-  for (const [state, fd] of ${JSON.stringify(messages)}) native.notify(path, state, fd ? [0] : []);`,
+  for (const [state, fd] of ${JSON.stringify(messages)}) native.notify.send(path, state, fd ? [0] : []);`,
 ];
 
 test('takes what children send, with their fds, in order; a zombie’s last words too', async (t) => {
@@ -47,7 +47,7 @@ test('takes what children send, with their fds, in order; a zombie’s last word
   );
   assert.equal(second?.fields.get('FDNAME'), 'web');
   assert.equal(second?.fds.length, 1);
-  for (const fd of second?.fds ?? []) native.close(fd);
+  for (const fd of second?.fds ?? []) native.fd.close(fd);
 });
 
 test('strangers, and ourselves, are not heard; their fds are closed, and the next message is read', (t) => {
@@ -60,8 +60,8 @@ test('strangers, and ourselves, are not heard; their fds are closed, and the nex
   t.after(() => receiver.close());
   const before = openFds();
   const path = receiver.address.replace('@', '\0');
-  native.notify(path, 'MAINPID=1', [0, 0]);
-  native.notify(path, `STATUS=${'x'.repeat(4096)}`, [0]);
+  native.notify.send(path, 'MAINPID=1', [0, 0]);
+  native.notify.send(path, `STATUS=${'x'.repeat(4096)}`, [0]);
   // It has ended and been reaped by the time of reading.
   assert.equal(spawnSync(process.execPath, sender(receiver.address, [['READY=1', true]])).status, 0);
   receiver.drain();

@@ -6,28 +6,28 @@ import { StoredFds } from '#src/keeper/stored-fds.js';
 
 const openFds = (): number => readdirSync('/proc/self/fd').length;
 const listener = (): number =>
-  native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0, backlog: 1 });
+  native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0, backlog: 1 });
 
 test('keeps each socket once, whatever it is called, and gives it up by name', () => {
   const before = openFds();
   const stored = new StoredFds();
   const [web, api] = [listener(), listener()];
-  assert.equal(stored.add('motya-web', [native.dup(web)]), 0);
-  assert.equal(stored.add('motya-web', [native.dup(web), native.dup(api)]), 0);
-  assert.equal(stored.add('another', [native.dup(web)]), 0);
+  assert.equal(stored.add('motya-web', [native.fd.dup(web)]), 0);
+  assert.equal(stored.add('motya-web', [native.fd.dup(web), native.fd.dup(api)]), 0);
+  assert.equal(stored.add('another', [native.fd.dup(web)]), 0);
   assert.deepEqual(
     stored.all().map(({ name }) => name),
     ['motya-web', 'motya-web'],
   );
-  const inodes = stored.all().map(({ fd }) => native.describe(fd).inode);
-  assert.deepEqual(inodes, [native.describe(web).inode, native.describe(api).inode]);
+  const inodes = stored.all().map(({ fd }) => native.listener.describe(fd).inode);
+  assert.deepEqual(inodes, [native.listener.describe(web).inode, native.listener.describe(api).inode]);
   stored.remove('another');
   assert.equal(stored.all().length, 2);
   stored.remove('motya-web');
   assert.equal(stored.all().length, 0);
-  stored.add('x', [native.dup(web)]);
+  stored.add('x', [native.fd.dup(web)]);
   stored.close();
-  for (const fd of [web, api]) native.close(fd);
+  for (const fd of [web, api]) native.fd.close(fd);
   assert.equal(openFds(), before);
 });
 

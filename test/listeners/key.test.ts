@@ -5,11 +5,11 @@ import { type ListenerSpec, native } from '#src/base/os/native.js';
 import { inetKey, listenerKey, unixKey } from '#src/listeners/key.js';
 
 function keyOfBound(spec: ListenerSpec): string {
-  const fd = native.createListener(spec);
+  const fd = native.listener.create(spec);
   try {
-    return listenerKey(native.describe(fd)).replace(/:\d+( |$)/, ':PORT$1');
+    return listenerKey(native.listener.describe(fd)).replace(/:\d+( |$)/, ':PORT$1');
   } finally {
-    native.close(fd);
+    native.fd.close(fd);
   }
 }
 

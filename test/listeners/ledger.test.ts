@@ -50,7 +50,7 @@ function withLedger(body: (ledger: Ledger) => void): void {
 /** As if it had come from an incumbent: the copy outlives what it was copied from. */
 function inherited(ledger: Ledger, spec: ListenerSpec, alias: string | null = null): Listener {
   const path = 'path' in spec ? spec.path : null;
-  const fd = native.createListener(spec);
+  const fd = native.listener.create(spec);
   return ledger.inherit(fd, { alias, backlog: 7, path: path === null ? null : identify(path) });
 }
 
@@ -107,7 +107,7 @@ test('port 0: the first request of its kind gets the first listener, in every wo
     assert.notEqual(granted(ledger.addUser('web', 1, tcp('::1', 0))), first, 'another address');
 
     const next = new Ledger();
-    for (const { fd, alias, backlog, path } of ledger.all()) next.inherit(native.dup(fd), { alias, backlog, path });
+    for (const { fd, alias, backlog, path } of ledger.all()) next.inherit(native.fd.dup(fd), { alias, backlog, path });
     assert.equal(granted(next.addUser('web', 9, tcp('127.0.0.1', 0, { ordinal: 1 }))).key, second?.key);
     next.removeAll({ unlink: false });
   });
@@ -149,8 +149,8 @@ test('udp: SO_REUSEADDR does not give one address to two services', () => {
 });
 
 test('what somebody else holds fails with the kernel’s own error, and costs nothing', () => {
-  const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
-  const { port } = native.describe(fd);
+  const fd = native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
+  const { port } = native.listener.describe(fd);
   withLedger((ledger) => {
     assert.throws(
       () => ledger.addUser('web', 1, tcp('127.0.0.1', port as number)),
@@ -158,7 +158,7 @@ test('what somebody else holds fails with the kernel’s own error, and costs no
     );
     assert.equal(ledger.size, 0);
   });
-  native.close(fd);
+  native.fd.close(fd);
 });
 
 test('the backlog is what was asked for last, 511 when nothing was', () => {
@@ -191,9 +191,9 @@ test('inherit: an fd that is no socket, or a socket that is here already, is clo
     const listener = inherited(ledger, { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
     const before = openFds();
     const entry = { alias: null, backlog: 1, path: null };
-    assert.throws(() => ledger.inherit(native.dup(listener.fd), entry), { code: 'EADDRINUSE' });
-    const [read, write] = native.pipe();
-    native.close(write);
+    assert.throws(() => ledger.inherit(native.fd.dup(listener.fd), entry), { code: 'EADDRINUSE' });
+    const [read, write] = native.fd.pipe();
+    native.fd.close(write);
     assert.throws(() => ledger.inherit(read, entry), { code: 'ENOTSOCK' });
     assert.equal(openFds(), before);
     assert.equal(ledger.size, 1);
@@ -227,15 +227,15 @@ test('remove: the path goes only if it is still the file that was bound', (t) =>
 test('a stale path is replaced; a live one, and what is no socket, is not', (t) => {
   const directory = scratch(t);
   const stale = join(directory, 'stale');
-  native.close(native.createListener({ family: 'unix', type: 'stream', path: stale }));
+  native.fd.close(native.listener.create({ family: 'unix', type: 'stream', path: stale }));
   assert.equal(isStale(stale), true);
   for (const type of ['stream', 'seqpacket'] as const) {
-    const live = native.createListener({ family: 'unix', type, path: join(directory, type) });
+    const live = native.listener.create({ family: 'unix', type, path: join(directory, type) });
     assert.equal(isStale(join(directory, type)), false, type);
     withLedger((ledger) => {
       assert.throws(() => ledger.addUser('web', 1, unix(join(directory, type))), { code: 'EADDRINUSE' });
     });
-    native.close(live);
+    native.fd.close(live);
   }
   writeFileSync(join(directory, 'file'), 'precious');
   symlinkSync(stale, join(directory, 'link'));
@@ -245,7 +245,7 @@ test('a stale path is replaced; a live one, and what is no socket, is not', (t) 
     assert.throws(() => ledger.addUser('web', 1, unix(join(directory, 'file'))), { code: 'EADDRINUSE' });
     const listener = granted(ledger.addUser('web', 1, unix(stale)));
     assert.equal(listener.path?.ino, lstatSync(stale).ino);
-    assert.ok(native.describe(listener.fd).listening);
+    assert.ok(native.listener.describe(listener.fd).listening);
   });
   assert.equal(existsSync(stale), false);
 });

@@ -16,12 +16,12 @@ const all: readonly TcpAddress[] = ['::', '::1', '0.0.0.0', '127.0.0.1'].flatMap
 
 const listen = ({ address, port, v6only }: TcpAddress): number => {
   const family = address.includes(':') ? 'inet6' : 'inet';
-  return native.createListener({ type: 'stream', family, address: address, port, v6only });
+  return native.listener.create({ type: 'stream', family, address: address, port, v6only });
 };
 
 const canListen = (wanted: TcpAddress): boolean => {
   try {
-    native.close(listen(wanted));
+    native.fd.close(listen(wanted));
     return true;
   } catch {
     return false;
@@ -32,15 +32,15 @@ test('addresses overlap when the kernel says so', () => {
   for (const held of all) {
     const fd = listen(held);
     try {
-      const { port } = native.describe(fd);
-      const key = listenerKey(native.describe(fd));
+      const { port } = native.listener.describe(fd);
+      const key = listenerKey(native.listener.describe(fd));
       for (const { address, v6only } of all) {
         const wanted = { address, v6only, port: port as number };
         const other = inetKey('tcp', address.includes(':') ? 'inet6' : 'inet', address, wanted.port, v6only);
         assert.equal(other === key || overlaps(other, key), !canListen(wanted), `${other} beside ${key}`);
       }
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
     }
   }
 });

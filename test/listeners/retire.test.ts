@@ -5,7 +5,7 @@ import type { Listener } from '#src/listeners/ledger.js';
 import { retire } from '#src/listeners/retire.js';
 
 test('a TCP listener that goes on hearing newcomers, whatever is tried, is told of by name and given up', async () => {
-  const [end, other] = native.pipe();
+  const [end, other] = native.fd.pipe();
   const socket = { family: 'inet', type: 'stream', port: 1 };
   const listener = { fd: end, key: 'tcp://127.0.0.1:1', socket, users: new Set([1]) } as unknown as Listener;
   const told: string[] = [];
@@ -16,6 +16,6 @@ test('a TCP listener that goes on hearing newcomers, whatever is tried, is told 
     told[0] as string,
     /^tcp:\/\/127\.0\.0\.1:1 ends, and who connects to it now may be reset: setsockopt ENOTSOCK/,
   );
-  native.close(end);
-  native.close(other);
+  native.fd.close(end);
+  native.fd.close(other);
 });

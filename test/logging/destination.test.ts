@@ -110,7 +110,7 @@ test('own lines that find no room are counted, and nothing else is lost', async 
 test('no line is mixed with those of another writer to the same pipe', async (t) => {
   const { writer, reader, read } = pipe(t);
   const ours = new Destination(writer, notice);
-  const theirs = new Destination(native.dup(writer), notice);
+  const theirs = new Destination(native.fd.dup(writer), notice);
   for (let turn = 0; turn < 50; turn++) {
     ours.write(Buffer.from(`${'a'.repeat(80)}\n`.repeat(100)));
     theirs.write(Buffer.from(`${'b'.repeat(90)}\n`.repeat(100)));

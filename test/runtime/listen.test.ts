@@ -322,8 +322,8 @@ function lastListener(supervisor: TestSupervisor): number {
   assert.ok(request);
   return supervisor.listener(request).fd;
 }
-const waiting = (supervisor: TestSupervisor) => native.queueLength(lastListener(supervisor)).waiting;
-const backlog = (supervisor: TestSupervisor) => native.queueLength(lastListener(supervisor)).backlog;
+const waiting = (supervisor: TestSupervisor) => native.listener.queueLength(lastListener(supervisor)).waiting;
+const backlog = (supervisor: TestSupervisor) => native.listener.queueLength(lastListener(supervisor)).backlog;
 
 async function nodesOwnError(args: unknown[]): Promise<object> {
   const server = net.createServer();

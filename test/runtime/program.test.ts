@@ -132,7 +132,7 @@ test(
     await worker.line('server.close');
     const [request] = supervisor.requests;
     assert.ok(request);
-    assert.equal(native.queueLength(supervisor.listener(request).fd).waiting, 1);
+    assert.equal(native.listener.queueLength(supervisor.listener(request).fd).waiting, 1);
     late.close();
   }),
 );

@@ -76,7 +76,7 @@ export class TestSupervisor {
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.kill()));
-    for (const fd of this.#listeners.values()) native.close(fd);
+    for (const fd of this.#listeners.values()) native.fd.close(fd);
     rmSync(this.directory, { recursive: true });
   }
 }
@@ -95,7 +95,7 @@ export class TestWorker {
 
   constructor(supervisor: TestSupervisor, script: string, { early, args = [], role, env }: SpawnOptions) {
     this.#supervisor = supervisor;
-    const [ours, theirs] = native.socketpair();
+    const [ours, theirs] = native.channel.pair();
     const usual = {
       service: 'web',
       index: 0,
@@ -111,7 +111,7 @@ export class TestWorker {
       stdio: ['ignore', 'pipe', 'pipe', theirs],
       env: { ...process.env, ...env, [WORKER_ENV]: JSON.stringify(workerRole) },
     });
-    native.close(theirs);
+    native.fd.close(theirs);
     this.exited = once(this.child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     this.exited.then(() => this.#wake());
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -206,7 +206,7 @@ export class TestWorker {
   #grant({ id, request }: Message<'LISTEN'>): void {
     try {
       const { key, fd } = this.#supervisor.listener(request);
-      const { family, address, port, path } = native.describe(fd);
+      const { family, address, port, path } = native.listener.describe(fd);
       this.send({ type: 'LISTENER', id, key, family, address, port, path }, [fd]);
     } catch (error) {
       if (!isSystemError(error)) throw error;
@@ -233,16 +233,16 @@ function keyOf(request: ListenRequest): string {
 function bind(request: ListenRequest): number {
   if (request.kind === 'systemd') throw new Error('nothing has been passed');
   if (request.kind === 'unix') {
-    return native.createListener({ family: 'unix', type: 'stream', path: request.path, backlog: request.backlog });
+    return native.listener.create({ family: 'unix', type: 'stream', path: request.path, backlog: request.backlog });
   }
   const { port, v6only } = request;
   if (request.kind === 'udp') {
     const { family, address, reuseAddr } = request;
-    return native.createListener({ family, type: 'dgram', address, port, v6only, reuseAddr });
+    return native.listener.create({ family, type: 'dgram', address, port, v6only, reuseAddr });
   }
   const address = request.address ?? '::';
   const family = address.includes(':') ? 'inet6' : 'inet';
-  return native.createListener({ family, type: 'stream', address, port, v6only, backlog: request.backlog });
+  return native.listener.create({ family, type: 'stream', address, port, v6only, backlog: request.backlog });
 }
 
 /** Runs a test with a supervisor of its own; whatever happens, its workers and listeners are gone afterwards. */

@@ -7,7 +7,7 @@ import { ServiceManager, STATUS_MS } from '#src/supervisor/service-manager.js';
 test('a manager that does not read costs its patience once, not for each listener, and has them when it reads', (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const path = `\0motya-test-${process.pid}-silent`;
-  const reader = native.createListener({ family: 'unix', type: 'dgram', path });
+  const reader = native.listener.create({ family: 'unix', type: 'dgram', path });
   const ledger = new Ledger();
   const ports = [0, 0, 0, 0];
   for (const port of ports) ledger.declare('web', { family: 'inet', type: 'stream', address: '127.0.0.1', port });
@@ -18,18 +18,18 @@ test('a manager that does not read costs its patience once, not for each listene
   );
   t.after(() => {
     ledger.removeAll({ unlink: false });
-    native.close(reader);
+    native.fd.close(reader);
   });
   const fill = (): never => {
-    for (;;) native.notify(path, 'STATUS=', []);
+    for (;;) native.notify.send(path, 'STATUS=', []);
   };
   assert.throws(fill, { code: 'EAGAIN' });
 
-  const told = t.mock.method(native, 'notify');
+  const told = t.mock.method(native.notify, 'send');
   manager.follow(ledger);
   assert.equal(told.mock.callCount(), 1);
   assert.equal(warnings.length, 1);
-  while (native.receive(reader, 4096) !== null);
+  while (native.channel.receive(reader, 4096) !== null);
   t.mock.timers.tick(STATUS_MS);
   assert.equal(told.mock.callCount(), 1 + ports.length);
   assert.ok(ledger.all().every(({ heldAs }) => heldAs !== null));

@@ -57,8 +57,8 @@ async function withGate(
 
 /** An address that somebody else holds until `free` is called. */
 function taken(): { port: number; free: () => void } {
-  const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
-  return { port: native.describe(fd).port as number, free: () => native.close(fd) };
+  const fd = native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
+  return { port: native.listener.describe(fd).port as number, free: () => native.fd.close(fd) };
 }
 
 test('open: every question is answered at once', async () => {
@@ -123,7 +123,7 @@ test('a worker that has ended is not answered, and holds nothing', async () => {
 });
 
 test('after the incumbent’s death an address in use is waited for; PENDING is said once', async (t) => {
-  const tries = t.mock.method(native, 'createListener');
+  const tries = t.mock.method(native.listener, 'create');
   await withGate(false, async (gate, _, heard, [one, two]) => {
     const { port, free } = taken();
     gate.ask(one, 1, tcp('127.0.0.1', port));

@@ -19,7 +19,7 @@ interface Ends {
 
 /** Two ends of a real channel. */
 function ends(test: TestContext): Ends {
-  const [a, b] = native.socketpair();
+  const [a, b] = native.channel.pair();
   const channel = new Channel(a, workerCodec);
   const peer = new Channel(b, workerCodec);
   const questions = new Questions(channel);

@@ -34,9 +34,9 @@ export function findAccount(
   }
   try {
     const uid = idOf(user);
-    const entry = uid === 0 || user === 'root' ? root : native.findUser(uid ?? user);
+    const entry = uid === 0 || user === 'root' ? root : native.users.find(uid ?? user);
     if (uid === null && entry === null) return { unknown: 'user', text: `there is no user ${user}` };
-    const gid = group === undefined ? entry?.gid : (idOf(group) ?? native.findGroup(group));
+    const gid = group === undefined ? entry?.gid : (idOf(group) ?? native.users.findGroup(group));
     // Never a guess: the gid that seems to go with a uid may be somebody's.
     if (gid === undefined)
       return { unknown: 'user', text: `uid ${user} has no name, and so no group; name a group too` };
@@ -44,7 +44,7 @@ export function findAccount(
     if (entry === root && gid !== root.gid) {
       return { unknown: 'group', text: 'root keeps its own group; leave it out, or name another user' };
     }
-    const groups = entry === null || entry === root ? [gid] : native.groupsOf(entry.name, gid);
+    const groups = entry === null || entry === root ? [gid] : native.users.groupsOf(entry.name, gid);
     return {
       account: {
         name: entry?.name ?? user,

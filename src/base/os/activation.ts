@@ -34,7 +34,7 @@ export function takeActivated(env: NodeJS.ProcessEnv, warn: (text: string) => vo
   for (let index = 0; index < Number(count); index++) {
     const fd = FIRST_FD + index;
     try {
-      native.setCloexec(fd);
+      native.fd.setCloexec(fd);
       activated.push({ fd, name: named[index] ?? '' });
     } catch {
       warn(`LISTEN_FDS=${count} announces fd ${fd}, which is not open; it is ignored`);

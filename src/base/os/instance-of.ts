@@ -45,11 +45,11 @@ function nameOf(pid: number): string | null {
 
 function peerAt(socket: string): number | null {
   try {
-    const fd = native.connectPath(socket);
+    const fd = native.channel.connect(socket);
     try {
-      return native.peerCredentials(fd).pid;
+      return native.channel.peerCredentials(fd).pid;
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
     }
   } catch {
     return null;

@@ -54,9 +54,9 @@ export function launch(
   const stdin = openSync('/dev/null', 'r');
   let pipe: readonly [number, number];
   try {
-    pipe = native.pipe();
+    pipe = native.fd.pipe();
   } catch (error) {
-    native.close(stdin);
+    native.fd.close(stdin);
     throw error;
   }
   const [reader, writer] = pipe;
@@ -70,7 +70,7 @@ export function launch(
       [REPORT_ENV]: String(fds.length),
       ...(options.attended === true ? { [ATTENDED_ENV]: '1' } : {}),
     };
-    const pid = native.launch({
+    const pid = native.process.launch({
       ...program,
       args: [...program.args],
       env: Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`),
@@ -80,13 +80,13 @@ export function launch(
     });
     return { pid, ...readOutcome(reader, pid) };
   } catch (error) {
-    native.close(reader);
+    native.fd.close(reader);
     throw new StartError('ERR_MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, {
       cause: error,
     });
   } finally {
-    native.close(stdin);
-    native.close(writer);
+    native.fd.close(stdin);
+    native.fd.close(writer);
   }
 }
 
@@ -137,7 +137,7 @@ export function takeReportPipe(): void {
   isAttended = process.env[ATTENDED_ENV] !== undefined;
   delete process.env[ATTENDED_ENV];
   reportFd = Number(value);
-  native.setCloexec(reportFd);
+  native.fd.setCloexec(reportFd);
 }
 
 /**
@@ -147,7 +147,7 @@ export function takeReportPipe(): void {
 export function onLauncherGone(gone: () => void): void {
   if (reportFd === null || !isAttended) return;
   // Nothing can be read from this end: only the loss of the other one (EPOLLERR) wakes it.
-  launcher = native.createPoll(reportFd, () => {
+  launcher = native.poll.create(reportFd, () => {
     stopLooking();
     gone();
   });
@@ -171,7 +171,7 @@ export function report(outcome: Outcome): void {
   } catch {
     // EPIPE: a launcher that has gone needs no report.
   }
-  native.close(fd);
+  native.fd.close(fd);
 }
 
 /** The error that an outcome stands for. */

@@ -37,7 +37,7 @@ export class NotifySocket {
       return false;
     }
     try {
-      native.notify(this.#path, assignments.map((line) => line.replaceAll('\n', ' ')).join('\n'), fds);
+      native.notify.send(this.#path, assignments.map((line) => line.replaceAll('\n', ' ')).join('\n'), fds);
       this.#unreachable = false;
       return true;
     } catch (error) {
@@ -59,14 +59,14 @@ export class NotifySocket {
   async barrier(): Promise<void> {
     if (this.#path === null || this.#unreachable) return;
     try {
-      const [reader, writer] = native.pipe();
+      const [reader, writer] = native.fd.pipe();
       try {
         // Alone in its message, by the protocol; the manager closes the fd when it comes to it.
         const isSent = this.send(['BARRIER=1'], [writer]);
-        native.close(writer);
+        native.fd.close(writer);
         if (isSent) await closed(reader);
       } finally {
-        native.close(reader);
+        native.fd.close(reader);
       }
     } catch (error) {
       if (!isSystemError(error)) throw error;
@@ -78,7 +78,7 @@ export class NotifySocket {
 /** The other end has been closed everywhere, or {@link BARRIER_MS} have passed. */
 function closed(reader: number): Promise<void> {
   return new Promise((resolve) => {
-    const poll = native.createPoll(reader, () => done());
+    const poll = native.poll.create(reader, () => done());
     const timer = setTimeout(() => done(), BARRIER_MS);
     const done = (): void => {
       clearTimeout(timer);

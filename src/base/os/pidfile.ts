@@ -33,12 +33,12 @@ export function holdsLock(path: string): string | null {
   // Taken for a moment: a start in that very moment would be refused wrongly, and succeed when tried again.
   let lockFd: number | null;
   try {
-    lockFd = native.lockFile(`${path}.lock`);
+    lockFd = native.lock.acquire(`${path}.lock`);
   } catch (error) {
     throw failure(path, 'used', error);
   }
   if (lockFd !== null) {
-    native.close(lockFd);
+    native.fd.close(lockFd);
     return null;
   }
   return holderIn(path) ?? 'another instance';
@@ -75,7 +75,7 @@ export class Pidfile {
   acquire(): void {
     try {
       this.#checkPlace();
-      this.#lockFd = native.lockFile(`${this.path}.lock`);
+      this.#lockFd = native.lock.acquire(`${this.path}.lock`);
     } catch (error) {
       throw this.#failure('used', error);
     }
@@ -115,7 +115,7 @@ export class Pidfile {
       this.#lockFd = lockFd;
       return;
     }
-    native.close(lockFd);
+    native.fd.close(lockFd);
     this.acquire();
   }
 
@@ -157,7 +157,7 @@ export class Pidfile {
     if (old !== null && !isFileAt(old, `${this.path}.lock`)) {
       try {
         this.acquire();
-        native.close(old);
+        native.fd.close(old);
       } catch (error) {
         this.#lockFd = old;
         throw error;
@@ -195,7 +195,7 @@ export class Pidfile {
     if (this.#lockFd === null) return;
     const fd = this.#lockFd;
     this.#lockFd = null;
-    native.close(fd);
+    native.fd.close(fd);
     try {
       rmSync(this.#temporary(), { force: true });
     } catch (error) {

@@ -165,12 +165,12 @@ function isOwn(place: string, uid: number): boolean {
 function answers(socket: string, uid: number): boolean {
   if (statOf(socket)?.isSocket() !== true) return false;
   try {
-    const fd = native.connectPath(socket);
+    const fd = native.channel.connect(socket);
     try {
-      const peer = native.peerCredentials(fd);
+      const peer = native.channel.peerCredentials(fd);
       return peer.uid === 0 || peer.uid === uid;
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
     }
   } catch {
     return false;

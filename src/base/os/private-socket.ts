@@ -48,7 +48,7 @@ export class PrivateSocket {
   }
 
   #watch(): NativePoll {
-    const poll = native.createPoll(this.#fd, () => this.#accept(this.#handlers));
+    const poll = native.poll.create(this.#fd, () => this.#accept(this.#handlers));
     poll.watch(1);
     return poll;
   }
@@ -81,7 +81,7 @@ export class PrivateSocket {
     this.#accept(this.#handlers);
     clearTimeout(this.#retry);
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
     this.#fd = fd;
     this.#identity = identify(this.#temporary) as PathIdentity;
     this.#poll = this.#watch();
@@ -94,14 +94,14 @@ export class PrivateSocket {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#poll.close();
-    native.close(this.#fd);
+    native.fd.close(this.#fd);
     unlinkIfSame(this.#temporary, this.#identity);
     unlinkIfSame(this.path, this.#identity);
   }
 
   #next(handlers: PrivateSocketHandlers): number | null {
     try {
-      return native.accept(this.#fd);
+      return native.channel.accept(this.#fd);
     } catch (error) {
       handlers.failed(error);
       this.#poll.watch(0);
@@ -129,7 +129,7 @@ export class PrivateSocket {
     if (isTrusted(peer)) {
       handlers.connection(fd, peer);
     } else {
-      native.close(fd);
+      native.fd.close(fd);
       handlers.refused(peer);
     }
   }
@@ -138,9 +138,9 @@ export class PrivateSocket {
 /** Closes the connection when nothing can be known of its peer. */
 function peerOf(fd: number): PeerCredentials {
   try {
-    return native.peerCredentials(fd);
+    return native.channel.peerCredentials(fd);
   } catch (error) {
-    native.close(fd);
+    native.fd.close(fd);
     throw error;
   }
 }
@@ -183,7 +183,7 @@ function bind(path: string, temporary: string): number {
     // A killed process that had our pid may have left one.
     rmSync(temporary, { force: true });
     const short = `/proc/self/fd/${directory}/${basename(temporary)}`;
-    return native.createListener({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
+    return native.listener.create({ family: 'unix', type: 'seqpacket', path: short, mode: 0o600, backlog: BACKLOG });
   } catch (error) {
     throw notMade(path, error);
   } finally {

@@ -90,11 +90,11 @@ export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let fd: number | null = null;
     try {
-      const opened = native.openPidfd(pid);
+      const opened = native.pidfd.open(pid);
       fd = opened;
-      watchEnd(opened, { ended: resolve, closed: () => native.close(opened), signal });
+      watchEnd(opened, { ended: resolve, closed: () => native.fd.close(opened), signal });
     } catch (error) {
-      if (fd !== null) native.close(fd);
+      if (fd !== null) native.fd.close(fd);
       if (!isSystemError(error)) throw error;
       if (error.code === 'ESRCH') resolve();
       // Out of fds or memory: one that cannot be watched has not ended.
@@ -117,7 +117,7 @@ function watchEnd(pidfd: number, { ended, closed, signal }: EndWatch): void {
     poll.close();
     closed?.();
   };
-  const poll = native.createPoll(pidfd, () => {
+  const poll = native.poll.create(pidfd, () => {
     close();
     ended();
   });
@@ -171,7 +171,7 @@ export class HeldProcess {
   signal(signal: number): boolean {
     if (this.#fd === null) return false;
     try {
-      native.signalPidfd(this.#fd, signal);
+      native.pidfd.signal(this.#fd, signal);
       return true;
     } catch (error) {
       if (!isSystemError(error) || error.code !== 'ESRCH') throw error;
@@ -180,14 +180,14 @@ export class HeldProcess {
   }
 
   close(): void {
-    if (this.#fd !== null) native.close(this.#fd);
+    if (this.#fd !== null) native.fd.close(this.#fd);
     this.#fd = null;
   }
 }
 
 function openUnlessGone(pid: number): number | null {
   try {
-    return native.openPidfd(pid);
+    return native.pidfd.open(pid);
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return null;

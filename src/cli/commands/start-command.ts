@@ -98,7 +98,7 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
     reopenLogs: () => {
       log.reopen();
       // What is started later writes there too.
-      if (settings.daemonize && settings.log.file !== null) for (const fd of [1, 2]) native.redirect(log.fd, fd);
+      if (settings.daemonize && settings.log.file !== null) for (const fd of [1, 2]) native.fd.redirect(log.fd, fd);
     },
   });
   onLauncherGone(() => keeper.giveUp());
@@ -186,7 +186,7 @@ function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
 /** The exit status, once all lines are written. A reader that does not read must not keep a process that has done its work. */
 async function written(log: InstanceLog, status: number): Promise<number> {
   const { native } = await import('../../base/os/native.js');
-  if (!(await log.flush())) native.exitNow(status);
+  if (!(await log.flush())) native.process.exitNow(status);
   return status;
 }
 

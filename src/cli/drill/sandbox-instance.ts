@@ -88,7 +88,7 @@ export class SandboxInstance {
     const { cwd } = typedInvocation();
     const args = [CLI, 'start', '--config', this.#configFile];
     const { outcome } = launch({ file: process.execPath, args, cwd }, { env: { ...env, PWD: cwd }, output });
-    native.close(output);
+    native.fd.close(output);
     const result = await outcome;
     if (!result.ok) throw outcomeError(result);
     this.repair();

@@ -59,7 +59,7 @@ export class AdminServer {
     // No fds left, for example: without a listener it would end the instance.
     server.on('error', this.#warn);
     try {
-      server.listen({ fd: native.dup(fd) }, backlog);
+      server.listen({ fd: native.fd.dup(fd) }, backlog);
     } catch (error) {
       // No fds left: whoever looks waits, and what is looked at goes on.
       if (!isSystemError(error)) throw error;

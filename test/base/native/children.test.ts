@@ -9,7 +9,7 @@ import { IMPORT_NATIVE, keepsFds, openFds, outputOf, runModule, throwsSystemErro
 /** For a process of its own: here, `reap` would take the children of Node's test runner. */
 const PRELUDE = `${IMPORT_NATIVE}
 const { readFileSync } = await import('node:fs');
-const sh = (text) => native.launch({ file: '/bin/sh', args: ['-c', text], env: [], cwd: '/', fds: [] });
+const sh = (text) => native.process.launch({ file: '/bin/sh', args: ['-c', text], env: [], cwd: '/', fds: [] });
 // Counts the signals from here on, and keeps the loop alive.
 let seen = () => {};
 process.on('SIGCHLD', () => seen());
@@ -17,7 +17,7 @@ setTimeout(() => process.exit(9), 60_000);
 /** The next child that has ended. */
 const next = async () => {
   for (;;) {
-    const { ended, left } = native.reap();
+    const { ended, left } = native.children.reap();
     if (ended.length > 0) return { ...ended[0], left };
     await new Promise((resolve) => { seen = resolve; });
   }
@@ -33,7 +33,7 @@ test('a subreaper gets what it launches, and orphans, and learns how they ended'
   const { SIGKILL, SIGTERM } = constants.signals;
   const result = await inProcess(
     t,
-    `native.becomeSubreaper();
+    `native.children.becomeSubreaper();
     const pids = [sh('exit 7')];
     const ends = [await next()];
     pids.push(sh('kill -TERM $$'));
@@ -42,10 +42,10 @@ test('a subreaper gets what it launches, and orphans, and learns how they ended'
     ends.push(await next());
     const orphan = Number(readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8'));
     pids.push(orphan);
-    const told = native.signalChild(orphan, ${SIGKILL});
+    const told = native.children.signal(orphan, ${SIGKILL});
     ends.push(await next());
     const own = ends.every(({ pid }, index) => pid === pids[index]);
-    say({ own, told, again: native.signalChild(orphan, 0), ends: ends.map(({ pid, ...end }) => end) });`,
+    say({ own, told, again: native.children.signal(orphan, 0), ends: ends.map(({ pid, ...end }) => end) });`,
   );
   assert.deepEqual(result, {
     own: true,
@@ -64,9 +64,9 @@ test('without it, nothing that is launched becomes a child', async (t) => {
   const result = await inProcess(
     t,
     `const pid = sh('sleep 60');
-    const told = native.signalChild(pid, 9);
+    const told = native.children.signal(pid, 9);
     process.kill(pid, 9);
-    say([told, native.reap()]);`,
+    say([told, native.children.reap()]);`,
   );
   assert.deepEqual(result, [false, { ended: [], left: false }]);
 });
@@ -74,11 +74,11 @@ test('without it, nothing that is launched becomes a child', async (t) => {
 test('a zombie is a child still; a stranger never was one', async (t) => {
   const result = await inProcess(
     t,
-    `native.becomeSubreaper();
+    `native.children.becomeSubreaper();
     const pid = sh('exit 0');
     while (!/^State:\\tZ/m.test(readFileSync('/proc/' + pid + '/status', 'utf8')));
-    const { length } = native.reap().ended;
-    say([length, native.signalChild(pid, 0), native.signalChild(process.ppid, 0)]);`,
+    const { length } = native.children.reap().ended;
+    say([length, native.children.signal(pid, 0), native.children.signal(process.ppid, 0)]);`,
   );
   assert.deepEqual(result, [1, false, false]);
 });
@@ -86,15 +86,15 @@ test('a zombie is a child still; a stranger never was one', async (t) => {
 test('a pidfd tells of the end of any process, and signals it alone', async (t) => {
   const child = track(t, spawn('/bin/sleep', ['60'], { stdio: 'ignore' }));
   const before = openFds();
-  const fd = native.openPidfd(child.pid as number);
-  assert.equal(native.waitReadable(fd, 0), false);
-  native.signalPidfd(fd, constants.signals.SIGTERM);
+  const fd = native.pidfd.open(child.pid as number);
+  assert.equal(native.fd.waitReadable(fd, 0), false);
+  native.pidfd.signal(fd, constants.signals.SIGTERM);
   const [, signal] = await once(child, 'exit');
   assert.equal(signal, 'SIGTERM');
-  assert.equal(native.waitReadable(fd, 60_000), true);
-  throwsSystemError(() => native.signalPidfd(fd, 0), 'ESRCH', 'pidfd_send_signal');
-  throwsSystemError(() => native.openPidfd(child.pid as number), 'ESRCH', 'pidfd_open');
-  native.close(fd);
+  assert.equal(native.fd.waitReadable(fd, 60_000), true);
+  throwsSystemError(() => native.pidfd.signal(fd, 0), 'ESRCH', 'pidfd_send_signal');
+  throwsSystemError(() => native.pidfd.open(child.pid as number), 'ESRCH', 'pidfd_open');
+  native.fd.close(fd);
   assert.equal(openFds(), before);
 });
 
@@ -102,8 +102,8 @@ test('copyFd: a listener of another process, while that is stopped', async (t) =
   const child = runModule(
     t,
     `${IMPORT_NATIVE}
-     const fd = native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
-     console.log(JSON.stringify([fd, native.describe(fd)]));
+     const fd = native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
+     console.log(JSON.stringify([fd, native.listener.describe(fd)]));
      setInterval(() => {}, 1_000_000);`,
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
@@ -111,25 +111,25 @@ test('copyFd: a listener of another process, while that is stopped', async (t) =
   const [fd, socket] = JSON.parse(String((await once(child.stdout, 'data'))[0])) as [number, { inode: number }];
   child.kill('SIGSTOP');
   const before = openFds();
-  const pidfd = native.openPidfd(child.pid as number);
-  const copy = native.copyFd(pidfd, fd);
-  assert.deepEqual({ ...native.describe(copy) }, socket);
-  throwsSystemError(() => native.copyFd(pidfd, 9999), 'EBADF', 'pidfd_getfd');
-  throwsSystemError(() => native.copyFd(copy, fd), 'EBADF', 'pidfd_getfd');
-  native.close(copy);
-  native.close(pidfd);
+  const pidfd = native.pidfd.open(child.pid as number);
+  const copy = native.pidfd.copyFd(pidfd, fd);
+  assert.deepEqual({ ...native.listener.describe(copy) }, socket);
+  throwsSystemError(() => native.pidfd.copyFd(pidfd, 9999), 'EBADF', 'pidfd_getfd');
+  throwsSystemError(() => native.pidfd.copyFd(copy, fd), 'EBADF', 'pidfd_getfd');
+  native.fd.close(copy);
+  native.fd.close(pidfd);
   assert.equal(openFds(), before);
 });
 
 test('wrong arguments', () => {
   keepsFds(() => {
     for (const pid of [0, -1, 1.5, '1', undefined]) {
-      assert.throws(() => native.signalChild(pid as number, 0), TypeError);
-      assert.throws(() => native.openPidfd(pid as number), TypeError);
+      assert.throws(() => native.children.signal(pid as number, 0), TypeError);
+      assert.throws(() => native.pidfd.open(pid as number), TypeError);
     }
-    assert.throws(() => native.signalChild(1, 65), TypeError);
-    assert.throws(() => native.signalPidfd(-1, 0), TypeError);
-    assert.throws(() => native.copyFd(0, -1), TypeError);
-    throwsSystemError(() => native.signalPidfd(0, 0), 'EBADF', 'pidfd_send_signal');
+    assert.throws(() => native.children.signal(1, 65), TypeError);
+    assert.throws(() => native.pidfd.signal(-1, 0), TypeError);
+    assert.throws(() => native.pidfd.copyFd(0, -1), TypeError);
+    throwsSystemError(() => native.pidfd.signal(0, 0), 'EBADF', 'pidfd_send_signal');
   });
 });

@@ -7,7 +7,7 @@ import { native } from '#src/base/os/native.js';
 import { IMPORT_NATIVE, keepsFds, scratch, throwsSystemError } from './support.js';
 
 const receiver = (path: string, passCredentials = true): number =>
-  native.createListener({ family: 'unix', type: 'dgram', path, mode: 0o600, passCredentials });
+  native.listener.create({ family: 'unix', type: 'dgram', path, mode: 0o600, passCredentials });
 
 test('a datagram comes with its fds and with who has sent it, in the order of sending', (t) => {
   const path = join(scratch(t), 'notify');
@@ -15,20 +15,20 @@ test('a datagram comes with its fds and with who has sent it, in the order of se
     const fd = receiver(path);
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.deepEqual(
-      [native.describe(fd).type, native.describe(fd).listening, native.describe(fd).path],
+      [native.listener.describe(fd).type, native.listener.describe(fd).listening, native.listener.describe(fd).path],
       ['dgram', false, path],
     );
-    assert.equal(native.receive(fd, 100), null);
-    const [one, other] = native.socketpair();
-    native.notify(path, 'READY=1', []);
-    native.notify(path, 'FDSTORE=1', [one, other]);
+    assert.equal(native.channel.receive(fd, 100), null);
+    const [one, other] = native.channel.pair();
+    native.notify.send(path, 'READY=1', []);
+    native.notify.send(path, 'FDSTORE=1', [one, other]);
     const own = { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() };
-    assert.deepEqual(native.receive(fd, 100), { data: Buffer.from('READY=1'), fds: [], sender: own });
-    const second = native.receive(fd, 100);
+    assert.deepEqual(native.channel.receive(fd, 100), { data: Buffer.from('READY=1'), fds: [], sender: own });
+    const second = native.channel.receive(fd, 100);
     assert.deepEqual(second?.sender, own);
-    const inode = (of: number | undefined) => native.describe(of as number).inode;
+    const inode = (of: number | undefined) => native.listener.describe(of as number).inode;
     assert.deepEqual(second?.fds.map(inode), [inode(one), inode(other)]);
-    for (const each of [fd, one, other, ...(second?.fds ?? [])]) native.close(each);
+    for (const each of [fd, one, other, ...(second?.fds ?? [])]) native.fd.close(each);
   });
 });
 
@@ -37,32 +37,32 @@ test('253 fds fit beside the credentials', () => {
     const name = `\0motya-test-${process.pid}`;
     const fd = receiver(name);
     const file = openSync('/dev/null', 'r');
-    native.notify(name, 'FDSTORE=1', new Array<number>(253).fill(file));
-    const message = native.receive(fd, 100);
+    native.notify.send(name, 'FDSTORE=1', new Array<number>(253).fill(file));
+    const message = native.channel.receive(fd, 100);
     assert.equal(message?.fds.length, 253);
     assert.equal(message?.sender?.pid, process.pid);
-    for (const each of [fd, file, ...(message?.fds ?? [])]) native.close(each);
+    for (const each of [fd, file, ...(message?.fds ?? [])]) native.fd.close(each);
   });
 });
 
 test('the sender is told by the kernel: another process, which may have ended since', (t) => {
   const path = join(scratch(t), 'notify');
   const fd = receiver(path);
-  t.after(() => native.close(fd));
-  const source = `${IMPORT_NATIVE} native.notify(${JSON.stringify(path)}, 'MAINPID=1', []);`;
+  t.after(() => native.fd.close(fd));
+  const source = `${IMPORT_NATIVE} native.notify.send(${JSON.stringify(path)}, 'MAINPID=1', []);`;
   const { pid, status } = spawnSync(process.execPath, ['--input-type=module', '-e', source]);
   assert.equal(status, 0);
-  assert.equal(native.receive(fd, 100)?.sender?.pid, pid);
+  assert.equal(native.channel.receive(fd, 100)?.sender?.pid, pid);
 });
 
 test('without SO_PASSCRED there is no sender; what is too long is an error, and the next one comes all the same', (t) => {
   const path = join(scratch(t), 'notify');
   keepsFds(() => {
     const fd = receiver(path, false);
-    native.notify(path, 'x'.repeat(101), [0]);
-    native.notify(path, 'next', []);
-    throwsSystemError(() => native.receive(fd, 100), 'EMSGSIZE', 'recvmsg');
-    assert.deepEqual(native.receive(fd, 100), { data: Buffer.from('next'), fds: [] });
-    native.close(fd);
+    native.notify.send(path, 'x'.repeat(101), [0]);
+    native.notify.send(path, 'next', []);
+    throwsSystemError(() => native.channel.receive(fd, 100), 'EMSGSIZE', 'recvmsg');
+    assert.deepEqual(native.channel.receive(fd, 100), { data: Buffer.from('next'), fds: [] });
+    native.fd.close(fd);
   });
 });

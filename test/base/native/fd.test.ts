@@ -14,61 +14,61 @@ function isCloexec(fd: number): boolean {
 
 test('dup gives a CLOEXEC copy that outlives the original', () => {
   keepsFds(() => {
-    const [reader, writer] = native.pipe();
-    const copy = native.dup(writer);
+    const [reader, writer] = native.fd.pipe();
+    const copy = native.fd.dup(writer);
     assert.notEqual(copy, writer);
     assert.ok(isCloexec(copy));
-    native.close(writer);
+    native.fd.close(writer);
     writeSync(copy, 'x');
     const data = Buffer.alloc(2);
     assert.equal(readSync(reader, data), 1);
-    native.close(copy);
-    native.close(reader);
+    native.fd.close(copy);
+    native.fd.close(reader);
   });
-  throwsSystemError(() => native.dup(CLOSED), 'EBADF', 'fcntl');
-  assert.throws(() => native.dup(-1), TypeError);
-  assert.throws(() => native.dup(1.5), TypeError);
-  assert.throws(() => native.dup(Number.NaN), TypeError);
-  assert.throws(() => native.dup('1' as unknown as number), TypeError);
+  throwsSystemError(() => native.fd.dup(CLOSED), 'EBADF', 'fcntl');
+  assert.throws(() => native.fd.dup(-1), TypeError);
+  assert.throws(() => native.fd.dup(1.5), TypeError);
+  assert.throws(() => native.fd.dup(Number.NaN), TypeError);
+  assert.throws(() => native.fd.dup('1' as unknown as number), TypeError);
 });
 
 test('close closes once', () => {
   const fd = openSync('/dev/null', 'r');
-  native.close(fd);
-  throwsSystemError(() => native.close(fd), 'EBADF', 'close');
-  assert.throws(() => native.close(undefined as unknown as number), TypeError);
+  native.fd.close(fd);
+  throwsSystemError(() => native.fd.close(fd), 'EBADF', 'close');
+  assert.throws(() => native.fd.close(undefined as unknown as number), TypeError);
 });
 
 test('redirect makes a copy that an exec keeps, and setCloexec takes that back', () => {
   keepsFds(() => {
     const source = openSync('/dev/zero', 'r');
     const target = openSync('/dev/null', 'r');
-    native.redirect(source, target);
+    native.fd.redirect(source, target);
     assert.ok(!isCloexec(target));
     const data = Buffer.alloc(4, 1);
     assert.equal(readSync(target, data), 4, 'reads from /dev/zero now');
-    native.setCloexec(target);
+    native.fd.setCloexec(target);
     assert.ok(isCloexec(target));
-    native.redirect(target, target);
+    native.fd.redirect(target, target);
     assert.ok(!isCloexec(target), 'onto itself too');
     closeSync(source);
     closeSync(target);
   });
-  throwsSystemError(() => native.redirect(CLOSED, CLOSED + 1), 'EBADF', 'dup2');
-  throwsSystemError(() => native.redirect(CLOSED, CLOSED), 'EBADF', 'dup2');
-  throwsSystemError(() => native.setCloexec(CLOSED), 'EBADF', 'fcntl');
+  throwsSystemError(() => native.fd.redirect(CLOSED, CLOSED + 1), 'EBADF', 'dup2');
+  throwsSystemError(() => native.fd.redirect(CLOSED, CLOSED), 'EBADF', 'dup2');
+  throwsSystemError(() => native.fd.setCloexec(CLOSED), 'EBADF', 'fcntl');
 });
 
 test('widenPipe lets a pipe hold more', () => {
-  const [reader, writer] = native.pipe();
+  const [reader, writer] = native.fd.pipe();
   const fill = (): number => {
     let bytes = 0;
-    for (; native.isWritable(writer); bytes += 4096) writeSync(writer, Buffer.alloc(4096));
+    for (; native.fd.isWritable(writer); bytes += 4096) writeSync(writer, Buffer.alloc(4096));
     return bytes;
   };
   const before = fill();
-  native.widenPipe(writer, 4 * before);
+  native.fd.setPipeSize(writer, 4 * before);
   assert.equal(before + fill(), 4 * before);
-  for (const fd of [reader, writer]) native.close(fd);
-  throwsSystemError(() => native.widenPipe(CLOSED, before), 'EBADF', 'fcntl');
+  for (const fd of [reader, writer]) native.fd.close(fd);
+  throwsSystemError(() => native.fd.setPipeSize(CLOSED, before), 'EBADF', 'fcntl');
 });

@@ -32,15 +32,15 @@ interface Cat {
 function withCat(spec: Partial<LaunchSpec>, body: (cat: Cat) => void): void {
   keepsFds(() => {
     const before = childrenOfUs();
-    const [input, say] = native.pipe();
-    const [hear, output] = native.pipe();
+    const [input, say] = native.fd.pipe();
+    const [hear, output] = native.fd.pipe();
     const errors = openSync('/dev/null', 'w');
-    const pid = native.launch({ ...CAT, fds: [input, output, errors], ...spec });
-    native.close(input);
-    native.close(output);
+    const pid = native.process.launch({ ...CAT, fds: [input, output, errors], ...spec });
+    native.fd.close(input);
+    native.fd.close(output);
     closeSync(errors);
     const listen = () => {
-      assert.equal(native.waitReadable(hear, 60_000), true);
+      assert.equal(native.fd.waitReadable(hear, 60_000), true);
       const data = Buffer.alloc(1000);
       return data.toString('utf8', 0, readSync(hear, data));
     };
@@ -52,10 +52,10 @@ function withCat(spec: Partial<LaunchSpec>, body: (cat: Cat) => void): void {
       body({ pid, echo });
       assert.equal(childrenOfUs(), before, 'no child, no zombie');
     } finally {
-      native.close(say);
+      native.fd.close(say);
       // The program alone held the other end, so the end of file is its end.
       assert.equal(listen(), '');
-      native.close(hear);
+      native.fd.close(hear);
     }
   });
 }
@@ -93,18 +93,18 @@ test('fds become 0, 1, 2 … in their order, also when the numbers overlap; no o
   // An fd that an exec would keep.
   const leaky = openSync('/dev/zero', 'r');
   const target = openSync('/dev/null', 'r');
-  native.redirect(leaky, target);
+  native.fd.redirect(leaky, target);
   t.after(() => {
     closeSync(leaky);
     closeSync(target);
   });
   keepsFds(() => {
-    const sockets = native.socketpair();
-    const [input, say] = native.pipe();
+    const sockets = native.channel.pair();
+    const [input, say] = native.fd.pipe();
     // 1 and 2 swapped, one fd twice, and sources that are targets of others.
-    const [ended, alive] = native.pipe();
+    const [ended, alive] = native.fd.pipe();
     const spec = { ...CAT, fds: [input, 2, 1, sockets[1], sockets[0], 0, sockets[0], alive] };
-    const pid = native.launch(spec);
+    const pid = native.process.launch(spec);
     const own = spec.fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`));
     const fdsOf = () => readdirSync(`/proc/${pid}/fd`).sort((a, b) => Number(a) - Number(b));
     let its = fdsOf();
@@ -115,11 +115,11 @@ test('fds become 0, 1, 2 … in their order, also when the numbers overlap; no o
       its.map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)),
       own,
     );
-    native.close(alive);
-    native.close(say);
+    native.fd.close(alive);
+    native.fd.close(say);
     // The program alone holds the other end now: a hang-up is its end.
-    assert.equal(native.waitReadable(ended, 60_000), true);
-    for (const fd of [input, ended, ...sockets]) native.close(fd);
+    assert.equal(native.fd.waitReadable(ended, 60_000), true);
+    for (const fd of [input, ended, ...sockets]) native.fd.close(fd);
   });
 });
 
@@ -131,7 +131,7 @@ test('a variable with the program’s own pid, which only the fork decides', () 
 
 test('no fds at all', () => {
   keepsFds(() => {
-    const pid = native.launch({ ...CAT, file: '/bin/true' });
+    const pid = native.process.launch({ ...CAT, file: '/bin/true' });
     assert.ok(pid > 0);
   });
 });
@@ -139,12 +139,12 @@ test('no fds at all', () => {
 test('what fails is thrown, and leaves no process', () => {
   const before = childrenOfUs();
   keepsFds(() => {
-    throwsSystemError(() => native.launch({ ...CAT, file: '/nonexistent/program' }), 'ENOENT', 'execve');
-    throwsSystemError(() => native.launch({ ...CAT, file: '/etc/passwd' }), 'EACCES', 'execve');
-    throwsSystemError(() => native.launch({ ...CAT, cwd: '/nonexistent' }), 'ENOENT', 'chdir');
-    throwsSystemError(() => native.launch({ ...CAT, cwd: '/etc/passwd' }), 'ENOTDIR', 'chdir');
-    throwsSystemError(() => native.launch({ ...CAT, fds: [0, 1_000_000] }), 'EBADF', 'fcntl');
-    throwsSystemError(() => native.launch({ ...CAT, args: ['x'.repeat(1 << 18)] }), 'E2BIG', 'execve');
+    throwsSystemError(() => native.process.launch({ ...CAT, file: '/nonexistent/program' }), 'ENOENT', 'execve');
+    throwsSystemError(() => native.process.launch({ ...CAT, file: '/etc/passwd' }), 'EACCES', 'execve');
+    throwsSystemError(() => native.process.launch({ ...CAT, cwd: '/nonexistent' }), 'ENOENT', 'chdir');
+    throwsSystemError(() => native.process.launch({ ...CAT, cwd: '/etc/passwd' }), 'ENOTDIR', 'chdir');
+    throwsSystemError(() => native.process.launch({ ...CAT, fds: [0, 1_000_000] }), 'EBADF', 'fcntl');
+    throwsSystemError(() => native.process.launch({ ...CAT, args: ['x'.repeat(1 << 18)] }), 'E2BIG', 'execve');
     const wrong: object[] = [
       { file: 1 },
       { file: '/bin/cat\0' },
@@ -159,9 +159,9 @@ test('what fails is thrown, and leaves no process', () => {
       { pidVariable: 1 },
     ];
     for (const part of wrong) {
-      assert.throws(() => native.launch({ ...CAT, ...part } as LaunchSpec), TypeError, JSON.stringify(part));
+      assert.throws(() => native.process.launch({ ...CAT, ...part } as LaunchSpec), TypeError, JSON.stringify(part));
     }
-    assert.throws(() => native.launch(undefined as unknown as LaunchSpec), TypeError);
+    assert.throws(() => native.process.launch(undefined as unknown as LaunchSpec), TypeError);
   });
   assert.equal(childrenOfUs(), before);
 });

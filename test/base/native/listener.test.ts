@@ -13,15 +13,15 @@ const CLOSED = 1_000_000;
 const ANY_PORT = { type: 'stream', port: 0 } as const;
 
 function describeNew(spec: ListenerSpec): SocketDescription {
-  const fd = native.createListener(spec);
+  const fd = native.listener.create(spec);
   try {
-    return { ...native.describe(fd) };
+    return { ...native.listener.describe(fd) };
   } finally {
-    native.close(fd);
+    native.fd.close(fd);
   }
 }
 
-test('createListener, describe: every family and type', (t) => {
+test('listener.create, describe: every family and type', (t) => {
   keepsFds(() => {
     const v4 = describeNew({ family: 'inet', address: '127.0.0.1', ...ANY_PORT });
     assert.ok(v4.port !== null && v4.port > 0 && v4.inode > 0);
@@ -50,41 +50,41 @@ test('createListener, describe: every family and type', (t) => {
 
 test('describe: the inode is the same for every duplicate; unnamed sockets have an empty path', () => {
   keepsFds(() => {
-    const [a, b] = native.socketpair();
-    const copy = native.dup(a);
-    assert.equal(native.describe(copy).inode, native.describe(a).inode);
-    assert.equal(native.describe(a).inode, fstatSync(a).ino);
-    assert.notEqual(native.describe(b).inode, native.describe(a).inode);
-    const { family, type, listening, path } = native.describe(a);
+    const [a, b] = native.channel.pair();
+    const copy = native.fd.dup(a);
+    assert.equal(native.listener.describe(copy).inode, native.listener.describe(a).inode);
+    assert.equal(native.listener.describe(a).inode, fstatSync(a).ino);
+    assert.notEqual(native.listener.describe(b).inode, native.listener.describe(a).inode);
+    const { family, type, listening, path } = native.listener.describe(a);
     assert.deepEqual(
       { family, type, listening, path },
       { family: 'unix', type: 'seqpacket', listening: false, path: '' },
     );
-    for (const fd of [a, b, copy]) native.close(fd);
+    for (const fd of [a, b, copy]) native.fd.close(fd);
   });
 });
 
 test('describe: what is no socket, or none of ours', () => {
   keepsFds(() => {
     const file = openSync('/dev/null', 'r');
-    throwsSystemError(() => native.describe(file), 'ENOTSOCK', 'getsockname');
+    throwsSystemError(() => native.listener.describe(file), 'ENOTSOCK', 'getsockname');
     closeSync(file);
-    throwsSystemError(() => native.describe(CLOSED), 'EBADF', 'getsockname');
-    assert.throws(() => native.describe('1' as unknown as number), TypeError);
+    throwsSystemError(() => native.listener.describe(CLOSED), 'EBADF', 'getsockname');
+    assert.throws(() => native.listener.describe('1' as unknown as number), TypeError);
   });
 });
 
-test('createListener: Node serves connections and datagrams on what it made', async (t) => {
-  const fd = native.createListener({ family: 'inet6', address: '::', v6only: false, ...ANY_PORT });
+test('listener.create: Node serves connections and datagrams on what it made', async (t) => {
+  const fd = native.listener.create({ family: 'inet6', address: '::', v6only: false, ...ANY_PORT });
   const server = createServer((socket) => socket.resume().end('served')).listen({ fd });
   t.after(() => server.close());
   await once(server, 'listening');
-  const client = connect(native.describe(fd).port ?? 0, '127.0.0.1');
+  const client = connect(native.listener.describe(fd).port ?? 0, '127.0.0.1');
   const [data] = (await once(client, 'data')) as [Buffer];
   assert.equal(data.toString(), 'served', 'IPv4 reaches a dual-stack socket');
   client.destroy();
 
-  const udp = native.createListener({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 });
+  const udp = native.listener.create({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 });
   const socket = createSocket('udp4');
   const sender = createSocket('udp4');
   t.after(() => {
@@ -100,17 +100,17 @@ test('createListener: Node serves connections and datagrams on what it made', as
   assert.equal(message.toString(), 'ping');
 });
 
-test('createListener: scope of a link-local address, by name and by number', (t) => {
+test('listener.create: scope of a link-local address, by name and by number', (t) => {
   const found = Object.entries(networkInterfaces())
     .flatMap(([name, addresses]) => (addresses ?? []).map((each) => ({ name, ...each })))
     .find((each) => each.family === 'IPv6' && each.scopeid);
   const anywhere = { family: 'inet6', ...ANY_PORT } as const;
   throwsSystemError(
-    () => native.createListener({ ...anywhere, address: 'fe80::1%nosuchif' }),
+    () => native.listener.create({ ...anywhere, address: 'fe80::1%nosuchif' }),
     'ENODEV',
     'if_nametoindex',
   );
-  throwsSystemError(() => native.createListener({ ...anywhere, address: 'fe80::1%' }), 'ENODEV', 'if_nametoindex');
+  throwsSystemError(() => native.listener.create({ ...anywhere, address: 'fe80::1%' }), 'ENODEV', 'if_nametoindex');
   if (found === undefined) {
     t.skip('no interface with a link-local address');
     return;
@@ -120,23 +120,23 @@ test('createListener: scope of a link-local address, by name and by number', (t)
   assert.equal(describeNew({ ...anywhere, address: `${address}%${scopeid}` }).address, `${address}%${name}`);
 });
 
-test('createListener: errors leave nothing', () => {
+test('listener.create: errors leave nothing', () => {
   keepsFds(() => {
-    const fd = native.createListener({ family: 'inet', address: '127.0.0.1', ...ANY_PORT });
-    const port = native.describe(fd).port ?? 0;
+    const fd = native.listener.create({ family: 'inet', address: '127.0.0.1', ...ANY_PORT });
+    const port = native.listener.describe(fd).port ?? 0;
     throwsSystemError(
-      () => native.createListener({ family: 'inet', type: 'stream', address: '127.0.0.1', port }),
+      () => native.listener.create({ family: 'inet', type: 'stream', address: '127.0.0.1', port }),
       'EADDRINUSE',
       'bind',
     );
-    native.close(fd);
+    native.fd.close(fd);
     const foreign = { family: 'inet', address: '192.0.2.1', ...ANY_PORT } as const;
-    throwsSystemError(() => native.createListener(foreign), 'EADDRNOTAVAIL', 'bind');
+    throwsSystemError(() => native.listener.create(foreign), 'EADDRNOTAVAIL', 'bind');
     for (const address of ['', 'localhost', '::1', '127.0.0.1 ', '256.0.0.1']) {
-      throwsSystemError(() => native.createListener({ family: 'inet', address, ...ANY_PORT }), 'EINVAL', 'inet_pton');
+      throwsSystemError(() => native.listener.create({ family: 'inet', address, ...ANY_PORT }), 'EINVAL', 'inet_pton');
     }
     for (const address of ['', '127.0.0.1', '::g']) {
-      throwsSystemError(() => native.createListener({ family: 'inet6', address, ...ANY_PORT }), 'EINVAL', 'inet_pton');
+      throwsSystemError(() => native.listener.create({ family: 'inet6', address, ...ANY_PORT }), 'EINVAL', 'inet_pton');
     }
     const good = { family: 'inet', address: '127.0.0.1', ...ANY_PORT };
     const wrong: object[] = [
@@ -155,43 +155,43 @@ test('createListener: errors leave nothing', () => {
       { family: 'unix', type: 'stream' },
     ];
     for (const spec of wrong) {
-      assert.throws(() => native.createListener(spec as ListenerSpec), TypeError, JSON.stringify(spec));
+      assert.throws(() => native.listener.create(spec as ListenerSpec), TypeError, JSON.stringify(spec));
     }
-    assert.throws(() => native.createListener(undefined as unknown as ListenerSpec), TypeError);
+    assert.throws(() => native.listener.create(undefined as unknown as ListenerSpec), TypeError);
   });
 });
 
-test('createListener: a stream port can be bound while old connections are in TIME_WAIT', async () => {
+test('listener.create: a stream port can be bound while old connections are in TIME_WAIT', async () => {
   const spec = { family: 'inet', type: 'stream', address: '127.0.0.1' } as const;
-  const fd = native.createListener({ ...spec, port: 0 });
-  const port = native.describe(fd).port ?? 0;
+  const fd = native.listener.create({ ...spec, port: 0 });
+  const port = native.listener.describe(fd).port ?? 0;
   const client = connect(port, '127.0.0.1').resume();
   await once(client, 'connect');
-  const accepted = native.accept(fd);
+  const accepted = native.channel.accept(fd);
   assert.ok(accepted !== null);
   // Whoever closes first keeps the port in TIME_WAIT.
-  native.close(accepted);
-  native.close(fd);
+  native.fd.close(accepted);
+  native.fd.close(fd);
   await once(client, 'close');
-  native.close(native.createListener({ ...spec, port }));
+  native.fd.close(native.listener.create({ ...spec, port }));
 });
 
-test('createListener: reuseAddr shares a datagram port', () => {
+test('listener.create: reuseAddr shares a datagram port', () => {
   keepsFds(() => {
     const udp = { family: 'inet', type: 'dgram', address: '127.0.0.1', reuseAddr: true } as const;
-    const first = native.createListener({ ...udp, port: 0 });
-    const port = native.describe(first).port ?? 0;
-    const second = native.createListener({ ...udp, port });
-    throwsSystemError(() => native.createListener({ ...udp, port, reuseAddr: false }), 'EADDRINUSE', 'bind');
-    native.close(first);
-    native.close(second);
+    const first = native.listener.create({ ...udp, port: 0 });
+    const port = native.listener.describe(first).port ?? 0;
+    const second = native.listener.create({ ...udp, port });
+    throwsSystemError(() => native.listener.create({ ...udp, port, reuseAddr: false }), 'EADDRINUSE', 'bind');
+    native.fd.close(first);
+    native.fd.close(second);
   });
 });
 
-test('createListener: unix paths that cannot be', (t) => {
+test('listener.create: unix paths that cannot be', (t) => {
   const directory = scratch(t);
   keepsFds(() => {
-    const make = (path: string) => native.createListener({ family: 'unix', type: 'stream', path, mode: 0o600 });
+    const make = (path: string) => native.listener.create({ family: 'unix', type: 'stream', path, mode: 0o600 });
     throwsSystemError(() => make(`/${'x'.repeat(107)}`), 'ENAMETOOLONG', 'bind');
     throwsSystemError(() => make(`\0${'x'.repeat(108)}`), 'ENAMETOOLONG', 'bind');
     throwsSystemError(() => make(''), 'EINVAL', 'bind');
@@ -207,7 +207,7 @@ test('createListener: unix paths that cannot be', (t) => {
   });
 });
 
-test('createListener: mode is exact under any umask, and without it the umask decides', async (t) => {
+test('listener.create: mode is exact under any umask, and without it the umask decides', async (t) => {
   const directory = scratch(t);
   const source = `${IMPORT_NATIVE}
     const { statSync } = await import('node:fs');
@@ -215,7 +215,7 @@ test('createListener: mode is exact under any umask, and without it the umask de
     for (const [umask, mode] of [[0, 0o600], [0, 0o660], [0o077, 0o660], [0o022, 0o777], [0o027, undefined]]) {
       process.umask(umask);
       const path = ${JSON.stringify(directory)} + '/' + seen.length;
-      native.createListener({ family: 'unix', type: 'stream', path, ...(mode === undefined ? {} : { mode }) });
+      native.listener.create({ family: 'unix', type: 'stream', path, ...(mode === undefined ? {} : { mode }) });
       seen.push((statSync(path).mode & 0o777).toString(8));
       if (process.umask() !== umask) throw new Error('umask was changed');
     }
@@ -224,7 +224,7 @@ test('createListener: mode is exact under any umask, and without it the umask de
   assert.equal((await outputOf(child)).trim(), '600 660 660 777 750');
 });
 
-test('createListener: mode holds from the first instant (a thread watches the path all the time)', async (t) => {
+test('listener.create: mode holds from the first instant (a thread watches the path all the time)', async (t) => {
   const directory = scratch(t);
   const source = `${IMPORT_NATIVE}
     const { Worker } = await import('node:worker_threads');
@@ -250,7 +250,7 @@ test('createListener: mode holds from the first instant (a thread watches the pa
     await once(watcher, 'message');
     const result = once(watcher, 'message');
     for (let made = 0; made < 500 || Atomics.load(flags, 1) < 100; made++) {
-      native.close(native.createListener({ family: 'unix', type: 'seqpacket', path, mode: 0o600 }));
+      native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path, mode: 0o600 }));
       unlinkSync(path);
     }
     Atomics.store(flags, 0, 1);
@@ -260,61 +260,61 @@ test('createListener: mode holds from the first instant (a thread watches the pa
 });
 
 test('setBacklog, queueLength', async (t) => {
-  const fd = native.createListener({ family: 'inet', address: '127.0.0.1', backlog: 7, ...ANY_PORT });
-  assert.deepEqual({ ...native.queueLength(fd) }, { waiting: 0, backlog: 7 });
-  native.setBacklog(fd, 9);
-  assert.equal(native.queueLength(fd).backlog, 9);
-  const client = connect(native.describe(fd).port ?? 0, '127.0.0.1');
+  const fd = native.listener.create({ family: 'inet', address: '127.0.0.1', backlog: 7, ...ANY_PORT });
+  assert.deepEqual({ ...native.listener.queueLength(fd) }, { waiting: 0, backlog: 7 });
+  native.listener.setBacklog(fd, 9);
+  assert.equal(native.listener.queueLength(fd).backlog, 9);
+  const client = connect(native.listener.describe(fd).port ?? 0, '127.0.0.1');
   t.after(() => client.destroy());
   await once(client, 'connect');
-  assert.deepEqual({ ...native.queueLength(fd) }, { waiting: 1, backlog: 9 });
-  const accepted = native.accept(fd);
+  assert.deepEqual({ ...native.listener.queueLength(fd) }, { waiting: 1, backlog: 9 });
+  const accepted = native.channel.accept(fd);
   assert.ok(accepted !== null);
-  assert.equal(native.queueLength(fd).waiting, 0);
-  throwsSystemError(() => native.queueLength(accepted), 'EINVAL', 'getsockopt');
-  throwsSystemError(() => native.setBacklog(accepted, 5), 'EINVAL', 'listen');
-  native.close(accepted);
-  native.close(fd);
+  assert.equal(native.listener.queueLength(fd).waiting, 0);
+  throwsSystemError(() => native.listener.queueLength(accepted), 'EINVAL', 'getsockopt');
+  throwsSystemError(() => native.listener.setBacklog(accepted, 5), 'EINVAL', 'listen');
+  native.fd.close(accepted);
+  native.fd.close(fd);
 
-  const udp = native.createListener({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 });
-  throwsSystemError(() => native.queueLength(udp), 'ENOTSUP', 'getsockopt');
-  throwsSystemError(() => native.setBacklog(udp, 5), 'EINVAL', 'listen');
-  native.close(udp);
-  throwsSystemError(() => native.queueLength(CLOSED), 'EBADF', 'getsockopt');
-  throwsSystemError(() => native.setBacklog(CLOSED, 5), 'EBADF', 'getsockopt');
-  assert.throws(() => native.setBacklog(0, -1), TypeError);
+  const udp = native.listener.create({ family: 'inet', type: 'dgram', address: '127.0.0.1', port: 0 });
+  throwsSystemError(() => native.listener.queueLength(udp), 'ENOTSUP', 'getsockopt');
+  throwsSystemError(() => native.listener.setBacklog(udp, 5), 'EINVAL', 'listen');
+  native.fd.close(udp);
+  throwsSystemError(() => native.listener.queueLength(CLOSED), 'EBADF', 'getsockopt');
+  throwsSystemError(() => native.listener.setBacklog(CLOSED, 5), 'EBADF', 'getsockopt');
+  assert.throws(() => native.listener.setBacklog(0, -1), TypeError);
 });
 
-test('deaf: nobody can connect and no datagram is kept, until undeafen', async (t) => {
-  const spec = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0, deaf: true } as const;
-  const tcp = native.createListener(spec);
-  const { port, listening } = native.describe(tcp);
+test('bindOnly: connections are refused and datagrams dropped, until startListening', async (t) => {
+  const spec = { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0, bindOnly: true } as const;
+  const tcp = native.listener.create(spec);
+  const { port, listening } = native.listener.describe(tcp);
   assert.equal(listening, false);
   const refused = connect(port ?? 0, '127.0.0.1');
   const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException];
   assert.equal(error.code, 'ECONNREFUSED');
-  native.undeafen(tcp, 7);
-  assert.deepEqual([native.describe(tcp).listening, native.queueLength(tcp).backlog], [true, 7]);
-  native.close(tcp);
+  native.listener.startListening(tcp, 7);
+  assert.deepEqual([native.listener.describe(tcp).listening, native.listener.queueLength(tcp).backlog], [true, 7]);
+  native.fd.close(tcp);
 
   const path = join(scratch(t), 'deaf');
-  const unix = native.createListener({ family: 'unix', type: 'seqpacket', path, mode: 0o600, deaf: true });
-  throwsSystemError(() => native.connectPath(path), 'ECONNREFUSED', 'connect');
-  native.undeafen(unix, 1);
-  native.close(native.connectPath(path));
-  native.close(unix);
+  const unix = native.listener.create({ family: 'unix', type: 'seqpacket', path, mode: 0o600, bindOnly: true });
+  throwsSystemError(() => native.channel.connect(path), 'ECONNREFUSED', 'connect');
+  native.listener.startListening(unix, 1);
+  native.fd.close(native.channel.connect(path));
+  native.fd.close(unix);
 
-  const udp = native.createListener({ ...spec, type: 'dgram' });
+  const udp = native.listener.create({ ...spec, type: 'dgram' });
   const client = createSocket('udp4');
   const send = (text: string) =>
-    new Promise((resolve) => client.send(text, native.describe(udp).port ?? 0, '127.0.0.1', resolve));
+    new Promise((resolve) => client.send(text, native.listener.describe(udp).port ?? 0, '127.0.0.1', resolve));
   await send('early');
-  native.undeafen(udp, 0);
+  native.listener.startListening(udp, 0);
   await send('late');
-  assert.ok(native.waitReadable(udp, 10_000));
-  assert.equal(String(native.receive(udp, 100)?.data), 'late');
-  assert.equal(native.receive(udp, 100), null);
+  assert.ok(native.fd.waitReadable(udp, 10_000));
+  assert.equal(String(native.channel.receive(udp, 100)?.data), 'late');
+  assert.equal(native.channel.receive(udp, 100), null);
   client.close();
-  native.close(udp);
-  throwsSystemError(() => native.undeafen(CLOSED, 5), 'EBADF', 'getsockopt');
+  native.fd.close(udp);
+  throwsSystemError(() => native.listener.startListening(CLOSED, 5), 'EBADF', 'getsockopt');
 });

@@ -9,17 +9,17 @@ import { IMPORT_NATIVE, keepsFds, openFds, runModule, scratch, throwsSystemError
 test('one holder at a time; mode 0600; released by close', (t) => {
   const path = join(scratch(t), 'lock');
   keepsFds(() => {
-    const first = native.lockFile(path);
+    const first = native.lock.acquire(path);
     assert.ok(first !== null);
     assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.equal(native.lockFile(path), null);
-    const copy = native.dup(first);
-    native.close(first);
-    assert.equal(native.lockFile(path), null, 'a duplicate holds it too');
-    native.close(copy);
-    const second = native.lockFile(path);
+    assert.equal(native.lock.acquire(path), null);
+    const copy = native.fd.dup(first);
+    native.fd.close(first);
+    assert.equal(native.lock.acquire(path), null, 'a duplicate holds it too');
+    native.fd.close(copy);
+    const second = native.lock.acquire(path);
     assert.ok(second !== null);
-    native.close(second);
+    native.fd.close(second);
   });
 });
 
@@ -27,40 +27,40 @@ test('errors', (t) => {
   const directory = scratch(t);
   symlinkSync('elsewhere', join(directory, 'link'));
   keepsFds(() => {
-    throwsSystemError(() => native.lockFile(join(directory, 'none', 'lock')), 'ENOENT', 'open');
-    throwsSystemError(() => native.lockFile(join(directory, 'link')), 'ELOOP', 'open');
-    throwsSystemError(() => native.lockFile(directory), 'EISDIR', 'open');
-    assert.throws(() => native.lockFile(`${directory}/a\0b`), TypeError);
+    throwsSystemError(() => native.lock.acquire(join(directory, 'none', 'lock')), 'ENOENT', 'open');
+    throwsSystemError(() => native.lock.acquire(join(directory, 'link')), 'ELOOP', 'open');
+    throwsSystemError(() => native.lock.acquire(directory), 'EISDIR', 'open');
+    assert.throws(() => native.lock.acquire(`${directory}/a\0b`), TypeError);
   });
 });
 
 test('moves to another process over a channel, and ends with that process', async (t) => {
   const path = join(scratch(t), 'lock');
   const before = openFds();
-  const [ours, theirs] = native.socketpair();
+  const [ours, theirs] = native.channel.pair();
   const child = runModule(
     t,
     `${IMPORT_NATIVE}
-    native.waitReadable(3, 60_000);
-    native.receive(3, 10);
-    native.send(3, Buffer.from('held'), []);
-    native.waitReadable(3, 2_000_000_000);`,
+    native.fd.waitReadable(3, 60_000);
+    native.channel.receive(3, 10);
+    native.channel.send(3, Buffer.from('held'), []);
+    native.fd.waitReadable(3, 2_000_000_000);`,
     { stdio: ['ignore', 'inherit', 'inherit', theirs] },
   );
-  native.close(theirs);
-  const lock = native.lockFile(path);
+  native.fd.close(theirs);
+  const lock = native.lock.acquire(path);
   assert.ok(lock !== null);
-  native.send(ours, Buffer.from('lock'), [lock]);
-  native.close(lock);
-  assert.equal(native.lockFile(path), null, 'in flight it is held too');
-  assert.equal(native.waitReadable(ours, 60_000), true);
-  assert.equal(native.receive(ours, 10)?.data.toString(), 'held');
-  assert.equal(native.lockFile(path), null);
+  native.channel.send(ours, Buffer.from('lock'), [lock]);
+  native.fd.close(lock);
+  assert.equal(native.lock.acquire(path), null, 'in flight it is held too');
+  assert.equal(native.fd.waitReadable(ours, 60_000), true);
+  assert.equal(native.channel.receive(ours, 10)?.data.toString(), 'held');
+  assert.equal(native.lock.acquire(path), null);
   child.kill('SIGKILL');
   await once(child, 'exit');
-  const again = native.lockFile(path);
+  const again = native.lock.acquire(path);
   assert.ok(again !== null);
-  native.close(again);
-  native.close(ours);
+  native.fd.close(again);
+  native.fd.close(ours);
   assert.equal(openFds(), before);
 });

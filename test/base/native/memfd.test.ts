@@ -7,7 +7,7 @@ import { keepsFds } from './support.js';
 test('sealedFile: the content, which nobody can change', () => {
   keepsFds(() => {
     for (const data of [Buffer.alloc(0), Buffer.from('some'), Buffer.alloc(5 * 1024 * 1024, 'x')]) {
-      const fd = native.sealedFile(data);
+      const fd = native.memfd.create(data);
       const read = Buffer.alloc(data.length);
       assert.equal(readSync(fd, read, 0, data.length, 0), data.length);
       assert.deepEqual(read, data);
@@ -15,8 +15,8 @@ test('sealedFile: the content, which nobody can change', () => {
       assert.throws(() => writeSync(fd, 'x', 0), { code: 'EPERM' });
       assert.throws(() => ftruncateSync(fd, data.length + 1), { code: 'EPERM' });
       assert.match(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'), /flags:\s+02\d*00000?2/, 'O_CLOEXEC');
-      native.close(fd);
+      native.fd.close(fd);
     }
-    assert.throws(() => native.sealedFile('text' as unknown as Uint8Array), TypeError);
+    assert.throws(() => native.memfd.create('text' as unknown as Uint8Array), TypeError);
   });
 });

@@ -11,7 +11,7 @@ import { scratch } from '../native/support.js';
 
 const LOCKS = `
 import { native } from '${ROOT}dist/base/os/native.js';
-native.lockFile(process.argv[1]);
+native.lock.acquire(process.argv[1]);
 console.log('locked');
 setInterval(() => {}, 1000);
 `;
@@ -19,11 +19,11 @@ setInterval(() => {}, 1000);
 test('tells the process that holds a lock', (t) => {
   const path = join(scratch(t), 'app.pid.lock');
   assert.equal(lockHolder(path), null);
-  const fd = native.lockFile(path) as number;
+  const fd = native.lock.acquire(path) as number;
   try {
     assert.equal(lockHolder(path), process.pid);
   } finally {
-    native.close(fd);
+    native.fd.close(fd);
   }
   assert.equal(lockHolder(path), null);
 });
@@ -39,12 +39,12 @@ test('and not one that holds a file of the same inode on another file system', a
     const args = ['--input-type=module', '-e', LOCKS, theirs];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');
-    const fd = native.lockFile(ours) as number;
+    const fd = native.lock.acquire(ours) as number;
     try {
       await once(child.stdout, 'data');
       assert.deepEqual([lockHolder(ours), lockHolder(theirs)], [process.pid, child.pid]);
     } finally {
-      native.close(fd);
+      native.fd.close(fd);
       child.kill('SIGKILL');
       await ended;
     }

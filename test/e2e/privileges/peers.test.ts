@@ -11,8 +11,8 @@ const STAYS_MS = 1_000;
 /** Connects as a user: is it hung up on without a word, within `waitMs`? */
 async function connectAs(test: TestContext, uid: number, path: string, waitMs: number): Promise<string> {
   const source = `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${uid}); process.setuid(${uid});
-    const fd = native.connectPath(${JSON.stringify(path)});
-    console.log(native.waitReadable(fd, ${waitMs}) && native.receive(fd, 65536)?.data.length === 0 ? 'hung up' : 'stays');`;
+    const fd = native.channel.connect(${JSON.stringify(path)});
+    console.log(native.fd.waitReadable(fd, ${waitMs}) && native.channel.receive(fd, 65536)?.data.length === 0 ? 'hung up' : 'stays');`;
   return (await outputOf(runModule(test, source, { stdio: ['ignore', 'pipe', 'inherit'] }))).trim();
 }
 
@@ -49,7 +49,7 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
       const fake = runModule(
         test,
         `${IMPORT_NATIVE} process.setgroups([]); process.setgid(${THIRD}); process.setuid(${THIRD});
-        native.createListener({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
+        native.listener.create({ family: 'unix', type: 'seqpacket', path: ${JSON.stringify(path)} });
         console.log('listens'); setInterval(() => {}, 1000);`,
         { stdio: ['ignore', 'pipe', 'inherit'] },
       );
