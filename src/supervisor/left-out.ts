@@ -6,7 +6,7 @@ import { fitting } from '../handover/listener-diff.js';
 import { ADMIN } from '../listeners/declared.js';
 import { isOfStart, type Listener } from '../listeners/ledger.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
-import { commandOf } from '../workers/outside.js';
+import { describeOutside } from '../workers/outside.js';
 import type { Life } from './life.js';
 
 /** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
@@ -60,7 +60,7 @@ export class LeftOut {
   async fault(unused: readonly string[]): Promise<HandoverError | null> {
     const [outside] = this.#life.instance.fleet.endingOutside();
     if (outside !== undefined) {
-      const what = `${commandOf(outside)} listens on ${outside.where} by itself and ends with the old version`;
+      const what = `${describeOutside(outside)} listens on ${outside.where} by itself and ends with the old version`;
       const how = 'run it apart from the program, or say --allow-removed if it is to end';
       const text = `${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`;
       return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);

@@ -142,7 +142,7 @@ function inspectorPortOf(pid: number, commandLine: readonly string[]): number | 
 }
 
 /** For people: `pid 12 (python3 -m http.server)`. */
-export const commandOf = ({ pid, commandLine }: Outside): string =>
+export const describeOutside = ({ pid, commandLine }: Outside): string =>
   `pid ${pid} (${oneLine(commandLine.join(' ')).slice(0, COMMAND_LENGTH)})`;
 
 /** What to start instead, from what has been started. */

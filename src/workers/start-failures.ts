@@ -1,6 +1,6 @@
 import { StartError } from '../base/errors.js';
 import { LISTEN_HINT_MS } from '../base/limits.js';
-import { adviceOnOutside, commandOf, type Outside } from './outside.js';
+import { adviceOnOutside, describeOutside, type Outside } from './outside.js';
 import type { Worker } from './worker.js';
 
 /** Why a service does not start, in words. `what`: the service and its program. */
@@ -28,7 +28,7 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
 
 export function listensOutside(what: string, outside: Outside): StartError {
   const { worker, pid, where } = outside;
-  const who = pid === worker ? 'its own process' : commandOf(outside);
+  const who = pid === worker ? 'its own process' : describeOutside(outside);
   const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside)}`;
   return new StartError('ERR_MOTYA_NOT_READY', text);
 }

@@ -50,9 +50,13 @@ export function allProcesses(): ProcessStat[] {
 }
 
 /** Whether the process, anybody's, ends within `ms`, or has. Watched no longer than that. */
-export async function endsWithin(ms: number, pid: number): Promise<boolean> {
+export function endsWithin(ms: number, pid: number): Promise<boolean> {
+  return watchFor(ms, (signal) => processEnd(pid, signal));
+}
+
+async function watchFor(ms: number, end: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
   const watch = new AbortController();
-  const isOver = await isDone(ms, processEnd(pid, watch.signal));
+  const isOver = await isDone(ms, end(watch.signal));
   watch.abort();
   return isOver;
 }
@@ -146,11 +150,8 @@ export class HeldProcess {
   }
 
   /** Whether it ends within `ms`, or has. */
-  async endsWithin(ms: number): Promise<boolean> {
-    const watch = new AbortController();
-    const isOver = await isDone(ms, this.ended(watch.signal));
-    watch.abort();
-    return isOver;
+  endsWithin(ms: number): Promise<boolean> {
+    return watchFor(ms, (signal) => this.ended(signal));
   }
 
   /** Resolves when it has ended; never after `signal` is aborted. One call at a time. */

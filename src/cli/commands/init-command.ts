@@ -46,7 +46,7 @@ const command: Command<InitArguments> = {
     const { absolutePath } = await import('../../config/resolve-path.js');
     const { typedInvocation } = await import('../../base/os/invocation.js');
     const { guessProgram, namedProgram, nameOf } = await import('../init/guess.js');
-    const { commandOf } = await import('../init/program.js');
+    const { typedCommand } = await import('../init/program.js');
     const { settingsFile } = await import('../init/settings-file.js');
     const { outputPath, writeNew } = await import('../init/write-new.js');
 
@@ -67,7 +67,7 @@ const command: Command<InitArguments> = {
     const schema = relative(directory, fileURLToPath(new URL('../../../schema/motya.schema.json', import.meta.url)));
     const isInside = schema.startsWith('node_modules/');
     writeNew(path, settingsFile(nameOf(cwd), program, isInside ? `./${schema}` : null), { force });
-    const what = `${shown} runs ${commandOf(program)}`;
+    const what = `${shown} runs ${typedCommand(program)}`;
     console.log([origin === null ? what : `${what}: ${origin}`, ...notes].join('\n'));
     console.log('next: motya check, then motya start');
   },

@@ -4,7 +4,7 @@ import { stemOf } from '../../base/os/paths.js';
 import { findExecutable } from './executable.js';
 import { LAUNCHERS } from './launchers.js';
 import { packageIn } from './package-json.js';
-import { commandOf, mainFile, type Program, plainProgram } from './program.js';
+import { mainFile, type Program, plainProgram, typedCommand } from './program.js';
 import { StartScript } from './start-script.js';
 
 /** What would be run in a directory, and why that. */
@@ -18,7 +18,7 @@ export interface Guess {
 
 /** What the user is told of it: a line each. */
 export const remarksOf = ({ program, origin, notes }: Guess): string[] => [
-  `It runs ${commandOf(program)}${origin === null ? '' : `: ${origin}`}`,
+  `It runs ${typedCommand(program)}${origin === null ? '' : `: ${origin}`}`,
   ...notes,
 ];
 

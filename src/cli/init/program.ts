@@ -30,7 +30,7 @@ export function plainProgram(script: string, args: readonly string[] = []): Prog
 }
 
 /** As it would be typed behind `$`. */
-export function commandOf({ script, args, nodeArgs }: Program): string {
+export function typedCommand({ script, args, nodeArgs }: Program): string {
   const words = nodeArgs.length === 0 ? [script, ...args] : ['node', ...nodeArgs, script, ...args];
   return cutLine(words.map(shellWord).join(' '), SHOWN);
 }
