@@ -20,20 +20,44 @@ describe('edges', { concurrency: false }, () => {
     }
   });
 
-  it('a promise of the supervisor that nothing waits for is logged, and ends nothing', async (test) => {
-    const stage = await scene(test);
+  for (const [what, failure] of Object.entries({
+    'a promise of the supervisor that rejects unhandled': "Promise.reject(new Error('left alone'))",
+    'an exception in a callback of the supervisor': "{ throw new Error('left alone'); }",
+  })) {
+    it(`${what} is logged with its stack, and ends nothing`, async (test) => {
+      const stage = await scene(test);
+      const defect = stage.space.write(
+        'defect.mjs',
+        `if (!process.env.MOTYA_WORKER) process.on('SIGUSR2', () => ${failure});`,
+      );
+      const options = { env: { PORT: String(stage.port) } };
+      for (const keeper of [[], ['--supervise']]) {
+        const args = ['--import', defect, CLI, 'start', stage.script, '--name', 'app', ...keeper];
+        const first = stage.space.node(args, options);
+        await first.waitFor('serving');
+        first.kill('SIGUSR2');
+        const { code, stack } = await first.waitFor('defect');
+        assert.equal(code, 'ERR_MOTYA_INTERNAL');
+        assert.match(String(stack), /^Error: left alone\n +at /);
+        assert.equal((await stage.who()).generation, '1');
+        first.kill('SIGTERM');
+        assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+      }
+    });
+  }
+
+  it('an exception in a callback during a start ends the start, which may wait for what never comes', async (test) => {
+    const stage = await scene(test, '', 'setInterval(() => {}, 1000)');
     const defect = stage.space.write(
       'defect.mjs',
-      "if (!process.env.MOTYA_WORKER) process.on('SIGUSR2', () => Promise.reject(new Error('left alone')));",
+      `if (!process.env.MOTYA_WORKER) process.on('SIGUSR2', () => { throw new Error('cut short'); });`,
     );
-    const options = { env: { PORT: String(stage.port) } };
-    const first = stage.space.node(['--import', defect, CLI, 'start', stage.script, '--name', 'app'], options);
-    await first.waitFor('serving');
+    const args = ['--import', defect, CLI, 'start', stage.script, '--name', 'app'];
+    const first = stage.space.node(args, { env: { PORT: String(stage.port) } });
+    await until(() => stage.space.processes().length > 1, { what: 'the program' });
     first.kill('SIGUSR2');
-    assert.equal((await first.waitFor('defect')).code, 'ERR_MOTYA_INTERNAL');
-    assert.equal((await stage.who()).generation, '1');
-    first.kill('SIGTERM');
-    assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
+    assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
+    assert.match(String((await first.waitFor('defect', { evenAfterExit: true })).stack), /cut short/);
   });
 
   it('a worker that has closed its channel is replaced', async (test) => {
