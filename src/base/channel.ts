@@ -20,7 +20,7 @@ const MORE = 1;
 const LAST = 2;
 const isPiece = (data: Uint8Array): boolean => data[0] === MORE || data[0] === LAST;
 
-/** Fds that came with a message. Those that nobody takes are closed when the message's handlers have returned. */
+/** Fds that came with a message. Those that no handler takes are closed when the message's handlers have returned. */
 export class FdBag {
   readonly #fds: (number | null)[];
   constructor(fds: readonly number[]) {
@@ -46,7 +46,7 @@ export class FdBag {
 
 interface ChannelEvents<S extends Shapes> {
   message: [message: MessageOf<S>, fds: FdBag];
-  /** Once, whoever closed. `error` is null after an orderly close by either side. */
+  /** Once, whichever side closed. `error` is null after an orderly close by either side. */
   close: [error: Error | null];
 }
 

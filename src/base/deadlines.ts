@@ -14,7 +14,7 @@ export const GREETING_MS = 2_000;
 /** ms for each message of fds and for ADOPTED: 1,000 listeners take some 30 ms; the rest is for a loaded machine. */
 export const FDS_MS = 5_000;
 /**
- * ms after SIGQUIT in which a successor that somebody else starts may still announce itself before we start one. A start takes
+ * ms after SIGQUIT in which a successor that is started from outside may still announce itself before we start one. A start takes
  * about a second on a busy machine, two with --daemonize or npx; the incumbent serves meanwhile.
  */
 export const SUCCESSOR_GRACE_MS = 3_000;
@@ -41,20 +41,20 @@ export const ABANDON_MS = 5_000;
 /** ms beyond ABANDON_MS in which a successor that was rejected ends by itself; then it is killed. */
 export const REJECTED_END_MS = 5_000;
 
-// COMMIT and LIVE: nobody accepts meanwhile, so they are short
+// COMMIT and LIVE: neither instance accepts meanwhile, so they are short
 
 /**
- * ms for the incumbent's workers to stop accepting: those that can have stopped, and nobody serves new clients meanwhile. One that
+ * ms for the incumbent's workers to stop accepting: those that can have stopped, and no instance accepts meanwhile. One that
  * spins accepts nothing; when it comes to itself it may accept a few beside the successor, which is harmless, before it stops.
  */
 export const PAUSE_MS = 300;
-/** ms for the programs of the incumbent to say what they hand on (`onHandover`). Nobody accepts in that time, so it is short. */
+/** ms for the programs of the incumbent to say what they hand on (`onHandover`). No instance accepts in that time, so it is short. */
 export const GIVE_MS = 1_000;
 /** ms from READY to COMMIT: the incumbent needs PAUSE_MS and GIVE_MS at most; the rest is for a loaded machine. */
 export const COMMIT_MS = 6_000;
 /** ms for the successor's workers to accept; below LIVE_MS, so that the successor gives up first. */
 export const ACCEPT_MS = 3_000;
-/** ms for LIVE. Nobody accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
+/** ms for LIVE. No instance accepts in that time, so it is short; an incumbent that gets no LIVE accepts again. */
 export const LIVE_MS = 5_000;
 /**
  * ms after which the incumbent's workers, paused for a hand-over, accept again by themselves: by then it has said how that went,
@@ -117,7 +117,7 @@ export const STATS_MS = 1_000;
 export const STATS_SILENCE_MS = 10_000;
 /** ms by which each step of a drain (every STATS_MS) puts off the manager's TimeoutStopSec=. */
 export const STOP_EXTENSION_MS = 10_000;
-/** ms for workers to accept whoever is in it: they need some; one that is busy for longer would hold up the end. */
+/** ms for workers to accept the clients in the backlog: they need some; one that is busy for longer would hold up the end. */
 export const RETIRE_MS = 3_000;
 /** ms after which the incumbent has closed a listener that its successor has left out: GREETING_MS until it hears of it. */
 export const RETIRED_MS = RETIRE_MS + GREETING_MS;

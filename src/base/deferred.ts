@@ -4,7 +4,7 @@ export interface Deferred<T> {
   reject(error: unknown): void;
 }
 
-/** A promise and what settles it. Whoever waits for it is told of a rejection; nobody has to wait. */
+/** A promise and what settles it. A rejection reaches those that await it; without any it is not unhandled. */
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;

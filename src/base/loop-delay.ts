@@ -34,7 +34,7 @@ export function worse(before: EventLoopDelay | null, later: EventLoopDelay): Eve
 }
 
 /**
- * Measures how long this process's event loop is held up, but only while somebody asks: a timer that fires is not free.
+ * Measures how long this process's event loop is held up, but only while it is asked for: a timer that fires is not free.
  * Not by `monitorEventLoopDelay`, whose first tick after each `reset()` counts for nothing: a loop that is held up right after
  * a question would never be told.
  */
@@ -43,7 +43,7 @@ export class LoopDelay {
   #ticks: NodeJS.Timeout | undefined;
   #forget: NodeJS.Timeout | undefined;
 
-  /** Null: it was not measured, or for too short a time. The measurement goes on until nobody has asked for a while. */
+  /** Null: it was not measured, or for too short a time. The measurement ends when it has not been asked for in a while. */
   read(): EventLoopDelay | null {
     clearTimeout(this.#forget);
     this.#forget = setTimeout(() => this.stop(), DELAY_FORGET_MS).unref();

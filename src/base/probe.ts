@@ -42,7 +42,7 @@ export function probe(target: Target, ms: number, headers: Readonly<Record<strin
       sent.destroy();
     });
     sent.on('error', (error) => settle({ fault: reasonOf(error) }));
-    // After an upgrade that nobody has asked for, say.
+    // After an upgrade that nothing has connected to before, say.
     sent.on('close', () => settle({ fault: 'the connection was closed without an answer' }));
     sent.end();
   });

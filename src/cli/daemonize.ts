@@ -24,7 +24,7 @@ const DAEMON_UMASK = 0o022;
 /** Starts the instance in the background and waits until it serves or has failed. @returns the exit status. */
 export async function daemonize(settings: Settings): Promise<number> {
   const { file } = settings.log;
-  // Nobody has to be detached from the journal.
+  // The journal keeps its stream: nothing has to be detached from it.
   const keepsOutput = file === null && isJournal(process.stderr.fd);
   const output = file !== null ? openLog(file, settings.user) : keepsOutput ? 'inherit' : openSync('/dev/null', 'r+');
   const watched = settings.upgrade ? await announce(settings.controlSocket) : null;
@@ -53,7 +53,7 @@ export async function daemonize(settings: Settings): Promise<number> {
   const other = settings.upgrade ? await overtaker(settings.controlSocket) : null;
   if (other !== null) {
     console.log(
-      `generation ${other.generation} (pid ${other.pid}), which somebody else has started, was faster and serves`,
+      `generation ${other.generation} (pid ${other.pid}), which was started elsewhere, was faster and serves`,
     );
     return EXIT.ok;
   }
@@ -64,7 +64,7 @@ export async function daemonize(settings: Settings): Promise<number> {
   return EXIT.failed;
 }
 
-/** Signals by which whoever has typed the command takes it back. */
+/** Signals that cancel the command. */
 const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type Interruption = (typeof INTERRUPTIONS)[number];
 

@@ -29,7 +29,7 @@ export async function endOf(channel: Channel<ControlShapes>): Promise<void> {
   watch.abort();
 }
 
-/** The generations of an instance that drain while it is stopped: nobody must be left whom no command finds. */
+/** The draining generations of an instance that is stopped. No process may stay that no command can find. */
 export class OtherGenerations {
   readonly #path: string;
   readonly #others = new Map<number, Other>();

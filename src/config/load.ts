@@ -154,11 +154,12 @@ function read({ type }: SettingOption, value: unknown, cwd: string): unknown {
   }
 }
 
-/** Whose place the instance takes, if anybody's. */
+/** What the instance takes over, if anything. */
 function takingOver(from: LoadInput): Pick<Settings, 'upgrade' | 'force' | 'allowRemoved' | 'adopt'> {
   const [upgrade, force] = [booleanOf(upgradeOption, from), booleanOf(forceOption, from)];
   const allowRemoved = booleanOf(allowRemovedOption, from);
-  if (force && !upgrade) throw new SettingsError('--force: goes with --upgrade; there is nobody to replace otherwise');
+  if (force && !upgrade)
+    throw new SettingsError('--force: goes with --upgrade; without it there is no instance to replace');
   if (allowRemoved && !upgrade) throw new SettingsError('--allow-removed: goes with --upgrade');
   const { flags } = from;
   // A successor that an instance starts itself has the flags of that one.

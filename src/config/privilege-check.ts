@@ -3,8 +3,8 @@ import type { Settings } from './settings.js';
 import { WELCOME_SCRIPT } from './welcome-script.js';
 
 /**
- * Whether this process may run what the settings name, as whom they name. A program runs as root only when somebody has said
- * so: whoever types `sudo motya start` for a port below 1024 does not mean that.
+ * Whether this process may run the programs as the user of the settings. A program runs as root only when the settings say so:
+ * `sudo motya start` for a port below 1024 is not meant to make the program root.
  * @throws {SettingsError} in one line, with what to type
  */
 export function checkPrivileges({ user, services, source }: Settings): void {

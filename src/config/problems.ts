@@ -6,7 +6,7 @@ type Path = readonly PropertyKey[];
 
 /** Where a part of the settings was written. */
 export interface Place {
-  /** `file:line:column`, a flag, a variable, a script as it was typed; '' when nobody knows. */
+  /** `file:line:column`, a flag, a variable, a script as it was typed; '' when unknown. */
   readonly text: string;
   /** It names the part by itself: the path beside it would name it twice. */
   readonly names: boolean;

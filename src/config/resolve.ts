@@ -175,7 +175,7 @@ function whyNoDirectory(path: string): string | null {
   }
 }
 
-/** What is wrong with a script for whoever this process is (its real uid, access(2)), or null. */
+/** Why the real user of this process cannot run a script (access(2)), or null. */
 export function whyNotRunnable(script: string): string | null {
   let isDirectory = false;
   try {

@@ -67,7 +67,7 @@ export interface ServiceSettings {
 /** Where an instance answers those who look at it. */
 export interface AdminSettings {
   readonly listener: ListenerSpec;
-  /** Whoever reaches the listener may read: it is a file with a mode, or the settings say so. */
+  /** Every client that reaches the listener may read: it is a file with a mode, or the settings say so. */
   readonly isPrivate: boolean;
 }
 
@@ -95,7 +95,7 @@ export interface Settings {
   readonly controlSocket: string;
   /** Directory that a default path above lies in, to be made by `ensureRuntimeDirectory`; null when no default is used. */
   readonly runtimeDirectory: string | null;
-  /** Whom the instance and its programs run as; null: as whoever starts it, who must not be root then. */
+  /** The user that the instance and its programs run as. Null: the user that starts it, which must not be root then. */
   readonly user: Account | null;
   readonly daemonize: boolean;
   /** Whether a keeper stays as the parent of the instances. `auto`: as PID 1, and in a systemd unit without notifications. */
@@ -119,7 +119,7 @@ export interface Settings {
   readonly upgradeWait: number;
   /** ms for all services to become ready. */
   readonly readyTimeout: number;
-  /** After SIGQUIT, when nobody waits: `start` an own successor, or only `wait` for one. */
+  /** After SIGQUIT, when no successor waits: `start` one, or only `wait` for one. */
   readonly onQuit: 'start' | 'wait';
   /** null: as inherited. */
   readonly umask: number | null;

@@ -62,7 +62,7 @@ export interface ListenerDetails {
   readonly mode?: string | undefined;
 }
 
-/** `unix:` paths may be relative here; whoever resolves the settings makes them absolute. */
+/** `unix:` paths may be relative here; resolveSettings() makes them absolute. */
 export function parseListener(value: string, details: ListenerDetails = {}): DeclaredListener {
   const backlog = details.backlog === undefined ? {} : { backlog: details.backlog };
   const name = /^systemd:(.+)$/s.exec(value)?.[1];

@@ -63,7 +63,7 @@ export class StartingError extends NotRunningError {
   }
 }
 
-/** @throws {NotRunningError} nobody listens there; {MotyaError} `ERR_MOTYA_FOREIGN_PEER`: somebody of another user does. */
+/** @throws {NotRunningError} no process listens there; {MotyaError} `ERR_MOTYA_FOREIGN_PEER`: a process of another user does. */
 export function connectControl(path: string): Channel<ControlShapes> {
   let fd: number;
   try {
@@ -86,9 +86,8 @@ export function connectControl(path: string): Channel<ControlShapes> {
 
 /**
  * Root's commands also speak to an instance that root has started with `user`: its peer is the user whose directory the socket is
- * in. Root has named that directory, or knows it by its name, and nobody but its owner can be that peer; whoever else gets a
- * socket to that place is refused as ever. A directory that is named after another uid (/tmp/motya-0, made by whoever came
- * first) is nobody's.
+ * in. Root has named that directory, or knows it by its name, and only its owner can be that peer. A socket that another user puts
+ * there is refused. A directory that is named after another uid than its owner's (/tmp/motya-0) is trusted for no user.
  */
 function isOwnDirectory(path: string, peer: PeerCredentials): boolean {
   const directory = dirname(path);

@@ -26,7 +26,7 @@ const SIGNALS = PASSABLE.map(nameOf);
 /** Paths in one message: far below MESSAGE_BYTES with the longest of them. */
 const PATHS_PER_MESSAGE = 100;
 
-/** What whoever wants an upgrade hears of it; `live` null: it wants the result then, not after the probation. */
+/** Reports of an upgrade to its caller. `live` null: the caller wants the result at LIVE, not after the probation. */
 export interface UpgradeTold {
   progress(phase: string, ms: number, waited?: Waited): void;
   readonly live: ((live: Live) => void) | null;
@@ -90,7 +90,7 @@ export class ControlServer {
       refused: (peer: PeerCredentials) => {
         instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
       },
-      failed: (error) => instance.warn(`somebody could not be heard on the control socket: ${reasonOf(error)}`, {}),
+      failed: (error) => instance.warn(`a connection to the control socket was not accepted: ${reasonOf(error)}`, {}),
     });
   }
 

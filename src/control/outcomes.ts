@@ -2,7 +2,7 @@ import type { Code } from '../base/error-catalog.js';
 
 /** Codes of the RESULT of what a command has asked for. */
 
-/** After an upgrade that ended so nobody can say that the old instance serves on. */
+/** After an upgrade with one of these codes it is not known whether the old instance serves. */
 export const UNKNOWN_ENDS: readonly Code[] = [
   'ERR_MOTYA_STOPPING',
   'ERR_MOTYA_CONNECTION_LOST',

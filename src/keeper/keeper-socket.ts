@@ -9,15 +9,15 @@ import type { Settings } from '../config/settings.js';
 import { type ControlMessage, type ControlShapes, controlCodec } from '../control/control-messages.js';
 
 interface Kept {
-  /** One line: what the keeper waits for, and why. */
+  /** What the keeper waits for and why, in one line. */
   state(): string;
   stop(): void;
   warn(text: string): void;
 }
 
 /**
- * Where commands find the keeper while no instance answers: from a crash to the moment in which another one serves, which may
- * never come. Everybody is told how things are; STOP ends the keeper, and the connection with it.
+ * The socket on which commands find the keeper while no instance answers: from a crash until another instance serves. Each peer gets
+ * the keeper's state. STOP ends the keeper and with it the connection.
  */
 export class KeeperSocket {
   readonly #path: string;
@@ -46,7 +46,7 @@ export class KeeperSocket {
           connection: (fd) => this.#welcome(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),
           failed: (error) =>
-            this.#keeper.warn(`somebody could not be heard on the keeper's socket: ${reasonOf(error)}`),
+            this.#keeper.warn(`a connection to the keeper's socket was not accepted: ${reasonOf(error)}`),
         });
         socket.publish();
         return socket;
@@ -62,7 +62,7 @@ export class KeeperSocket {
     this.#socket = null;
   }
 
-  /** Nothing is left to keep: whoever has asked for that hears the end. */
+  /** The keeper ends: hangs up on the peers that have asked for it. */
   end(): void {
     this.close();
     for (const channel of this.#channels) channel.end();

@@ -31,9 +31,9 @@ const SIGNALLED = 128;
 const STOPPED = SIGNALLED + SIGTERM;
 
 /**
- * The stable parent of instances that replace one another: PID 1 of a container, or the one process that another supervisor or a
- * shell knows. It runs no user code and serves nobody. It holds copies of the listeners (the manager's side of sd_notify(3)),
- * starts a new instance with them when the main one crashes, reaps what becomes its child, and passes signals on.
+ * The stable parent of instances that replace one another: PID 1 of a container, or the process that another supervisor or a shell
+ * watches. It runs no user code and serves no clients. It holds copies of the listeners (the manager's side of sd_notify(3)), starts
+ * a new instance with them when the main one crashes, reaps orphans, and passes signals on.
  */
 export class Keeper {
   readonly #settings: Settings;
@@ -110,7 +110,7 @@ export class Keeper {
     if (main !== null && !this.#mustUpgrade) this.#signal(main, SIGQUIT);
   }
 
-  /** As a stop, unless an instance has served: whoever started the keeper waits no more. */
+  /** The launcher has gone. Stops the keeper, unless an instance has served. */
   giveUp(): void {
     if (!this.#hasServed) this.stop();
   }
@@ -173,7 +173,7 @@ export class Keeper {
     if (fields.get('FDSTOREREMOVE') === '1') this.#stored.remove(fields.get('FDNAME'));
     if (fields.get('READY') === '1') this.#serves(sender);
     if (fields.get('STOPPING') === '1') this.#succession.stops(sender);
-    // Clients are to be refused from here on, not to wait in a queue that nobody will serve.
+    // From here on clients must be refused. They must not wait in a backlog that no process will accept.
     if (this.#succession.isStopping) this.#stored.close();
     if (sender === before || sender === this.#succession.main) forward(fields, this.#above);
   }
@@ -211,7 +211,7 @@ export class Keeper {
     }
   }
 
-  /** Nobody has its exit status. Its pidfile tells: it names it still after a crash, its successor, or it is gone after a stop. */
+  /** Its exit status is unknown, so its pidfile decides. It still names the process after a crash, or its successor; after a stop it is gone. */
   #watchedEnded(pid: number): void {
     this.#watched = null;
     const named = readPid(this.#settings.pidfile);

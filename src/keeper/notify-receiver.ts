@@ -12,13 +12,13 @@ export interface Notification {
   readonly sender: number;
   /** Assignments by name; of two with the same name the last. */
   readonly fields: ReadonlyMap<string, string>;
-  /** Whoever is told owns them. */
+  /** The callback owns them. */
   readonly fds: readonly number[];
 }
 
 /**
  * The manager's end of `$NOTIFY_SOCKET`. An abstract name, because instances may run as another user than the keeper, whom no
- * path of ours would let in; so anybody may send here, and only messages of our own children are taken.
+ * path of ours would let in; so any process may send here, and only messages of our own children are taken.
  */
 export class NotifyReceiver {
   /** As `$NOTIFY_SOCKET` says it. */
@@ -40,7 +40,7 @@ export class NotifyReceiver {
 
   /**
    * Reads all that has been sent so far. To be called before children are reaped: the last words of one that has ended count,
-   * and a zombie's pid is nobody else's. A stranger who goes on sending cannot keep us here for long.
+   * and the pid of a zombie is not given to another process. A process that keeps sending cannot keep us here for long.
    */
   drain(): void {
     this.#read(16 * MESSAGES_PER_EVENT);

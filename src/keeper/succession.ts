@@ -2,14 +2,14 @@
 export type Verdict =
   /** Another one is the main process, or it never was the main process. */
   | 'nothing'
-  /** It crashed, and nobody has taken its place. */
+  /** It crashed, and no other instance has taken its place. */
   | 'restart'
   /** It was stopped. */
   | 'end';
 
 /**
- * Which of the instances is the main process. A successor that calls itself main (MAINPID=, before it accepts) is only the heir
- * until the incumbent says so too, or ends: if the hand-over fails in between, the incumbent serves on.
+ * Which of the instances is the main process. A successor that names itself (MAINPID=, before it accepts) stays pending until the
+ * incumbent names it too, or ends. If the hand-over fails in between, the incumbent remains the main process.
  */
 export class Succession {
   #main: number | null = null;

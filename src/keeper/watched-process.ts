@@ -1,8 +1,8 @@
 import { type NativePoll, native } from '../base/os/native.js';
 
 /**
- * A main process that is no child of ours: somebody has started the successor by hand from outside (`docker exec … motya start
- * --upgrade`). Its end is seen, its exit status is not.
+ * A main process that is not a child of the keeper: a successor that was started by hand (`docker exec … motya start --upgrade`).
+ * Its end can be seen, its exit status cannot.
  */
 export class WatchedProcess {
   readonly pid: number;

@@ -5,7 +5,7 @@ import { processName, textsIn } from '../base/os/processes.js';
 import { listenerKey } from './key.js';
 import { DEFAULT_BACKLOG } from './ledger.js';
 
-/** A copy of a listener that another process has; whoever gets it owns `fd`. */
+/** A copy of a listener that another process has. The receiver owns `fd`. */
 export interface CopiedListener {
   readonly key: string;
   readonly fd: number;
@@ -24,7 +24,7 @@ export class OtherProcess {
   constructor(pid: number) {
     this.pid = pid;
     try {
-      // From here on the pid can be nobody else's: what is read of it below is checked against a living process in the end.
+      // While the pidfd is open, its copies fail once the process has ended: what is read by pid below cannot be of another process.
       this.#pidfd = native.pidfd.open(pid);
     } catch (error) {
       if (isSystemError(error) && (error.code === 'ESRCH' || error.code === 'EINVAL')) throw noProcess(pid);

@@ -32,8 +32,8 @@ function createUnix(spec: UnixSpec): number {
 }
 
 /**
- * A socket file that a killed process left. connect(2) with another type says EPROTOTYPE when somebody listens, so the probe
- * never reaches a live listener's queue; ECONNREFUSED means that nobody does (unix(7)).
+ * A socket file that a killed process left. connect(2) with another type says EPROTOTYPE when a process listens, so the probe
+ * never reaches a live listener's backlog. ECONNREFUSED means that no process listens (unix(7)).
  */
 export function isStale(path: string): boolean {
   if (path.startsWith('\0') || lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false;

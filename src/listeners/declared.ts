@@ -12,7 +12,7 @@ import { holderOf } from './socket-users.js';
 /** Stands for a service where the admin listener is concerned; no service can have this name. */
 export const ADMIN = '(admin)';
 
-/** The listeners of the settings are held for whoever asks for them. @throws {StartError} one cannot be bound. */
+/** Opens the listeners of the settings and holds them for the programs. @throws {StartError} one cannot be bound. */
 export function declareListeners(settings: Settings, ledger: Ledger): void {
   const held = (): string[] => ledger.all().map(({ key }) => key);
   forEachDeclared(settings, held, (service, spec) => ledger.declare(service, spec));

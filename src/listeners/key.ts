@@ -4,7 +4,7 @@ import type { DeclaredListener } from '../config/settings.js';
 
 /**
  * The key of a listener: what the socket is (family, type, address, port or path, v6only), computed from the socket, never from
- * what somebody wrote to get it. Two sockets with one key would compete for the same clients.
+ * what was written to get it. Two sockets with one key would compete for the same clients.
  * Shapes: `tcp://127.0.0.1:80`, `tcp://[::]:443`, `tcp://[::]:443 v6only`, `udp://0.0.0.0:53`, `unix:/run/a.sock`, `unix:@abstract`.
  */
 export function listenerKey(socket: SocketDescription): string {

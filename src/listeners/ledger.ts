@@ -140,7 +140,7 @@ export class Ledger {
   }
 
   /**
-   * Binds what the settings name, for {@link declare} to find later; nobody can connect until then. Nothing where the kernel
+   * Binds what the settings name, for {@link declare} to find later; no client can connect until then. Does nothing where the kernel
    * chooses the port, or the service manager has the socket. @throws {SystemError}
    */
   reserve(spec: DeclaredListener): void {

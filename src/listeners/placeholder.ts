@@ -6,9 +6,9 @@ import type { ListenRequest } from './listen-request.js';
 const LOOPBACK = '127.0.0.1';
 
 /**
- * What a program in a sandbox (`motya drill`) gets in place of what it asks for, so that it meets nobody who has the real one: for
- * a port a free one, on the loopback address only; for a path or a name of a unix socket a file in the sandbox's directory. The same
- * request has the same stand-in in each worker and each generation.
+ * What a program in a sandbox (`motya drill`) gets instead of the address that it asks for, which may be in use. A port becomes a free
+ * port of the loopback address. A unix socket becomes a file in the sandbox's directory. The same request has the same placeholder in
+ * each worker and each generation.
  */
 export function placeholderFor(request: ListenRequest, directory: string): ListenRequest {
   const name = nameOf(request);

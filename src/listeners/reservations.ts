@@ -13,8 +13,8 @@ interface Reserved {
 
 /**
  * Addresses that a successor has bound as root, before it became a user who may not, for listeners that the incumbent does not
- * have. They are deaf until the successor adopts: while it waits, for as long as that takes, clients must be refused as
- * before and not hang in a queue that nobody reads.
+ * have. They are bound and do not listen until the successor adopts: while it waits, for as long as that takes, clients must be refused as
+ * before. They must not wait in a backlog that no process accepts.
  */
 export class Reservations {
   readonly #reserved = new Map<string, Reserved>();
@@ -38,7 +38,7 @@ export class Reservations {
     return reserved.fd;
   }
 
-  /** Gives up what nobody has taken. */
+  /** Closes what was not taken. */
   close(): void {
     for (const { fd, spec, file } of this.#reserved.values()) {
       native.fd.close(fd);

@@ -8,9 +8,9 @@ import { unlinkIfSame } from '../base/os/path-identity.js';
 import { ADMIN } from './declared.js';
 import type { Listener } from './ledger.js';
 
-/** ms between two looks at the queue of a listener that is being retired: the kernel tells nobody that it has become empty. */
+/** ms between two looks at the queue of a listener that is being retired: the kernel sends no event when it becomes empty. */
 const RETIRE_LOOK_MS = 10;
-/** Looks in a row that must find nobody: a SYN that the kernel had in hand when the filter came is seen by the next one. */
+/** Looks in a row that must find it empty: a SYN that the kernel was processing when the filter came is seen by the next look. */
 const RETIRE_LOOKS = 2;
 
 /** Who accepts on listeners while they are retired. */
@@ -20,15 +20,15 @@ export interface Acceptors {
    * between two answers.
    */
   accepted(listeners: readonly Listener[]): Promise<number | null>;
-  /** Resolves when nobody is to be waited for any more. */
+  /** Resolves when no client is left to wait for. */
   readonly cut: Promise<void>;
   /** Told of a listener whose clients may be reset. */
   warn(text: string): void;
 }
 
 /**
- * Lets listeners run dry that no generation wants any more, so that closing them resets nobody: close(2) resets whoever is in the
- * queue or in the middle of a handshake. First nobody new gets in, which holds for every process that has the listener; then those
+ * Empties listeners that no generation uses any more, so that closing them resets no client: close(2) resets every connection in the
+ * backlog or in the middle of a handshake. First no new client gets in, which holds for every process that has the listener; then those
  * who are in are accepted, by workers that go on accepting. The caller closes them.
  */
 export async function retire(listeners: readonly Listener[], { accepted, cut, warn }: Acceptors): Promise<void> {

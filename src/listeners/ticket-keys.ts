@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * ms for which TLS ticket keys are handed from generation to generation: whoever gets hold of them can read what was resumed with
+ * ms for which TLS ticket keys are handed from generation to generation: with them an attacker can read what was resumed with
  * them, so upgrades must not make them live for ever; a day is what sessions are kept for at most.
  */
 export const TICKET_KEYS_MS = 24 * 60 * 60 * 1000;
@@ -18,7 +18,7 @@ const KEYS_BYTES = 48;
 
 /** The same, or new ones when there are none or they have been used for long enough. */
 export function currentTicketKeys(keys?: TicketKeys): TicketKeys {
-  // Also when the clock was set back: nobody knows how old they are.
+  // Also when the clock was set back: their age is unknown then.
   const age = keys === undefined ? Number.POSITIVE_INFINITY : Math.abs(Date.now() - keys.since);
   if (keys !== undefined && age < TICKET_KEYS_MS) return keys;
   return { keys: randomBytes(KEYS_BYTES).toString('base64'), since: Date.now() };

@@ -106,7 +106,7 @@ export class Destination {
     this.#isFile = fstatSync(fd).isFile();
     this.#torn = false;
     if (old <= STDERR) return;
-    // A thread may be writing to it: its number must not become somebody else's meanwhile.
+    // A thread may be writing to it: its number must not be reused meanwhile.
     if (this.#batch?.fd === old) this.#stale.push(old);
     else closeSync(old);
   }
@@ -169,7 +169,7 @@ export class Destination {
       if (error === null) this.#advance(batch, written);
       else if (error.code !== 'EAGAIN') this.#drop(batch, error);
       else {
-        // Whoever shares it has made it non-blocking, and its reader is slow.
+        // Another process that shares it has made it non-blocking, and its reader is slow.
         batch.inHand = batch.at;
         setTimeout(() => this.#writeOn(), OUTPUT_RETRY_MS);
         return;

@@ -30,7 +30,7 @@ export function openLog(path: string, user: Account | null = null): number {
   }
 }
 
-/** Only a new one is given away: one that is there and closed to the user may be somebody else's. */
+/** Only a new file is given to the user: an existing one that the user cannot open may belong to another user. */
 function createLog(path: string, uid: number, gid: number): number {
   const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   try {
@@ -39,7 +39,7 @@ function createLog(path: string, uid: number, gid: number): number {
     return fd;
   } catch (error) {
     const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
-    throw exists ? new Error('it belongs to somebody else; give it to the user with chown') : error;
+    throw exists ? new Error('it belongs to another user; give it to the user with chown') : error;
   }
 }
 

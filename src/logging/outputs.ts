@@ -75,7 +75,7 @@ function isSame(one: number, other: number): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** What cannot be written into the log file; nobody is held up by a reader of stderr that is slow, or gone. */
+/** Reports a log file that cannot be written. Drops the line when the reader of stderr is slow or gone, and never blocks. */
 function writeToStderr(line: string): void {
   if (!native.fd.isWritable(STDERR)) return;
   try {

@@ -95,7 +95,7 @@ function withPriority(line: string, object: object | null, stream: Stream): { pr
   return { priority: stream === 'stderr' ? '<4>' : '', text: line };
 }
 
-/** syslog's own numbers, those of pino and bunyan, and the words of everybody else, as syslog's priorities. */
+/** The level as a priority of syslog: from syslog's own numbers, those of pino and bunyan, or the names of other loggers. */
 function priorityOf(level: unknown): number | undefined {
   if (typeof level === 'string') return LEVEL_PRIORITIES.get(level.toLowerCase());
   if (typeof level !== 'number') return undefined;

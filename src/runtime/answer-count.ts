@@ -10,7 +10,7 @@ export class AnswerCount {
     return { ...this.#counts };
   }
 
-  /** What has been counted, if anybody has asked. */
+  /** What has been counted, once counting was asked for. */
   get current(): AnswerCounts | null {
     return this.#counts;
   }

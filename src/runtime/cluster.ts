@@ -38,7 +38,7 @@ export function watchForks(readiness: Readiness, failed: (pid: number, reason: s
   });
 }
 
-/** In the worker of a cluster: `listen()` asks nobody, and `disconnect()` closes what listens, as in plain Node. */
+/** In the worker of a cluster: `listen()` does not ask the primary, and `disconnect()` closes what listens, as in plain Node. */
 export function listenAsClusterWorker(): void {
   if (!cluster.isWorker) return;
   const servers = new Set<Server>();

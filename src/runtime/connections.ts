@@ -10,7 +10,7 @@ const CONNECTION = Symbol('motya.connection');
 type Tagged = { [CONNECTION]?: Connection };
 export type Protocol = keyof ConnectionCounts;
 
-/** One accepted connection. What is spoken on it is looked up when somebody asks, so that no request pays for it. */
+/** One accepted connection. Its protocol is looked up when the counts are asked for, so that no request pays for it. */
 export class Connection {
   /** As accepted. */
   readonly raw: Duplex;

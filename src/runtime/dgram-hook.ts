@@ -190,7 +190,7 @@ class UdpListener implements GatedListener {
     return 0;
   }
 
-  /** Nobody can use the listener that came. */
+  /** The listener came too late to be used. */
   abandoned(): void {
     this.#link.send({ type: 'RELEASE', key: this.#grant.key });
     native.fd.close(this.#grant.fd);
@@ -201,7 +201,7 @@ class UdpListener implements GatedListener {
     this.#follow();
   }
 
-  /** Goes on receiving until somebody else does: a queue without a reader may overflow (udp(7)). */
+  /** Goes on receiving until another process does: a queue without a reader may overflow (udp(7)). */
   park(isReadElsewhere: boolean): void {
     if (!isReadElsewhere) return;
     this.#admitted = false;

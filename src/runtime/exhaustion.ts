@@ -11,12 +11,12 @@ const EXHAUSTED_PROBE_MS = 10;
 
 const { EMFILE, ENFILE, ENOMEM, ENOBUFS } = constants.errno;
 
-/** Of a negated errno of accept(2): the connection is still in the queue, for somebody who has an fd for it. */
+/** Of a negated errno of accept(2): the connection is still in the backlog, for a process that has an fd for it. */
 export const isExhaustion = (errno: number): boolean => [EMFILE, ENFILE, ENOMEM, ENOBUFS].includes(-errno);
 
 /**
  * A worker that has no fd for a connection lets it wait in the queue, where other workers take it, and looks now and then
- * whether it has one. libuv by itself would accept and close everybody who waits.
+ * whether it has one. libuv by itself would accept and close every waiting connection.
  */
 export class Exhaustion {
   readonly #gate: Gate;

@@ -3,7 +3,7 @@ import { isSystemError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
 
 /**
- * A worker whose supervisor was killed finishes its requests, but the pipes that it logs to have nobody at their other end:
+ * A worker whose supervisor was killed finishes its requests, but the pipes that it logs to have no reader any more:
  * every write is EPIPE, which as an unhandled 'error' of process.stdout would end the program.
  */
 export class OutputGuard {

@@ -88,12 +88,12 @@ export class ParkedHandle extends emptyHandle() implements ServerHandle {
     if (callback !== undefined) setImmediate(callback);
   }
 
-  /** Nobody will need it any more. */
+  /** It is not needed any more. */
   free(): void {
     super.close();
   }
 
-  /** As uv_pipe_chmod(): 1 gives everybody read, 2 gives everybody write permission. Negated errno, or 0. */
+  /** As uv_pipe_chmod(): 1 gives all users read permission, 2 write permission. Negated errno, or 0. */
   fchmod(wanted: number): number {
     if (this.#path === null) return 0;
     try {

@@ -10,7 +10,7 @@ const own = new WeakSet<net.Server>();
 
 /**
  * Notices programs that set their own ticket keys. `tls.Server.prototype` inherits from that of `net.Server` before it gets its
- * methods (lib/_tls_wrap.js), so a setter there sees the method come, and nobody has to load `tls` for it.
+ * methods (lib/_tls_wrap.js), so a setter there sees the method come, without loading `tls` for it.
  */
 export function watchTicketKeys(): void {
   if (isTlsLoaded()) {

@@ -6,7 +6,7 @@ import { native } from '../base/os/native.js';
 import type { SupervisorLink } from './supervisor-link.js';
 
 /**
- * Bytes of what one worker hands on, serialized: written and read while nobody accepts, some 10 ms; what is larger belongs into a
+ * Bytes of what one worker hands on, serialized: written and read while no instance accepts, some 10 ms; what is larger belongs into a
  * store.
  */
 const STATE_BYTES = 16 * 1024 * 1024;
@@ -31,7 +31,7 @@ export class ProgramState {
     if (!expects) this.accepts();
   }
 
-  /** @returns takes it back. @throws {Error} there is one already: nobody could tell whose value is whose. */
+  /** @returns takes it back. @throws {Error} there is one already: the values could not be told apart. */
   onHandover(give: Give, undo?: Undo): () => void {
     if (typeof give !== 'function')
       throw new TypeError('onHandover() takes a function that returns the value to hand on');

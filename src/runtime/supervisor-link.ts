@@ -8,7 +8,7 @@ const LISTEN_ANSWER_MS = 10_000;
 const EXHAUSTED_SAID_MS = 10_000;
 
 type Refusal = Omit<Extract<WorkerMessage, { type: 'REFUSED' }>, 'type' | 'id'>;
-/** A listener that the worker may use; whoever gets it owns `fd`. */
+/** A listener that the worker may use. The receiver owns `fd`. */
 export type Grant = Omit<Extract<WorkerMessage, { type: 'LISTENER' }>, 'type' | 'id'> & { readonly fd: number };
 export type ListenAnswer = { readonly granted: Grant } | { readonly refused: Refusal };
 
@@ -89,7 +89,7 @@ export class SupervisorLink {
     else if (message.type === 'LISTENER') this.send({ type: 'RELEASE', key: message.key });
   }
 
-  /** Nobody will answer any more. */
+  /** The supervisor will not answer any more. */
   lost(): void {
     for (const answered of this.#pending.values()) answered({ refused: NO_SUPERVISOR });
     this.#pending.clear();

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { generation } from './api.js';
 
 /**
- * What `motya start` runs when nobody told it what to run: a page that shows that an upgrade goes unnoticed. It is an ordinary
+ * What `motya start` runs without a script and without settings: a page that shows that an upgrade goes unnoticed. It is an ordinary
  * program; all that it has of Motya is the number of the generation.
  */
 

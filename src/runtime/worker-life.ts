@@ -12,7 +12,7 @@ import type { SupervisorLink } from './supervisor-link.js';
 import type { ConnectionCounts, WorkerMessage } from './worker-messages.js';
 import type { WorkerState } from './worker-state.js';
 
-/** ms that a worker whose supervisor died gives its connections: nobody is left to set a deadline; 30 s ends most requests. */
+/** ms that a worker whose supervisor died gives its connections: no process is left to set a deadline; 30 s ends most requests. */
 const ORPHAN_DRAIN_MS = 30_000;
 
 /** What the supervisor steers. */
@@ -94,7 +94,7 @@ export class WorkerLife {
     }
   }
 
-  /** The supervisor is gone, and nobody could tell this worker to stop: it must not go on taking connections. */
+  /** The supervisor is gone, so no process can tell this worker to stop: it must not go on accepting connections. */
   orphaned(): void {
     this.#orphan = true;
     this.#parts.link.lost();
@@ -107,7 +107,7 @@ export class WorkerLife {
 
   #accept(): void {
     this.#parts.programState.undo();
-    // Whoever awaits it goes on before the loop turns, and with that before the first connection.
+    // The code that awaits it continues before the loop turns, and with that before the first connection.
     this.#parts.programState.accepts();
     this.#parts.gate.accept();
   }

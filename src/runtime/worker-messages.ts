@@ -90,7 +90,7 @@ const shapes = {
   /**
    * Stop accepting, be able to go on; answered by PAUSED. `lease`: ms after which to go on without having been told anything;
    * without it another generation accepts by now.
-   * `except`: keys of listeners that nobody else will accept on.
+   * `except`: keys of listeners that no other process will accept on.
    */
   PAUSE: { id: int, lease: optional(int), except: optional(list(text)) },
   /** After PAUSED: what the program hands on is wanted; answered by GIVEN. ACCEPT takes it back. */

@@ -37,7 +37,7 @@ export interface UpgradeRecord {
   readonly generation: number;
   /** ms from SIGQUIT (or the command) to the decision; null where the incumbent did not tell. */
   readonly ms: number | null;
-  /** ms from COMMIT to LIVE: nobody accepted, clients waited; null when it did not come to that. */
+  /** ms from COMMIT to LIVE, in which neither instance accepted and clients waited; null when LIVE was not reached. */
   gapMs: number | null;
 }
 
@@ -46,7 +46,7 @@ export interface PhaseRecord {
   readonly ms: number;
 }
 
-/** Phases whose duration says nothing about an upgrade: they last as long as nobody wants anything. */
+/** Phases whose duration says nothing about an upgrade: an instance is idle in them. */
 const IDLE_PHASES: readonly string[] = ['serving', 'waiting', 'ended'];
 
 /** What an instance remembers: counters, the generations and upgrades so far. Passed on to the successor in COMMIT. */
@@ -76,7 +76,7 @@ export class History {
 
   /**
    * The counters, to be shown. From COMMIT on they stand still: the successor has them and goes on; what it has not heard of
-   * yet must not be shown here, or whoever asks both in turn would see a counter fall.
+   * yet must not be shown here, or a client that asks both in turn would see a counter fall.
    */
   get totals(): Totals {
     return this.#committed ?? this.#totals;
@@ -175,7 +175,7 @@ export class History {
     return this.#totals.since(this.#committed ?? this.#totals);
   }
 
-  /** What has been counted since our own LIVE, all of it; as long as nobody's counters have been added. */
+  /** What has been counted since our own LIVE, all of it, as long as no other counters have been added. */
   get afterLive(): Totals {
     return this.#totals.since(this.#imported);
   }
@@ -185,7 +185,7 @@ export class History {
     this.#totals.add(totals);
   }
 
-  /** They are counted by somebody else from here. */
+  /** Another instance counts them from here on. */
   subtract(totals: Totals): void {
     this.#totals.subtract(totals);
   }

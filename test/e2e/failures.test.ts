@@ -203,7 +203,7 @@ describe('the incumbent dies', () => {
   });
 
   for (const [end, why] of [
-    ['SIGKILL', 'ended before it was decided; generation 2 \\(pid \\d+\\) serves'],
+    ['SIGKILL', 'ended before the upgrade was decided; generation 2 \\(pid \\d+\\) serves'],
     ['SIGTERM', 'was told to stop'],
   ] as const) {
     it(`${end} in the middle of \`motya upgrade\`: that ends with 1 and does not say that the old one serves on`, async (test) => {

@@ -37,7 +37,7 @@ export function findAccount(
     const entry = uid === 0 || user === 'root' ? root : native.users.find(uid ?? user);
     if (uid === null && entry === null) return { unknown: 'user', text: `there is no user ${user}` };
     const gid = group === undefined ? entry?.gid : (idOf(group) ?? native.users.findGroup(group));
-    // Never a guess: the gid that seems to go with a uid may be somebody's.
+    // Never a guess: the gid with the number of the uid may be another group.
     if (gid === undefined)
       return { unknown: 'user', text: `uid ${user} has no name, and so no group; name a group too` };
     if (gid === null) return { unknown: 'group', text: `there is no group ${group}` };

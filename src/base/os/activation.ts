@@ -12,7 +12,7 @@ const FIRST_FD = 3;
 
 /**
  * Takes what `$LISTEN_FDS` announces, once: the variables go, so that no child takes the fds for its own, and the fds are closed
- * in children. They come in no order that anybody should rely on: they are told apart by name and by what they are.
+ * in children. Their order means nothing: they are told apart by name and by what they are.
  */
 export function takeActivated(env: NodeJS.ProcessEnv, warn: (text: string) => void): Activated[] {
   const { LISTEN_FDS: count, LISTEN_PID: pid, LISTEN_FDNAMES: names } = env;

@@ -6,7 +6,7 @@ import { asUser, isToDrop } from './privileges.js';
 /**
  * Makes a file that is to belong to the user that root will become. The user itself makes it (see {@link asUser}) wherever it
  * may; root does, and gives it to the user, where it may not: a log in /var/log, a socket in /run.
- * @throws what the user's own try has thrown, when the user could have led root astray: whoever can put a link on the way to
+ * @throws what the user's own try has thrown, when the user could have misled root: a user who can put a symlink on the way to
  * the path would get a file in a directory of its choice.
  */
 export function createForUser<T>(user: Account | null, path: string, byUser: () => T, byRoot: (user: Account) => T): T {

@@ -83,7 +83,7 @@ function typedArguments(): [string, ...string[]] {
   return [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
 }
 
-/** The shell's search, done again. What it finds must be this very Node now, since anybody may call a process anything. */
+/** The shell's search, done again. What it finds must be this very Node now, since a process can be given any name. */
 function typedExecutable(name: string, cwd: string): string {
   const candidates = name.includes('/')
     ? [name]

@@ -8,13 +8,13 @@ import { type NativePoll, native } from './native.js';
 import { demandFiles } from './needed-files.js';
 
 /**
- * Starting an instance that is nobody's child (a daemon, or an incumbent's own successor), and learning how it went: the
+ * Starting an instance that has no parent of ours (a daemon, or an incumbent's own successor), and learning how it went: the
  * instance says one line of JSON on a pipe once it serves or has failed; an end without a line is a death.
  */
 
 /** Environment variable that names the pipe's fd in the launched instance. */
 const REPORT_ENV = 'MOTYA_READY_FD';
-/** Set in an instance that nobody wants any more once its launcher has gone without its report: see {@link onLauncherGone}. */
+/** Set in an instance that is to end when its launcher goes without having got its report: see {@link onLauncherGone}. */
 const ATTENDED_ENV = 'MOTYA_ATTENDED';
 
 export type Outcome =
@@ -160,7 +160,7 @@ function stopLooking(): void {
   launcher = null;
 }
 
-/** Tells whoever launched this instance, if anybody did. Only the first report counts. */
+/** Reports to the launcher of this instance, if it has one. Only the first report counts. */
 export function report(outcome: Outcome): void {
   if (reportFd === null) return;
   stopLooking();

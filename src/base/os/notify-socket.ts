@@ -5,7 +5,7 @@ import { native } from './native.js';
 const BARRIER_MS = 1_000;
 
 /**
- * The way to the service manager: systemd, or a keeper of ours (sd_notify(3)). Without `$NOTIFY_SOCKET` nobody is told. A manager
+ * The way to the service manager: systemd, or a keeper of ours (sd_notify(3)). Without `$NOTIFY_SOCKET` nothing is sent. A manager
  * that cannot be told is warned of once and is no reason to stop serving.
  */
 export class NotifySocket {
@@ -70,7 +70,7 @@ export class NotifySocket {
       }
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#warn(`nobody knows whether the service manager has heard everything: ${reasonOf(error)}`);
+      this.#warn(`it is not known whether the service manager has read all messages: ${reasonOf(error)}`);
     }
   }
 }

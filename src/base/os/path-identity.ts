@@ -18,7 +18,7 @@ export function unlinkIfSame(path: string, identity: PathIdentity): void {
     const now = identify(path);
     if (now !== null && now.dev === identity.dev && now.ino === identity.ino) unlinkSync(path);
   } catch {
-    // A directory that we may not write to any more, or that has gone: whoever comes next knows the socket for stale.
+    // A directory that we may not write to any more, or that has gone: the next process recognizes the socket as stale.
   }
 }
 

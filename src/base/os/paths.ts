@@ -7,7 +7,7 @@ import { reasonOf, StartError } from '../errors.js';
 const UNIX_PATH_BYTES = 107;
 
 /**
- * Makes the directory (0700) when it is not there. Whoever can write to it can put a socket of his own in the place of ours,
+ * Makes the directory (0700) when it is not there. A user who can write to it can replace our socket by another one,
  * so one that is not ours alone is refused.
  * @throws {StartError} `ERR_MOTYA_RUNTIME_DIRECTORY`
  */
@@ -19,7 +19,7 @@ export function ensureRuntimeDirectory(path: string): void {
       throw refused(`the runtime directory cannot be made: ${reasonOf(error)}`, { cause: error });
     }
   }
-  // Never stat: in a directory like /tmp anybody may have put a symlink here.
+  // Never stat: in a directory like /tmp any user may have put a symlink here.
   const stat = lstatSync(path);
   if (stat.isSymbolicLink())
     throw refused(`the runtime directory ${path} is a symlink; it must be a directory of its own`);

@@ -28,7 +28,7 @@ export function readPid(path: string): number | null {
   }
 }
 
-/** Who lives behind a pidfile, in words (`pid 12`), or null when nobody does: the lock decides, not the file. @throws {StartError} */
+/** The process that holds a pidfile, as text (`pid 12`), or null: the lock decides, not the file. @throws {StartError} */
 export function holdsLock(path: string): string | null {
   // Taken for a moment: a start in that very moment would be refused wrongly, and succeed when tried again.
   let lockFd: number | null;
@@ -71,7 +71,7 @@ export class Pidfile {
     return this.#lockFd;
   }
 
-  /** For a first instance. A pidfile that nobody's lock stands behind is stale and no obstacle. @throws {StartError} */
+  /** For a first instance. A pidfile that no process has locked is stale and is replaced. @throws {StartError} */
   acquire(): void {
     try {
       this.#checkPlace();
@@ -123,7 +123,7 @@ export class Pidfile {
   prepare(): void {
     try {
       this.#checkPlace();
-      // Anew, never through a symlink that somebody has put there.
+      // A new file, never one behind a symlink that another user has put there.
       rmSync(this.#temporary(), { force: true });
       writeFileSync(this.#temporary(), `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
     } catch (error) {
@@ -183,13 +183,13 @@ export class Pidfile {
     try {
       if (this.#lockFd !== null && this.isOurs) unlinkSync(this.path);
     } catch (error) {
-      // A directory that has become read-only is no reason to fail an end; nobody's lock stands behind the file.
+      // A directory that has become read-only is no reason to fail at the end: the lock is released, so the file is stale.
       if (!isSystemError(error)) throw error;
     }
     this.letGo();
   }
 
-  /** Lets the lock go and leaves the pidfile to whoever it names now (or will name it in a moment). */
+  /** Releases the lock and leaves the pidfile to the process that it names, now or in a moment. */
   letGo(): void {
     // Without the lock there is nothing of ours, and perhaps not even the directory.
     if (this.#lockFd === null) return;

@@ -29,7 +29,7 @@ export function runtimeDirectory(env: NodeJS.ProcessEnv, user: Owner = null): st
 
 /**
  * As {@link runtimeDirectory}, but the directory in which the instance of that name runs already, if it does in one of the user's:
- * it stays where it is, whoever asks and from whichever session.
+ * it stays where it is, for every user and from every session.
  */
 export function directoryOf(name: string, env: NodeJS.ProcessEnv, user: Owner = null): string {
   const chosen = runtimeDirectory(env, user);
@@ -53,7 +53,7 @@ export function placesOf(env: NodeJS.ProcessEnv, uid: number): string[] {
       ...(uid === 0 ? ['/run/motya'] : []),
       `/tmp/motya-${uid}`,
       join(temporaryDirectory(env), `motya-${uid}`),
-      // Of whoever types this, not of the user that root is to become.
+      // Of the user who types this, not of the user that root is to become.
       ...(isOurs && session !== undefined && isAbsolute(session) ? [join(session, 'motya')] : []),
       `/run/user/${uid}/motya`,
     ]),
@@ -102,7 +102,7 @@ function ofSessions(): string[] {
     .filter((directory) => statOf(directory)?.isDirectory() === true);
 }
 
-/** What RuntimeDirectory= makes (systemd.exec(5)), as far as it is ours, or everybody's for root. */
+/** What RuntimeDirectory= makes (systemd.exec(5)), as far as it is ours; for root those of all users. */
 function ofUnits(user: number): string[] {
   return directoriesIn('/run')
     .filter(([, uid]) => user === 0 || uid === user)
@@ -156,7 +156,7 @@ function isWritable(directory: string, uid: number): boolean {
   }
 }
 
-/** Root's and the user's own: whoever else makes one cannot make it look like that. */
+/** It belongs to root or to the user: another user cannot make one like that. */
 function isOwn(place: string, uid: number): boolean {
   const stat = statOf(place);
   return stat?.isDirectory() === true && (stat.uid === uid || stat.uid === 0) && (stat.mode & 0o022) === 0;

@@ -12,9 +12,9 @@ const BACKLOG = 16;
 export interface PrivateSocketHandlers {
   /** The fd is the handler's, also when this throws. */
   connection(fd: number, peer: PeerCredentials): void;
-  /** Somebody of another user has connected and has been hung up on. */
+  /** A process of another user has connected; the connection was closed. */
   refused(peer: PeerCredentials): void;
-  /** Somebody could not be heard: no fds are left, or no memory, for example. */
+  /** A connection could not be accepted: no fds are left, or no memory, for example. */
   failed(error: unknown): void;
 }
 
@@ -25,7 +25,7 @@ export function isTrusted(peer: PeerCredentials): boolean {
 
 /**
  * A listening SEQPACKET socket for this user alone: mode 0600 from its first instant, and at its path only once it listens
- * (bound under a temporary name, then renamed), so that whoever sees the path can connect.
+ * (bound under a temporary name, then renamed), so that a process that sees the path can connect.
  */
 export class PrivateSocket {
   readonly path: string;
@@ -69,7 +69,7 @@ export class PrivateSocket {
     return now !== null && now.ino === this.#identity.ino && now.dev === this.#identity.dev;
   }
 
-  /** True: nothing is at the path any more, so that nobody could connect. */
+  /** True: the path was removed, so that no process can connect. */
   get isLost(): boolean {
     return !this.#isClosed && identify(this.path) === null;
   }
@@ -77,7 +77,7 @@ export class PrivateSocket {
   /** Listens at the path again after it {@link isLost}; connections that are open stay. @throws {MotyaError} `ERR_MOTYA_SOCKET` */
   restore(): void {
     const fd = bind(this.path, this.#temporary);
-    // Whoever had connected before it was lost.
+    // The clients that had connected before it was lost.
     this.#accept(this.#handlers);
     clearTimeout(this.#retry);
     this.#poll.close();

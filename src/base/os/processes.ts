@@ -6,13 +6,13 @@ import { native } from './native.js';
 /** ms between two looks whether a process has ended that cannot be watched. */
 const PROCESS_LOOK_MS = 50;
 
-/** Whether a process has the pid; anybody's, and one that has ended and was not reaped counts. */
+/** Whether a process has the pid, of any user. A process that has ended and was not reaped counts. */
 export function exists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it is somebody else's.
+    // EPERM: it belongs to another user.
     return isSystemError(error) && error.code === 'EPERM';
   }
 }
@@ -49,7 +49,7 @@ export function allProcesses(): ProcessStat[] {
   return pids.flatMap((pid) => statOf(Number(pid)) ?? []).filter(({ isZombie }) => !isZombie);
 }
 
-/** Whether the process, anybody's, ends within `ms`, or has. Watched no longer than that. */
+/** Whether a process, of any user, ends within `ms` or has ended. Watched no longer than that. */
 export function endsWithin(ms: number, pid: number): Promise<boolean> {
   return watchFor(ms, (signal) => processEnd(pid, signal));
 }
@@ -89,7 +89,7 @@ export function hasOpen(pid: number, { dev, ino }: { readonly dev: number; reado
   }
 }
 
-/** Resolves when the process, anybody's, has ended; at once when it is gone already. Never after `signal` is aborted. */
+/** Resolves when a process, of any user, has ended; at once when it is gone already. Never after `signal` is aborted. */
 export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     let fd: number | null = null;

@@ -2,7 +2,7 @@ import { upgradeOption, yargsOptions } from '../../config/options.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
 
-/** Upgrades that a drill can do: more than anybody wants, so that a typing error ends. */
+/** Most upgrades of one drill: beyond any use, so that a typing error is refused. */
 const MOST_DRILLS = 1_000;
 
 interface DrillArguments {

@@ -45,7 +45,7 @@ const command: Command<StartArguments> = {
       checkPrivileges(settings);
       process.exitCode = await begin(settings, { launched, keeper: flags.keeper === true || flags.supervise === true });
     } catch (error) {
-      // Whoever launched this instance does not see what it prints.
+      // The launcher of this instance does not see what it prints.
       report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; ') });
       throw error;
     }
@@ -203,7 +203,7 @@ async function live(
   } catch (thrown) {
     const error = failure() ?? thrown;
     const code = codeOf(error);
-    // An incumbent that was told to stop says the same code: then nobody has asked this successor to end.
+    // An incumbent that was told to stop sends the same code. That is a failure of this successor, which was not told to stop.
     if (code === 'ERR_MOTYA_DRY_RUN' || (code === 'ERR_MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
       log.info(reasonOf(error), { event: 'given-up', code });
       return EXIT.ok;
@@ -222,7 +222,7 @@ async function live(
   return EXIT.ok;
 }
 
-/** The reason of a failed start, for whoever sees stderr and not the log file. A launched instance has told its launcher. */
+/** Prints the reason of a failed start to stderr, beside the log file. A launched instance has reported to its launcher. */
 function sayBeside({ log }: Settings, reason: string): void {
   if (log.file !== null) console.error(`motya: ${reason.replaceAll('\n', '; ')}; ${log.file} tells more`);
 }

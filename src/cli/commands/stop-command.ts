@@ -36,7 +36,7 @@ const command: Command<StopArguments> = {
     const others = new OtherGenerations(path);
     await others.look();
     const asked = await answer(path, others.size > 0).catch((error: unknown) => {
-      // Its main process has died, and those that drain have nobody who would end them.
+      // Its main process has died, so no process ends the generations that drain.
       if (error instanceof NotRunningError && (error instanceof RestartingError || others.size > 0)) return null;
       if (error instanceof StartingError) return error;
       throw error;
@@ -72,7 +72,7 @@ const command: Command<StopArguments> = {
 };
 export default command;
 
-/** One that answers nothing would stop whenever it wakes, with nobody waiting for it any more. `lives`: other generations do. */
+/** An instance that does not answer would stop only when it wakes, long after this command. `lives`: other generations serve. */
 async function answer(path: string, lives: boolean): Promise<Status> {
   const { NotRunningError, requestStatus, StartingError } = await import('../../control/client.js');
   try {

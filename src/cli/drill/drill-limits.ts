@@ -5,7 +5,7 @@ export const DRILL_STEADY_MS = 2_000;
 export const DRILL_AFTER_MS = 500;
 /** ms of probation in a drill: room for a successor to answer and to be killed in it, and its health is looked at twice. */
 export const DRILL_PROBATION_MS = 2_000;
-/** ms for one answer of the program that is drilled; nobody waits longer for a page. */
+/** ms for one answer of the program: no user waits longer for a page. */
 export const DRILL_ANSWER_MS = 10_000;
 /** ms between two requests of one client: eight of them ask some 500 times a second, which any machine has left. */
 export const DRILL_THINK_MS = 10;

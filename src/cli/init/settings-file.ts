@@ -91,7 +91,7 @@ function group(key: string, properties: Readonly<Record<string, SettingSchema>>)
 
 const prose = ({ description }: SettingSchema): string[] => (description === undefined ? [] : [`# ${description}`]);
 
-/** What stands there when nobody says anything; else an example, or something that is allowed; undefined: not worth showing. */
+/** The default; else an example or one of the allowed values. Undefined: the setting is not shown. */
 function sampleOf(path: string, schema: SettingSchema): unknown {
   return EXAMPLES[path] ?? schema.default ?? schema.enum?.[0];
 }

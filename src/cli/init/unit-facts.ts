@@ -21,7 +21,7 @@ const MARGIN_MS = 5_000;
 /**
  * Who runs it: the user of the settings, else one that systemd makes up, else the owner of the app where that could not read it.
  * @param given flags of `motya start`, with the script and its arguments
- * @throws {SettingsError} the settings are wrong, or nobody but root could run the app.
+ * @throws {SettingsError} the settings are wrong, or only root could run the app.
  */
 export function unitFacts(given: Flags): UnitFacts {
   const { cwd } = typedInvocation();
@@ -93,7 +93,7 @@ function withProgram(flags: Flags, { program }: Guess): Flags {
   );
 }
 
-/** Whether somebody has said the name, or it is only made from a path. */
+/** Whether the name was given, not derived from a path. */
 function isNamed({ name, source, services }: Settings): boolean {
   return name !== defaultName(source ?? services[0]?.script ?? '');
 }

@@ -34,7 +34,7 @@ export interface UnitFacts {
   readonly startSeconds: number;
 }
 
-/** Listeners that the service manager keeps; with room for those that nobody declares. */
+/** Number of listeners that the service manager may keep, with room for those that are not declared. */
 const STORED_LISTENERS = 64;
 
 /** The lines from [Unit] to the end, as systemd.unit(5) wants them; each choice with its reason above it. */

@@ -8,7 +8,7 @@ import { absolutePath } from '../../config/resolve-path.js';
  * @throws {MotyaError} `ERR_MOTYA_FILE_EXISTS`, `ERR_MOTYA_WRITE_FAILED`
  */
 export function writeNew(path: string, content: string, { force }: { force: boolean }): void {
-  // Beside it and renamed, so that nobody reads half of it.
+  // Written beside it and renamed, so that no process reads half of it.
   const target = force ? `${path}.${process.pid}` : path;
   try {
     const fd = openSync(target, 'wx');

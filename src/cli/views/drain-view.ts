@@ -48,7 +48,7 @@ export class OldInstance {
     }
   }
 
-  /** Whoever asks while another answer is on its way gets that one. */
+  /** A question that is asked while an answer is on its way gets that answer. */
   #ask(): Promise<Drain> {
     this.#channel.send({ type: 'STATUS' });
     return new Promise((resolve) => this.#waiting.push(resolve));

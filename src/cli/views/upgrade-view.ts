@@ -19,7 +19,7 @@ export interface UpgradeReport {
   /** `old`: pid of the incumbent; `drain`: how it drains, after a hand-over that happened. */
   outcome(result: Result, told: { ms: number; old: number; drain: Drain | null }): void;
   draining(drain: DrainStatus): void;
-  /** `forced`: connections that were closed by force; null where nobody could tell. */
+  /** `forced`: connections that were closed by force; null where it is not known. */
   drained(old: { pid: number; forced: number | null; ms: number }): void;
   close(): void;
 }

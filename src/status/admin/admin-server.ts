@@ -31,7 +31,7 @@ export class AdminServer {
   readonly #connections = new Set<Socket>();
   #server: Server | null = null;
 
-  /** @param isPrivate whoever can connect may read, whatever name the request calls us (a unix socket, or told so). */
+  /** @param isPrivate every client that can connect may read, whichever name its request uses (a unix socket, or `public`). */
   constructor(observed: StatusSource, { isPrivate }: { isPrivate: boolean }, warn: (error: Error) => void) {
     this.#routes = new Routes(observed, { isPrivate });
     this.#warn = warn;
@@ -61,7 +61,7 @@ export class AdminServer {
     try {
       server.listen({ fd: native.fd.dup(fd) }, backlog);
     } catch (error) {
-      // No fds left: whoever looks waits, and what is looked at goes on.
+      // No fds left: clients of the admin listener wait, and the service goes on.
       if (!isSystemError(error)) throw error;
       this.#warn(error);
       return;
@@ -82,7 +82,7 @@ export class AdminServer {
     for (const socket of this.#connections) socket.destroy();
   }
 
-  /** Beyond ADMIN_PEERS the oldest has had its chance: whoever holds connections open keeps nobody else out. */
+  /** Beyond ADMIN_PEERS the oldest connection is closed: a client that keeps connections open locks no other client out. */
   #welcome(socket: Socket): void {
     const end = setTimeout(() => socket.destroy(), ADMIN_CONNECTION_MS).unref();
     this.#connections.add(socket);

@@ -8,7 +8,7 @@ import { type Phase, traitsOf } from '../phases.js';
 import type { Status } from '../status-document.js';
 import type { Totals } from '../totals.js';
 
-/** ms for which an answer there is given again: shorter than anybody's interval, and a flood costs ten answers a second. */
+/** ms for which an answer is given again: shorter than any scrape interval. A flood costs ten answers a second. */
 const ADMIN_REUSE_MS = 100;
 
 /** What is looked at. */
@@ -96,7 +96,7 @@ function text(status: number, line: string): Answer {
 }
 
 /**
- * A page of somebody else's whose name leads to this address (DNS rebinding) calls us by that name; whoever means us uses the
+ * A foreign page whose name leads to this address (DNS rebinding) uses that name in its requests. A genuine request uses the
  * address or localhost.
  */
 export function isOwnName(host: string | undefined): boolean {

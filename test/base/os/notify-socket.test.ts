@@ -17,7 +17,7 @@ for (const [call, mock] of Object.entries(failing)) {
       throw Object.assign(new Error('EMFILE'), { code: 'EMFILE', errno: -24, syscall: call });
     });
     await socket.barrier();
-    assert.deepEqual(told, ['nobody knows whether the service manager has heard everything: EMFILE']);
+    assert.deepEqual(told, ['it is not known whether the service manager has read all messages: EMFILE']);
     native.fd.close(manager);
   });
 }

@@ -52,14 +52,14 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     assert.ok(!events(`${file}.1`).includes('handover'));
   });
 
-  it('that belongs to somebody else: one line, and the file is as it was', async (test) => {
+  it('that belongs to another user: one line, and the file is as it was', async (test) => {
     const scene = await privilegedScene(test);
     const file = scene.space.write('app.log', 'precious\n');
     const { code, stderr } = await scene.run('start', '--config', scene.config, '--log-file', file);
     assert.equal(code, 1);
     assert.equal(
       stderr,
-      `motya: the log file ${file} cannot be opened by user ${USER}: it belongs to somebody else; give it to the user with chown\n`,
+      `motya: the log file ${file} cannot be opened by user ${USER}: it belongs to another user; give it to the user with chown\n`,
     );
     assert.equal(ownerOf(file), '0:0');
   });
