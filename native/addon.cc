@@ -1,9 +1,11 @@
 #include <napi.h>
 
 #include <initializer_list>
+#include <new>
 
 #include "calls.h"
 #include "environment.h"
+#include "errors.h"
 
 namespace motya {
 namespace {
@@ -15,7 +17,12 @@ struct Entry {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   // Per environment, never static: worker threads load the addon too.
-  env.SetInstanceData(new Environment{Napi::Persistent(DefinePoll(env)), nullptr});
+  auto* environment = new (std::nothrow) Environment{Napi::Persistent(DefinePoll(env)), nullptr};
+  if (environment == nullptr) {
+    ThrowSystemError(env, ENOMEM, "napi_set_instance_data");
+    return exports;
+  }
+  env.SetInstanceData(environment);
   const auto add = [&](const char* group, std::initializer_list<Entry> entries) {
     Napi::Object calls = Napi::Object::New(env);
     for (const Entry& entry : entries) calls.Set(entry.name, Napi::Function::New(env, entry.call, entry.name));

@@ -11,6 +11,14 @@
 
 namespace motya {
 
+// There are no C++ exceptions: an allocation that fails ends the process, as it does in V8. So no argument may choose the size of
+// one freely. What is larger than anything that the kernel takes is refused here; large buffers are allocated with std::nothrow.
+
+/** Bytes; one argument of execve(2) may have 32 pages, which are 2 MiB where pages have 64 KiB. */
+constexpr size_t kMaxText = 2 << 20;
+/** As many fds as a process may have by default (/proc/sys/fs/nr_open); more strings than execve(2) takes. */
+constexpr uint32_t kMaxItems = 1 << 20;
+
 inline bool ReadInteger(Napi::Value value, const std::string& name, double min, double max, int* out) {
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
   if (!(number >= min && number <= max) || number != floor(number)) {
@@ -27,6 +35,11 @@ inline bool ReadFd(Napi::Value value, int* out) { return ReadInteger(value, "fd"
 inline bool ReadString(Napi::Value value, const std::string& name, std::string* out) {
   if (!value.IsString()) {
     ThrowTypeError(value.Env(), name + " must be a string");
+    return false;
+  }
+  size_t length;
+  if (napi_get_value_string_utf8(value.Env(), value, nullptr, 0, &length) != napi_ok || length > kMaxText) {
+    ThrowTypeError(value.Env(), name + " must have at most " + std::to_string(kMaxText) + " bytes");
     return false;
   }
   *out = value.As<Napi::String>().Utf8Value();
@@ -58,9 +71,13 @@ bool ReadArray(Napi::Value value, const std::string& name, std::vector<T>* out, 
   }
   const auto array = value.As<Napi::Array>();
   const uint32_t length = array.Length();
-  out->resize(length);
+  if (length > kMaxItems) {
+    ThrowTypeError(value.Env(), name + " must have at most " + std::to_string(kMaxItems) + " items");
+    return false;
+  }
   for (uint32_t i = 0; i < length; i++) {
-    if (!read(array.Get(i), &(*out)[i])) return false;
+    out->emplace_back();
+    if (!read(array.Get(i), &out->back())) return false;
   }
   return true;
 }

@@ -70,7 +70,8 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
   // An empty message looks to the receiver as if we had closed.
   if (data.ByteLength() == 0) return ThrowSystemError(env, EINVAL, "sendmsg");
 
-  FdMessage message(data.Data(), data.ByteLength(), fds);
+  if (fds.size() > kMaxFds) return ThrowSystemError(env, EINVAL, "sendmsg");
+  FdMessage message(data.Data(), data.ByteLength(), fds.data(), fds.size());
   if (Retry([&] { return sendmsg(fd, message.get(), MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0) {
     return Napi::Boolean::New(env, true);
   }
@@ -95,8 +96,8 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
 
   Napi::Object result = Napi::Object::New(env);
   result.Set("data", Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length)));
-  Napi::Array fds = Napi::Array::New(env, received.fds().size());
-  for (uint32_t i = 0; i < received.fds().size(); i++) {
+  Napi::Array fds = Napi::Array::New(env, received.count());
+  for (uint32_t i = 0; i < received.count(); i++) {
     fds.Set(i, Napi::Number::New(env, received.fds()[i].release()));
   }
   result.Set("fds", fds);

@@ -1,27 +1,28 @@
 #pragma once
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include <vector>
-
 namespace motya {
 
-/** One message with fds in its control data (SCM_RIGHTS, unix(7)), for sendmsg(2). Points into itself: not to be copied. */
+/** Fds of one message (SCM_MAX_FD in the kernel's include/net/scm.h). */
+constexpr size_t kMaxFds = 253;
+
+/** One message with at most kMaxFds fds in its control data (SCM_RIGHTS, unix(7)), for sendmsg(2). Points into itself: not to be copied. */
 class FdMessage {
  public:
-  FdMessage(void* data, size_t length, const std::vector<int>& fds)
-      : part_{data, length}, control_(fds.empty() ? 0 : CMSG_SPACE(fds.size() * sizeof(int))) {
+  FdMessage(void* data, size_t length, const int* fds, size_t count) : part_{data, length} {
     header_.msg_iov = &part_;
     header_.msg_iovlen = 1;
-    if (fds.empty()) return;
-    header_.msg_control = control_.data();
-    header_.msg_controllen = control_.size();
+    if (count == 0) return;
+    header_.msg_control = control_;
+    header_.msg_controllen = CMSG_SPACE(count * sizeof(int));
     cmsghdr* head = CMSG_FIRSTHDR(&header_);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    memcpy(CMSG_DATA(head), fds.data(), fds.size() * sizeof(int));
+    head->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(head), fds, count * sizeof(int));
   }
   FdMessage(const FdMessage&) = delete;
   FdMessage& operator=(const FdMessage&) = delete;
@@ -30,7 +31,7 @@ class FdMessage {
 
  private:
   iovec part_;
-  std::vector<char> control_;
+  alignas(cmsghdr) char control_[CMSG_SPACE(kMaxFds * sizeof(int))] = {};
   msghdr header_ = {};
 };
 

@@ -31,7 +31,8 @@ Napi::Value Notify(const Napi::CallbackInfo& info) {
   if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience) < 0) {
     return ThrowErrno(env, "setsockopt");
   }
-  FdMessage message(state.data(), state.size(), fds);
+  if (fds.size() > kMaxFds) return ThrowSystemError(env, EINVAL, "sendmsg");
+  FdMessage message(state.data(), state.size(), fds.data(), fds.size());
   message.get()->msg_name = const_cast<sockaddr*>(address.get());
   message.get()->msg_namelen = address.length;
   if (Retry([&] { return sendmsg(fd.get(), message.get(), MSG_NOSIGNAL); }) < 0) return ThrowErrno(env, "sendmsg");

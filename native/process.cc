@@ -1,14 +1,14 @@
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "arguments.h"
 #include "calls.h"
+#include "close_from.h"
 #include "unique_fd.h"
 
 namespace motya {
@@ -66,7 +66,18 @@ struct Plan {
   char* pid_slot;
   /** Write end of the pipe to the parent. */
   int report;
+  /** For a child that only calls what is async-signal-safe. */
+  pid_t (*fork)();
 };
+
+/**
+ * _Fork (POSIX.1-2024; glibc 2.34, musl 1.2.2) runs no handler of pthread_atfork in the child, of which libraries in this process
+ * have some that are not async-signal-safe; libuv's makes a pipe. Looked up, so that the addon loads with an older C library, too.
+ */
+pid_t (*FindFork())() {
+  void* const found = dlsym(RTLD_DEFAULT, "_Fork");
+  return found == nullptr ? fork : reinterpret_cast<pid_t (*)()>(found);
+}
 
 enum Step : int { kPid, kSetsid, kFork, kFcntl, kDup2, kChdir, kExecve };
 
@@ -92,17 +103,6 @@ void Tell(int fd, Step step, int value) {
 [[noreturn]] void Fail(int fd, Step step) {
   Tell(fd, step, errno);
   _exit(127);
-}
-
-/** Nothing but the program's own fds, and the report until the exec, may stay open: those from `first` on are closed. */
-void CloseFrom(int first) {
-  if (syscall(SYS_close_range, static_cast<unsigned>(first), ~0u, 0u) == 0) return;
-  // A seccomp filter that does not know the call (Linux 5.9).
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  for (rlim_t fd = static_cast<rlim_t>(first); fd < limit.rlim_cur; fd++) {
-    close(static_cast<int>(fd));
-  }
 }
 
 void ResetSignals() {
@@ -149,7 +149,7 @@ void WritePid(char* slot) {
 
 [[noreturn]] void RunIntermediate(const Plan& plan) {
   if (setsid() < 0) Fail(plan.report, kSetsid);
-  const pid_t pid = fork();
+  const pid_t pid = plan.fork();
   if (pid < 0) Fail(plan.report, kFork);
   // Second fork: the program leads no session, so it can never get a controlling terminal by opening one.
   if (pid == 0) RunProgram(plan);
@@ -165,7 +165,7 @@ pid_t ForkWithoutSignals(const Plan& plan) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = fork();
+  const pid_t pid = plan.fork();
   if (pid == 0) RunIntermediate(plan);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -196,7 +196,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   const UniqueFd reports(ends[0]);
   UniqueFd report(ends[1]);
   const Plan plan = {spec.file.c_str(), argv.data(),       envp.data(),     spec.cwd.c_str(), spec.umask,
-                     spec.fds.data(),   copies.data(), static_cast<int>(spec.fds.size()), pid_slot, report.get()};
+                     spec.fds.data(),   copies.data(), static_cast<int>(spec.fds.size()), pid_slot, report.get(), FindFork()};
   const pid_t intermediate = ForkWithoutSignals(plan);
   if (intermediate < 0) return ThrowErrno(env, "fork");
   report.reset(-1);

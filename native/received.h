@@ -5,16 +5,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <vector>
+#include <utility>
 
+#include "fd_message.h"
 #include "unique_fd.h"
 
 namespace motya {
 
-/** Fds of one message (SCM_MAX_FD in the kernel's include/net/scm.h). */
-constexpr size_t kMaxFds = 253;
-
-/** What came beside a message. The fds are closed unless somebody takes them. */
+/** What came beside a message. The fds are closed unless they are released. */
 class Received {
  public:
   void Read(const msghdr& message) {
@@ -28,19 +26,23 @@ class Received {
       if (head->cmsg_type != SCM_RIGHTS) continue;
       const size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
       for (size_t i = 0; i < count; i++) {
-        int fd;
-        memcpy(&fd, CMSG_DATA(head) + i * sizeof(int), sizeof fd);
-        fds_.emplace_back(fd);
+        int number;
+        memcpy(&number, CMSG_DATA(head) + i * sizeof(int), sizeof number);
+        UniqueFd fd(number);
+        // More than the control buffer has room for cannot come; if it did, the fd would be closed here.
+        if (count_ < kMaxFds) fds_[count_++] = std::move(fd);
       }
     }
   }
 
-  std::vector<UniqueFd>& fds() { return fds_; }
+  UniqueFd* fds() { return fds_; }
+  size_t count() const { return count_; }
   /** Null unless the socket has SO_PASSCRED. */
   const ucred* sender() const { return has_sender_ ? &sender_ : nullptr; }
 
  private:
-  std::vector<UniqueFd> fds_;
+  UniqueFd fds_[kMaxFds];
+  size_t count_ = 0;
   ucred sender_ = {};
   bool has_sender_ = false;
 };

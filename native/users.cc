@@ -2,6 +2,8 @@
 #include <pwd.h>
 
 #include <algorithm>
+#include <memory>
+#include <new>
 
 #include "arguments.h"
 #include "calls.h"
@@ -40,19 +42,40 @@ bool ReadWho(Napi::Value value, Who* who) {
 /** These say that there is no such entry, each in some service's words (getpwnam(3)). */
 bool IsAbsent(int error) { return error == ENOENT || error == ESRCH || error == EBADF || error == EPERM; }
 
+/** Room that a look-up fills, made larger until it is enough. */
+template <typename T>
+class Room {
+ public:
+  bool Resize(size_t size) {
+    items_.reset(new (std::nothrow) T[size]);
+    size_ = items_ == nullptr ? 0 : size;
+    return items_ != nullptr;
+  }
+  T* data() { return items_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  std::unique_ptr<T[]> items_;
+  size_t size_ = 0;
+};
+
 /**
  * Calls one of the reentrant look-ups with a buffer that is large enough for the entry.
  * @returns 0 with found or no entry, else an errno.
  */
 template <typename Entry, typename Call>
-int LookUp(std::vector<char>* buffer, Entry* entry, Entry** found, Call call) {
-  for (buffer->resize(kFirstBuffer);; buffer->resize(buffer->size() * 2)) {
-    const int error = call(entry, buffer->data(), buffer->size(), found);
+int LookUp(Room<char>* buffer, Entry* entry, Entry** found, Call call) {
+  for (size_t size = kFirstBuffer; buffer->Resize(size);) {
+    const int error = call(entry, buffer->data(), size, found);
     if (error == EINTR) continue;
-    if (error == ERANGE && buffer->size() < kLargestBuffer) continue;
+    if (error == ERANGE && size < kLargestBuffer) {
+      size *= 2;
+      continue;
+    }
     if (*found == nullptr && IsAbsent(error)) return 0;
     return error;
   }
+  return ENOMEM;
 }
 
 }  // namespace
@@ -64,7 +87,7 @@ Napi::Value FindUser(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Who who;
   if (!ReadWho(info[0], &who)) return env.Undefined();
-  std::vector<char> buffer;
+  Room<char> buffer;
   passwd entry;
   passwd* found = nullptr;
   const int error = LookUp(&buffer, &entry, &found, [&](passwd* to, char* text, size_t size, passwd** result) {
@@ -85,7 +108,7 @@ Napi::Value FindGroup(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::string name;
   if (!ReadCString(info[0], "name", &name)) return env.Undefined();
-  std::vector<char> buffer;
+  Room<char> buffer;
   group entry;
   group* found = nullptr;
   const int error = LookUp(&buffer, &entry, &found, [&](group* to, char* text, size_t size, group** result) {
@@ -101,16 +124,16 @@ Napi::Value GroupsOf(const Napi::CallbackInfo& info) {
   std::string name;
   Who group;
   if (!ReadCString(info[0], "name", &name) || !ReadWho(info[1], &group)) return env.Undefined();
-  std::vector<gid_t> groups(32);
+  Room<gid_t> groups;
+  int count = 32;
   for (;;) {
-    int count = static_cast<int>(groups.size());
-    const bool fits = getgrouplist(name.c_str(), group.id, groups.data(), &count) >= 0;
+    if (!groups.Resize(static_cast<size_t>(count))) return ThrowSystemError(env, ENOMEM, "getgrouplist");
+    if (getgrouplist(name.c_str(), group.id, groups.data(), &count) >= 0) break;
     // glibc says how many there are; musl does too. A count that has not grown would loop for ever.
-    groups.resize(fits ? static_cast<size_t>(count) : std::max(groups.size() * 2, static_cast<size_t>(count)));
-    if (fits) break;
+    count = std::max(count, static_cast<int>(groups.size()) * 2);
   }
-  Napi::Array result = Napi::Array::New(env, groups.size());
-  for (uint32_t i = 0; i < groups.size(); i++) result.Set(i, static_cast<double>(groups[i]));
+  Napi::Array result = Napi::Array::New(env, static_cast<size_t>(count));
+  for (int i = 0; i < count; i++) result.Set(static_cast<uint32_t>(i), static_cast<double>(groups.data()[i]));
   return result;
 }
 

@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <vector>
+
 #include "../../native/fd_message.h"
 #include "../../native/received.h"
 
@@ -67,7 +69,7 @@ void Send(int peer, size_t length, size_t count, uint8_t kind) {
     fds.push_back(owned.back().get());
   }
   std::vector<char> data(length, static_cast<char>(fds.size()));
-  motya::FdMessage message(data.data(), data.size(), fds);
+  motya::FdMessage message(data.data(), data.size(), fds.data(), fds.size());
   sendmsg(peer, message.get(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -75,12 +77,12 @@ void Receive(int reader) {
   char data[kLargest];
   motya::Received received;
   const ssize_t length = motya::ReceiveMessage(reader, data, sizeof data, &received);
-  if (length < 0 && !received.fds().empty()) Fail();
+  if (length < 0 && received.count() != 0) Fail();
   if (length <= 0) return;
   if (static_cast<size_t>(length) > sizeof data) Fail();
-  if (received.fds().size() != static_cast<uint8_t>(data[0])) Fail();
-  for (const motya::UniqueFd& fd : received.fds()) {
-    const int flags = fcntl(fd.get(), F_GETFD);
+  if (received.count() != static_cast<uint8_t>(data[0])) Fail();
+  for (size_t i = 0; i < received.count(); i++) {
+    const int flags = fcntl(received.fds()[i].get(), F_GETFD);
     if (flags < 0 || (flags & FD_CLOEXEC) == 0) Fail();
   }
 }

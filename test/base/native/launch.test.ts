@@ -151,15 +151,23 @@ test('what fails is thrown, and leaves no process', () => {
       { args: 'x' },
       { args: ['a\0b'] },
       { args: [1] },
+      // Room for as many as an array says it has would be 100 GB.
+      { args: new Array(2 ** 32 - 1) },
+      { args: ['x'.repeat((2 << 20) + 1)] },
       { env: undefined },
       { cwd: undefined },
       { umask: 0o1000 },
       { fds: [-1] },
+      { fds: new Array(2 ** 32 - 1) },
       { fds: undefined },
       { pidVariable: 1 },
     ];
     for (const part of wrong) {
-      assert.throws(() => native.process.launch({ ...CAT, ...part } as LaunchSpec), TypeError, JSON.stringify(part));
+      assert.throws(
+        () => native.process.launch({ ...CAT, ...part } as LaunchSpec),
+        TypeError,
+        Object.keys(part).join(),
+      );
     }
     assert.throws(() => native.process.launch(undefined as unknown as LaunchSpec), TypeError);
   });
