@@ -14,28 +14,16 @@ import {
   workspace,
 } from '../harness/index.js';
 import { type LoadOptions, type LoadReport, startLoadProcess } from '../load/index.js';
+import { startNginx } from '../nginx.js';
 import { ask, failureOf, program, who } from '../scene.js';
 
-const NGINX = '/usr/sbin/nginx';
 const noNginx = lacks('nginx');
 /** New connections only: what is inside a program when it ends is that program's own business. */
 const FRESH: LoadOptions = { fresh: 6, thinkMs: 2, anonymous: true };
 
-/** nginx in the foreground, with what it writes below the workspace's directory. */
 function nginx(space: Workspace, listen: readonly string[]): Child {
   const lines = listen.map((address) => `listen ${address};`).join(' ');
-  const config = space.write(
-    'nginx.conf',
-    `daemon off; worker_processes 2; pid ${space.path('nginx.pid')}; error_log stderr; ${process.getuid?.() === 0 ? 'user root;' : ''}
-events { worker_connections 512; }
-http {
-  access_log off; client_body_temp_path ${space.path('body')}; proxy_temp_path ${space.path('proxy')};
-  fastcgi_temp_path ${space.path('fastcgi')}; uwsgi_temp_path ${space.path('uwsgi')}; scgi_temp_path ${space.path('scgi')};
-  server { ${lines} location / { return 200 "nginx"; } }
-}
-`,
-  );
-  return space.start(NGINX, ['-p', space.dir, '-c', config, '-e', 'stderr'], {});
+  return startNginx(space, `server { ${lines} location / { return 200 "nginx"; } }`);
 }
 
 async function answers(port: number): Promise<void> {
