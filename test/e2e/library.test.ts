@@ -46,6 +46,7 @@ describe("import { Supervisor } from 'motya'", () => {
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
 
     const lines = linesOf(first);
+    assert.equal(lines.find(({ started }) => started === 1)?.handlers, 0, 'handlers of the whole process');
     const of = (pid: number | undefined) => lines.filter((line) => line.pid === pid && line.event !== undefined);
     const second = lines.find(({ started }) => started === 2)?.pid as number;
     const phases = (pid: number | undefined) =>
