@@ -3,6 +3,7 @@ import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
 import { CHANNEL_QUEUE, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './os/native.js';
+import { ReceivedFds } from './received-fds.js';
 
 /**
  * Bytes of a piece of a message that does not fit into SO_SNDBUF (net.core.wmem_default may be that small): the kernel allows no
@@ -20,32 +21,8 @@ const MORE = 1;
 const LAST = 2;
 const isPiece = (data: Uint8Array): boolean => data[0] === MORE || data[0] === LAST;
 
-/** Fds that came with a message. Those that no handler takes are closed when the message's handlers have returned. */
-export class FdBag {
-  readonly #fds: (number | null)[];
-  constructor(fds: readonly number[]) {
-    this.#fds = [...fds];
-  }
-  get length(): number {
-    return this.#fds.length;
-  }
-  /** Hands over fd `index`; the caller owns it from here. */
-  take(index: number): number {
-    const fd = this.#fds[index];
-    if (fd === undefined || fd === null) throw new ProtocolError(`the message carries no fd ${index}`);
-    this.#fds[index] = null;
-    return fd;
-  }
-  closeRest(): void {
-    for (const [index, fd] of this.#fds.entries()) {
-      if (fd !== null) native.fd.close(fd);
-      this.#fds[index] = null;
-    }
-  }
-}
-
 interface ChannelEvents<S extends Shapes> {
-  message: [message: MessageOf<S>, fds: FdBag];
+  message: [message: MessageOf<S>, fds: ReceivedFds];
   /** Once, whichever side closed. `error` is null after an orderly close by either side. */
   close: [error: Error | null];
 }
@@ -65,7 +42,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   #pieces: Buffer[] = [];
   #pieceBytes = 0;
   /** Messages that {@link receiveSync} passed over while it looked for its own. */
-  readonly #skipped: { message: MessageOf<S>; fds: FdBag }[] = [];
+  readonly #skipped: { message: MessageOf<S>; fds: ReceivedFds }[] = [];
   #open = false;
   #closed = false;
   #ending = false;
@@ -139,7 +116,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   receiveSync(
     wanted: (message: MessageOf<S>) => boolean,
     timeoutMs: number,
-  ): { message: MessageOf<S>; fds: FdBag } | null {
+  ): { message: MessageOf<S>; fds: ReceivedFds } | null {
     const deadline = performance.now() + timeoutMs;
     while (!this.#closed) {
       const left = deadline - performance.now();
@@ -194,7 +171,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     for (const { message, fds } of this.#skipped.splice(0)) this.#deliver(message, fds);
   }
 
-  #deliver(message: MessageOf<S>, fds: FdBag): void {
+  #deliver(message: MessageOf<S>, fds: ReceivedFds): void {
     try {
       // The event map of a generic class is beyond what the compiler can relate; the types of `on` are exact.
       (this as EventEmitter).emit('message', message, fds);
@@ -207,11 +184,11 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   }
 
   /** Null: nothing waits, or the channel has been closed. */
-  #receive(): { message: MessageOf<S>; fds: FdBag } | null {
+  #receive(): { message: MessageOf<S>; fds: ReceivedFds } | null {
     try {
       const received = native.channel.receive(this.#fd, MESSAGE_BYTES);
       if (received === null) return null;
-      const fds = new FdBag(received.fds);
+      const fds = new ReceivedFds(received.fds);
       if (received.data.length === 0) {
         fds.closeRest();
         this.#close(null);
@@ -232,7 +209,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   }
 
   /** The message that this completes, or is; null: more of it is to come. @throws {ProtocolError} */
-  #whole(data: Buffer, fds: FdBag): Buffer | null {
+  #whole(data: Buffer, fds: ReceivedFds): Buffer | null {
     if (!isPiece(data)) {
       if (this.#pieces.length > 0) throw new ProtocolError('a message came in the middle of another one');
       return data;

@@ -1,8 +1,9 @@
-import type { Channel, FdBag } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
 import { deadline } from '../base/deadline.js';
 import { HandoverError, ProtocolError, reasonOf } from '../base/errors.js';
 import { CHANNEL_QUEUE } from '../base/limits.js';
 import { native } from '../base/os/native.js';
+import type { ReceivedFds } from '../base/received-fds.js';
 import { CARRIERS, type HandoverMessage, type HandoverShapes } from './handover-messages.js';
 
 /** The peer has said ABORT, with its own code and reason. */
@@ -100,7 +101,7 @@ export class Dialogue {
     throw this.#failure as HandoverError;
   }
 
-  #take(message: HandoverMessage, fds: FdBag): void {
+  #take(message: HandoverMessage, fds: ReceivedFds): void {
     if (message.type === 'ABORT') {
       this.#end(new PeerAbort(message.code, message.text));
       return;

@@ -3,7 +3,7 @@ import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, READY_MARGIN_MS } from '../bas
 import { HandoverError } from '../base/errors.js';
 import { MESSAGE_FDS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
-import { isOfStart, type Listener } from '../listeners/ledger.js';
+import { isOfStart, type Listener } from '../listeners/listener.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
 import { Dialogue, isBroken } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';

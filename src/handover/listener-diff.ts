@@ -1,4 +1,4 @@
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 
 /** Bytes of the keys in READY that its successor does not want: 500 listeners, and room for the rest of the message. */
 const UNWANTED_BYTES = 32 * 1024;

@@ -84,3 +84,18 @@ export class KeeperSocket {
     channel.send({ type: 'RESULT', ok: false, code: 'ERR_MOTYA_RESTARTING', text });
   }
 }
+
+/** The crash of the main process: its reason, and when (performance.now()) another instance is started. */
+export interface Crash {
+  readonly why: string;
+  readonly until: number;
+}
+
+/** What the keeper waits for, in one line. `crash` null: the first instance has not served yet. */
+export function stateText(crash: Crash | null): string {
+  const { why, until } = crash ?? { why: 'no instance has served yet', until: 0 };
+  const left = until - performance.now();
+  const next =
+    left > 0 ? `starts another instance in ${(left / 1000).toFixed(1)} s` : 'has started another instance, which boots';
+  return `the keeper (pid ${process.pid}) ${next}: ${why}`;
+}

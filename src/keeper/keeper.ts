@@ -6,13 +6,14 @@ import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { MANAGER_VARIABLES, takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch, report } from '../base/os/launch.js';
-import { type EndedChild, native } from '../base/os/native.js';
+import { native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
 import { readPid } from '../base/os/pidfile.js';
 import type { Settings } from '../config/settings.js';
 import type { Logger } from '../logging/log.js';
+import { STOPPED, statusOf, wayOf } from './ended-child.js';
 import { keeperEnvironment } from './keeper-choice.js';
-import { KeeperSocket } from './keeper-socket.js';
+import { type Crash, KeeperSocket, stateText } from './keeper-socket.js';
 import { forward } from './notify-forward.js';
 import { type Notification, NotifyReceiver } from './notify-receiver.js';
 import { Orphans } from './orphans.js';
@@ -24,11 +25,6 @@ import { WatchedProcess } from './watched-process.js';
 const TAKE_BACK_MS = 500;
 
 const { SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
-
-/** Exit status of a process that a signal has ended, less the signal's number, as shells have it. */
-const SIGNALLED = 128;
-/** That of an instance which was told to stop before it had its handlers. */
-const STOPPED = SIGNALLED + SIGTERM;
 
 /**
  * The stable parent of instances that replace one another: PID 1 of a container, or the process that another supervisor or a shell
@@ -54,7 +50,7 @@ export class Keeper {
   #mustUpgrade = false;
   #restart: NodeJS.Timeout | undefined;
   /** Why there was a crash, and when (performance.now()) another instance is started. */
-  #crash: { readonly why: string; readonly until: number } | null = null;
+  #crash: Crash | null = null;
   readonly #socket: KeeperSocket;
   #watched: WatchedProcess | null = null;
   #failure: string | null = null;
@@ -80,7 +76,7 @@ export class Keeper {
     for (const name of MANAGER_VARIABLES) delete env[name];
     const { WATCHDOG_USEC } = process.env;
     if (WATCHDOG_USEC !== undefined) env.WATCHDOG_USEC = WATCHDOG_USEC;
-    this.#socket = new KeeperSocket(settings, { state: () => this.#state(), stop: () => this.stop(), warn });
+    this.#socket = new KeeperSocket(settings, { state: () => stateText(this.#crash), stop: () => this.stop(), warn });
     this.#env = { ...env, ...keeperEnvironment(), NOTIFY_SOCKET: this.#receiver.address };
   }
 
@@ -264,16 +260,6 @@ export class Keeper {
     this.#restart = setTimeout(() => this.#start(), inMs);
   }
 
-  #state(): string {
-    const { why, until } = this.#crash ?? { why: 'no instance has served yet', until: 0 };
-    const left = until - performance.now();
-    const next =
-      left > 0
-        ? `starts another instance in ${(left / 1000).toFixed(1)} s`
-        : 'has started another instance, which boots';
-    return `the keeper (pid ${process.pid}) ${next}: ${why}`;
-  }
-
   #finish(status: number): void {
     this.#status ??= status;
     this.#stored.close();
@@ -303,12 +289,4 @@ export class Keeper {
   #warn(text: string): void {
     this.#log.warn(text, { event: 'keeper' });
   }
-}
-
-const statusOf = ({ status, signal }: EndedChild): number => status ?? SIGNALLED + (signal ?? 0);
-
-function wayOf({ status, signal }: EndedChild): string {
-  if (signal === null) return `exit status ${status}`;
-  const name = Object.entries(constants.signals).find(([, number]) => number === signal)?.[0];
-  return `signal ${name ?? signal}`;
 }

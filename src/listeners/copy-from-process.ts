@@ -3,7 +3,7 @@ import { isSystemError, MotyaError, reasonOf, type SystemError } from '../base/e
 import { native, type SocketDescription } from '../base/os/native.js';
 import { processName, textsIn } from '../base/os/processes.js';
 import { listenerKey } from './key.js';
-import { DEFAULT_BACKLOG } from './ledger.js';
+import { DEFAULT_BACKLOG } from './request-names.js';
 
 /** A copy of a listener that another process has. The receiver owns `fd`. */
 export interface CopiedListener {

@@ -1,82 +1,19 @@
 import { EventEmitter } from 'node:events';
 import { isSystemError, StartError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
-import { type ListenerSpec, native, type SocketDescription } from '../base/os/native.js';
-import { identify, type PathIdentity, unlinkIfSame } from '../base/os/path-identity.js';
+import { type ListenerSpec, native } from '../base/os/native.js';
+import { identify, unlinkIfSame } from '../base/os/path-identity.js';
 import type { DeclaredListener } from '../config/settings.js';
 import { createListener } from './create.js';
 import { isStoreName } from './fd-name.js';
-import { inetKey, keyOf, listenerKey, unixKey } from './key.js';
+import { keyOf, listenerKey, unixKey } from './key.js';
 import type { ListenRequest } from './listen-request.js';
+import type { Inherited, LedgerWatcher, Listener, NewListener } from './listener.js';
 import { overlaps } from './overlap.js';
+import { IN_USE, inUse, NOT_PASSED, type Refusal } from './refusals.js';
+import { aliasOf, backlogOf, DEFAULT_BACKLOG, nameOf, requestedKeys } from './request-names.js';
 import { Reservations } from './reservations.js';
-import { currentTicketKeys, type TicketKeys } from './ticket-keys.js';
-
-/** ms after its readiness in which what a program opens belongs to its start: a database that is slow to answer takes seconds. */
-const START_MS = 30_000;
-
-/** Backlog when the program names none: Node's default. */
-export const DEFAULT_BACKLOG = 511;
-
-/** A listener that this instance holds. */
-export interface Listener {
-  readonly key: string;
-  readonly fd: number;
-  readonly socket: SocketDescription;
-  /** Queue length as asked for last. */
-  backlog: number;
-  /** How a request for port 0 finds it again, for example `web tcp://127.0.0.1:0 #0`; null for a fixed port. */
-  readonly alias: string | null;
-  /** The file at its unix path; null for all others, and for one that is another program's. */
-  path: PathIdentity | null;
-  /** True: came from the incumbent, or from the service manager. */
-  readonly inherited: boolean;
-  /** What its TLS sessions are encrypted with, if it has any; null for datagrams. */
-  readonly tickets: TicketKeys | null;
-  /** Name under which the service manager holds a copy (supervisor/fd-store.ts); null when it holds none. */
-  heldAs: string | null;
-  /** The process, another program's, that it was copied from and may have to be left with (`--adopt`); null for all others. */
-  readonly adoptedFrom: number | null;
-  /** `lateBy` in the incumbent; null: no program there has used it, or it did not come from an incumbent. */
-  readonly wasLateBy: number | null;
-  /** True: named in the settings or by a .socket unit, so it stays when no worker uses it. */
-  declared: boolean;
-  /** The service whose workers use it; null until one asks for it. */
-  service: string | null;
-  /** Workers that hold a copy now, by pid. */
-  readonly users: Set<number>;
-  /** A program of this instance listens on it: it has asked for it and has not closed it. True also while its worker restarts. */
-  isUsed: boolean;
-  /** ms from its worker's readiness to the request for it, 0 when it came before; null: no program here has asked for it. */
-  lateBy: number | null;
-  /** The program speaks TLS on it. False until a worker uses it. */
-  tls: boolean;
-}
-
-/** How a call that must fail as the kernel would have failed it is answered. */
-export interface Refusal {
-  readonly code: string;
-  readonly errno: number;
-  readonly syscall: string;
-}
-
-/** What is told of a listener along with its fd. */
-export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
-  readonly heldAs?: string | undefined;
-  readonly adoptedFrom?: number | undefined;
-  readonly tickets?: TicketKeys | undefined;
-  readonly lateBy?: number | undefined;
-};
-
-/** Who is told of changes. */
-export interface LedgerWatcher {
-  entered(listener: Listener): void;
-  removed(listener: Listener): void;
-}
-
-const IN_USE: Refusal = { code: 'EADDRINUSE', errno: -98, syscall: 'bind' };
-/** Not ENOENT, which Node would report as a missing right. */
-const NOT_PASSED: Refusal = { code: 'EADDRNOTAVAIL', errno: -99, syscall: 'listen' };
+import { currentTicketKeys } from './ticket-keys.js';
 
 /** Every listener of an instance: each fd enters here by name and leaves here by name. */
 export class Ledger {
@@ -336,7 +273,7 @@ export class Ledger {
     }
   }
 
-  #enter({ tickets, ...entry }: Entry): Listener {
+  #enter({ tickets, ...entry }: NewListener): Listener {
     // Its .socket unit holds it as well: bound anew it would be in use, and closed here it would still let clients in.
     const declared = entry.heldAs !== null && !isStoreName(entry.heldAs);
     const hasClients = entry.socket.type === 'stream';
@@ -356,46 +293,4 @@ export class Ledger {
     this.watcher?.entered(listener);
     return listener;
   }
-}
-
-type Entry = Omit<Listener, 'declared' | 'service' | 'users' | 'isUsed' | 'lateBy' | 'tls' | 'tickets'> & {
-  tickets?: TicketKeys | undefined;
-};
-type InetRequest = Exclude<ListenRequest, { kind: 'unix' | 'systemd' }>;
-
-/**
- * A program has opened it as it started, so the next version is expected to do so, too; not when a client asked for it, like a data
- * port of FTP.
- */
-export function isOfStart({ lateBy, alias }: Listener): boolean {
-  return lateBy !== null && lateBy <= (alias === null ? START_MS : 0);
-}
-
-/** Keys under which a request for a fixed port may be held: Node's `listen(port)` means `::`, else `0.0.0.0`. */
-function requestedKeys(request: InetRequest): string[] {
-  const { kind, address, port, v6only } = request;
-  if (address === null) {
-    const any = inetKey('tcp', 'inet6', '::', port, v6only);
-    // A v6only server and one on 0.0.0.0 share no client: a program may well have both.
-    return v6only ? [any] : [any, inetKey('tcp', 'inet', '0.0.0.0', port, false)];
-  }
-  return [inetKey(kind, address.includes(':') ? 'inet6' : 'inet', address, port, v6only)];
-}
-
-/** What a request asks for, as it would be known, for messages. */
-export function nameOf(request: ListenRequest): string {
-  if (request.kind === 'systemd') return `systemd:${request.name}`;
-  return request.kind === 'unix' ? unixKey(request.path) : (requestedKeys(request)[0] as string);
-}
-
-function aliasOf(service: string, request: InetRequest): string {
-  return `${service} ${requestedKeys(request)[0]} #${request.ordinal}`;
-}
-
-function backlogOf(request: { backlog: number }): number {
-  return request.backlog || DEFAULT_BACKLOG;
-}
-
-function inUse(key: string, holder: string): Error {
-  return Object.assign(new Error(`bind EADDRINUSE: address already in use ${key} (by ${holder})`), IN_USE);
 }

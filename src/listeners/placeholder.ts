@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { nameOf } from './ledger.js';
 import type { ListenRequest } from './listen-request.js';
+import { nameOf } from './request-names.js';
 
 const LOOPBACK = '127.0.0.1';
 

@@ -6,7 +6,7 @@ import { isSystemError, reasonOf } from '../base/errors.js';
 import { native } from '../base/os/native.js';
 import { unlinkIfSame } from '../base/os/path-identity.js';
 import { ADMIN } from './declared.js';
-import type { Listener } from './ledger.js';
+import type { Listener } from './listener.js';
 
 /** ms between two looks at the queue of a listener that is being retired: the kernel sends no event when it becomes empty. */
 const RETIRE_LOOK_MS = 10;

@@ -1,4 +1,5 @@
-import type { Channel, FdBag } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
+import type { ReceivedFds } from '../base/received-fds.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
 import type { WorkerMessage, WorkerShapes } from './worker-messages.js';
 
@@ -80,7 +81,7 @@ export class SupervisorLink {
   }
 
   /** Takes the late answers to {@link askListener}. */
-  receive(message: WorkerMessage, fds: FdBag): void {
+  receive(message: WorkerMessage, fds: ReceivedFds): void {
     if (!isAnswer(message)) return;
     const answered = this.#pending.get(message.id);
     this.#pending.delete(message.id);
@@ -110,7 +111,7 @@ type Answer = Extract<WorkerMessage, { type: 'LISTENER' | 'PENDING' | 'REFUSED' 
 const isAnswer = (message: WorkerMessage): message is Answer =>
   message.type === 'LISTENER' || message.type === 'PENDING' || message.type === 'REFUSED';
 
-function toAnswer(message: WorkerMessage, fds: FdBag): ListenAnswer {
+function toAnswer(message: WorkerMessage, fds: ReceivedFds): ListenAnswer {
   if (message.type === 'LISTENER') {
     const { type: _, id: __, ...granted } = message;
     return { granted: { ...granted, fd: fds.take(0) } };

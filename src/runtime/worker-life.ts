@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
-import type { FdBag } from '../base/channel.js';
 import { LoopDelay, toMicros } from '../base/loop-delay.js';
 import { native } from '../base/os/native.js';
+import type { ReceivedFds } from '../base/received-fds.js';
 import type { Gate } from './accept-gate.js';
 import { AnswerCount } from './answer-count.js';
 import type { Connections } from './connections.js';
@@ -43,7 +43,7 @@ export class WorkerLife {
     this.#parts = parts;
   }
 
-  receive(message: WorkerMessage, fds: FdBag): void {
+  receive(message: WorkerMessage, fds: ReceivedFds): void {
     switch (message.type) {
       case 'PAUSE':
         clearTimeout(this.#lease);
@@ -166,7 +166,7 @@ function terminate(): void {
   process.kill(process.pid, 'SIGTERM');
 }
 
-function redirectOutput(fds: FdBag): void {
+function redirectOutput(fds: ReceivedFds): void {
   const fd = fds.take(0);
   native.fd.redirect(fd, 1);
   native.fd.redirect(fd, 2);

@@ -2,7 +2,7 @@ import { inBackground, reportDefect } from '../base/background.js';
 import { ACCEPT_LOOK_MS, COUNT_MS, LAST_LOOK_MS, NOT_ACCEPTING_MS, NOT_TURNING_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import type { Life } from './life.js';
 

@@ -3,7 +3,8 @@ import type { Activated } from '../base/os/activation.js';
 import { native } from '../base/os/native.js';
 import { identify } from '../base/os/path-identity.js';
 import { adoptedIn, aliasIn, isStoreName } from '../listeners/fd-name.js';
-import { DEFAULT_BACKLOG, type Ledger } from '../listeners/ledger.js';
+import type { Ledger } from '../listeners/ledger.js';
+import { DEFAULT_BACKLOG } from '../listeners/request-names.js';
 import type { ServiceManager } from './service-manager.js';
 
 /** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */

@@ -2,7 +2,7 @@ import { MotyaError, StartError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
 import { parentOf, processName } from '../base/os/processes.js';
 import { type CopiedListener, OtherProcess } from '../listeners/copy-from-process.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import { socketsOf } from '../listeners/socket-users.js';
 import type { Instance } from './instance.js';
 

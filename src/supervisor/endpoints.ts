@@ -8,7 +8,8 @@ import { answersAt } from '../control/client.js';
 import { type CommandTarget, ControlServer } from '../control/control-server.js';
 import { clearDrainers } from '../control/drainers.js';
 import { ADMIN } from '../listeners/declared.js';
-import type { Ledger, Listener } from '../listeners/ledger.js';
+import type { Ledger } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import { AdminServer } from '../status/admin/admin-server.js';
 import type { StatusSource } from '../status/admin/routes.js';
 

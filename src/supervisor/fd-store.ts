@@ -1,6 +1,6 @@
 import type { NotifySocket } from '../base/os/notify-socket.js';
 import { isStoreName, storeName } from '../listeners/fd-name.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 
 /**
  * The manager's copies of our listeners (FDSTORE=, sd_notify(3)): while it holds them, clients of an instance that was killed

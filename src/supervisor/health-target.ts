@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import { StartError } from '../base/errors.js';
 import type { Address, Target } from '../base/probe.js';
 import type { Settings } from '../config/settings.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 
 /** Why a path cannot be asked. */
 export const NO_LISTENER =

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { LATE_LISTENER_MS } from '../base/deadlines.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import type { Life } from './life.js';
 
 /**

@@ -4,7 +4,7 @@ import { HandoverError } from '../base/errors.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
 import { fitting } from '../handover/listener-diff.js';
 import { ADMIN } from '../listeners/declared.js';
-import { isOfStart, type Listener } from '../listeners/ledger.js';
+import { isOfStart, type Listener } from '../listeners/listener.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import { describeOutside } from '../workers/outside.js';
 import type { Life } from './life.js';

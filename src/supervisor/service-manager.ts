@@ -4,7 +4,8 @@ import { native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
 import { defectsOf, isStoppedForGood, ownUnit } from '../base/os/unit-cgroup.js';
 import { isStoreName } from '../listeners/fd-name.js';
-import type { Ledger, Listener } from '../listeners/ledger.js';
+import type { Ledger } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import { FdStore } from './fd-store.js';
 
 /** ms between two status lines to the service manager: people look at them, and each costs a question to every worker. */

@@ -3,7 +3,7 @@ import { typedInvocation } from '../base/os/invocation.js';
 import { native } from '../base/os/native.js';
 import { VERSION } from '../base/version.js';
 import { keeperOf } from '../keeper/keeper-choice.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import { NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { History } from '../status/history.js';

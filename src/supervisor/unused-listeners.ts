@@ -1,6 +1,6 @@
 import { RETIRED_MS } from '../base/deadlines.js';
 import { fitting } from '../handover/listener-diff.js';
-import type { Listener } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
 import type { Life } from './life.js';
 
 /** Closes the listeners that no program uses and no setting names. No other generation has them. */

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events';
-import type { Channel, FdBag } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
 import { HandoverError } from '../base/errors.js';
 import { MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
+import type { ReceivedFds } from '../base/received-fds.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
 import type {
   AnswerCounts,
@@ -224,7 +225,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     this.#questions.close();
   }
 
-  #hear(message: WorkerMessage, fds: FdBag): void {
+  #hear(message: WorkerMessage, fds: ReceivedFds): void {
     if (this.#questions.receive(message, fds)) return;
     switch (message.type) {
       case 'GIVES':

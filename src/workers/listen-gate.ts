@@ -3,10 +3,13 @@ import { isSystemError, reasonOf } from '../base/errors.js';
 import { PORT_PROBE_MS, RECONNECT_MS } from '../base/limits.js';
 import type { Sandbox } from '../config/sandbox.js';
 import { bindAdvice } from '../listeners/bind-advice.js';
-import { type Ledger, type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
+import type { Ledger } from '../listeners/ledger.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
+import type { Listener } from '../listeners/listener.js';
 import { overlaps, overlapWith } from '../listeners/overlap.js';
 import { placeholderFor } from '../listeners/placeholder.js';
+import type { Refusal } from '../listeners/refusals.js';
+import { nameOf } from '../listeners/request-names.js';
 import { holderOf } from '../listeners/socket-users.js';
 
 const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };

@@ -1,7 +1,9 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Channel } from '../base/channel.js';
-import { type Listener, nameOf, type Refusal } from '../listeners/ledger.js';
+import type { Listener } from '../listeners/listener.js';
+import type { Refusal } from '../listeners/refusals.js';
+import { nameOf } from '../listeners/request-names.js';
 import type { WorkerShapes } from '../runtime/worker-messages.js';
 import type { AddressRequest, Asker } from './listen-gate.js';
 

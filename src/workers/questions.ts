@@ -1,4 +1,5 @@
-import type { Channel, FdBag } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
+import type { ReceivedFds } from '../base/received-fds.js';
 import { ANSWERS, type WorkerMessage, type WorkerShapes } from '../runtime/worker-messages.js';
 
 type QuestionType = keyof typeof ANSWERS;
@@ -8,7 +9,7 @@ type AnyAnswer = AnswerTo<QuestionType>;
 
 interface Pending {
   readonly type: AnyAnswer['type'];
-  readonly answered: (answer: AnyAnswer, fds: FdBag) => void;
+  readonly answered: (answer: AnyAnswer, fds: ReceivedFds) => void;
   readonly gone: () => void;
 }
 
@@ -32,13 +33,13 @@ export class Questions {
    */
   ask<Q extends QuestionType, T>(
     question: Omit<Named<Q>, 'id'> & { type: Q },
-    read: (answer: AnswerTo<Q>, fds: FdBag) => T,
+    read: (answer: AnswerTo<Q>, fds: ReceivedFds) => T,
   ): Promise<T | null> {
     if (this.#isClosed) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       const id = this.#lastId;
-      const answered = (answer: AnyAnswer, fds: FdBag): void => {
+      const answered = (answer: AnyAnswer, fds: ReceivedFds): void => {
         try {
           resolve(read(answer as AnswerTo<Q>, fds));
         } catch (error) {
@@ -51,7 +52,7 @@ export class Questions {
   }
 
   /** @returns whether it is an answer; one that answers nothing changes nothing */
-  receive(message: WorkerMessage, fds: FdBag): boolean {
+  receive(message: WorkerMessage, fds: ReceivedFds): boolean {
     if (!isAnswer(message)) return false;
     const pending = this.#pending.get(message.id);
     if (pending?.type !== message.type) return true;

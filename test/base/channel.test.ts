@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Channel, FdBag } from '#src/base/channel.js';
+import { Channel } from '#src/base/channel.js';
 import { bool, Codec, int, type MessageOf, text } from '#src/base/codec.js';
 import { isSystemError, ProtocolError } from '#src/base/errors.js';
 import { CHANNEL_QUEUE, MESSAGE_BYTES } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
+import { ReceivedFds } from '#src/base/received-fds.js';
 import { until } from '../e2e/harness/until.js';
 import { IMPORT_NATIVE, openFds, runModule, scratch } from './native/support.js';
 
@@ -228,10 +229,10 @@ test('fds that no handler takes are closed; a handler’s ProtocolError ends the
   });
 });
 
-test('FdBag: what is taken is not closed, and nothing is closed twice', () => {
+test('ReceivedFds: what is taken is not closed, and nothing is closed twice', () => {
   const before = openFds();
   const [a, b] = native.channel.pair();
-  const bag = new FdBag([a, b]);
+  const bag = new ReceivedFds([a, b]);
   assert.equal(bag.length, 2);
   assert.equal(bag.take(0), a);
   bag.closeRest();

@@ -9,7 +9,8 @@ import { type HandoverMessage, handoverCodec } from '#src/handover/handover-mess
 import { type HandedOver, IncumbentSession } from '#src/handover/incumbent.js';
 import type { ListenerDiff } from '#src/handover/listener-diff.js';
 import { type Greeting, type Offer, type Offered, SuccessorSession } from '#src/handover/successor.js';
-import { Ledger, type Listener } from '#src/listeners/ledger.js';
+import { Ledger } from '#src/listeners/ledger.js';
+import type { Listener } from '#src/listeners/listener.js';
 import { type Phase, PhaseMachine } from '#src/status/phases.js';
 import type { HandedOn } from '#src/workers/program-state.js';
 import { openFds } from '../base/native/support.js';

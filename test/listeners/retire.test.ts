@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { native } from '#src/base/os/native.js';
-import type { Listener } from '#src/listeners/ledger.js';
+import type { Listener } from '#src/listeners/listener.js';
 import { retire } from '#src/listeners/retire.js';
 
 test('a TCP listener that goes on hearing newcomers, whatever is tried, is told of by name and given up', async () => {

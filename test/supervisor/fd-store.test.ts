@@ -3,7 +3,7 @@ import { describe, it, test } from 'node:test';
 import type { NotifySocket } from '#src/base/os/notify-socket.js';
 import { defectsOf } from '#src/base/os/unit-cgroup.js';
 import { adoptedIn, aliasIn, isStoreName } from '#src/listeners/fd-name.js';
-import type { Listener } from '#src/listeners/ledger.js';
+import type { Listener } from '#src/listeners/listener.js';
 import { FdStore } from '#src/supervisor/fd-store.js';
 
 /** The name under which a listener is stored, by the message that stores it. */
