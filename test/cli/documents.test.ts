@@ -6,7 +6,10 @@ import { describe, test } from 'node:test';
 import { ERRORS } from '#src/base/error-catalog.js';
 import type { Command } from '#src/cli/command.js';
 import { commands } from '#src/cli/commands/index.js';
+import { settingOptions } from '#src/config/options.js';
+import * as worker from '#src/runtime/api.js';
 import { PHASES } from '#src/status/phases.js';
+import { Supervisor } from '#src/supervisor/supervisor.js';
 import { ROOT } from '../e2e/harness/index.js';
 
 const filesBelow = (directory: string): string[] =>
@@ -111,6 +114,26 @@ describe('documents', () => {
     const names = [...events.matchAll(/^ {2}(\w+): \[/gm)].map(([, name = '']) => name).sort();
     assert.ok(names.length > 20);
     assert.deepEqual(rows('docs/reference/library.md', 'Events'), names);
+  });
+
+  test('the reference has each member of Supervisor, each export of motya/worker, and each setting', () => {
+    const codeIn = (page: string): string => codeOf(read(page)).join('\n');
+    const missing = (names: readonly string[], page: string): string[] => {
+      const text = codeIn(page);
+      return names.filter((name) => !new RegExp(`^${name.replaceAll('.', '\\.')}\\b`, 'm').test(text));
+    };
+    const members = Object.getOwnPropertyNames(Supervisor.prototype).filter((name) => name !== 'constructor');
+    assert.deepEqual(missing(members, 'docs/reference/library.md'), []);
+    assert.deepEqual(missing(Object.keys(worker), 'docs/reference/worker-api.md'), []);
+    const settings = settingOptions.flatMap(({ path }) => path?.replace('services.*.', '') ?? []);
+    assert.deepEqual(missing(settings, 'docs/reference/settings.md'), []);
+    assert.deepEqual(
+      missing(
+        settingOptions.map(({ flag }) => `--${flag}`),
+        'docs/reference/settings.md',
+      ),
+      [],
+    );
   });
 
   test('tests and scripts that the documents name are there', () => {
