@@ -1,4 +1,5 @@
-// The runner of `npm test`: all compiled tests, or those whose path contains one of the arguments.
+// The runner of `npm test`: all compiled tests, or those whose path contains one of the arguments. `--quick`: those of the rooms that
+// take seconds, and one of real processes.
 // Fails if a test fails, if a suite (a directory of test/) ran no test, or if a process of a test is left.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -20,6 +21,59 @@ const LEFTOVER_TIMEOUT = 5_000;
 const AT_ONCE = Number(process.env.TEST_AT_ONCE ?? 3);
 /** Files whose time is told at the end. */
 const SLOWEST = Number(process.env.TEST_SLOWEST ?? 10);
+
+/**
+ * The files that take longest, the longest first. They start first: one that starts last would run alone, on one core, while its
+ * processes sleep. The end of a run says which files take long now.
+ */
+const SLOW = [
+  'e2e/systemd/',
+  'model/',
+  'e2e/probation/probation.',
+  'e2e/programs/programs.',
+  'e2e/failures.',
+  'e2e/programs/wrapper.',
+  'e2e/package.',
+  'e2e/probation/listeners.',
+  'keeper/keeper.',
+  'e2e/takeover/force.',
+  'e2e/upgrade.',
+  'e2e/load-programs.',
+  'faults/',
+  'e2e/signals.',
+  'e2e/listeners.',
+  'e2e/start.',
+  'e2e/many-upgrades.',
+  'cli/bad-input.',
+  'cli/target.',
+  'cli/help.',
+  'cli/drill/',
+  'cli/init',
+  'cli/upgrade.',
+  'cli/status.',
+  'keeper/around.',
+  'handover/incumbent.',
+  'cli/starting.',
+  'cli/completion.',
+  'cli/differences.',
+  'base/native/poll.',
+  'config/check.',
+  'status/admin/listener.',
+  'status/admin/page.',
+  'status/admin/counters.',
+  'handover/successor.',
+  'runtime/listen.',
+];
+/** Directories of tests that are no rooms of src/. */
+const WHOLE = /^(e2e|faults|fuzz|model)\//;
+/** One test of real processes with upgrades for `--quick`. */
+const QUICK_EXAMPLE = 'e2e/library.';
+
+const rank = (file) => {
+  const at = SLOW.findIndex((prefix) => file.startsWith(prefix));
+  return at < 0 ? SLOW.length : at;
+};
+const isQuick = (file) => file.startsWith(QUICK_EXAMPLE) || (rank(file) === SLOW.length && !WHOLE.test(file));
 
 const filesBelow = (dir) =>
   readdirSync(dir, { recursive: true, withFileTypes: true })
@@ -96,13 +150,15 @@ async function leftoversInTheEnd(id) {
   return left;
 }
 
-const filters = process.argv.slice(2);
+const filters = process.argv.slice(2).filter((argument) => argument !== '--quick');
+const onlyQuick = process.argv.includes('--quick');
 removeStale();
 const sources = filesBelow(SOURCES).filter((file) => file.endsWith('.test.ts') && suiteOf(file) !== 'fixtures');
 const selected = sources
   .map((file) => file.replace(/\.ts$/, '.js'))
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
-  .sort();
+  .filter((file) => !onlyQuick || isQuick(file))
+  .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 const problems = [];
 const missing = selected.filter((file) => !existsSync(join(COMPILED, file)));
 problems.push(...missing.map((file) => `${file} is not compiled`));
