@@ -3,6 +3,7 @@ import type { Codec, MessageOf, Shapes } from './codec.js';
 import { isSystemError, ProtocolError } from './errors.js';
 import { CHANNEL_QUEUE, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './os/native.js';
+import { duplicates, OwnedFds } from './os/owned-fds.js';
 import { ReceivedFds } from './received-fds.js';
 
 /**
@@ -53,13 +54,10 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
     super();
     this.#fd = fd;
     this.#codec = codec;
-    try {
-      this.peer = native.channel.peerCredentials(fd);
-      this.#poll = native.poll.create(fd, (events) => this.#ready(events));
-    } catch (error) {
-      native.fd.close(fd);
-      throw error;
-    }
+    using owned = new OwnedFds([fd]);
+    this.peer = native.channel.peerCredentials(fd);
+    this.#poll = native.poll.create(fd, (events) => this.#ready(events));
+    owned.release(fd);
   }
 
   get closed(): boolean {
@@ -95,15 +93,12 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       this.#close(new ProtocolError(`the peer has left ${CHANNEL_QUEUE} messages unread`));
       return;
     }
-    const copies: number[] = [];
     try {
-      for (const fd of fds) copies.push(native.fd.dup(fd));
+      this.#outgoing.push({ data, fds: duplicates(fds) });
     } catch (error) {
-      for (const fd of copies) native.fd.close(fd);
       this.#close(error as Error);
       return;
     }
-    this.#outgoing.push({ data, fds: copies });
     if (sent === 'too large') this.#flush();
     else this.#watch();
   }

@@ -5,7 +5,8 @@ import { WEDGED_END_MS } from '../base/deadlines.js';
 import { MotyaError, reasonOf } from '../base/errors.js';
 import type { Invocation } from '../base/os/invocation.js';
 import { launch, outcomeError } from '../base/os/launch.js';
-import { native, type PeerCredentials } from '../base/os/native.js';
+import type { PeerCredentials } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
 import type { Result } from '../control/control-messages.js';
 import { OtherProcess } from '../listeners/copy-from-process.js';
@@ -20,7 +21,9 @@ const FIRST_ONLY = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_PIDFDID', 'LISTEN_FDNAME
 export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Result> {
   if (process.geteuid?.() === 0 && uid !== 0) throw foreign(pid, uid);
   const incumbent = new OtherProcess(pid);
+  using owned = new OwnedFds();
   const output = [incumbent.copyStream(1), incumbent.copyStream(2)];
+  for (const fd of output) if (fd !== null) owned.own(fd);
   try {
     const env = { ...environmentOf(pid), MOTYA_UPGRADE: 'true', MOTYA_FORCE: 'true' };
     const [out, err] = output;
@@ -39,7 +42,6 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
   } catch (error) {
     return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: reasonOf(error) };
   } finally {
-    for (const fd of output) if (fd !== null) native.fd.close(fd);
     incumbent.close();
   }
 }

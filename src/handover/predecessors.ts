@@ -3,7 +3,7 @@ import { Channel } from '../base/channel.js';
 import { STATS_SILENCE_MS } from '../base/deadlines.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
 import { LONGEST_TIMER_MS } from '../base/limits.js';
-import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { History } from '../status/history.js';
 import type { DrainStatus } from '../status/status-document.js';
@@ -145,9 +145,9 @@ export class Predecessors {
     for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
       const fd = conversation.release();
       if (fd === null) continue;
+      using _owned = new OwnedFds([fd]);
       this.#history.subtract(counted.since(committed));
       dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...toldOf(status) }, [fd]);
-      native.fd.close(fd);
       this.#followed.delete(pid);
     }
   }

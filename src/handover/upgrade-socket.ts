@@ -7,6 +7,7 @@ import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/erro
 import { RECONNECT_MS } from '../base/limits.js';
 import { adviceOnDirectory } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { isFileAt } from '../base/os/path-identity.js';
 import { isTrusted, PrivateSocket } from '../base/os/private-socket.js';
 import { PeerAbort } from './dialogue.js';
@@ -41,7 +42,8 @@ export class UpgradeSocket {
       this.#reject = reject;
     });
     this.offer.catch(() => {});
-    this.#lockFd = lock(path);
+    using owned = new OwnedFds();
+    this.#lockFd = owned.own(lock(path));
     let socket: PrivateSocket | null = null;
     try {
       socket = new PrivateSocket(path, {
@@ -54,9 +56,9 @@ export class UpgradeSocket {
       this.#look = setInterval(() => this.#restore(), PLACE_LOOK_MS).unref();
     } catch (error) {
       socket?.close();
-      native.fd.close(this.#lockFd);
       throw error;
     }
+    owned.release(this.#lockFd);
   }
 
   /** `reason`: why this successor waits no more, for an incumbent that has just come. */
@@ -133,15 +135,15 @@ function lock(path: string): number {
     const pid = readFileSync(file, 'utf8').trim();
     throw new HandoverError('ERR_MOTYA_SUCCESSOR_EXISTS', `another successor (pid ${pid}) waits on ${path} already`);
   }
+  using owned = new OwnedFds([fd]);
   try {
     // Through what is locked: the path may be another file by now.
     ftruncateSync(fd);
     writeSync(fd, `${process.pid}\n`, 0);
-    return fd;
   } catch (error) {
-    native.fd.close(fd);
     throw notMade(path, error);
   }
+  return owned.release(fd);
 }
 
 function notMade(path: string, error: unknown): HandoverError {
@@ -173,9 +175,9 @@ function tryConnect(path: string): number | null {
       cause: error,
     });
   }
+  using owned = new OwnedFds([fd]);
   const peer = native.channel.peerCredentials(fd);
-  if (isTrusted(peer)) return fd;
-  native.fd.close(fd);
+  if (isTrusted(peer)) return owned.release(fd);
   throw new HandoverError(
     'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`,

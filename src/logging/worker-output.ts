@@ -1,6 +1,7 @@
 import { readSync } from 'node:fs';
 import { isSystemError } from '../base/errors.js';
 import { type NativePoll, native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import type { Destination } from './destination.js';
 import { LastLines } from './last-lines.js';
 import { Lines } from './lines.js';
@@ -43,12 +44,9 @@ class OutputPipe {
     this.#lines = new Lines((lines, partial) => {
       this.#hasRoom = destination.write(tagger(lines, partial));
     });
-    try {
-      this.#poll = native.poll.create(fd, () => this.#readable());
-    } catch (error) {
-      native.fd.close(fd);
-      throw error;
-    }
+    using owned = new OwnedFds([fd]);
+    this.#poll = native.poll.create(fd, () => this.#readable());
+    owned.release(fd);
     this.#watch();
   }
 
@@ -128,12 +126,13 @@ export class WorkerOutput {
 
   /** Leaves nothing open when it throws. */
   constructor(tag: Tag, outputs: Outputs) {
-    const undo: (() => void)[] = [];
+    using owned = new OwnedFds();
+    const pipes: OutputPipe[] = [];
     const open = (stream: 'stdout' | 'stderr', heard: (chunk: Buffer) => void): [number, OutputPipe] => {
       const [reader, writer] = native.fd.pipe();
-      undo.push(() => native.fd.close(writer));
+      owned.own(writer);
       const pipe = new OutputPipe(reader, taggerFor(tag, stream, outputs.form(stream)), outputs[stream], heard);
-      undo.push(() => pipe.close());
+      pipes.push(pipe);
       native.fd.setPipeSize(writer, OUTPUT_PIPE_BYTES);
       return [writer, pipe];
     };
@@ -142,8 +141,9 @@ export class WorkerOutput {
       const [errWriter, err] = open('stderr', (bytes) => this.#lastLines.push(bytes));
       this.fds = [outWriter, errWriter];
       this.#pipes = [out, err];
+      owned.releaseAll();
     } catch (error) {
-      for (const step of undo) step();
+      for (const pipe of pipes) pipe.close();
       throw error;
     }
   }

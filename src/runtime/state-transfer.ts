@@ -3,6 +3,7 @@ import { deserialize, serialize } from 'node:v8';
 import { type Deferred, deferred } from '../base/deferred.js';
 import { reasonOf } from '../base/errors.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import type { SupervisorLink } from './supervisor-link.js';
 
 /**
@@ -59,18 +60,18 @@ export class ProgramState {
   /** The supervisor hands over, and this worker accepts nothing any more. `id`: of its question. */
   async give(id: number): Promise<void> {
     this.#hasGiven = true;
+    using owned = new OwnedFds();
     let fd: number;
     try {
       const data = serialize(await this.#giver?.give());
       if (data.length > STATE_BYTES)
         throw new RangeError(`${data.length} bytes are more than the ${STATE_BYTES} allowed`);
-      fd = native.memfd.create(data);
+      fd = owned.own(native.memfd.create(data));
     } catch (error) {
       this.#link.send({ type: 'GIVEN', id, error: reasonOf(error).slice(0, 1000) });
       return;
     }
     this.#link.send({ type: 'GIVEN', id }, [fd]);
-    native.fd.close(fd);
   }
 
   /** It will accept again: the hand-over has not happened, or was taken back. */

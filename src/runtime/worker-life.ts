@@ -1,6 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { LoopDelay, toMicros } from '../base/loop-delay.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import type { ReceivedFds } from '../base/received-fds.js';
 import type { Gate } from './accept-gate.js';
 import { AnswerCount } from './answer-count.js';
@@ -113,11 +114,8 @@ export class WorkerLife {
   }
 
   #inherit(fd: number): void {
-    try {
-      this.#parts.programState.inherit(fd);
-    } finally {
-      native.fd.close(fd);
-    }
+    using _owned = new OwnedFds([fd]);
+    this.#parts.programState.inherit(fd);
   }
 
   #count(id: number, delay: boolean): void {

@@ -1,6 +1,7 @@
 import { MotyaError, reasonOf } from '../base/errors.js';
 import type { Activated } from '../base/os/activation.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { identify } from '../base/os/path-identity.js';
 import { adoptedIn, aliasIn, isStoreName } from '../listeners/fd-name.js';
 import type { Ledger } from '../listeners/ledger.js';
@@ -14,6 +15,7 @@ export function activate(
   manager: ServiceManager,
   warn: (text: string) => void,
 ): void {
+  using _owned = new OwnedFds([fd]);
   try {
     const socket = native.listener.describe(fd);
     if (socket.type !== 'dgram' && !socket.listening) throw new MotyaError('ERR_MOTYA_LISTENER', 'it does not listen');
@@ -32,7 +34,5 @@ export function activate(
   } catch (error) {
     warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
     manager.drop(name);
-  } finally {
-    native.fd.close(fd);
   }
 }

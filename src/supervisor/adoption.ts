@@ -1,5 +1,5 @@
 import { MotyaError, StartError } from '../base/errors.js';
-import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { parentOf, processName } from '../base/os/processes.js';
 import { type CopiedListener, OtherProcess } from '../listeners/copy-from-process.js';
 import type { Listener } from '../listeners/listener.js';
@@ -21,9 +21,9 @@ export interface Adoption {
  */
 export function adopt(pid: number, instance: Instance): Adoption {
   const copies = copiesOf(pid);
+  using owned = new OwnedFds(copies.listeners.map(({ fd }) => fd));
   const primary = parentOf(pid);
   if (isWorker(copies, primary)) {
-    for (const { fd } of copies.listeners) native.fd.close(fd);
     const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
     throw new StartError('ERR_MOTYA_ADOPT', text);
   }
@@ -31,7 +31,6 @@ export function adopt(pid: number, instance: Instance): Adoption {
   const keys = copies.listeners.map(({ key }) => key);
   const [twice] = keys.filter((key, index) => keys.indexOf(key) !== index);
   if (copies.listeners.length === 0 || twice !== undefined) {
-    for (const { fd } of copies.listeners) native.fd.close(fd);
     const why =
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`
@@ -40,7 +39,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   }
   const listeners = copies.listeners.map(({ fd, backlog }) => {
     // Its file is another program's, until ours serves on it: see keepAdopted.
-    return instance.ledger.inherit(fd, { alias: null, backlog, path: null, adoptedFrom: pid });
+    return instance.ledger.inherit(owned.release(fd), { alias: null, backlog, path: null, adoptedFrom: pid });
   });
   return { from, stop: `kill -${copies.name.startsWith('nginx') ? 'QUIT' : 'TERM'} ${pid}`, listeners };
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { within } from '../base/deadline.js';
 import { WEDGED_GRACE_MS } from '../base/deadlines.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
-import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { identify } from '../base/os/path-identity.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
 import { preflight } from '../handover/preflight.js';
@@ -71,12 +71,10 @@ function refuseBelowManager(incumbent: OtherProcess): void {
 }
 
 function copiesOf(incumbent: OtherProcess, lockFd: number): ReturnType<OtherProcess['copyListeners']> {
-  try {
-    return incumbent.copyListeners();
-  } catch (error) {
-    native.fd.close(lockFd);
-    throw error;
-  }
+  using owned = new OwnedFds([lockFd]);
+  const copies = incumbent.copyListeners();
+  owned.release(lockFd);
+  return copies;
 }
 
 /** One that only sleeps finds, when it wakes, that the pidfile names another process, and drains; see ./stop.ts. */

@@ -2,7 +2,7 @@ import { isDone, within } from '../base/deadline.js';
 import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS } from '../base/deadlines.js';
 import { HandoverError, MotyaError } from '../base/errors.js';
 import { takeActivated } from '../base/os/activation.js';
-import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { asUser, dropPrivileges, isToDrop } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
 import { type ListenerDiff, listenerDiff } from '../handover/listener-diff.js';
@@ -87,12 +87,9 @@ export class Instance {
   found(): boolean {
     const { user } = this.settings;
     const activated = takeActivated(process.env, this.#warn);
-    try {
-      asUser(user, () => this.endpoints.acquire());
-    } catch (error) {
-      for (const { fd } of activated) native.fd.close(fd);
-      throw error;
-    }
+    using owned = new OwnedFds(activated.map(({ fd }) => fd));
+    asUser(user, () => this.endpoints.acquire());
+    owned.releaseAll();
     for (const one of activated) activate(one, this.ledger, this.manager, this.#warn);
     return activated.length > 0;
   }
@@ -125,13 +122,9 @@ export class Instance {
 
   /** The incumbent's lock and listeners become ours, also when this throws; the programs get what they wait for. */
   adopt(offered: readonly Offered[], lockFd: number): void {
-    const rest = [...offered];
-    try {
-      this.endpoints.pidfile.inherit(lockFd);
-      for (let next = rest.shift(); next !== undefined; next = rest.shift()) this.ledger.inherit(next.fd, next.entry);
-    } finally {
-      for (const { fd } of rest) native.fd.close(fd);
-    }
+    using owned = new OwnedFds(offered.map(({ fd }) => fd));
+    this.endpoints.pidfile.inherit(lockFd);
+    for (const { fd, entry } of offered) this.ledger.inherit(owned.release(fd), entry);
     this.ledger.isShared = true;
     this.endpoints.pidfile.prepare();
     declareListeners(this.settings, this.ledger);

@@ -5,6 +5,7 @@ import { REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { HeldProcess } from '../base/os/processes.js';
 import { type RemovedListener, removedText } from '../control/removed-listeners.js';
 import { type FoundSuccessor, findSuccessor, ownReason } from '../handover/find-successor.js';
@@ -162,16 +163,14 @@ function launchSuccessor({ events }: Life): Launched {
 
 /** @returns the successor's process; the connection is closed when this throws. */
 function connected(life: Life, { fd, launched }: FoundSuccessor): HeldProcess {
-  try {
-    const { pid } = native.channel.peerCredentials(fd);
-    if (launched === null) tellTaken(life, pid);
-    life.machine.step('connected', { successor: pid });
-    // Its connection proves that it lives: from here on no other process is taken for it.
-    return new HeldProcess(pid);
-  } catch (error) {
-    native.fd.close(fd);
-    throw error;
-  }
+  using owned = new OwnedFds([fd]);
+  const { pid } = native.channel.peerCredentials(fd);
+  if (launched === null) tellTaken(life, pid);
+  life.machine.step('connected', { successor: pid });
+  // Its connection proves that it lives: from here on no other process is taken for it.
+  const successor = new HeldProcess(pid);
+  owned.release(fd);
+  return successor;
 }
 
 /** After a dry run: this instance serves as before. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { native } from './native.js';
+import { OwnedFds } from './owned-fds.js';
 import { allPlaces, entriesOf } from './places.js';
 import { parentOf, textsIn } from './processes.js';
 
@@ -45,12 +46,8 @@ function nameOf(pid: number): string | null {
 
 function peerAt(socket: string): number | null {
   try {
-    const fd = native.channel.connect(socket);
-    try {
-      return native.channel.peerCredentials(fd).pid;
-    } finally {
-      native.fd.close(fd);
-    }
+    using owned = new OwnedFds();
+    return native.channel.peerCredentials(owned.own(native.channel.connect(socket))).pid;
   } catch {
     return null;
   }

@@ -6,6 +6,7 @@ import type { Activated } from './activation.js';
 import type { Invocation } from './invocation.js';
 import { type NativePoll, native } from './native.js';
 import { demandFiles } from './needed-files.js';
+import { OwnedFds } from './owned-fds.js';
 
 /**
  * Starting an instance that has no parent of ours (a daemon, or an incumbent's own successor), and learning how it went: the
@@ -51,15 +52,10 @@ export function launch(
     ...(entry === undefined ? {} : { 'the script that Node runs': entry }),
   });
   const passed = options.passed ?? [];
-  const stdin = openSync('/dev/null', 'r');
-  let pipe: readonly [number, number];
-  try {
-    pipe = native.fd.pipe();
-  } catch (error) {
-    native.fd.close(stdin);
-    throw error;
-  }
-  const [reader, writer] = pipe;
+  using owned = new OwnedFds();
+  const stdin = owned.own(openSync('/dev/null', 'r'));
+  const [reader, writer] = native.fd.pipe();
+  for (const fd of [reader, writer]) owned.own(fd);
   try {
     const { output } = options;
     const [out, err] = output === 'inherit' ? [1, 2] : typeof output === 'number' ? [output, output] : output;
@@ -78,15 +74,13 @@ export function launch(
       ...(passed.length === 0 ? {} : { pidVariable: 'LISTEN_PID' }),
       ...(options.umask === undefined ? {} : { umask: options.umask }),
     });
-    return { pid, ...readOutcome(reader, pid) };
+    const outcome = readOutcome(reader, pid);
+    owned.release(reader);
+    return { pid, ...outcome };
   } catch (error) {
-    native.fd.close(reader);
     throw new StartError('ERR_MOTYA_LAUNCH', `${invocation.file} cannot be started: ${(error as Error).message}`, {
       cause: error,
     });
-  } finally {
-    native.fd.close(stdin);
-    native.fd.close(writer);
   }
 }
 

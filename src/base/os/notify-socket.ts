@@ -1,5 +1,6 @@
 import { isSystemError, reasonOf } from '../errors.js';
 import { native } from './native.js';
+import { OwnedFds } from './owned-fds.js';
 
 /** ms in which a service manager reads what was sent to it: systemd needs microseconds, unless it is reloading itself. */
 const BARRIER_MS = 1_000;
@@ -60,14 +61,11 @@ export class NotifySocket {
     if (this.#path === null || this.#unreachable) return;
     try {
       const [reader, writer] = native.fd.pipe();
-      try {
-        // Alone in its message, by the protocol; the manager closes the fd when it comes to it.
-        const isSent = this.send(['BARRIER=1'], [writer]);
-        native.fd.close(writer);
-        if (isSent) await closed(reader);
-      } finally {
-        native.fd.close(reader);
-      }
+      using owned = new OwnedFds([reader, writer]);
+      // Alone in its message, by the protocol; the manager closes the fd when it comes to it.
+      const isSent = this.send(['BARRIER=1'], [writer]);
+      owned.close(writer);
+      if (isSent) await closed(reader);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       this.#warn(`it is not known whether the service manager has read all messages: ${reasonOf(error)}`);

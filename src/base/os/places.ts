@@ -1,6 +1,7 @@
 import { accessSync, constants, lstatSync, readdirSync, type Stats } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { native } from './native.js';
+import { OwnedFds } from './owned-fds.js';
 
 /**
  * Directories for pidfiles and sockets. The first of a user's directories depends on the user alone, not on the session: an
@@ -165,13 +166,9 @@ function isOwn(place: string, uid: number): boolean {
 function answers(socket: string, uid: number): boolean {
   if (statOf(socket)?.isSocket() !== true) return false;
   try {
-    const fd = native.channel.connect(socket);
-    try {
-      const peer = native.channel.peerCredentials(fd);
-      return peer.uid === 0 || peer.uid === uid;
-    } finally {
-      native.fd.close(fd);
-    }
+    using owned = new OwnedFds();
+    const peer = native.channel.peerCredentials(owned.own(native.channel.connect(socket)));
+    return peer.uid === 0 || peer.uid === uid;
   } catch {
     return false;
   }

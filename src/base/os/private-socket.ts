@@ -4,6 +4,7 @@ import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { ACCEPT_RETRY_MS } from '../limits.js';
 import { adviceOnDirectory } from './directory-advice.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
+import { OwnedFds } from './owned-fds.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
 
 /** Connections that may wait to be accepted: a handful of commands at once. */
@@ -125,23 +126,10 @@ export class PrivateSocket {
   }
 
   #admit(fd: number, handlers: PrivateSocketHandlers): void {
-    const peer = peerOf(fd);
-    if (isTrusted(peer)) {
-      handlers.connection(fd, peer);
-    } else {
-      native.fd.close(fd);
-      handlers.refused(peer);
-    }
-  }
-}
-
-/** Closes the connection when nothing can be known of its peer. */
-function peerOf(fd: number): PeerCredentials {
-  try {
-    return native.channel.peerCredentials(fd);
-  } catch (error) {
-    native.fd.close(fd);
-    throw error;
+    using owned = new OwnedFds([fd]);
+    const peer = native.channel.peerCredentials(fd);
+    if (isTrusted(peer)) handlers.connection(owned.release(fd), peer);
+    else handlers.refused(peer);
   }
 }
 

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { isDone } from '../deadline.js';
 import { isSystemError } from '../errors.js';
 import { native } from './native.js';
+import { OwnedFds } from './owned-fds.js';
 
 /** ms between two looks whether a process has ended that cannot be watched. */
 const PROCESS_LOOK_MS = 50;
@@ -92,13 +93,12 @@ export function hasOpen(pid: number, { dev, ino }: { readonly dev: number; reado
 /** Resolves when a process, of any user, has ended; at once when it is gone already. Never after `signal` is aborted. */
 export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    let fd: number | null = null;
+    using owned = new OwnedFds();
     try {
-      const opened = native.pidfd.open(pid);
-      fd = opened;
-      watchEnd(opened, { ended: resolve, closed: () => native.fd.close(opened), signal });
+      const fd = owned.own(native.pidfd.open(pid));
+      watchEnd(fd, { ended: resolve, closed: () => native.fd.close(fd), signal });
+      owned.release(fd);
     } catch (error) {
-      if (fd !== null) native.fd.close(fd);
       if (!isSystemError(error)) throw error;
       if (error.code === 'ESRCH') resolve();
       // Out of fds or memory: one that cannot be watched has not ended.

@@ -18,7 +18,7 @@ import { isSystemError, MotyaError } from '../../base/errors.js';
 import { isProtectedPath } from '../../base/os/create-for-user.js';
 import { typedInvocation } from '../../base/os/invocation.js';
 import { launch, outcomeError } from '../../base/os/launch.js';
-import { native } from '../../base/os/native.js';
+import { OwnedFds } from '../../base/os/owned-fds.js';
 import { controlSocketOf } from '../../base/os/paths.js';
 import { temporaryDirectory } from '../../base/os/places.js';
 import { asUser, isToDrop } from '../../base/os/privileges.js';
@@ -84,11 +84,12 @@ export class SandboxInstance {
   async start(): Promise<void> {
     const kept = Object.entries(process.env).filter(([name]) => !FOREIGN.test(name));
     const env = { ...Object.fromEntries(kept), [SANDBOX_ENV]: this.#sandboxId };
-    const output = openSync(join(this.#directory, 'output'), 'a', 0o600);
+    using owned = new OwnedFds();
+    const output = owned.own(openSync(join(this.#directory, 'output'), 'a', 0o600));
     const { cwd } = typedInvocation();
     const args = [CLI, 'start', '--config', this.#configFile];
     const { outcome } = launch({ file: process.execPath, args, cwd }, { env: { ...env, PWD: cwd }, output });
-    native.fd.close(output);
+    owned.close(output);
     const result = await outcome;
     if (!result.ok) throw outcomeError(result);
     this.repair();
