@@ -120,7 +120,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       if (received === null) continue;
       if (wanted(received.message)) return received;
       this.#skipped.push(received);
-      // Before the loop polls: who is told to stop accepting must not accept first.
+      // Before the loop polls: a process that is told to stop accepting must not accept first.
       if (this.#skipped.length === 1) process.nextTick(() => this.#emitSkipped());
     }
     return null;

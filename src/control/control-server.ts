@@ -27,7 +27,7 @@ const SIGNALS = PASSABLE.map(nameOf);
 const PATHS_PER_MESSAGE = 100;
 
 /** Reports of an upgrade to its caller. `live` null: the caller wants the result at LIVE, not after the probation. */
-export interface UpgradeTold {
+export interface UpgradeProgress {
   progress(phase: string, ms: number, waited?: Waited): void;
   readonly live: ((live: Live) => void) | null;
 }
@@ -42,7 +42,7 @@ export interface CommandTarget {
   /** Of all listeners: key, and name of the service that uses it, or empty. */
   listenerServices(): [key: string, service: string][];
   /** Starts a successor, or takes the one that waits, and hands over. Progress is told phase by phase; never rejects. */
-  upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeTold): Promise<Omit<Result, 'type'>>;
+  upgrade(options: { dryRun: boolean; allowRemoved: boolean }, told: UpgradeProgress): Promise<Omit<Result, 'type'>>;
   /** Ends the probation of this successor: the incumbent serves again. Never rejects. */
   rollBack(): Promise<Omit<Result, 'type'>>;
   /** Sends a signal to the programs; returns to how many processes. */
@@ -86,7 +86,7 @@ export class ControlServer {
   #listen(path: string): PrivateSocket {
     const instance = this.#instance;
     return new PrivateSocket(path, {
-      connection: (fd) => this.#welcome(fd),
+      connection: (fd) => this.#accept(fd),
       refused: (peer: PeerCredentials) => {
         instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
       },
@@ -165,14 +165,14 @@ export class ControlServer {
     for (const channel of this.#channels) channel.end();
   }
 
-  #welcome(fd: number): void {
+  #accept(fd: number): void {
     if (this.#channels.size >= CONTROL_PEERS) {
       native.fd.close(fd);
       return;
     }
     const channel = new Channel(fd, controlCodec);
     this.#channels.add(channel);
-    channel.on('message', (message: ControlMessage) => this.#hear(channel, message));
+    channel.on('message', (message: ControlMessage) => this.#receive(channel, message));
     channel.on('close', (error) => {
       this.#channels.delete(channel);
       this.#watchers.delete(channel);
@@ -181,7 +181,7 @@ export class ControlServer {
     channel.open();
   }
 
-  #hear(channel: Channel<ControlShapes>, message: ControlMessage): void {
+  #receive(channel: Channel<ControlShapes>, message: ControlMessage): void {
     switch (message.type) {
       case 'WATCH':
         this.#watch(channel, message);
@@ -246,7 +246,7 @@ export class ControlServer {
       }
     } catch (error) {
       // A status that cannot be told must not end what it is about.
-      this.#instance.warn(`the status cannot be told: ${reasonOf(error)}`, {});
+      this.#instance.warn(`the status cannot be sent: ${reasonOf(error)}`, {});
       channel.close();
     }
   }

@@ -33,7 +33,7 @@ interface Followed {
   committed: Totals;
 }
 
-export interface Told {
+export interface PredecessorReport {
   readonly pid: number;
   readonly generation: number;
   readonly connections?: number | undefined;
@@ -42,19 +42,19 @@ export interface Told {
   readonly protocols?: ConnectionCounts | undefined;
 }
 
-function statusOf({ pid, generation, connections = 0, left, protocols }: Told): DrainStatus {
+function statusOf({ pid, generation, connections = 0, left, protocols }: PredecessorReport): DrainStatus {
   const deadline = left === undefined ? null : new Date(Date.now() + left).toISOString();
   return { pid, generation, connections, protocols: protocols ?? null, left: left ?? null, deadline, probation: null };
 }
 
 /** What is told of it to another generation. */
-export function toldOf({
+export function reportOf({
   pid,
   generation,
   connections,
   deadline,
   protocols,
-}: DrainStatus): Told & { connections: number } {
+}: DrainStatus): PredecessorReport & { connections: number } {
   const left = leftUntil(deadline);
   return {
     pid,
@@ -147,14 +147,14 @@ export class Predecessors {
       if (fd === null) continue;
       using _owned = new OwnedFds([fd]);
       this.#history.subtract(counted.since(committed));
-      dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...toldOf(status) }, [fd]);
+      dialogue.send({ type: 'PREDECESSOR', txid, counted: committed, ...reportOf(status) }, [fd]);
       this.#followed.delete(pid);
     }
   }
 
   async #follow(
     dialogue: Dialogue,
-    named: Told,
+    named: PredecessorReport,
     counted: Totals,
     draining: (() => void) | null,
   ): Promise<HandoverError | null> {

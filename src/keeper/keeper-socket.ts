@@ -8,7 +8,7 @@ import { asUser } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
 import { type ControlMessage, type ControlShapes, controlCodec } from '../control/control-messages.js';
 
-interface Kept {
+interface KeeperState {
   /** What the keeper waits for and why, in one line. */
   state(): string;
   stop(): void;
@@ -23,11 +23,11 @@ export class KeeperSocket {
   readonly #path: string;
   readonly #directory: string | null;
   readonly #user: Settings['user'];
-  readonly #keeper: Kept;
+  readonly #keeper: KeeperState;
   readonly #channels = new Set<Channel<ControlShapes>>();
   #socket: PrivateSocket | null = null;
 
-  constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeDirectory' | 'user'>, keeper: Kept) {
+  constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeDirectory' | 'user'>, keeper: KeeperState) {
     const { controlSocket, runtimeDirectory, user } = settings;
     this.#directory = runtimeDirectory;
     this.#path = keeperSocketOf(controlSocket);
@@ -43,7 +43,7 @@ export class KeeperSocket {
       this.#socket = asUser(this.#user, () => {
         if (this.#directory !== null) ensureRuntimeDirectory(this.#directory);
         const socket = new PrivateSocket(this.#path, {
-          connection: (fd) => this.#welcome(fd),
+          connection: (fd) => this.#accept(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),
           failed: (error) =>
             this.#keeper.warn(`a connection to the keeper's socket was not accepted: ${reasonOf(error)}`),
@@ -68,7 +68,7 @@ export class KeeperSocket {
     for (const channel of this.#channels) channel.end();
   }
 
-  #welcome(fd: number): void {
+  #accept(fd: number): void {
     if (this.#channels.size >= CONTROL_PEERS) {
       native.fd.close(fd);
       return;

@@ -71,7 +71,7 @@ export class Keeper {
     this.#above = new NotifySocket(process.env, warn);
     for (const { name, fd } of takeActivated(process.env, warn)) this.#stored.add(name, [fd]);
     native.children.becomeSubreaper();
-    this.#receiver = new NotifyReceiver((notification) => this.#hear(notification), warn);
+    this.#receiver = new NotifyReceiver((notification) => this.#receive(notification), warn);
     const env = { ...process.env };
     for (const name of MANAGER_VARIABLES) delete env[name];
     const { WATCHDOG_USEC } = process.env;
@@ -157,7 +157,7 @@ export class Keeper {
     if (this.#mustUpgrade && pid === this.#succession.main) this.upgrade();
   }
 
-  #hear({ sender, fields, fds }: Notification): void {
+  #receive({ sender, fields, fds }: Notification): void {
     const before = this.#succession.main;
     const named = Number(fields.get('MAINPID'));
     if (Number.isSafeInteger(named) && named > 0) this.#names(sender, named);
@@ -176,7 +176,7 @@ export class Keeper {
 
   #store(name: string | undefined, fds: readonly number[]): void {
     const refused = this.#stored.add(name, fds);
-    if (refused > 0) this.#warn(`no room for ${name}: its clients would be refused after a crash`);
+    if (refused > 0) this.#warn(`the keeper has no room for ${name}: after a crash its clients would be refused`);
   }
 
   #names(by: number, pid: number): void {
@@ -190,7 +190,7 @@ export class Keeper {
     this.#mainSince = performance.now();
     this.#log.info(`pid ${pid} is the main process`, { event: 'keeper-main', main: pid });
     if (!native.children.signal(pid, 0)) this.#watch(pid);
-    // It came when all the others had been told.
+    // It was named after all other instances had been told to stop.
     if (this.#stops > 0) this.#signal(pid, SIGTERM);
   }
 
@@ -200,10 +200,10 @@ export class Keeper {
     try {
       this.#watched = new WatchedProcess(pid, () => this.#watchedEnded(pid));
       this.#succession.ready(pid);
-      this.#warn(`pid ${pid} is no child of the keeper: when it crashes, the keeper has only guesses`);
+      this.#warn(`pid ${pid} is not a child of the keeper, which will not see its exit status`);
     } catch (error) {
       if (isSystemError(error) && error.code === 'ESRCH') this.#watchedEnded(pid);
-      else this.#warn(`pid ${pid} is no child of the keeper and cannot be watched: ${reasonOf(error)}`);
+      else this.#warn(`pid ${pid} is not a child of the keeper and cannot be watched: ${reasonOf(error)}`);
     }
   }
 
@@ -217,7 +217,7 @@ export class Keeper {
 
   #instanceEnded(pid: number, status: number, how: string): void {
     const before = this.#succession.main;
-    // One that was told to stop before it had served, and whatever it has ended with, has been stopped.
+    // An instance that was told to stop before it had served counts as stopped, whatever its exit status.
     const isStopped = this.#stops > 0 && (status === STOPPED || !this.#succession.isReady(pid));
     const verdict = this.#succession.ended(pid, status === 0);
     const { main } = this.#succession;
@@ -228,12 +228,12 @@ export class Keeper {
     else this.#startAgain(`pid ${pid} ended: ${how}`);
   }
 
-  /** The first instance has ended before we knew that it served. What it has said at its end is on its pipe. */
+  /** The first instance has ended before it was known to serve. Its report, if any, is on the pipe. */
   async #firstEnded(status: number, how: string): Promise<void> {
     const outcome = await this.#launched?.outcome;
     if (outcome?.ok === false) {
       this.#failure = outcome.code === 'ERR_MOTYA_INSTANCE_DIED' ? `the instance ended: ${how}` : outcome.text;
-      // It has said in its log why it failed; one that was killed has not.
+      // An instance that failed has logged the reason itself; one that was killed has not.
       if (outcome.code === 'ERR_MOTYA_INSTANCE_DIED')
         this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
       report(outcome);
@@ -251,7 +251,7 @@ export class Keeper {
 
   #startAgain(why: string): void {
     const backoff = this.#backoff.next(performance.now() - this.#mainSince);
-    // One that can take the service back says so at once.
+    // A draining generation that can take the service back does so at once.
     const inMs = this.#succession.living.length > 0 ? Math.max(backoff, TAKE_BACK_MS) : backoff;
     const text = `${why}; another instance starts in ${inMs} ms, clients wait for it`;
     this.#log.error(text, { event: 'instance-exit', inMs, listeners: this.#stored.all().length });

@@ -25,13 +25,13 @@ export class NotifyReceiver {
   readonly address: string;
   readonly #fd: number;
   readonly #poll: NativePoll;
-  readonly #hear: (notification: Notification) => void;
+  readonly #receive: (notification: Notification) => void;
   readonly #warn: (text: string) => void;
 
   constructor(hear: (notification: Notification) => void, warn: (text: string) => void) {
     const name = `motya-keeper-${randomBytes(12).toString('hex')}`;
     this.address = `@${name}`;
-    this.#hear = hear;
+    this.#receive = hear;
     this.#warn = warn;
     this.#fd = native.listener.create({ family: 'unix', type: 'dgram', path: `\0${name}`, passCredentials: true });
     this.#poll = native.poll.create(this.#fd, () => this.#read(MESSAGES_PER_EVENT));
@@ -58,7 +58,7 @@ export class NotifyReceiver {
         if (message === null) return;
         const { data, fds, sender } = message;
         if (sender !== undefined && sender.pid > 0 && native.children.signal(sender.pid, 0)) {
-          this.#hear({ sender: sender.pid, fields: parse(data.toString()), fds });
+          this.#receive({ sender: sender.pid, fields: parse(data.toString()), fds });
         } else {
           for (const fd of fds) native.fd.close(fd);
         }

@@ -154,15 +154,15 @@ function whyNot(error: SystemError): string {
   const { code } = error;
   if (code === 'ENOSYS') return 'the kernel has no pidfd_getfd (Linux 5.6)';
   if (code !== 'EPERM' && code !== 'EACCES') return reasonOf(error);
-  const mend = 'run this command as root (CAP_SYS_PTRACE)';
+  const remedy = 'run this command as root (CAP_SYS_PTRACE)';
   // From /proc, where neither Yama nor a filter of calls has a say.
-  if (code === 'EACCES') return `it is another user's, or may not be debugged; ${mend}`;
+  if (code === 'EACCES') return `it is another user's, or may not be debugged; ${remedy}`;
   const scope = yamaScope();
   if (scope === 0) {
     const filter = inUnit() ? ', or its unit needs SystemCallFilter=@system-service pidfd_getfd' : '';
-    return `it is another user's, or may not be debugged${filter}; ${mend}`;
+    return `it is another user's, or may not be debugged${filter}; ${remedy}`;
   }
-  return `kernel.yama.ptrace_scope is ${scope}, so only a debugger of its own may; ${mend}, or set it to 0 for this moment (sysctl)`;
+  return `kernel.yama.ptrace_scope is ${scope}, so only a debugger of its own may; ${remedy}, or set it to 0 for this moment (sysctl)`;
 }
 
 /** systemd sets it for whatever it starts (systemd.exec(5)). */

@@ -112,7 +112,7 @@ function refusesNewcomers({ fd, key }: Listener, warn: (text: string) => void): 
       reason = reasonOf(error);
     }
   }
-  warn(`${key} ends, and who connects to it now may be reset: ${reason}`);
+  warn(`${key} ends, and clients that connect to it now may be reset: ${reason}`);
   return false;
 }
 

@@ -110,7 +110,7 @@ export class History {
   upgradeFailed(code: FailureCode, text: string, generation: number): void {
     this.#committed = null;
     this.#totals.count(['upgrades', 'failed', code]);
-    this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+    this.#recordUpgrade({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
   /** An upgrade that had happened and was taken back. `counted`: what the successor has told of its counters since LIVE. */
@@ -118,7 +118,7 @@ export class History {
     this.#committed = null;
     this.#totals.add(counted);
     this.#totals.count(['upgrades', 'rolled-back', code]);
-    this.#tried({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+    this.#recordUpgrade({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
   upgradeRehearsed(code: ResultCode): void {
@@ -127,16 +127,16 @@ export class History {
 
   /** A first instance serves. */
   founded(generation: number): void {
-    this.#serves(generation);
+    this.#recordServing(generation);
   }
 
   /** A successor serves. `predecessor`: the generation that drains now; null when it has died. */
   succeeded(generation: number, predecessor: number | null, { code, text }: { code: ResultCode; text: string }): void {
-    const at = this.#serves(generation);
+    const at = this.#recordServing(generation);
     const before = this.#generations.find((one) => one.generation === predecessor);
     if (before !== undefined) before.handedOverAt = at;
     this.#totals.count(['upgrades', 'succeeded', code]);
-    this.#tried({ ok: true, code, text, at, generation, ms: since(this.#upgradeBegan), gapMs: null });
+    this.#recordUpgrade({ ok: true, code, text, at, generation, ms: since(this.#upgradeBegan), gapMs: null });
   }
 
   /** The incumbent has measured it. */
@@ -164,8 +164,13 @@ export class History {
     if (!isRecord(exported)) return;
     this.#totals.add(Totals.from(exported.totals));
     this.#imported = this.#totals.copy();
-    this.#generations = soundOnes<GenerationRecord>(exported.generations, ['generation', 'pid', 'startedAt', 'liveAt']);
-    this.#upgrades = soundOnes<UpgradeRecord>(exported.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
+    this.#generations = validEntries<GenerationRecord>(exported.generations, [
+      'generation',
+      'pid',
+      'startedAt',
+      'liveAt',
+    ]);
+    this.#upgrades = validEntries<UpgradeRecord>(exported.upgrades, ['ok', 'code', 'text', 'at', 'generation']);
     const began = new Date(typeof exported.began === 'string' ? exported.began : Number.NaN);
     if (!Number.isNaN(began.valueOf())) this.#upgradeBegan = began;
   }
@@ -190,7 +195,7 @@ export class History {
     this.#totals.subtract(totals);
   }
 
-  #serves(generation: number): string {
+  #recordServing(generation: number): string {
     const liveAt = now();
     const startedAt = this.startedAt.toISOString();
     const record = {
@@ -206,7 +211,7 @@ export class History {
     return liveAt;
   }
 
-  #tried(upgrade: UpgradeRecord): void {
+  #recordUpgrade(upgrade: UpgradeRecord): void {
     this.#upgrades = [...this.#upgrades, upgrade].slice(-HISTORY_LENGTH);
     this.#upgradeBegan = null;
   }
@@ -218,8 +223,8 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Entries of a list that a peer sent and that have at least these fields. */
-function soundOnes<T>(sent: unknown, needed: readonly (keyof T & string)[]): T[] {
+function validEntries<T>(sent: unknown, needed: readonly (keyof T & string)[]): T[] {
   if (!Array.isArray(sent)) return [];
-  const sound = sent.filter((entry) => isRecord(entry) && needed.every((name) => entry[name] !== undefined));
-  return (sound as T[]).slice(-HISTORY_LENGTH);
+  const valid = sent.filter((entry) => isRecord(entry) && needed.every((name) => entry[name] !== undefined));
+  return (valid as T[]).slice(-HISTORY_LENGTH);
 }

@@ -22,8 +22,8 @@ export class Totals {
   /** Whatever a peer sent: what is no series with a count is left out. */
   static from(sent: unknown): Totals {
     if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) return new Totals();
-    const sound = Object.entries(sent).filter(([, value]) => Number.isSafeInteger(value) && (value as number) > 0);
-    return new Totals(sound.slice(0, MOST_SERIES) as [string, number][]);
+    const valid = Object.entries(sent).filter(([, value]) => Number.isSafeInteger(value) && (value as number) > 0);
+    return new Totals(valid.slice(0, MOST_SERIES) as [string, number][]);
   }
 
   toJSON(): Record<string, number> {

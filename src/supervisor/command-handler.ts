@@ -2,7 +2,7 @@ import { isDone } from '../base/deadline.js';
 import { LIVE_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
 import type { Result, Waited } from '../control/control-messages.js';
-import { type CommandTarget, rejection, type UpgradeTold } from '../control/control-server.js';
+import { type CommandTarget, rejection, type UpgradeProgress } from '../control/control-server.js';
 import type { Phase } from '../status/phases.js';
 import type { Overview, Status } from '../status/status-document.js';
 import type { WaitingSuccessor } from './events.js';
@@ -58,7 +58,7 @@ export class CommandHandler implements CommandTarget {
   /** An upgrade that a command has asked for, which hears of each phase and of the outcome. Never rejects. */
   async upgrade(
     { dryRun, allowRemoved }: { dryRun: boolean; allowRemoved: boolean },
-    { progress, live }: UpgradeTold,
+    { progress, live }: UpgradeProgress,
   ): Promise<Omit<Result, 'type'>> {
     const life = this.#life;
     /** The last phase of a dry run: whether it was done with or given up, the outcome tells. */

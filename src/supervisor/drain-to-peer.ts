@@ -1,5 +1,5 @@
 import type { Dialogue } from '../handover/dialogue.js';
-import { toldOf } from '../handover/predecessors.js';
+import { reportOf } from '../handover/predecessors.js';
 import type { Totals } from '../status/totals.js';
 import type { Ended } from './events.js';
 import type { Life } from './life.js';
@@ -24,4 +24,4 @@ export async function drainToPeer(
 }
 
 /** Generations before this one whose conversations are not, or not yet, the other generation's. */
-export const othersOf = ({ predecessors }: Life) => predecessors.all().map(toldOf);
+export const othersOf = ({ predecessors }: Life) => predecessors.all().map(reportOf);

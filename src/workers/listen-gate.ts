@@ -16,7 +16,7 @@ const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, sy
 const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, syscall: 'bind' };
 
 /** Who asks for listeners: a worker, seen from the gate. */
-export interface Asker {
+export interface ListenRequester {
   readonly service: string;
   readonly pid: number;
   /** performance.now() of its readiness; null: it is not ready yet. */
@@ -37,7 +37,7 @@ export interface Asker {
 export type AddressRequest = Exclude<ListenRequest, { kind: 'systemd' }>;
 
 interface Asked {
-  readonly asker: Asker;
+  readonly requester: ListenRequester;
   readonly id: number;
   readonly request: ListenRequest;
   /** ms since it was ready. */
@@ -53,7 +53,7 @@ interface Asked {
 export class ListenGate {
   readonly #ledger: Ledger;
   readonly #waiting: Asked[] = [];
-  readonly #askers = new Map<number, Asker>();
+  readonly #requesters = new Map<number, ListenRequester>();
   #incumbents: ReadonlyMap<string, string> = new Map();
   readonly #othersPaths = new Set<string>();
   /** Keys of what the ledger had when the listeners were given up. */
@@ -72,21 +72,21 @@ export class ListenGate {
     this.#open = open;
   }
 
-  ask(asker: Asker, id: number, wanted: ListenRequest): void {
+  ask(requester: ListenRequester, id: number, wanted: ListenRequest): void {
     const request = this.#sandbox === null ? wanted : placeholderFor(wanted, this.#sandbox.directory);
-    const lateBy = asker.readyAt === null ? 0 : Math.round(performance.now() - asker.readyAt);
-    const asked = { asker, id, request, lateBy, at: performance.now() };
-    this.#askers.set(asker.pid, asker);
+    const lateBy = requester.readyAt === null ? 0 : Math.round(performance.now() - requester.readyAt);
+    const asked = { requester, id, request, lateBy, at: performance.now() };
+    this.#requesters.set(requester.pid, requester);
     // A session's port: waiting would end in the next generation.
-    if (this.#held && asker.readyAt !== null && 'port' in request && request.port === 0) {
-      asker.leavePlain(id);
+    if (this.#held && requester.readyAt !== null && 'port' in request && request.port === 0) {
+      requester.leavePlain(id);
       return;
     }
     // A worker that is started again while listeners change hands must not wait for what is here: clients would.
-    const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(asker.service, request) !== undefined);
+    const mayAnswer = this.isOpen || (this.#open && this.#ledger.find(requester.service, request) !== undefined);
     if (mayAnswer && this.#answer(asked)) return;
     this.#waiting.push(asked);
-    asker.wait(id);
+    requester.wait(id);
     if (this.isOpen) this.#tryAgain();
   }
 
@@ -146,7 +146,7 @@ export class ListenGate {
   }
 
   /** Whether the incumbent serves the worker's own service on a TCP port, and the worker has not been given that listener. */
-  isIncumbents({ service, pid }: Asker, port: number): boolean {
+  isIncumbents({ service, pid }: ListenRequester, port: number): boolean {
     return [...this.#incumbents].some(
       ([key, owner]) =>
         owner === service && key.startsWith('tcp:') && portIn(key) === port && !this.#ledger.get(key)?.users.has(pid),
@@ -156,8 +156,8 @@ export class ListenGate {
   /** A process has ended. @returns keys of the listeners that it had */
   forget(pid: number): string[] {
     const had = this.#ledger.removeUser(pid);
-    this.#askers.delete(pid);
-    const rest = this.#waiting.filter(({ asker }) => asker.pid !== pid);
+    this.#requesters.delete(pid);
+    const rest = this.#waiting.filter(({ requester }) => requester.pid !== pid);
     this.#waiting.splice(0, this.#waiting.length, ...rest);
     return had;
   }
@@ -186,8 +186,8 @@ export class ListenGate {
   }
 
   /** True: it was lent; false: see {@link #answer}. @throws {SystemError} */
-  #findOrBind({ asker, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
-    const use = (): Listener | Refusal => this.#ledger.addUser(asker.service, asker.pid, request, lateBy);
+  #findOrBind({ requester, id, request, lateBy, at }: Asked): Listener | Refusal | boolean {
+    const use = (): Listener | Refusal => this.#ledger.addUser(requester.service, requester.pid, request, lateBy);
     try {
       return use();
     } catch (error) {
@@ -203,13 +203,13 @@ export class ListenGate {
       // A program that looks for a free port tries one address after the other. Those that the generation before, or another worker
       // of the same service, listens on are free as far as this program is concerned.
       const isOthers = ({ service, users }: Listener): boolean =>
-        !users.has(asker.pid) && (service === null || service === asker.service);
-      if (asker.readyAt !== null || !overlapping.every(isOthers)) throw error;
+        !users.has(requester.pid) && (service === null || service === requester.service);
+      if (requester.readyAt !== null || !overlapping.every(isOthers)) throw error;
       // Another worker that looks for a port as well closes it in a moment, or is ready.
       const isProbed = ({ users }: Listener): boolean =>
-        [...users].some((pid) => this.#askers.get(pid)?.readyAt === null);
+        [...users].some((pid) => this.#requesters.get(pid)?.readyAt === null);
       if (overlapping.some(isProbed) && performance.now() - at < PORT_PROBE_MS) return false;
-      asker.lend(id, request, holder);
+      requester.lend(id, request, holder);
       return true;
     }
   }
@@ -226,33 +226,33 @@ export class ListenGate {
 
   /** False: the address may become free in a moment. */
   #answer(asked: Asked): boolean {
-    const { asker, id, request } = asked;
+    const { requester, id, request } = asked;
     if (this.#shut && request.kind !== 'systemd') {
       // A program that closes its server and listens again as before, for new settings say, must not fail while it drains.
-      if (this.#isGivenUp(request)) asker.lend(id, request, null);
+      if (this.#isGivenUp(request)) requester.lend(id, request, null);
       // The kernel knows whose the address is.
-      else asker.leavePlain(id);
+      else requester.leavePlain(id);
       return true;
     }
     if (this.#shut) {
-      asker.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
+      requester.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
       return true;
     }
     try {
       const answer = this.#findOrBind(asked);
       if (typeof answer === 'boolean') return answer;
-      if ('fd' in answer) asker.grant(id, answer);
-      else asker.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
+      if ('fd' in answer) requester.grant(id, answer);
+      else requester.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
     } catch (error) {
       if (!isSystemError(error)) {
         // A request that nothing can be bound to; it must not end the supervisor, and with it every other service.
-        asker.refuse(id, INVALID, `${nameOf(request)} (${reasonOf(error)})`);
+        requester.refuse(id, INVALID, `${nameOf(request)} (${reasonOf(error)})`);
         return true;
       }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
       const why = code === 'EADDRINUSE' ? this.#holderOf(request) : bindAdvice(code, request, this.#ledger.owner);
-      asker.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
+      requester.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
     }
     return true;
   }

@@ -5,7 +5,7 @@ import type { Listener } from '../listeners/listener.js';
 import type { Refusal } from '../listeners/refusals.js';
 import { nameOf } from '../listeners/request-names.js';
 import type { WorkerShapes } from '../runtime/worker-messages.js';
-import type { AddressRequest, Asker } from './listen-gate.js';
+import type { AddressRequest, ListenRequester } from './listen-gate.js';
 
 /** The process that is answered. */
 export interface Grantee {
@@ -20,7 +20,7 @@ export interface Grantee {
 }
 
 /** The answers to LISTEN of one process, and the listeners that it has by them. */
-export class ListenerGrants implements Asker {
+export class ListenerGrants implements ListenRequester {
   readonly #grantee: Grantee;
   readonly #channel: Channel<WorkerShapes>;
   /** Keys of what its program listens on for now, and of the listeners that have these addresses. */

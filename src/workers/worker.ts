@@ -19,8 +19,8 @@ import type { ListenGate } from './listen-gate.js';
 import type { InspectedFamily } from './outside.js';
 import { type StartedAs, startWorkerProcess } from './worker-process.js';
 
-/** What the processes of a worker have been told last, for one that joins later. */
-type Told = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };
+/** The last order to the processes of a worker, for one that joins later. */
+type Order = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };
 
 /** One worker, seen from the supervisor: its process, and the Node processes that its program has started and that listen. */
 export class Worker extends Conversation {
@@ -33,7 +33,7 @@ export class Worker extends Conversation {
   readonly exited: Promise<string>;
   /** After {@link exited}: resolves once nothing is left of its session. */
   readonly cleared: Promise<void>;
-  #told: Told;
+  #order: Order;
   #drains: Promise<Drained>[] = [];
   readonly #ended = new EndedBranches();
   #cutOffBy: Error | null = null;
@@ -55,7 +55,7 @@ export class Worker extends Conversation {
     this.#output = started.output;
     this.#child = started.child;
     this.#branchSocket = started.branchSocket;
-    this.#told = startedAs.held ? { paused: {} } : 'accept';
+    this.#order = startedAs.held ? { paused: {} } : 'accept';
     joined = (channel) => this.#join(channel);
     this.open();
     this.exited = new Promise((resolve) => {
@@ -117,12 +117,12 @@ export class Worker extends Conversation {
   }
 
   override async pause(how: Pause = {}): Promise<void> {
-    this.#tell({ paused: how });
+    this.#setOrder({ paused: how });
     await Promise.all([super.pause(how), ...this.#each((branch) => branch.pause(how))]);
   }
 
   override async accept(): Promise<void> {
-    this.#tell('accept');
+    this.#setOrder('accept');
     await Promise.all([super.accept(), ...this.#each((branch) => branch.accept())]);
   }
 
@@ -147,7 +147,7 @@ export class Worker extends Conversation {
   }
 
   override async drain(timeoutMs: number): Promise<Drained> {
-    this.#tell({ drainsUntil: performance.now() + timeoutMs });
+    this.#setOrder({ drainsUntil: performance.now() + timeoutMs });
     this.#drains = [super.drain(timeoutMs), ...this.#each((branch) => branch.drain(timeoutMs))];
     let drained: Drained[] = [];
     // A process that has joined meanwhile drains, too.
@@ -156,7 +156,7 @@ export class Worker extends Conversation {
   }
 
   override hurry(timeoutMs: number): void {
-    this.#tell({ drainsUntil: performance.now() + timeoutMs });
+    this.#setOrder({ drainsUntil: performance.now() + timeoutMs });
     super.hurry(timeoutMs);
     for (const branch of this.#branches) branch.hurry(timeoutMs);
   }
@@ -221,12 +221,12 @@ export class Worker extends Conversation {
     return [...this.#branches].map(what);
   }
 
-  #tell(told: Told): void {
+  #setOrder(order: Order): void {
     // The end of a worker is not taken back.
-    if (typeof this.#told !== 'object' || !('drainsUntil' in this.#told)) this.#told = told;
+    if (typeof this.#order !== 'object' || !('drainsUntil' in this.#order)) this.#order = order;
   }
 
-  /** It accepts nothing until it is told what the others have been told. */
+  /** It accepts nothing until it gets the order of the others. */
   #join(channel: Channel<WorkerShapes>): void {
     const branch = new Branch(this, this.#gate, channel);
     this.#branches.add(branch);
@@ -246,15 +246,15 @@ export class Worker extends Conversation {
       this.#ended.add(branch);
     });
     if (!this.#hasInspector) branch.openInspector(false);
-    const told = this.#told;
-    if (told === 'accept') inBackground('accepting in a joined process', branch.accept());
-    else if ('paused' in told) inBackground('pausing a joined process', branch.pause(told.paused));
-    else this.#drains.push(branch.drain(Math.max(0, told.drainsUntil - performance.now())));
+    const order = this.#order;
+    if (order === 'accept') inBackground('accepting in a joined process', branch.accept());
+    else if ('paused' in order) inBackground('pausing a joined process', branch.pause(order.paused));
+    else this.#drains.push(branch.drain(Math.max(0, order.drainsUntil - performance.now())));
   }
 
   /** It had listeners. One that ends before its worker drains has failed, unless its worker ends, too. */
   #childEnded({ pid, lastKeys }: Branch, reason: string, lived: number): void {
-    if (this.hasExited || (typeof this.#told === 'object' && 'drainsUntil' in this.#told)) return;
+    if (this.hasExited || (typeof this.#order === 'object' && 'drainsUntil' in this.#order)) return;
     const keys = lastKeys.filter((key) => !this.#gate.isUsedBy(key, this.pids));
     this.emit('childEnd', { pid, reason, keys, lived });
   }

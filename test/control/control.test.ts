@@ -11,7 +11,7 @@ import {
   type CommandTarget,
   ControlServer,
   rejection,
-  type UpgradeTold,
+  type UpgradeProgress,
   type Watcher,
 } from '#src/control/control-server.js';
 import type { ListenerStatus, Overview, Status, WorkerStatus } from '#src/status/status-document.js';
@@ -93,7 +93,7 @@ class TestInstance implements CommandTarget {
   }
   async upgrade(
     { dryRun }: { dryRun: boolean },
-    { progress, live }: UpgradeTold,
+    { progress, live }: UpgradeProgress,
   ): ReturnType<CommandTarget['upgrade']> {
     this.upgrades.push(dryRun);
     progress('finding', 1.6);

@@ -14,7 +14,7 @@ test('a TCP listener that goes on hearing newcomers, whatever is tried, is told 
   assert.equal(told.length, 1);
   assert.match(
     told[0] as string,
-    /^tcp:\/\/127\.0\.0\.1:1 ends, and who connects to it now may be reset: setsockopt ENOTSOCK/,
+    /^tcp:\/\/127\.0\.0\.1:1 ends, and clients that connect to it now may be reset: setsockopt ENOTSOCK/,
   );
   native.fd.close(end);
   native.fd.close(other);

@@ -7,11 +7,11 @@ import type { ListenRequest } from '#src/listeners/listen-request.js';
 import type { Listener } from '#src/listeners/listener.js';
 import type { Refusal } from '#src/listeners/refusals.js';
 import { nameOf } from '#src/listeners/request-names.js';
-import { type AddressRequest, type Asker, ListenGate } from '#src/workers/listen-gate.js';
+import { type AddressRequest, ListenGate, type ListenRequester } from '#src/workers/listen-gate.js';
 import { openFds, scratch } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
 
-class TestAsker implements Asker {
+class TestAsker implements ListenRequester {
   readonly service = 'web';
   readonly pid: number;
   readonly readyAt = null;

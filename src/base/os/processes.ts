@@ -101,7 +101,7 @@ export function processEnd(pid: number, signal?: AbortSignal): Promise<void> {
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (error.code === 'ESRCH') resolve();
-      // Out of fds or memory: one that cannot be watched has not ended.
+      // Out of fds or memory. A process that cannot be watched has not ended.
       else lookFor(pid, resolve, signal);
     }
   });

@@ -23,8 +23,8 @@ const command: Command<SignalArguments> = {
     const name = signal.toUpperCase().replace(/^SIG/, '');
     if (!(PASSABLE as readonly string[]).includes(name)) {
       const isOurs = ['TERM', 'INT', 'QUIT', 'KILL'].includes(name);
-      const mend = isOurs ? '; motya stop ends the programs, motya upgrade replaces them' : '';
-      throw new SettingsError(`signal ${signal}: must be one of ${PASSABLE.join(', ')}${mend}`);
+      const remedy = isOurs ? '; motya stop ends the programs, motya upgrade replaces them' : '';
+      throw new SettingsError(`signal ${signal}: must be one of ${PASSABLE.join(', ')}${remedy}`);
     }
     const { controlSocketFor } = await import('../target.js');
     const { resultOf } = await import('../result.js');

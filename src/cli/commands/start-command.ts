@@ -178,8 +178,8 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
 function logIgnored(log: InstanceLog, signal: NodeJS.Signals): void {
   const short = signal.replace('SIG', '');
   const isPassable = (PASSABLE as readonly string[]).includes(short);
-  const mend = isPassable ? `; the setting signals: { ${short}: pass } gives it to the programs` : '';
-  const text = `${signal} is ignored: it means nothing here${mend}`;
+  const remedy = isPassable ? `; the setting signals: { ${short}: pass } gives it to the programs` : '';
+  const text = `${signal} is ignored: it means nothing here${remedy}`;
   log.warn(text, { event: 'ignored-signal', signal });
 }
 

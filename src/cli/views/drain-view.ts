@@ -21,7 +21,7 @@ export class OldInstance {
   constructor(channel: Channel<ControlShapes>) {
     this.#channel = channel;
     this.#ended = new Promise((resolve) => channel.on('close', () => resolve('ended')));
-    channel.on('message', (message: ControlMessage) => this.#hear(message));
+    channel.on('message', (message: ControlMessage) => this.#receive(message));
   }
 
   /** How its drain goes now. */
@@ -54,7 +54,7 @@ export class OldInstance {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #hear(message: ControlMessage): void {
+  #receive(message: ControlMessage): void {
     if (message.type !== 'REPORT') return;
     this.#pieces.push(message.piece);
     if (message.last) this.#answer(ownDrain(JSON.parse(this.#pieces.splice(0).join('')) as Status));
