@@ -3,6 +3,7 @@ import { Channel } from '../base/channel.js';
 import { COMMIT_MS, FDS_MS, GREETING_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
@@ -52,6 +53,7 @@ export async function receiveOffer(
   const dialogue = new Dialogue(new Channel(fd, handoverCodec));
   const txid = randomUUID();
   const listeners: Offered[] = [];
+  using owned = new OwnedFds();
   const cancel = (): void => dialogue.abort(txid, cancelled.reason as HandoverError);
   cancelled.addEventListener('abort', cancel);
   try {
@@ -61,18 +63,20 @@ export async function receiveOffer(
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
       if (message.type === 'LOCK') {
-        const lockFd = one(fds, 'the lock');
+        const lockFd = owned.own(one(fds, 'the lock'));
         if (listeners.length !== offer.listeners) {
-          native.fd.close(lockFd);
           throw new HandoverError(
             'ERR_MOTYA_LISTENER_COUNT',
             `${listeners.length} of ${offer.listeners} listeners came`,
           );
         }
         const { pid: incumbent, generation, watchdog: watchdogUsec = null, ending: endingMs = 0 } = offer;
+        owned.releaseAll();
         return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, endingMs };
       }
-      listeners.push(...fds.map((fd, index) => ({ fd, entry: message.entries[index] as ManifestEntry })));
+      listeners.push(
+        ...fds.map((fd, index) => ({ fd: owned.own(fd), entry: message.entries[index] as ManifestEntry })),
+      );
       if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
         throw new HandoverError(
           'ERR_MOTYA_LISTENER_COUNT',
@@ -82,7 +86,6 @@ export async function receiveOffer(
       for (const offered of listeners.slice(-fds.length)) verify(offered);
     }
   } catch (error) {
-    closeAll(listeners.map((offered) => offered.fd));
     const failure = HandoverError.from(error);
     dialogue.abort(txid, failure);
     throw failure;

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isSystemError, MotyaError, reasonOf, type SystemError } from '../base/errors.js';
 import { native, type SocketDescription } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { processName, textsIn } from '../base/os/processes.js';
 import { listenerKey } from './key.js';
 import { DEFAULT_BACKLOG } from './request-names.js';
@@ -39,20 +40,17 @@ export class OtherProcess {
   copyListeners(): CopiedListener[] {
     const copies: CopiedListener[] = [];
     const seen = new Set<number>();
-    try {
-      for (const fd of this.#fds((link) => readlinkSync(link).startsWith('socket:'))) {
-        const copied = this.#copy(fd);
-        if (copied === null) continue;
-        const listener = asListener(copied);
-        if (listener === null || seen.has(listener.socket.inode)) native.fd.close(copied);
-        else copies.push(listener);
-        if (listener !== null) seen.add(listener.socket.inode);
-      }
-      return copies;
-    } catch (error) {
-      for (const { fd } of copies) native.fd.close(fd);
-      throw error;
+    using owned = new OwnedFds();
+    for (const fd of this.#fds((link) => readlinkSync(link).startsWith('socket:'))) {
+      const copied = this.#copy(fd);
+      if (copied === null) continue;
+      const listener = asListener(owned.own(copied));
+      if (listener === null || seen.has(listener.socket.inode)) owned.close(copied);
+      else copies.push(listener);
+      if (listener !== null) seen.add(listener.socket.inode);
     }
+    owned.releaseAll();
+    return copies;
   }
 
   /** A copy of its fd that leads to this file, the same open file; null when it has none. @throws {MotyaError} */

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { isSystemError, StartError } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { type ListenerSpec, native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { identify, unlinkIfSame } from '../base/os/path-identity.js';
 import type { DeclaredListener } from '../config/settings.js';
 import { createListener } from './create.js';
@@ -57,23 +58,21 @@ export class Ledger {
 
   /** Takes over a listener of the incumbent or the service manager; the fd is the ledger's from here, also when this throws. */
   inherit(fd: number, entry: Inherited): Listener {
-    try {
-      const socket = native.listener.describe(fd);
-      const { lateBy, ...rest } = entry;
-      return this.#enter({
-        ...rest,
-        wasLateBy: lateBy ?? null,
-        heldAs: entry.heldAs ?? null,
-        adoptedFrom: entry.adoptedFrom ?? null,
-        fd,
-        socket,
-        key: listenerKey(socket),
-        inherited: true,
-      });
-    } catch (error) {
-      native.fd.close(fd);
-      throw error;
-    }
+    using owned = new OwnedFds([fd]);
+    const socket = native.listener.describe(fd);
+    const { lateBy, ...rest } = entry;
+    const listener = this.#enter({
+      ...rest,
+      wasLateBy: lateBy ?? null,
+      heldAs: entry.heldAs ?? null,
+      adoptedFrom: entry.adoptedFrom ?? null,
+      fd,
+      socket,
+      key: listenerKey(socket),
+      inherited: true,
+    });
+    owned.release(fd);
+    return listener;
   }
 
   /**
@@ -250,27 +249,25 @@ export class Ledger {
 
   #bind(spec: ListenerSpec, alias: string | null): Listener {
     const fd = this.#reservations.take(spec, spec.backlog ?? DEFAULT_BACKLOG) ?? createListener(spec, this.owner);
-    try {
-      const socket = native.listener.describe(fd);
-      const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
-      const backlog = spec.backlog ?? DEFAULT_BACKLOG;
-      return this.#enter({
-        key: listenerKey(socket),
-        fd,
-        socket,
-        backlog,
-        alias,
-        path,
-        heldAs: null,
-        adoptedFrom: null,
-        wasLateBy: null,
-        inherited: false,
-      });
-    } catch (error) {
-      // Two UDP sockets with SO_REUSEADDR may have one address: the kernel lets us bind what we hold already.
-      native.fd.close(fd);
-      throw error;
-    }
+    using owned = new OwnedFds([fd]);
+    const socket = native.listener.describe(fd);
+    const path = socket.path?.startsWith('/') ? identify(socket.path) : null;
+    const backlog = spec.backlog ?? DEFAULT_BACKLOG;
+    // Throws where two UDP sockets with SO_REUSEADDR have one address: the kernel lets us bind what we hold already.
+    const listener = this.#enter({
+      key: listenerKey(socket),
+      fd,
+      socket,
+      backlog,
+      alias,
+      path,
+      heldAs: null,
+      adoptedFrom: null,
+      wasLateBy: null,
+      inherited: false,
+    });
+    owned.release(fd);
+    return listener;
   }
 
   #enter({ tickets, ...entry }: NewListener): Listener {

@@ -3,6 +3,7 @@ import { Channel } from '../base/channel.js';
 import { isSystemError, reasonOf } from '../base/errors.js';
 import { ACCEPT_RETRY_MS } from '../base/limits.js';
 import { type NativePoll, native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { type WorkerShapes, workerCodec } from '../runtime/worker-messages.js';
 import { Conversation } from './conversation.js';
 import type { ListenGate } from './listen-gate.js';
@@ -63,13 +64,10 @@ export class BranchSocket {
   constructor(joined: (channel: Channel<WorkerShapes>) => void) {
     this.#joined = joined;
     this.#fd = native.listener.create({ family: 'unix', type: 'seqpacket', path: `\0${this.name}` });
-    try {
-      this.#poll = native.poll.create(this.#fd, () => this.#accept());
-      this.#poll.watch(1);
-    } catch (error) {
-      native.fd.close(this.#fd);
-      throw error;
-    }
+    using owned = new OwnedFds([this.#fd]);
+    this.#poll = native.poll.create(this.#fd, () => this.#accept());
+    this.#poll.watch(1);
+    owned.release(this.#fd);
   }
 
   close(): void {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { isDone } from '../base/deadline.js';
 import { isSystemError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
 import { allProcesses, type ProcessStat, processEnd, processName, statOf, textsIn } from '../base/os/processes.js';
 import { BRANCH_ENV } from '../runtime/worker-messages.js';
 
@@ -76,9 +77,9 @@ async function signalled(session: number, signal: number): Promise<number[]> {
 
 /** False: it has ended, or may not be told. */
 function tell(pid: number, session: number, signal: number): boolean {
-  let pidfd: number | null = null;
+  using owned = new OwnedFds();
   try {
-    pidfd = native.pidfd.open(pid);
+    const pidfd = owned.own(native.pidfd.open(pid));
     // From here on the pid is that of this process: is it still the one that was found?
     if (statOf(pid)?.session !== session) return false;
     native.pidfd.signal(pidfd, signal);
@@ -86,8 +87,6 @@ function tell(pid: number, session: number, signal: number): boolean {
   } catch (error) {
     if (!isSystemError(error)) throw error;
     return false;
-  } finally {
-    if (pidfd !== null) native.fd.close(pidfd);
   }
 }
 
