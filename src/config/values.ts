@@ -79,7 +79,7 @@ export function parseListener(value: string, details: ListenerDetails = {}): Dec
     if (details.ipv6Only !== undefined) throw new RangeError('cannot have ipv6Only: it is no IPv6 listener');
     if (unix.startsWith('//') || unix === '@' || unix.includes('\0')) throw new RangeError(listenerForm);
     if (unix.startsWith('@')) {
-      if (details.mode !== undefined) throw new RangeError('cannot have a mode: an abstract name is no file');
+      if (details.mode !== undefined) throw new RangeError('cannot have a mode: an abstract name is not a file');
       return { family: 'unix', type: 'stream', path: `\0${unix.slice(1)}`, ...backlog };
     }
     const mode = details.mode === undefined ? {} : { mode: parseOctal(details.mode) };

@@ -13,7 +13,7 @@ export function bindAdvice(
   if ('family' in wanted && wanted.family === 'unix' && !wanted.path.startsWith('\0')) {
     if (code !== 'EADDRINUSE') return adviceOnDirectory(code, wanted.path);
     const isOther = lstatSync(wanted.path, { throwIfNoEntry: false })?.isSocket() === false;
-    return isOther ? 'it exists and is no socket; it is left alone: name another path' : null;
+    return isOther ? 'it exists and is not a socket; it is left alone: name another path' : null;
   }
   if (code !== 'EACCES' || !('port' in wanted) || process.geteuid?.() === 0) return null;
   const isDeclared = !('kind' in wanted);

@@ -9,7 +9,7 @@ type Call = (...args: unknown[]) => unknown;
 /**
  * Programs unlink their socket before `listen(path)` and at their end. Under Motya the path belongs to all generations: the
  * next one may be serving on it. So unlinking a socket that the instance listens on does nothing, successfully. Everything
- * that is no socket costs one lstat more.
+ * that is not a socket costs one lstat more.
  * @param owns tells whether an absolute path is a listener of the instance
  */
 export function guardSocketPaths(owns: (path: string) => boolean): void {

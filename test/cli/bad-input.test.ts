@@ -42,7 +42,7 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
     [
       ['--pidfile', '/dev/null'],
       1,
-      /^the pidfile \/dev\/null cannot be used: it is no regular file; name another path$/,
+      /^the pidfile \/dev\/null cannot be used: it is not a regular file; name another path$/,
     ],
     [
       ['--pidfile', 'file/x.pid'],
@@ -57,9 +57,9 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
     [
       ['--upgrade-socket', 'directory'],
       1,
-      /^\/\S+\/directory exists and is no socket; it is left alone: name another path$/,
+      /^\/\S+\/directory exists and is not a socket; it is left alone: name another path$/,
     ],
-    [['--upgrade-socket', 'file'], 1, /^\/\S+\/file exists and is no socket; it is left alone: name another path$/],
+    [['--upgrade-socket', 'file'], 1, /^\/\S+\/file exists and is not a socket; it is left alone: name another path$/],
     [
       ['--upgrade-socket', 'file/x.sock'],
       1,
@@ -83,7 +83,7 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
     [
       ['--admin', 'unix:file'],
       1,
-      /unix:\/\S+\/file \(it exists and is no socket; it is left alone: name another path\)$/,
+      /unix:\/\S+\/file \(it exists and is not a socket; it is left alone: name another path\)$/,
     ],
     [['--config', 'no/such.yaml'], 2, /^no\/such\.yaml: no such file$/],
     [['--config', 'directory'], 2, /^directory: is a directory$/],

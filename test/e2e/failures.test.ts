@@ -345,13 +345,13 @@ describe('a successor that cannot wait', () => {
     stage.space.write('run/motya/app.sock', 'precious');
     await refusedWith(
       stage.start(['--upgrade']),
-      `${stage.upgradeSocket} exists and is no socket; it is left alone: name another path`,
+      `${stage.upgradeSocket} exists and is not a socket; it is left alone: name another path`,
     );
     assert.equal(readFileSync(stage.upgradeSocket, 'utf8'), 'precious');
     // So says the incumbent that starts its own.
     const { code, stderr } = await stage.upgrade();
     assert.equal(code, 3);
-    assert.match(stderr, /exists and is no socket; it is left alone/);
+    assert.match(stderr, /exists and is not a socket; it is left alone/);
     assert.equal((await stage.who()).generation, '1');
   });
 });

@@ -77,7 +77,7 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
     assert.equal(existsSync(path), false);
 
     writeFileSync(path, 'precious');
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /up.sock exists and is no socket; it is left alone/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /up.sock exists and is not a socket; it is left alone/);
     assert.equal(readFileSync(path, 'utf8'), 'precious');
     assert.deepEqual(readdirSync(directory).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
   });
@@ -85,7 +85,7 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
     throwsCode(() => new Waiting(join(directory, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', /cannot be made: .*ENOENT/);
     const path = join(directory, 'up.sock');
     mkdirSync(path);
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /is no socket/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /is not a socket/);
   });
 });
 

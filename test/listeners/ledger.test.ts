@@ -188,7 +188,7 @@ test('a declared listener stays without users; an inherited one that nobody asks
   });
 });
 
-test('inherit: an fd that is no socket, or a socket that is here already, is closed', () => {
+test('inherit: an fd that is not a socket, or a socket that is here already, is closed', () => {
   withLedger((ledger) => {
     const listener = inherited(ledger, { family: 'inet', type: 'stream', address: '127.0.0.1', port: 0 });
     const before = openFds();
@@ -226,7 +226,7 @@ test('remove: the path goes only if it is still the file that was bound', (t) =>
   });
 });
 
-test('a stale path is replaced; a live one, and what is no socket, is not', (t) => {
+test('a stale path is replaced; a live one, and what is not a socket, is not', (t) => {
   const directory = scratch(t);
   const stale = join(directory, 'stale');
   native.fd.close(native.listener.create({ family: 'unix', type: 'stream', path: stale }));

@@ -26,7 +26,7 @@ export function takeActivated(env: NodeJS.ProcessEnv, warn: (text: string) => vo
     return [];
   }
   if (!/^\d{1,6}$/.test(count)) {
-    warn(`LISTEN_FDS=${count} is no number; it is ignored`);
+    warn(`LISTEN_FDS=${count} is not a number; it is ignored`);
     return [];
   }
   const named = names?.split(':') ?? [];

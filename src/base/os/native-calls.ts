@@ -40,7 +40,7 @@ export interface PollCalls {
 export interface ListenerCalls {
   /** socket, options, bind, listen. Non-blocking. On failure nothing is left, a path included. */
   create(spec: ListenerSpec): number;
-  /** Of any socket. Throws ENOTSOCK for an fd that is no socket. */
+  /** Of any socket. Throws ENOTSOCK for an fd that is not a socket. */
   describe(fd: number): SocketDescription;
   /** listen(2) on a socket that listens already: sets its backlog. */
   setBacklog(fd: number, backlog: number): void;

@@ -207,7 +207,7 @@ export class Pidfile {
   #checkPlace(): void {
     const there = lstatSync(this.path, { throwIfNoEntry: false });
     if (there === undefined || there.isFile() || there.isSymbolicLink()) return;
-    throw new Error(`it is ${there.isDirectory() ? 'a directory' : 'no regular file'}; name another path`);
+    throw new Error(`it is ${there.isDirectory() ? 'a directory' : 'not a regular file'}; name another path`);
   }
 
   #failure(what: string, error: unknown): StartError {

@@ -153,7 +153,7 @@ export function checkPlace(path: string): void {
     throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnDirectory('ENOENT', path)}`);
   }
   if (!there.isSocket()) {
-    throw new MotyaError('ERR_MOTYA_SOCKET', `${path} exists and is no socket; it is left alone: name another path`);
+    throw new MotyaError('ERR_MOTYA_SOCKET', `${path} exists and is not a socket; it is left alone: name another path`);
   }
   if (there.uid !== 0 && there.uid !== process.geteuid?.()) {
     throw new MotyaError(

@@ -47,7 +47,7 @@ const command: Command<InitSystemdArguments> = {
     const path =
       output === undefined ? `/etc/systemd/system/${facts.name}.service` : outputPath(typedInvocation().cwd, output);
     if (!path.endsWith('.service'))
-      throw new SettingsError(`--output: ${output} is no unit's name: end it with .service`);
+      throw new SettingsError(`--output: ${output} is not the name of a unit: end it with .service`);
     const unit = basename(path, '.service');
     const next = [
       ...(UNIT_DIRECTORIES.includes(dirname(path)) ? [] : [`cp ${path} ${UNIT_DIRECTORIES[0]}/`]),

@@ -64,7 +64,7 @@ test('describe: the inode is the same for every duplicate; unnamed sockets have 
   });
 });
 
-test('describe: what is no socket, or none of ours', () => {
+test('describe: what is not a socket, or none of ours', () => {
   keepsFds(() => {
     const file = openSync('/dev/null', 'r');
     throwsSystemError(() => native.listener.describe(file), 'ENOTSOCK', 'getsockname');

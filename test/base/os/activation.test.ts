@@ -23,7 +23,7 @@ describe('LISTEN_FDS', () => {
 
   it('that is no number, or names fds that are not open, is ignored and says so', () => {
     const pid = String(process.pid);
-    assert.match(taken({ LISTEN_FDS: 'two', LISTEN_PID: pid }).warnings.join(), /LISTEN_FDS=two is no number/);
+    assert.match(taken({ LISTEN_FDS: 'two', LISTEN_PID: pid }).warnings.join(), /LISTEN_FDS=two is not a number/);
     const { warnings } = taken({ LISTEN_FDS: '900', LISTEN_PID: pid });
     assert.match(warnings.at(-1) ?? '', /LISTEN_FDS=900 announces fd 902, which is not open; it is ignored/);
   });
