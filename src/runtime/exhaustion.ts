@@ -31,8 +31,8 @@ export class Exhaustion {
   /** From the first listener on. */
   watch(): void {
     if (this.#timer !== null) return;
-    native.queue.keep();
-    this.#look(EXHAUSTED_LOOK_MS);
+    // Null: libuv closes such connections itself, and there is nothing to look for.
+    if (native.queue.keep() !== null) this.#look(EXHAUSTED_LOOK_MS);
   }
 
   met(code: string): void {
@@ -47,7 +47,7 @@ export class Exhaustion {
 
   #look(ms: number): void {
     this.#after(ms, () => {
-      if (native.queue.keep()) this.met('EMFILE');
+      if (native.queue.keep() === true) this.met('EMFILE');
       else this.#look(EXHAUSTED_LOOK_MS);
     });
   }
