@@ -111,7 +111,7 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
     giver.values = new Promise((resolve) => {
       gathered = resolve;
     });
-    const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PEER_GONE', /died/);
+    const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PEER_GONE');
     peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', ready: 500, probation: 0 });
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid: 'tx', listeners: 1 });
@@ -165,7 +165,7 @@ test('the lock goes over without a gap and ends with its last holder', async () 
 test('a dry run goes as far as READY; both sides know it for what it was', async () => {
   await pair(3, async (giver, taker, [a, b]) => {
     giver.dryRun = true;
-    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_DRY_RUN', /everything up to READY worked/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_DRY_RUN');
     assert.equal(await giver.handOver(a), 'dry-run');
     await taking;
     assert.equal(giver.accepting, true, 'it never stopped accepting');

@@ -93,7 +93,7 @@ for (const { name, phase, walk } of STEPS) {
         const giver = new TestGiver(directory, COUNT);
         const [a, b] = native.channel.pair();
         const peer = new TestPeer(b);
-        const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
+        const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE');
         await walk(peer);
         peer.close();
         await handing;
@@ -195,7 +195,7 @@ test('a successor that dies while the incumbent pauses ends the wait for it', as
     giver.pausing = new Promise(() => {});
     const [a, b] = native.channel.pair();
     const peer = new TestPeer(b);
-    const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE', /hung up/);
+    const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE');
     peer.say(HELLO);
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid, listeners: 1 });

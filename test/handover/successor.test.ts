@@ -192,7 +192,7 @@ test('an incumbent that says why it will not', async () => {
 
 test('an incumbent that dies before everything is here leaves nothing', async () => {
   await scene(async (all) => {
-    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'ERR_MOTYA_PEER_GONE', /hung up/);
+    const receiving = rejectsWith(receiveOffer(all.fd, all.taker), 'ERR_MOTYA_PEER_GONE');
     all.peer.say(offer(2));
     all.peer.say({ type: 'FDS', txid, entries: all.wares.entries }, all.wares.listeners);
     all.hangUp();

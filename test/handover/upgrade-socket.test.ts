@@ -197,7 +197,7 @@ test('a second incumbent is told that there is one already', async () => {
     mkdirSync(join(directory, 'two'));
     const giver = new TestGiver(join(directory, 'two'), 2);
     const fd = await connectUpgradeSocket(path, never);
-    await rejectsWith(giver.handOver(fd as number), 'ERR_MOTYA_BUSY', /has an incumbent already/);
+    await rejectsWith(giver.handOver(fd as number), 'ERR_MOTYA_BUSY');
     giver.close();
     waiting.socket.close();
   });
