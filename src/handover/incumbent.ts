@@ -1,3 +1,4 @@
+import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { BROKEN_MS, FDS_MS, GREETING_MS, LIVE_MS, READY_MARGIN_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
@@ -96,7 +97,11 @@ export class IncumbentSession {
         this.#dialogue.send({ type: 'STATE', txid: this.#txid, service, index }, [fd]);
       }
     } finally {
-      gathering.then(closeValues, () => {});
+      // What comes too late is closed, too. Why it has failed was said by `race`.
+      inBackground(
+        'closing what programs hand on',
+        gathering.then(closeValues, () => {}),
+      );
     }
   }
 
@@ -119,7 +124,8 @@ export class IncumbentSession {
       if (!isBroken(error) || (await endsWithin(BROKEN_MS, pid))) throw error;
       return null;
     });
-    const diff = this.#diff ?? { kept: 0, added: 0, removed: 0, unwanted: [] };
+    const diff = this.#diff;
+    if (diff === null) throw new HandoverError('ERR_MOTYA_PROTOCOL', 'the successor has not said READY');
     return {
       ...diff,
       unwanted: live?.message.unused ?? diff.unwanted,

@@ -122,9 +122,19 @@ export class Probation {
     // A defect of ours must not leave the incumbent without a word.
     const found = await trial.fault().catch(HandoverError.from);
     if (this.#isEarly || this.#isOver) return;
-    // An incumbent that does not answer is told of by the next upgrade.
-    if (found === null) await this.#settle().catch(() => {});
-    else this.fail(found);
+    if (found !== null) {
+      this.fail(found);
+      return;
+    }
+    try {
+      await this.#settle();
+    } catch (error) {
+      // An incumbent that does not answer is told of by the next upgrade.
+      if (error instanceof HandoverError) return;
+      // Without SETTLED the incumbent would serve again after a silence, and no log would say why.
+      this.fail(HandoverError.from(error));
+      throw error;
+    }
   }
 
   /** Keys of the adopted listeners that no program uses now. */

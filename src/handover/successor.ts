@@ -112,7 +112,7 @@ export interface Commit {
 
 /**
  * The successor's side of a hand-over once the offer is here, step by step, in this order; ./incumbent.ts is its mirror image. An
- * incumbent that dies once everything is here leaves the service to the successor; the table of failures is in the documents.
+ * incumbent that dies once everything is here leaves the service to the successor; the table of failures is in docs/internals/failures.md.
  */
 export class SuccessorSession {
   readonly #offer: Offer;

@@ -58,7 +58,7 @@ export interface SupervisorEvents {
   ended: [end: Ended];
   /**
    * Code of Motya has failed unexpectedly, in this instance or in another one of the same process; the instance goes on. While it
-   * drains or stops, what it waits for may never come: end the process then (see {@link Supervisor.isEnding}).
+   * drains or stops, what it waits for may never come: end the process then (see {@link Supervisor.cannotEnd}).
    */
   defect: [defect: Defect];
   /** Something odd that changes nothing: a strange peer, a busy worker. `event` names the kind. */

@@ -1,5 +1,5 @@
 import { reportDefect } from '../base/background.js';
-import { type HandoverError, reasonOf } from '../base/errors.js';
+import { HandoverError, reasonOf } from '../base/errors.js';
 import type { Probation } from '../handover/probation-session.js';
 import type { Offer } from '../handover/successor.js';
 import { AcceptWatch } from './accept-watch.js';
@@ -13,6 +13,18 @@ import { dropUnused, letGoUnused } from './unused-listeners.js';
  * the incumbent takes it back. ./standby.ts is the incumbent's part.
  */
 export async function prove(life: Life, offer: Offer, probation: Probation): Promise<void> {
+  try {
+    await followIncumbent(life, offer, probation);
+  } catch (error) {
+    // Otherwise the incumbent would serve again after a silence, and this instance would not hear of it: both would serve.
+    offer.dialogue.abort(offer.txid, HandoverError.from(error));
+    if (life.machine.can('settled')) life.machine.step('settled');
+    probation.close();
+    throw error;
+  }
+}
+
+async function followIncumbent(life: Life, offer: Offer, probation: Probation): Promise<void> {
   const { instance, predecessors } = life;
   const { dialogue, incumbent: pid, generation } = offer;
   const endTrial = probation.isTrial ? beginTrial(life, probation) : () => {};
@@ -23,8 +35,7 @@ export async function prove(life: Life, offer: Offer, probation: Probation): Pro
     dropUnused(life);
     if (probation.isTrial) life.events.emit('settled', { early: probation.isEarly });
   };
-  const revoked = await predecessors.follow({ dialogue, pid, generation }, { draining: settled });
-  endTrial();
+  const revoked = await predecessors.follow({ dialogue, pid, generation }, { draining: settled }).finally(endTrial);
   if (revoked !== null && life.machine.can('revoked')) {
     await goBack(life, offer, probation, revoked);
     return;

@@ -98,12 +98,12 @@ export async function startAsSuccessor(life: Life): Promise<void> {
     const fleet = life.makeFleet({ accepting: false });
     fleet.start();
     // A program that cannot start ends the wait; one that has booted changes nothing about it.
-    const broken = fleet.booted().then(() => {
+    const booted = fleet.booted().then(() => {
       if (life.phase !== 'waiting') return;
       life.events.emit('waiting', { generation: life.generation, incumbent: watched.pid, ms: life.age });
     });
-    const never = broken.then(() => new Promise<never>(() => {}));
-    offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, never]));
+    const failedToBoot = booted.then(() => new Promise<never>(() => {}));
+    offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, failedToBoot]));
     // Its last words may be an offer that is read after its end, with the lock that we are about to take.
     if (offer === null) declineLater(socket, new HandoverError('ERR_MOTYA_INCUMBENT_DIED', 'the incumbent died'));
     await (offer === null ? replaceDead(life, watched, fleet) : takeOverFrom(life, offer, fleet));
@@ -119,13 +119,14 @@ export async function startAsSuccessor(life: Life): Promise<void> {
 }
 
 function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
-  socket.offer.then(
+  const declined = socket.offer.then(
     (late) => decline(late, reason),
     () => {},
   );
+  inBackground('declining an offer that comes too late', declined);
 }
 
-/** From the offer to 'LIVE', from top to bottom. @throws {HandoverError} the incumbent was told why and serves on */
+/** From the offer to LIVE, from top to bottom. @throws {HandoverError} the incumbent was told why and serves on */
 async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
   const { instance, machine, settings, stopping } = life;
   const session = new SuccessorSession(offer);

@@ -48,7 +48,7 @@ function shorten(life: Life): void {
 }
 
 /**
- * Ends the generations that drain together with this one. Below a service manager they have the time that is towners, unless it is
+ * Ends the generations that drain together with this one. Below a service manager they have the time that is theirs, unless it is
  * cut: this process outlasts them.
  */
 function withOthers(life: Life): void {
@@ -111,7 +111,7 @@ async function outlastOthers({ instance: { manager }, predecessors, machine, dra
   const sum = (): number => predecessors.all().reduce((total, { connections }) => total + connections, 0);
   const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
   await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
-  // What is left of them is towner own end.
+  // What is left of them is their own end.
   await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map((pid) => processEnd(pid))), drain.isCut]));
   clearInterval(timer);
 }

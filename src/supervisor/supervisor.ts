@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { inBackground, onDefect } from '../base/background.js';
+import { type Defect, inBackground, onDefect } from '../base/background.js';
 import { codeOf, reasonOf } from '../base/errors.js';
 import { report, takeReportPipe } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
@@ -16,6 +16,9 @@ import { startAsFirst, startAsSuccessor } from './start.js';
 import { type StopOptions, stop, stopOnceDecided } from './stop.js';
 import { upgrade } from './upgrade.js';
 import { keepReachable } from './upkeep.js';
+
+/** What leads to the end of an instance, as background work and exceptions are named. */
+const LEADS_TO_THE_END: readonly string[] = ['the drain', 'the stop', 'the probation', 'an uncaught exception'];
 
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
@@ -48,6 +51,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** It serves nothing new any more, and only finishes what it has. */
   get isEnding(): boolean {
     return this.#life.machine.is('isEnding');
+  }
+
+  /** The defect has cut short what leads to the end of an instance that ends: it would stay for good. */
+  cannotEnd({ during }: Defect): boolean {
+    return this.isEnding && LEADS_TO_THE_END.includes(during);
   }
 
   get generation(): number {

@@ -1,6 +1,6 @@
 import { inBackground, reportDefect } from '../base/background.js';
 import { PAUSE_LEASE_MS } from '../base/deadlines.js';
-import { HandoverError } from '../base/errors.js';
+import { HandoverError, reasonOf } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
@@ -31,7 +31,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
   const { instance, machine, history } = life;
   const { dryRun = false, allowRemoved = false } = options;
   const asked = performance.now();
-  await makeSureThatItCan(life, dryRun);
+  await becomeReadyToHandOver(life, dryRun);
   machine.step('quit');
   history.upgradeBegins();
   if (!dryRun) instance.manager.reloading();
@@ -78,7 +78,8 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
     // 5. Send what the programs hand on.
     await session.sendState(instance.fleet.give());
 
-    // 6. Commit. From here on the successor may be live.
+    // 6. Commit. From here on the successor may be live, and the counters stand still here.
+    life.stopping.throwIfAborted();
     life.predecessors.commit();
     const wasStarted = found.launched !== null && options.mode !== 'now';
     const signalled = wasStarted ? { signalled: Math.round(performance.now() - asked) } : {};
@@ -108,17 +109,24 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
   return { pid, generation: life.generation + 1, gapMs, probationMs, removed, settled };
 }
 
-/** @throws {HandoverError} this instance cannot hand over now, and why */
-async function makeSureThatItCan(life: Life, dryRun: boolean): Promise<void> {
+/** Ends a probation, and mends the pidfile. @throws {HandoverError} this instance cannot hand over now, and why; it is logged */
+async function becomeReadyToHandOver(life: Life, dryRun: boolean): Promise<void> {
+  try {
+    await makeReady(life, dryRun);
+  } catch (error) {
+    life.warn('busy', reasonOf(error));
+    throw error;
+  }
+}
+
+async function makeReady(life: Life, dryRun: boolean): Promise<void> {
   const { machine } = life;
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (machine.is('isAboutToServe')) await life.served.promise;
   await endProbation(life, dryRun);
   if (!machine.can('quit')) {
     const code = life.stopping.aborted ? 'ERR_MOTYA_STOPPING' : 'ERR_MOTYA_BUSY';
-    const busy = new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
-    life.warn('busy', busy.message);
-    throw busy;
+    throw new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
   }
   const owner = replacedBy(life);
   if (owner !== null) {

@@ -59,6 +59,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   readonly service: string;
   readonly #gate: ListenGate;
   readonly #channel: Channel<WorkerShapes>;
+  #giving: Promise<unknown> = Promise.resolve();
   readonly #questions: Questions;
   readonly #counters: Counters;
   #draining: Promise<Drained> | null = null;
@@ -158,10 +159,15 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
    * @throws {HandoverError} the program has failed to
    */
   give(): Promise<number | null> {
-    return this.#questions.ask({ type: 'GIVE' }, ({ error }, fds) => {
-      if (fds.length > 0) return fds.take(0);
-      throw new HandoverError('ERR_MOTYA_STATE', `${this.name}: onHandover() failed: ${error ?? 'no value came'}`);
-    });
+    const ask = (): Promise<number | null> =>
+      this.#questions.ask({ type: 'GIVE' }, ({ error }, fds) => {
+        if (fds.length > 0) return fds.take(0);
+        throw new HandoverError('ERR_MOTYA_STATE', `${this.name}: onHandover() failed: ${error ?? 'no value came'}`);
+      });
+    // One at a time: a program is not written for a second call of onHandover() while the first one runs.
+    const given = this.#giving.then(ask);
+    this.#giving = given.catch(() => {});
+    return given;
   }
 
   /** Before {@link accept}. The files stay the caller's. */

@@ -24,6 +24,8 @@ const IN_WORKERS = ['handing state on', 'opening the inspector', 'waiting for on
 /** What the tests below do not come to, and why. */
 const NOT_REACHED: Readonly<Record<string, string>> = {
   "looking at the unit's settings": 'only below systemd',
+  'closing what programs hand on': 'its failure would be that of close(2)',
+  'declining an offer that comes too late': 'an offer has to come in the moment in which a successor gives up',
   'disconnecting from the primary': 'in a worker of a cluster; it has the same owner as IN_WORKERS',
   'loading the log transports': 'its failures are taken where they occur',
   'pausing a worker': 'a worker has to crash while its generation stands by for listeners that are left out',

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { type Defect, onDefect } from '#src/base/background.js';
 import { HandoverError } from '#src/base/errors.js';
 import { loadSettings } from '#src/config/load.js';
 import type { Settings } from '#src/config/settings.js';
@@ -159,4 +160,23 @@ test('on probation: a dry run is refused, an upgrade or a stop settles it', asyn
   await second.comesTo('ended');
   assert.deepEqual(first.phases.slice(-3), ['standby', 'draining', 'ended']);
   assert.deepEqual(second.phases.slice(-4), ['probation', 'serving', 'stopping', 'ended']);
+});
+
+test('on probation: a defect of the successor leaves it serving alone', async (t) => {
+  const { first, second, started } = await pair(t, { probation: 60_000 });
+  const defect = new Error('a defect');
+  const told = new Promise<unknown>((resolve) => {
+    const tell = ({ error }: Defect): boolean => {
+      resolve(error);
+      return true;
+    };
+    t.after(onDefect(tell));
+  });
+  second.life.predecessors.follow = () => Promise.reject(defect);
+  await upgrade(first.life, { mode: 'wait' });
+  await started;
+  assert.equal(await told, defect);
+  await first.comesTo('ended');
+  assert.deepEqual(first.phases.slice(-3), ['standby', 'draining', 'ended']);
+  assert.equal(second.life.phase, 'serving');
 });

@@ -151,9 +151,9 @@ async function run(settings: Settings, launched: boolean): Promise<number> {
     written(log, EXIT.failed).then(exit, exit);
   };
   outliveDefects({ isStarting: () => !isStarted, failed: end });
-  // The instance might never finish now. Its workers finish without it.
-  supervisor.on('defect', () => {
-    if (supervisor.isEnding) end();
+  // Its workers finish without it.
+  supervisor.on('defect', (defect) => {
+    if (supervisor.cannotEnd(defect)) end();
   });
   const reopenLogs = (): void => {
     log.reopen();

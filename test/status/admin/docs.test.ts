@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { PHASES, type Phase, traitsOf } from '#src/status/phases.js';
 import { ROOT } from '../../e2e/harness/index.js';
 import { scene } from '../../e2e/scene.js';
 import { adminSocket, look, Scrape } from './support.js';
@@ -29,6 +30,16 @@ test('the dashboard, the manual and the alerts name the metrics that there are',
   // Each is worth a look, but for these two that others are derived from.
   const unseen = exposed.filter((name) => !asked.includes(name));
   assert.deepEqual(unseen, ['motya_start_time_seconds', 'motya_worker_answers']);
+  // The panel of what serves knows every phase in which an instance is ready.
+  const [, told = ''] =
+    /phase=~"([^"]+)"/.exec(
+      dashboard.panels
+        .flatMap(({ targets }) => targets)
+        .map(({ expr }) => expr)
+        .join(),
+    ) ?? [];
+  const ready = (Object.keys(PHASES) as Phase[]).filter((phase) => traitsOf(phase).isReady === true);
+  assert.deepEqual(told.split('|').sort(), ready.sort());
   assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
 
   assert.deepEqual(families(read('docs', 'reference', 'metrics.md')), exposed);
