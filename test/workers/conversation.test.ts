@@ -8,6 +8,8 @@ import { Conversation } from '#src/workers/conversation.js';
 import { ListenGate } from '#src/workers/listen-gate.js';
 import { until } from '../e2e/harness/until.js';
 
+const NONE = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
+
 class Asker extends Conversation {
   readonly pid = 7;
   readonly name = 'worker 0 of web';
@@ -44,6 +46,6 @@ test('onHandover() of a program is not called again while it runs', async (t) =>
   await until(() => heard.length === 3, { what: 'the second question' });
   peer.send({ type: 'GIVEN', id: idOf(2), error: 'never' });
   await assert.rejects(second, { code: 'ERR_MOTYA_STATE' });
-  peer.close();
-  await counted.catch(() => {});
+  peer.send({ type: 'COUNTS', id: idOf(1), connections: NONE });
+  assert.deepEqual(await counted, NONE);
 });
