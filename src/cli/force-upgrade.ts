@@ -1,6 +1,5 @@
 import { accessSync, constants, readlinkSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { isDone } from '../base/deadline.js';
 import { WEDGED_END_MS } from '../base/deadlines.js';
 import { MotyaError, reasonOf } from '../base/errors.js';
 import type { Invocation } from '../base/os/invocation.js';
@@ -8,6 +7,7 @@ import { launch, outcomeError } from '../base/os/launch.js';
 import type { PeerCredentials } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
+import { isDone } from '../base/timeout.js';
 import type { Result } from '../control/control-messages.js';
 import { OtherProcess } from '../listeners/copy-from-process.js';
 

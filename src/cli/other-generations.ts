@@ -1,7 +1,7 @@
 import type { Channel } from '../base/channel.js';
-import { within } from '../base/deadline.js';
 import { STOPPED_MS } from '../base/deadlines.js';
 import { processEnd } from '../base/os/processes.js';
+import { within } from '../base/timeout.js';
 import { connectControl, requestStatus } from '../control/client.js';
 import type { ControlShapes } from '../control/control-messages.js';
 import { drainersOf } from '../control/drainers.js';

@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../base/channel.js';
-import { deadline } from '../base/deadline.js';
 import { ANSWER_MS, GREETING_MS } from '../base/deadlines.js';
 import type { ErrorCode } from '../base/error-catalog.js';
 import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
@@ -12,6 +11,7 @@ import { userOfDirectory } from '../base/os/places.js';
 import { isTrusted } from '../base/os/private-socket.js';
 import { hasOpen } from '../base/os/processes.js';
 import { printable } from '../base/printable.js';
+import { timeout } from '../base/timeout.js';
 import type { Status } from '../status/status-document.js';
 import { type ControlMessage, type ControlShapes, controlCodec, type Watch } from './control-messages.js';
 import { drainersOf } from './drainers.js';
@@ -161,7 +161,7 @@ function askStatus(path: string): Promise<string> {
       channel.close();
       reject(error);
     };
-    const inTime = deadline(ANSWER_MS, () => fail(new WedgedError(peer, path, 'ERR_MOTYA_NO_ANSWER')));
+    const inTime = timeout(ANSWER_MS, () => fail(new WedgedError(peer, path, 'ERR_MOTYA_NO_ANSWER')));
     const pieces: string[] = [];
     const hungUp = `pid ${pid} holds ${path} but does not answer: it hung up`;
     channel.on('close', () => fail(new MotyaError('ERR_MOTYA_NO_ANSWER', hungUp)));
@@ -200,7 +200,7 @@ export function watchIncumbent(path: string, started: Watch['started'] = null): 
   // Asked now: a closed channel cannot tell.
   const { peer } = channel;
   return new Promise((resolve, reject) => {
-    const inTime = deadline(ANSWER_MS, () => {
+    const inTime = timeout(ANSWER_MS, () => {
       channel.close();
       reject(new WedgedError(peer, path));
     });

@@ -1,9 +1,9 @@
 import type { Channel } from '../base/channel.js';
-import { deadline } from '../base/deadline.js';
 import { HandoverError, ProtocolError, reasonOf } from '../base/errors.js';
 import { CHANNEL_QUEUE } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { ReceivedFds } from '../base/received-fds.js';
+import { timeout } from '../base/timeout.js';
 import { CARRIERS, type HandoverMessage, type HandoverShapes } from './handover-messages.js';
 
 /** The peer has said ABORT, with its own code and reason. */
@@ -86,7 +86,7 @@ export class Dialogue {
     if (this.#inbox.length === 0 && this.#failure === null) {
       await new Promise<void>((resolve) => {
         // What may have come in time: a COMMIT, or the peer's death, which leaves everything to us.
-        const inTime = deadline(deadlineMs, () => {
+        const inTime = timeout(deadlineMs, () => {
           this.#end(new HandoverError('ERR_MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
         });
         this.#wake = () => {

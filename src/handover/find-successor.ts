@@ -1,9 +1,9 @@
 import { inBackground } from '../base/background.js';
-import { within } from '../base/deadline.js';
 import { GREETING_MS, SUCCESSOR_GRACE_MS, SUCCESSOR_START_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
 import { type Launched, outcomeError } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
+import { within } from '../base/timeout.js';
 import { connectUpgradeSocket } from './upgrade-socket.js';
 
 /** How an incumbent finds the successor that it is to hand over to. */

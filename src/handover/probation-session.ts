@@ -1,9 +1,9 @@
 import { inBackground } from '../base/background.js';
-import { deadline, isDone } from '../base/deadline.js';
 import { GREETING_MS, PROBATION_MARGIN_MS, STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
 import { HandoverError } from '../base/errors.js';
 import { LONGEST_TIMER_MS, REASON_LENGTH } from '../base/limits.js';
+import { isDone, timeout } from '../base/timeout.js';
 import { Totals } from '../status/totals.js';
 import type { HandedOver } from './incumbent.js';
 import type { Offer } from './successor.js';
@@ -37,7 +37,7 @@ export async function observe(
 ): Promise<Verdict> {
   let counted = new Totals();
   const silent = deferred<never>();
-  const inTime = deadline(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
+  const inTime = timeout(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
   const silence = (): HandoverError =>
     new HandoverError(
       'ERR_MOTYA_SUCCESSOR_SILENT',

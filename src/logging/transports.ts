@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
-import { within } from '../base/deadline.js';
 import { reasonOf, StartError } from '../base/errors.js';
+import { within } from '../base/timeout.js';
 import { createLogger as createWinston } from '../base/vendor/winston.js';
 import type { LogLevel, LogTransport } from '../config/settings.js';
 

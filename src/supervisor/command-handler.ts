@@ -1,6 +1,6 @@
-import { isDone } from '../base/deadline.js';
 import { LIVE_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
+import { isDone } from '../base/timeout.js';
 import type { Result, Waited } from '../control/control-messages.js';
 import { type CommandTarget, rejection, type UpgradeProgress } from '../control/control-server.js';
 import type { Phase } from '../status/phases.js';

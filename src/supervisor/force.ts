@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { within } from '../base/deadline.js';
 import { WEDGED_GRACE_MS } from '../base/deadlines.js';
 import { HandoverError, reasonOf } from '../base/errors.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { identify } from '../base/os/path-identity.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
+import { within } from '../base/timeout.js';
 import { preflight } from '../handover/preflight.js';
 import { KEEPER_PID_ENV } from '../keeper/keeper-choice.js';
 import { OtherProcess } from '../listeners/copy-from-process.js';

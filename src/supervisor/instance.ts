@@ -1,9 +1,9 @@
-import { isDone, within } from '../base/deadline.js';
 import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS } from '../base/deadlines.js';
 import { HandoverError, MotyaError } from '../base/errors.js';
 import { takeActivated } from '../base/os/activation.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { asUser, dropPrivileges, isToDrop } from '../base/os/privileges.js';
+import { isDone, within } from '../base/timeout.js';
 import type { Settings } from '../config/settings.js';
 import { type ListenerDiff, listenerDiff } from '../handover/listener-diff.js';
 import type { Offered } from '../handover/successor.js';

@@ -1,9 +1,9 @@
 import type { EventEmitter } from 'node:events';
-import { isDone } from '../base/deadline.js';
 import { PAUSE_MS } from '../base/deadlines.js';
 import { type Deferred, deferred } from '../base/deferred.js';
 import { HandoverError } from '../base/errors.js';
 import { LoopDelay } from '../base/loop-delay.js';
+import { isDone } from '../base/timeout.js';
 import type { Settings } from '../config/settings.js';
 import { Predecessors } from '../handover/predecessors.js';
 import type { Probation } from '../handover/probation-session.js';

@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
-import { within } from '../base/deadline.js';
 import { GREETING_MS, STATS_MS } from '../base/deadlines.js';
 import { processEnd } from '../base/os/processes.js';
+import { within } from '../base/timeout.js';
 import type { Life } from './life.js';
 import { replacedBy, restorePidfile } from './replaced.js';
 

@@ -1,4 +1,4 @@
-import { isDone } from '../base/deadline.js';
+import { isDone } from '../base/timeout.js';
 import type { ChildEnd } from './conversation.js';
 import type { Recovery } from './recovery.js';
 import type { Worker } from './worker.js';

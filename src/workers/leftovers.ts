@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { isDone } from '../base/deadline.js';
 import { isSystemError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { allProcesses, type ProcessStat, processEnd, processName, statOf, textsIn } from '../base/os/processes.js';
+import { isDone } from '../base/timeout.js';
 import { BRANCH_ENV } from '../runtime/worker-messages.js';
 
 const { SIGKILL, SIGTERM } = constants.signals;

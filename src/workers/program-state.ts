@@ -1,7 +1,7 @@
-import { within } from '../base/deadline.js';
 import { GIVE_MS } from '../base/deadlines.js';
 import { HandoverError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
+import { within } from '../base/timeout.js';
 import type { Worker } from './worker.js';
 
 /** What the program of one worker hands to the next generation: a file with the value serialized, whose owner has it. */

@@ -1,6 +1,6 @@
-import { isDone } from '../base/deadline.js';
 import type { StartError } from '../base/errors.js';
 import { LISTEN_HINT_MS } from '../base/limits.js';
+import { isDone } from '../base/timeout.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { inspectorOf } from './inspector-ports.js';
 import type { ServiceOutside } from './service-outside.js';

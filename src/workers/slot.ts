@@ -1,8 +1,8 @@
 import { reportDefect } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
-import { within } from '../base/deadline.js';
 import { COUNT_MS } from '../base/deadlines.js';
 import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { within } from '../base/timeout.js';
 import { total } from '../runtime/counts.js';
 import type { WorkerStatus } from '../status/status-document.js';
 import type { Drained } from './drained.js';

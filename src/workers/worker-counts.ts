@@ -1,5 +1,5 @@
-import { within } from '../base/deadline.js';
 import { COUNT_MS } from '../base/deadlines.js';
+import { within } from '../base/timeout.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { WorkerListenerCounts } from './listener-counts.js';

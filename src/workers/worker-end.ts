@@ -1,5 +1,5 @@
-import { within } from '../base/deadline.js';
 import { FORCE_MS } from '../base/limits.js';
+import { within } from '../base/timeout.js';
 import type { Drained } from './drained.js';
 import type { Worker } from './worker.js';
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { isDone } from '../deadline.js';
 import { isSystemError } from '../errors.js';
+import { isDone } from '../timeout.js';
 import { native } from './native.js';
 import { OwnedFds } from './owned-fds.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { within } from '#src/base/deadline.js';
 import { native } from '#src/base/os/native.js';
+import { within } from '#src/base/timeout.js';
 
 test('what has come while this process did not run is in time', async () => {
   const [ours, theirs] = native.channel.pair();

@@ -1,8 +1,8 @@
 /**
  * Calls `strike` after `ms`, unless what it returns is called before. After a time in which this process did not run, its timers
- * come first: what has come meanwhile is read before the deadline strikes (Node polls between the two immediates).
+ * come first: what has come meanwhile is read before the timeout strikes (Node polls between the two immediates).
  */
-export function deadline(ms: number, strike: () => void): () => void {
+export function timeout(ms: number, strike: () => void): () => void {
   let isOver = false;
   const late = (): void => {
     if (!isOver) strike();
@@ -18,7 +18,7 @@ export function deadline(ms: number, strike: () => void): () => void {
 export async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
   let inTime = (): void => {};
   const late = new Promise<null>((resolve) => {
-    inTime = deadline(ms, () => resolve(null));
+    inTime = timeout(ms, () => resolve(null));
   });
   try {
     return await Promise.race([promise, late]);
