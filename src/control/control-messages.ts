@@ -14,7 +14,7 @@ import {
 
 /** What commands (status, upgrade, stop) and a waiting successor say to the main process over its control socket. */
 
-/** Listeners that the new version has not asked for (./removed.ts). */
+/** Listeners that the new version has not asked for (./removed-listeners.ts). */
 const removed = list(record({ key: text, open: int, accepted: int, ms: int }));
 
 const shapes = {

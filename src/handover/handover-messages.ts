@@ -51,21 +51,20 @@ const shapes = {
   HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: int, probation: int },
   ADOPTED: { txid: text, listeners: int },
   /**
-   * Every service is booted. `removed`: how many of the adopted listeners no program has asked for until now. `unwanted`: the keys
-   * of those, as many as there is room for: the incumbent goes on accepting on them.
+   * Every service is booted. `kept`, `added`, `removed`, `leftOut`: see ./listener-diff.ts.
    */
-  READY: { txid: text, kept: int, added: int, removed: int, unwanted: list(text) },
-  /** Accepting on all; the pidfile is ours. `unused`: as in SETTLED, when there is no probation. */
-  LIVE: { txid: text, unused: optional(list(text)) },
-  /** On probation, when it has changed: keys of the adopted listeners that no program uses. The incumbent accepts on these alone. */
-  UNUSED: { txid: text, keys: list(text) },
+  READY: { txid: text, kept: int, added: int, removed: int, leftOut: list(text) },
+  /** Accepting on all; the pidfile is ours. `removed`: as in SETTLED, when there is no probation. */
+  LIVE: { txid: text, removed: optional(list(text)) },
+  /** On probation, when it has changed: keys of the adopted listeners that are left out. The incumbent accepts on these alone. */
+  LEFT_OUT: { txid: text, keys: list(text) },
   /** On probation, once a second. `counters`: all that it has counted since LIVE. */
   PROVING: { txid: text, counters: anything },
   /**
-   * The probation is over; answered by DRAINING, or by REVOKED. `unused`: keys of the adopted listeners that no program uses now:
+   * The probation is over; answered by DRAINING, or by REVOKED. `removed`: keys of the adopted listeners that no program uses now:
    * the successor has closed its copies, and the incumbent ends them. `unconditional`: also those that still get connections.
    */
-  SETTLED: { txid: text, unused: list(text), unconditional: bool },
+  SETTLED: { txid: text, removed: list(text), unconditional: bool },
   /** It has failed, or was told to go back; answered by REVOKED. */
   ROLLBACK: { txid: text, code: failureCode, text },
 

@@ -74,8 +74,8 @@ export class IncumbentSession {
   async awaitReady(): Promise<ListenerDiff> {
     const { ready } = this.#said();
     const { message } = await this.#dialogue.expect(['READY'], ready + READY_MARGIN_MS);
-    const { kept, added, removed, unwanted } = message;
-    this.#diff = { kept, added, removed, unwanted };
+    const { kept, added, removed, leftOut } = message;
+    this.#diff = { kept, added, removed, leftOut };
     return this.#diff;
   }
 
@@ -128,7 +128,7 @@ export class IncumbentSession {
     if (diff === null) throw new HandoverError('ERR_MOTYA_PROTOCOL', 'the successor has not said READY');
     return {
       ...diff,
-      unwanted: live?.message.unused ?? diff.unwanted,
+      leftOut: live?.message.removed ?? diff.leftOut,
       dialogue: this.#dialogue,
       txid: this.#txid,
       successor: pid,

@@ -13,7 +13,7 @@ import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
 
 /** What a generation that was rolled back has said before it heard of that. */
-const STALE = ['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'] as const;
+const STALE = ['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'] as const;
 const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', ...STALE] as const;
 
 const isStale = (message: HandoverMessage): message is Extract<HandoverMessage, { type: (typeof STALE)[number] }> =>

@@ -21,19 +21,19 @@ export interface Verdict {
   readonly counted: Totals;
   /** The conversation has ended without a word: it died, or the connection broke. */
   readonly hungUp: boolean;
-  /** Keys of the listeners that it has passed without. Undefined: it has not said so. */
-  readonly unused?: readonly string[] | undefined;
+  /** Keys of the listeners that it has closed and that are to end. Undefined: it has not said so. */
+  readonly removed?: readonly string[] | undefined;
   /** It wants those to end whether or not they still get connections. */
   readonly unconditional?: boolean;
 }
 
 /**
- * The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. `left` is told the keys of the
- * listeners that the successor does not use, whenever they change.
+ * The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. `leftOut` is told the keys of the
+ * listeners that the successor leaves out, whenever they change.
  */
 export async function observe(
   { dialogue, probationMs }: HandedOver,
-  left: (keys: readonly string[]) => void,
+  leftOut: (keys: readonly string[]) => void,
 ): Promise<Verdict> {
   let counted = new Totals();
   const silent = deferred<never>();
@@ -45,7 +45,7 @@ export async function observe(
     );
   try {
     for (;;) {
-      const heard = dialogue.expect(['PROVING', 'UNUSED', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
+      const heard = dialogue.expect(['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
       const { message } = await Promise.race([heard, silent.promise]);
       if (message.type === 'ROLLBACK') {
         return { reason: new HandoverError(message.code, message.text), counted, hungUp: false };
@@ -54,12 +54,12 @@ export async function observe(
         counted = Totals.from(message.counters);
         continue;
       }
-      if (message.type === 'UNUSED') {
-        left(message.keys);
+      if (message.type === 'LEFT_OUT') {
+        leftOut(message.keys);
         continue;
       }
-      const { unused, unconditional } = message;
-      return { reason: null, counted, hungUp: false, unused, unconditional };
+      const { removed, unconditional } = message;
+      return { reason: null, counted, hungUp: false, removed, unconditional };
     }
   } catch (error) {
     const reason = HandoverError.from(error);
@@ -137,10 +137,10 @@ export class Probation {
     }
   }
 
-  /** Keys of the adopted listeners that no program uses now. */
-  unused(keys: string[]): void {
+  /** Keys of the adopted listeners that are left out now. */
+  leftOut(keys: string[]): void {
     const { dialogue, txid } = this.#offer;
-    if (!this.#isSettling && !this.#isOver) dialogue.send({ type: 'UNUSED', txid, keys });
+    if (!this.#isSettling && !this.#isOver) dialogue.send({ type: 'LEFT_OUT', txid, keys });
   }
 
   /** The successor is judged. */
@@ -191,7 +191,7 @@ export class Probation {
     if (this.#trial !== null && !this.#isOver && !this.#isSettling) {
       this.#isSettling = true;
       const unconditional = this.#isEarly || this.#trial.allowRemoved;
-      dialogue.send({ type: 'SETTLED', txid, unused: this.#trial.letGo(), unconditional });
+      dialogue.send({ type: 'SETTLED', txid, removed: this.#trial.letGo(), unconditional });
     }
     if (await isDone(GREETING_MS, this.over)) return;
     const text = `the incumbent (pid ${incumbent}) does not answer at the end of the probation: it may serve again`;

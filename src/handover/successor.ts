@@ -162,10 +162,10 @@ export class SuccessorSession {
     }
   }
 
-  /** LIVE: accepting on all. `unused`: see LIVE. */
-  live(unused?: string[]): void {
+  /** LIVE: accepting on all. `removed`: see LIVE. */
+  live(removed?: string[]): void {
     const { dialogue, txid } = this.#offer;
-    dialogue.send({ type: 'LIVE', txid, unused });
+    dialogue.send({ type: 'LIVE', txid, removed });
   }
 
   /** Tells the incumbent why nothing comes of it: the incumbent serves on. */

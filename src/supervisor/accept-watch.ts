@@ -87,8 +87,8 @@ export class AcceptWatch {
   async #judge(): Promise<HandoverError | null> {
     const { instance } = this.#life;
     // On these the incumbent accepts.
-    const unserved = new Set(instance.unserved());
-    const waiting = instance.programListeners().filter((listener) => !unserved.has(listener) && clientsWait(listener));
+    const leftOut = new Set(instance.usedByIncumbentOnly());
+    const waiting = instance.programListeners().filter((listener) => !leftOut.has(listener) && clientsWait(listener));
     const keys = new Set(waiting.map(({ key }) => key));
     for (const key of this.#suspects.keys()) if (!keys.has(key)) this.#suspects.delete(key);
     if (waiting.length === 0) return null;

@@ -145,10 +145,10 @@ export class Endpoints {
     this.#admin?.pause();
   }
 
-  /** The same, for a successor, unless its admin listener is another one than ours (its key is in `unwanted`). */
-  handOverAdmin(unwanted: readonly string[]): void {
+  /** The same, for a successor, unless its admin listener is another one than ours (its key is in `leftOut`). */
+  handOverAdmin(leftOut: readonly string[]): void {
     const key = this.adminListener?.key;
-    if (key !== undefined && !unwanted.includes(key)) this.pauseAdmin();
+    if (key !== undefined && !leftOut.includes(key)) this.pauseAdmin();
   }
 
   /** Accepts no command any more; open connections stay. */

@@ -145,7 +145,7 @@ export class Instance {
 
   /** What became of the incumbent's listeners, once every program has asked for its own. */
   listenerDiff(): ListenerDiff {
-    return listenerDiff(this.programListeners(), this.ledger.unused(), this.unserved());
+    return listenerDiff(this.programListeners(), this.ledger.unused(), this.usedByIncumbentOnly());
   }
 
   /** A successor's programs accept, and it becomes the main process. */
@@ -170,8 +170,8 @@ export class Instance {
     }
   }
 
-  /** Listeners that a program of the incumbent has used and none here does, declared or not: the incumbent accepts on these. */
-  unserved(): Listener[] {
+  /** Listeners that a program of the incumbent has used and none here does, declared or not. */
+  usedByIncumbentOnly(): Listener[] {
     return this.ledger.all().filter(({ wasLateBy, isUsed }) => wasLateBy !== null && !isUsed);
   }
 

@@ -13,7 +13,7 @@ export async function awaitLateListeners({ instance }: Life, deadline: number): 
   const end = ({ wasLateBy }: Listener): number =>
     Math.min(deadline, ready + Math.max(LATE_LISTENER_MS, 2 * (wasLateBy ?? 0)));
   for (;;) {
-    const left = Math.max(0, ...instance.unserved().map(end)) - performance.now();
+    const left = Math.max(0, ...instance.usedByIncumbentOnly().map(end)) - performance.now();
     if (left <= 0) return;
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), left);

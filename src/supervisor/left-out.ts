@@ -54,10 +54,10 @@ export class LeftOut {
 
   /**
    * At the end of the probation: a listener that the new version has left out, though clients still come to it; or an address of a
-   * process that listens by itself and ends with the old version. `unused`: keys of the listeners that are to end. One that the
+   * process that listens by itself and ends with the old version. `removed`: keys of the listeners that are to end. One that the
    * settings had named and do not any more ends as they say.
    */
-  async fault(unused: readonly string[]): Promise<HandoverError | null> {
+  async fault(removed: readonly string[]): Promise<HandoverError | null> {
     const [outside] = this.#life.instance.fleet.endingOutside();
     if (outside !== undefined) {
       const what = `${describeOutside(outside)} listens on ${outside.where} by itself and ends with the old version`;
@@ -65,8 +65,8 @@ export class LeftOut {
       const text = `${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`;
       return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
     }
-    const unserved = [...this.#since.keys()].filter((key) => !unused.includes(key));
-    const keys = [...this.#undeclared(unused).map(({ key }) => key), ...unserved];
+    const staying = [...this.#since.keys()].filter((key) => !removed.includes(key));
+    const keys = [...this.#undeclared(removed).map(({ key }) => key), ...staying];
     if (keys.length === 0) return null;
     const now = await this.#countNow(keys);
     for (const key of keys) {
@@ -80,7 +80,7 @@ export class LeftOut {
         came > 0
           ? `${key} still gets connections (${came} in ${seconds} s)`
           : `${key} may still get connections: its program in the old version ${since}`;
-      const mend = unused.includes(key) ? '; say --allow-removed if that is meant' : '';
+      const mend = removed.includes(key) ? '; say --allow-removed if that is meant' : '';
       const text = `${gets}, and no program of the new version listens on it${mend}`;
       return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
     }

@@ -68,10 +68,10 @@ function beginTrial(life: Life, probation: Probation): () => void {
   });
   const tell = (): void => {
     try {
-      probation.unused(instance.listenerDiff().unwanted);
+      probation.leftOut(instance.listenerDiff().leftOut);
     } catch (error) {
       // SETTLED says it again. The trial must go on: without it the incumbent is never told how it ends.
-      reportDefect('telling the incumbent what is unused', error);
+      reportDefect('telling the incumbent what is left out', error);
     }
   };
   instance.ledger.uses.on('change', tell);

@@ -29,8 +29,8 @@ export async function standBy(
     tellOfHandover(life, handed);
     const verdict = handed.probationMs > 0 && !life.stopping.aborted ? await awaitVerdict(life, handed, leftOut) : null;
     if (verdict?.hungUp && !(await hasEnded(handed.successor))) return drainAnyway(life, handed, verdict.reason);
-    const unwanted = verdict?.unused ?? handed.unwanted;
-    const reason = verdict === null ? null : await faultIn(verdict, unwanted, leftOut, options);
+    const removed = verdict?.removed ?? handed.leftOut;
+    const reason = verdict === null ? null : await faultIn(verdict, removed, leftOut, options);
     if (verdict !== null && reason !== null) {
       await serveAgain(life, handed, reason, verdict.counted);
       return reason;
@@ -38,7 +38,7 @@ export async function standBy(
     // In any case: until then the successor cannot know whether it is to give way.
     handed.dialogue.send({ type: 'DRAINING', txid: handed.txid });
     life.machine.step('settled');
-    inBackground('the drain', drainAway(life, handed, unwanted));
+    inBackground('the drain', drainAway(life, handed, removed));
     return null;
   } catch (error) {
     return drainAnyway(life, handed, error);
@@ -83,15 +83,15 @@ async function stopped({ stopping }: Life): Promise<null> {
   return null;
 }
 
-/** Why the hand-over is taken back, or null. `unwanted`: keys of the listeners that are to end with this instance. */
+/** Why the hand-over is taken back, or null. `removed`: keys of the listeners that are to end with this instance. */
 async function faultIn(
   { reason, unconditional }: Verdict,
-  unwanted: readonly string[],
+  removed: readonly string[],
   leftOut: LeftOut,
   { allowRemoved }: { allowRemoved: boolean },
 ): Promise<HandoverError | null> {
   const isJudged = reason === null && !unconditional && !allowRemoved;
-  return isJudged ? leftOut.fault(unwanted) : reason;
+  return isJudged ? leftOut.fault(removed) : reason;
 }
 
 /**
@@ -108,7 +108,7 @@ function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   if (error instanceof HandoverError) life.warn('probation', `the probation is given up: ${error.message}`);
   else reportDefect('the stand-by', error);
   if (life.machine.can('settled')) life.machine.step('settled');
-  if (life.phase === 'draining') inBackground('the drain', drainAway(life, handed, handed.unwanted));
+  if (life.phase === 'draining') inBackground('the drain', drainAway(life, handed, handed.leftOut));
   return null;
 }
 
@@ -135,14 +135,14 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   if (life.stopping.aborted) inBackground('the stop', stopServing(life));
 }
 
-/** The listeners are the successor's, the connections that are open stay ours. `unwanted`: keys of listeners that end. */
-async function drainAway(life: Life, handed: HandedOver, unwanted: readonly string[]): Promise<void> {
+/** The listeners are the successor's, the connections that are open stay ours. `removed`: keys of listeners that end. */
+async function drainAway(life: Life, handed: HandedOver, removed: readonly string[]): Promise<void> {
   const { instance, drain, predecessors } = life;
   if (life.stopping.aborted) drain.shorten();
   drain.begin();
   // Those that it accepts on until they are empty.
-  inBackground('pausing the programs', instance.fleet.pause({ except: unwanted }));
-  const retired = instance.ledger.all().filter(({ key }) => unwanted.includes(key));
+  inBackground('pausing the programs', instance.fleet.pause({ except: removed }));
+  const retired = instance.ledger.all().filter(({ key }) => removed.includes(key));
   await instance.retire(retired, drain.isCut);
   instance.giveAway();
   await drainToPeer(life, handed, {

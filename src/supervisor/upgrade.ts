@@ -64,7 +64,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
     machine.step('adopted');
 
     // 3. Its programs boot, while this instance serves.
-    const { unwanted } = await session.awaitReady();
+    const { leftOut } = await session.awaitReady();
     if (dryRun) {
       session.endDryRun();
       return rehearsed(life, successor);
@@ -72,8 +72,8 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
 
     // 4. Stop accepting, but on what the successor has left out.
     machine.step('ready');
-    instance.endpoints.handOverAdmin(unwanted);
-    await session.race(life.pauseWorkers({ lease: PAUSE_LEASE_MS, except: unwanted }));
+    instance.endpoints.handOverAdmin(leftOut);
+    await session.race(life.pauseWorkers({ lease: PAUSE_LEASE_MS, except: leftOut }));
 
     // 5. Send what the programs hand on.
     await session.sendState(instance.fleet.give());
@@ -102,7 +102,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
   }
 
   // 8. Stand by until its probation is over. 9. Drain and end, or serve again.
-  const leftOut = new LeftOut(life, before, handed.unwanted);
+  const leftOut = new LeftOut(life, before, handed.leftOut);
   const settled = standBy(life, handed, leftOut, { allowRemoved });
   const removed = await tellOfRemoved(life, leftOut);
   const { successor: pid, gapMs, probationMs } = handed;

@@ -115,7 +115,7 @@ test('the successor dies while the incumbent gathers: what comes too late is clo
     peer.say({ type: 'HELLO', txid: 'tx', min: 1, max: 1, pid: 1, version: '1', ready: 500, probation: 0 });
     await peer.hearUntil('LOCK');
     peer.say({ type: 'ADOPTED', txid: 'tx', listeners: 1 });
-    peer.say({ type: 'READY', txid: 'tx', kept: 1, added: 0, removed: 0, unwanted: [] });
+    peer.say({ type: 'READY', txid: 'tx', kept: 1, added: 0, removed: 0, leftOut: [] });
     await until(() => !giver.accepting, { what: 'the pause' });
     peer.close();
     await handing;

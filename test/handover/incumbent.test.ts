@@ -12,7 +12,7 @@ import { leavesNothing, NOBODY, rejectsWith, TestGiver, TestPeer } from './suppo
 const txid = 'tx';
 /** Of a successor that has died. */
 const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1', ready: 500, probation: 0 };
-const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0, unwanted: [] };
+const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0, leftOut: [] };
 const ABORT = { type: 'ABORT', txid, code: 'ERR_MOTYA_PROGRAM', text: 'the successor has changed its mind' };
 const COUNT = 3;
 

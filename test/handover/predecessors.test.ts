@@ -61,7 +61,7 @@ function handedOver(from: Generation, to: Generation): HandedOver {
     kept: 0,
     removed: 0,
     added: 0,
-    unwanted: [],
+    leftOut: [],
   };
 }
 

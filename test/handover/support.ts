@@ -141,8 +141,8 @@ export class TestTaker implements Greeting {
   readonly inherited: [string, number, Buffer][] = [];
   /** What came with COMMIT. */
   history: unknown = null;
-  /** What LIVE is to say that no program uses. */
-  unused: string[] | undefined = undefined;
+  /** The keys that LIVE is to have as removed. */
+  removed: string[] | undefined = undefined;
   readonly breakDown: (error: Error) => void;
   readonly broken: Promise<never>;
 
@@ -172,7 +172,7 @@ export class TestTaker implements Greeting {
       this.machine.step(commit === null ? 'incumbentGone' : 'commit');
       this.history = commit?.history;
       await live;
-      session.live(commit === null ? undefined : this.unused);
+      session.live(commit === null ? undefined : this.removed);
       this.machine.step('live');
       return commit === null ? 'alone' : 'handed-over';
     } catch (error) {
@@ -191,7 +191,7 @@ export class TestTaker implements Greeting {
 
   async #boot(): Promise<ListenerDiff> {
     await this.booting;
-    return { kept: this.ledger.size, added: 0, removed: 0, unwanted: [] };
+    return { kept: this.ledger.size, added: 0, removed: 0, leftOut: [] };
   }
 
   async #goLive(values: readonly HandedOn[]): Promise<void> {

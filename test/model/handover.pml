@@ -19,7 +19,7 @@
  * - One listener stands for all: they go over together or not at all. It has a path, as a unix listener has.
  * - The control socket's path: it is published and had back in the same turns as the pidfile, which stands for both.
  * - Workers are their supervisor's: its death takes their accepting away (they notice within a turn), its freezing does not.
- * - Messages whose content decides nothing here (PROVING, UNUSED, STATS) are sent once, not each second: else no run would end.
+ * - Messages whose content decides nothing here (PROVING, LEFT_OUT, STATS) are sent once, not each second: else no run would end.
  *
  * Names of phases are those of phases.ts, of messages those of messages.ts; phases change by STEP alone. A test compares.
  * MUTANT_*: what the protocol would be without one of its rules. The test sees each of them fail.
@@ -54,7 +54,7 @@ mtype:phase = {
 };
 
 mtype:message = {
-  HELLO, ADOPTED, READY, LIVE, PROVING, UNUSED, SETTLED, ROLLBACK,
+  HELLO, ADOPTED, READY, LIVE, PROVING, LEFT_OUT, SETTLED, ROLLBACK,
   OFFER, FDS, LOCK, STATE, COMMIT, STATS, DRAINING, REVOKED, PREDECESSOR, BYE,
   ABORT
 };
@@ -437,7 +437,7 @@ end_serving:
     :: atomic { quit[me] && isUndecided && (!onTrial || asked || settledSaid[me]) -> quit[me] = false }
     /* handover/probation-session.ts, Probation */
     :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(PROVING) }
-    :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(UNUSED) }
+    :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(LEFT_OUT) }
     :: atomic { onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { onTrial && !asked && isSick -> asked = true; sayUp(ROLLBACK) }
     /* predecessors.ts, and prove */
@@ -580,7 +580,7 @@ afterHandover:
     }
     do
     :: atomic { up[successor]?PROVING -> skip }
-    :: atomic { up[successor]?UNUSED -> skip }
+    :: atomic { up[successor]?LEFT_OUT -> skip }
     /* supervisor/left-out.ts: what it has left out still gets connections. */
     :: atomic { up[successor]?SETTLED -> TAKE_BACK; STEP(standby, failed, resuming); goto serveAgain }
     :: atomic { up[successor]?SETTLED -> sayDown(successor, DRAINING); STEP(standby, settled, draining); goto letGo }

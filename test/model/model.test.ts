@@ -34,8 +34,8 @@ test('the model has the phases and the steps of phases.ts, none more and none le
 test('the model has the messages of messages.ts; each is said and heard', () => {
   const types = [...handoverCodec.types].sort();
   assert.deepEqual(declared('message').sort(), types);
-  assert.deepEqual(spoken(/\bsay(?:Down|Up)\((?:\w+, )?([A-Z]+)\)/g), types);
-  assert.deepEqual(spoken(/\b(?:down|up)\[\w+\]\?([A-Z]+)\b/g), types);
+  assert.deepEqual(spoken(/\bsay(?:Down|Up)\((?:\w+, )?([A-Z_]+)\)/g), types);
+  assert.deepEqual(spoken(/\b(?:down|up)\[\w+\]\?([A-Z_]+)\b/g), types);
 });
 
 test('the protocol holds, wherever it is cut off; every line of the model is come to', { skip }, async (t) => {
