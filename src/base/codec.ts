@@ -1,5 +1,5 @@
 import type { Code, FailureCode } from './error-catalog.js';
-import { ProtocolError } from './errors.js';
+import { type Details, ProtocolError } from './errors.js';
 import { MESSAGE_BYTES } from './limits.js';
 
 /** A check for one field of a message. `T` is what the field holds once checked. */
@@ -31,6 +31,12 @@ export const failureCode: Field<FailureCode> = text as Field<unknown> as Field<F
 export const resultCode: Field<Code> = text as Field<unknown> as Field<Code>;
 /** Not checked: for what a receiver can do without when it does not understand it. */
 export const anything = field<unknown>('anything', () => true);
+/** Facts of a failure. */
+export const details = field<Details | undefined>(
+  'an object of texts, numbers, booleans and nulls, or nothing',
+  (v) => v === undefined || (isObject(v) && Object.values(v).every(isDetail)),
+);
+const isDetail = (v: unknown): boolean => v === null || ['number', 'boolean'].includes(typeof v) || text.accepts(v);
 export const oneOf = <const T extends string>(...values: T[]): Field<T> =>
   field(`one of ${values.join(', ')}`, (v) => values.includes(v as T));
 export const nullable = <T>(of: Field<T>): Field<T | null> =>

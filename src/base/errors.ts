@@ -1,19 +1,30 @@
 import type { FailureCode, SystemCode } from './error-catalog.js';
 
+/** Facts of a failure for programs, beside its code; docs/reference/errors.md lists their names. */
+export type Details = Readonly<Record<string, string | number | boolean | null>>;
+
+export interface MotyaErrorOptions extends ErrorOptions {
+  /** Added to those of the cause. */
+  readonly details?: Details | undefined;
+}
+
 /** Base of every error that Motya raises on purpose. `code` is stable and may be matched by programs. */
 export class MotyaError extends Error {
   /** Stable identifier (./error-catalog.ts), for example `ERR_MOTYA_NOTHING_TO_UPGRADE`; of a system call that failed its errno's name. */
   readonly code: FailureCode;
-  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+  /** For example the pid, the path or the listener that the message names. Empty: the code says all. */
+  readonly details: Details;
+  constructor(code: FailureCode, message: string, options: MotyaErrorOptions = {}) {
     super(message, options);
     this.name = new.target.name;
     this.code = code;
+    this.details = { ...detailsOf(options.cause), ...options.details };
   }
 }
 
 /** Settings that cannot be used: the message starts with `file:line:column:` where the file is known. */
 export class SettingsError extends MotyaError {
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options?: MotyaErrorOptions) {
     super('ERR_MOTYA_SETTINGS', message, options);
   }
 }
@@ -22,7 +33,7 @@ export class SettingsError extends MotyaError {
 export class StartError extends MotyaError {
   /** The end of what the program said on stderr, if it was a program that failed. */
   readonly stderr: readonly string[];
-  constructor(code: FailureCode, message: string, options: ErrorOptions & { stderr?: readonly string[] } = {}) {
+  constructor(code: FailureCode, message: string, options: MotyaErrorOptions & { stderr?: readonly string[] } = {}) {
     super(code, message, options);
     this.stderr = options.stderr ?? [];
   }
@@ -68,6 +79,19 @@ export function stderrOf(error: unknown): readonly string[] {
 /** The code of anything thrown: its own, that of a failed system call, else `ERR_MOTYA_INTERNAL`. */
 export function codeOf(error: unknown): FailureCode {
   return error instanceof MotyaError || isSystemError(error) ? error.code : 'ERR_MOTYA_INTERNAL';
+}
+
+/** The facts of anything thrown; of a system call that failed its errno's name as `reason`. */
+export function detailsOf(error: unknown): Details {
+  if (error instanceof MotyaError) return error.details;
+  if (isSystemError(error)) return { reason: error.code, syscall: error.syscall };
+  return error instanceof Error && error.cause !== undefined ? detailsOf(error.cause) : {};
+}
+
+/** The same as fields of a message or a log line: nothing where there are none. */
+export function detailFields(error: unknown): { details?: Details } {
+  const details = detailsOf(error);
+  return Object.keys(details).length === 0 ? {} : { details };
 }
 
 /** The one-line text of anything thrown. */

@@ -18,13 +18,13 @@ export type Target =
   | { readonly address: Address; readonly speaks: 'http' | 'https'; readonly path: string }
   | { readonly url: string; readonly isOwn: boolean };
 
-/** The status of the answer, or why there is none. */
-export type Probed = { readonly status: number } | { readonly fault: string };
+/** The status of the answer, or why there is none: in words, and Node's code of the failure. */
+export type Probed = { readonly status: number } | { readonly fault: string; readonly code: string };
 
 /** `ms` for the head of the answer; the rest of it is not read. Never rejects. */
 export function probe(target: Target, ms: number, headers: Readonly<Record<string, string>> = {}): Promise<Probed> {
   return new Promise((resolve) => {
-    const late = setTimeout(() => sent?.destroy(new Error(`no answer within ${ms / 1000} s`)), ms);
+    const late = setTimeout(() => sent?.destroy(failed('ETIMEDOUT', `no answer within ${ms / 1000} s`)), ms);
     const settle = (result: Probed): void => {
       clearTimeout(late);
       resolve(result);
@@ -34,18 +34,25 @@ export function probe(target: Target, ms: number, headers: Readonly<Record<strin
       sent = open(target, headers);
     } catch (error) {
       // Node refuses some texts before it connects.
-      settle({ fault: reasonOf(error) });
+      settle(fault(error));
       return;
     }
     sent.on('response', ({ statusCode = 0 }) => {
       settle({ status: statusCode });
       sent.destroy();
     });
-    sent.on('error', (error) => settle({ fault: reasonOf(error) }));
+    sent.on('error', (error) => settle(fault(error)));
     // After an upgrade that nothing has connected to before, say.
-    sent.on('close', () => settle({ fault: 'the connection was closed without an answer' }));
+    sent.on('close', () => settle(fault(failed('ECONNRESET', 'the connection was closed without an answer'))));
     sent.end();
   });
+}
+
+const failed = (code: string, text: string): Error => Object.assign(new Error(text), { code });
+
+function fault(error: unknown): Probed {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'ERR_INVALID_URL';
+  return { fault: reasonOf(error), code };
 }
 
 function open(target: Target, headers: Readonly<Record<string, string>>): ReturnType<typeof requestHttp> {

@@ -16,7 +16,8 @@ export async function lost(path: string, pid: number): Promise<Result> {
       : owner.pid === pid
         ? `pid ${pid} hung up before the upgrade was decided, but still answers: see motya status`
         : `pid ${pid} ended before the upgrade was decided; generation ${owner.generation} (pid ${owner.pid}) serves`;
-  return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_CONNECTION_LOST', text };
+  const details = { pid, serving: owner?.pid ?? null, generation: owner?.generation ?? null };
+  return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_CONNECTION_LOST', text, details };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { accessSync, constants, readlinkSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { WEDGED_END_MS } from '../base/deadlines.js';
-import { MotyaError, reasonOf } from '../base/errors.js';
+import { codeOf, detailsOf, MotyaError, reasonOf } from '../base/errors.js';
 import type { Invocation } from '../base/os/invocation.js';
 import { launch, outcomeError } from '../base/os/launch.js';
 import type { PeerCredentials } from '../base/os/native.js';
@@ -29,9 +29,7 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     const [out, err] = output;
     const launched = launch(invocationOf(pid), { env, output: [out ?? 1, err ?? 2] });
     const outcome = await launched.outcome;
-    if (!outcome.ok) {
-      return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: outcomeError(outcome).message };
-    }
+    if (!outcome.ok) throw outcomeError(outcome);
     // Until then its workers accept as well.
     const enough = new AbortController();
     const isEnded = await isDone(WEDGED_END_MS, processEnd(pid, enough.signal));
@@ -40,7 +38,8 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
     const text = `generation ${outcome.generation} (pid ${outcome.pid}) serves; pid ${pid} answered nothing and ${end}`;
     return { type: 'RESULT', ok: true, code: 'LIVE', text, pid: outcome.pid, generation: outcome.generation };
   } catch (error) {
-    return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: reasonOf(error) };
+    const details = { cause: codeOf(error), ...detailsOf(error) };
+    return { type: 'RESULT', ok: false, code: 'ERR_MOTYA_FORCE_FAILED', text: reasonOf(error), details };
   } finally {
     incumbent.close();
   }
@@ -49,7 +48,7 @@ export async function replaceByForce({ pid, uid }: PeerCredentials): Promise<Res
 /** Its arguments and its environment are in its own memory, where it may have written whatever it wants root to run. */
 function foreign(pid: number, uid: number): MotyaError {
   const text = `pid ${pid} is user ${uid}, whose command root does not repeat: start the next one as you have started this one, with --upgrade --force (motya start … --upgrade --force)`;
-  return new MotyaError('ERR_MOTYA_FOREIGN_INSTANCE', text);
+  return new MotyaError('ERR_MOTYA_FOREIGN_INSTANCE', text, { details: { pid, uid } });
 }
 
 /** As base/os/invocation.ts reads its own. */

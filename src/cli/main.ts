@@ -1,5 +1,5 @@
 import './small-heap.js';
-import { codeOf, MotyaError, reasonOf, SettingsError } from '../base/errors.js';
+import { codeOf, detailFields, MotyaError, reasonOf, SettingsError } from '../base/errors.js';
 import { hideBin, yargs } from '../base/vendor/yargs.js';
 import { VERSION } from '../base/version.js';
 import { yargsModule } from './command.js';
@@ -56,7 +56,7 @@ try {
 } catch (error) {
   // A program that reads stdout gets an object with every exit status; stderr is for people.
   if (commandLine.own.includes('--json'))
-    console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error) }));
+    console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error), ...detailFields(error) }));
   if (!(error instanceof MotyaError)) throw error;
   console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);
   process.exitCode = exitStatusOf(error);

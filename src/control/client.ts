@@ -20,7 +20,7 @@ export type { Status };
 
 export class NotRunningError extends MotyaError {
   constructor(path: string, text = `no instance answers at ${path}; \`motya start\` starts one`) {
-    super('ERR_MOTYA_NOT_RUNNING', text);
+    super('ERR_MOTYA_NOT_RUNNING', text, { details: { path } });
   }
 }
 
@@ -38,7 +38,7 @@ export class WedgedError extends MotyaError {
         ? `\`motya upgrade --force\` replaces it all the same, kill -KILL ${pid} ends it`
         : `kill -KILL ${pid} ends it, and its keeper starts the next one with its listeners`;
     const text = `pid ${pid} holds ${path} but does not answer within ${ANSWER_MS} ms: is it stopped, or busy? ${next}`;
-    super(code, text);
+    super(code, text, { details: { pid, path } });
     this.peer = peer;
   }
 }

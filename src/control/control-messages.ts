@@ -1,6 +1,7 @@
 import {
   bool,
   Codec,
+  details,
   failureCode,
   int,
   list,
@@ -69,6 +70,7 @@ const shapes = {
     ok: bool,
     code: resultCode,
     text,
+    details,
     pid: optional(int),
     generation: optional(int),
     gapMicros: optional(int),

@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import type { FailureCode } from '../base/error-catalog.js';
-import { codeOf, MotyaError, reasonOf } from '../base/errors.js';
+import { codeOf, detailFields, MotyaError, reasonOf } from '../base/errors.js';
 import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
@@ -88,7 +88,10 @@ export class ControlServer {
     return new PrivateSocket(path, {
       connection: (fd) => this.#accept(fd),
       refused: (peer: PeerCredentials) => {
-        instance.warn(`a process of user ${peer.uid} was refused on the control socket`, { ...peer });
+        instance.warn(`a process of user ${peer.uid} was refused on the control socket`, {
+          socket: 'control',
+          ...peer,
+        });
       },
       failed: (error) => instance.warn(`a connection to the control socket was not accepted: ${reasonOf(error)}`, {}),
     });
@@ -283,5 +286,6 @@ export function rejection(error: unknown): Omit<Result, 'type'> {
     ok: false,
     code: codeOf(error),
     text: reasonOf(error).slice(0, REASON_LENGTH),
+    ...detailFields(error),
   };
 }

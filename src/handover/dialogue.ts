@@ -1,5 +1,5 @@
 import type { Channel } from '../base/channel.js';
-import { HandoverError, ProtocolError, reasonOf } from '../base/errors.js';
+import { detailFields, HandoverError, ProtocolError, reasonOf } from '../base/errors.js';
 import { CHANNEL_QUEUE } from '../base/limits.js';
 import { native } from '../base/os/native.js';
 import type { ReceivedFds } from '../base/received-fds.js';
@@ -59,7 +59,8 @@ export class Dialogue {
 
   /** Tells the peer why and hangs up. */
   abort(txid: string, error: HandoverError): void {
-    this.#channel.send({ type: 'ABORT', txid, code: error.code, text: error.message.slice(0, 2000) });
+    const { code, message } = error;
+    this.#channel.send({ type: 'ABORT', txid, code, text: message.slice(0, 2000), ...detailFields(error) });
     // Before the hang-up is noticed: our own end must not look like the peer's death.
     this.#end(error);
     this.close();
@@ -103,7 +104,7 @@ export class Dialogue {
 
   #take(message: HandoverMessage, fds: ReceivedFds): void {
     if (message.type === 'ABORT') {
-      this.#end(new PeerAbort(message.code, message.text));
+      this.#end(new PeerAbort(message.code, message.text, { details: message.details }));
       return;
     }
     if (this.#failure !== null) return;
@@ -128,10 +129,8 @@ export class Dialogue {
 function peerGone(pid: number, error: Error | null): HandoverError {
   if (error instanceof ProtocolError) return new HandoverError(error.code, error.message, { cause: error });
   if (error !== null) return new HandoverError('ERR_MOTYA_CHANNEL_BROKEN', reasonOf(error), { cause: error });
-  return new HandoverError(
-    'ERR_MOTYA_PEER_GONE',
-    `pid ${pid} has hung up without a word: it died, or its own log says why`,
-  );
+  const text = `pid ${pid} has hung up without a word: it died, or its own log says why`;
+  return new HandoverError('ERR_MOTYA_PEER_GONE', text, { details: { pid } });
 }
 
 /** Whether the conversation has ended without a word that both have heard: who lives on cannot be told by it. */

@@ -54,6 +54,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
     throw new HandoverError(
       'ERR_MOTYA_NO_SUCCESSOR',
       `no successor came to ${upgradeSocket} within ${search.waitMs / 1000} s`,
+      { details: { path: upgradeSocket, ms: search.waitMs } },
     );
   }
 
@@ -80,6 +81,7 @@ export async function findSuccessor(search: Search): Promise<FoundSuccessor> {
   throw new HandoverError(
     'ERR_MOTYA_NO_SUCCESSOR',
     `the successor (pid ${launched.pid}) did not come to ${upgradeSocket} within ${SUCCESSOR_START_MS / 1000} s`,
+    { details: { path: upgradeSocket, ms: SUCCESSOR_START_MS, pid: launched.pid } },
   );
 }
 

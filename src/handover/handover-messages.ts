@@ -2,6 +2,7 @@ import {
   anything,
   bool,
   Codec,
+  details,
   failureCode,
   int,
   list,
@@ -66,7 +67,7 @@ const shapes = {
    */
   SETTLED: { txid: text, removed: list(text), unconditional: bool },
   /** It has failed, or was told to go back; answered by REVOKED. */
-  ROLLBACK: { txid: text, code: failureCode, text },
+  ROLLBACK: { txid: text, code: failureCode, text, details },
 
   // incumbent → successor
   /**
@@ -111,7 +112,7 @@ const shapes = {
   /** It has heard SETTLED: its listeners are closed. */
   DRAINING: { txid: text },
   /** It accepts again and is the main process; the successor drains, and says STATS and BYE in its turn. */
-  REVOKED: { txid: text, code: failureCode, text },
+  REVOKED: { txid: text, code: failureCode, text, details },
   /**
    * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
    * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`: what it has
@@ -129,7 +130,7 @@ const shapes = {
   BYE: { txid: text, forced: int, counters: anything },
 
   // either → either
-  ABORT: { txid: text, code: failureCode, text },
+  ABORT: { txid: text, code: failureCode, text, details },
 } as const;
 
 /** Those with fds. What rides on any other message is closed unread: the receiver would not look for it. */

@@ -185,7 +185,7 @@ export class Predecessors {
         }
         if (message.type === 'REVOKED') {
           isRevoked = true;
-          return new HandoverError(message.code, message.text);
+          return new HandoverError(message.code, message.text, { details: message.details });
         }
         if (message.type === 'PREDECESSOR') {
           this.#takeOn(message, fds);

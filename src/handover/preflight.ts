@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HandoverError } from '../base/errors.js';
+import { type Details, HandoverError } from '../base/errors.js';
 import { count, size } from '../base/units.js';
 
 /** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and those who look. */
@@ -28,39 +28,49 @@ export function preflight({ pidfile, listeners }: { pidfile: string; listeners: 
 export function preflightFds(listeners: number): void {
   // To hold them, and then what preflight() asks for.
   const fault = fdFault(2 * listeners + SPARE_FDS);
-  if (fault !== null) throw noRoom(`${fault} for ${count(listeners, 'listener')}`);
+  if (fault !== null) throw noRoom({ ...fault, text: `${fault.text} for ${count(listeners, 'listener')}` });
 }
 
 /** Why every upgrade of an instance that holds `listeners` by now would be rejected, or null. */
-export function fdsForNext(listeners: number): string | null {
+export function fdsForNext(listeners: number): Fault | null {
   return fdFault(listeners + SPARE_FDS);
 }
 
-const noRoom = (fault: string): HandoverError =>
-  new HandoverError('ERR_MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${fault}`);
+interface Fault {
+  readonly text: string;
+  readonly details: Details;
+}
+
+const noRoom = ({ text, details }: Fault): HandoverError =>
+  new HandoverError('ERR_MOTYA_PREFLIGHT', `the successor would not have the room to serve: ${text}`, { details });
 
 /** Every worker that is started again gets a copy of each listener through our hands. `wanted`: how many fds must be left. */
-function fdFault(wanted: number): string | null {
+function fdFault(wanted: number): Fault | null {
   const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
   const open = readdirSync('/proc/self/fd').length;
   if (limit - open >= wanted) return null;
-  return `${open} of ${limit} file descriptors are open, and ${wanted} more are needed (ulimit -n, LimitNOFILE=)`;
+  const text = `${open} of ${limit} file descriptors are open, and ${wanted} more are needed (ulimit -n, LimitNOFILE=)`;
+  return { text, details: { lacks: 'file-descriptors', open, limit, needed: wanted } };
 }
 
 /** The tightest limit among the cgroup of this process and those above it, and what is available on the machine. */
-function memoryFault(): string | null {
+function memoryFault(): Fault | null {
   const rooms = [...cgroupRooms(), machineRoom('/proc/meminfo')];
   const tightest = rooms.reduce((least, room) => (room.free < least.free ? room : least));
   if (tightest.free >= SPARE_MEMORY_BYTES) return null;
-  return `${size(Math.max(0, tightest.free))} of memory are free ${tightest.where}, ${size(SPARE_MEMORY_BYTES)} are needed`;
+  const free = Math.max(0, tightest.free);
+  const text = `${size(free)} of memory are free ${tightest.where}, ${size(SPARE_MEMORY_BYTES)} are needed`;
+  return { text, details: { lacks: 'memory', free, needed: SPARE_MEMORY_BYTES } };
 }
 
-function diskFault(directory: string): string | null {
-  const { bavail, bsize, ffree, files } = statfsSync(directory);
+function diskFault(path: string): Fault | null {
+  const { bavail, bsize, ffree, files } = statfsSync(path);
   // A file system without a table of inodes (btrfs) says 0 of 0.
-  if (files > 0 && ffree === 0) return `no inode is free in ${directory}`;
+  if (files > 0 && ffree === 0) return { text: `no inode is free in ${path}`, details: { lacks: 'inodes', path } };
   if (bavail * bsize >= SPARE_DISK_BYTES) return null;
-  return `${bavail * bsize} bytes are free in ${directory}, ${SPARE_DISK_BYTES} are needed`;
+  const free = bavail * bsize;
+  const text = `${free} bytes are free in ${path}, ${SPARE_DISK_BYTES} are needed`;
+  return { text, details: { lacks: 'disk', path, free, needed: SPARE_DISK_BYTES } };
 }
 
 export interface Room {

@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { GREETING_MS, PROBATION_MARGIN_MS, STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
-import { HandoverError } from '../base/errors.js';
+import { detailFields, HandoverError } from '../base/errors.js';
 import { LONGEST_TIMER_MS, REASON_LENGTH } from '../base/limits.js';
 import { isDone, timeout } from '../base/timeout.js';
 import { Totals } from '../status/totals.js';
@@ -48,7 +48,11 @@ export async function observe(
       const heard = dialogue.expect(['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
       const { message } = await Promise.race([heard, silent.promise]);
       if (message.type === 'ROLLBACK') {
-        return { reason: new HandoverError(message.code, message.text), counted, hungUp: false };
+        return {
+          reason: new HandoverError(message.code, message.text, { details: message.details }),
+          counted,
+          hungUp: false,
+        };
       }
       if (message.type === 'PROVING') {
         counted = Totals.from(message.counters);
@@ -195,7 +199,7 @@ export class Probation {
     }
     if (await isDone(GREETING_MS, this.over)) return;
     const text = `the incumbent (pid ${incumbent}) does not answer at the end of the probation: it may serve again`;
-    throw new HandoverError('ERR_MOTYA_WEDGED', text);
+    throw new HandoverError('ERR_MOTYA_WEDGED', text, { details: { pid: incumbent } });
   }
 
   /** Asks the incumbent to serve again. */
@@ -203,7 +207,8 @@ export class Probation {
     if (this.#isOver || this.#failure !== null) return;
     this.#failure = reason;
     const { dialogue, txid } = this.#offer;
-    dialogue.send({ type: 'ROLLBACK', txid, code: reason.code, text: reason.message.slice(0, REASON_LENGTH) });
+    const { code, message } = reason;
+    dialogue.send({ type: 'ROLLBACK', txid, code, text: message.slice(0, REASON_LENGTH), ...detailFields(reason) });
   }
 
   /** The incumbent has let go, has died, or serves again. */

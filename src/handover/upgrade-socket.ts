@@ -48,7 +48,8 @@ export class UpgradeSocket {
     try {
       socket = new PrivateSocket(path, {
         connection: (fd, peer) => inBackground('greeting an incumbent', this.#greet(fd, peer)),
-        refused: (peer) => taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { ...peer }),
+        refused: (peer) =>
+          taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { socket: 'upgrade', ...peer }),
         failed: (error) => taker.warn(`a connection to the upgrade socket failed: ${reasonOf(error)}`, {}),
       });
       socket.publish();
@@ -133,7 +134,8 @@ function lock(path: string): number {
   }
   if (fd === null) {
     const pid = readFileSync(file, 'utf8').trim();
-    throw new HandoverError('ERR_MOTYA_SUCCESSOR_EXISTS', `another successor (pid ${pid}) waits on ${path} already`);
+    const text = `another successor (pid ${pid}) waits on ${path} already`;
+    throw new HandoverError('ERR_MOTYA_SUCCESSOR_EXISTS', text, { details: { pid: Number(pid), path } });
   }
   using owned = new OwnedFds([fd]);
   try {
@@ -149,7 +151,7 @@ function lock(path: string): number {
 function notMade(path: string, error: unknown): HandoverError {
   const advice = isSystemError(error) ? adviceOnDirectory(error.code, path) : null;
   const text = `the upgrade socket ${path} cannot be made: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new HandoverError('ERR_MOTYA_SOCKET', text, { cause: error });
+  return new HandoverError('ERR_MOTYA_SOCKET', text, { cause: error, details: { path } });
 }
 
 /**

@@ -142,10 +142,13 @@ function asListener(fd: number): CopiedListener | null {
   return { key: listenerKey(socket), fd, socket, backlog };
 }
 
-const noProcess = (pid: number): MotyaError => new MotyaError('ERR_MOTYA_NO_PROCESS', `there is no process ${pid}`);
+const noProcess = (pid: number): MotyaError =>
+  new MotyaError('ERR_MOTYA_NO_PROCESS', `there is no process ${pid}`, { details: { pid } });
 
 const copyDenied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
-  new MotyaError('ERR_MOTYA_COPY_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`);
+  new MotyaError('ERR_MOTYA_COPY_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`, {
+    details: { pid },
+  });
 
 /** pidfd_getfd(2) asks for the rights of a debugger (PTRACE_MODE_ATTACH_REALCREDS, ptrace(2)), /proc for those of a reader. */
 function whyNot(error: SystemError): string {

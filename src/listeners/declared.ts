@@ -57,9 +57,10 @@ function forEachDeclared(
     } catch (error) {
       if (!isSystemError(error)) throw error;
       const holder = error.code === 'EADDRINUSE' ? (overlapWith(keyOf(spec), held()) ?? holderOf(spec)) : null;
-      const why = holder ?? bindAdvice(error.code, spec, user);
+      const why = holder?.text ?? bindAdvice(error.code, spec, user);
       const text = `service ${service}: ${error.syscall} ${error.code} ${keyOf(spec)}${why === null ? '' : ` (${why})`}`;
-      throw new StartError('ERR_MOTYA_LISTENER', text, { cause: error });
+      const details = { service, listener: keyOf(spec), ...holder?.details };
+      throw new StartError('ERR_MOTYA_LISTENER', text, { cause: error, details });
     }
   }
 }

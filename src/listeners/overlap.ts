@@ -1,3 +1,5 @@
+import type { Obstacle } from './refusals.js';
+
 /** What a key (./key.ts) of a TCP or UDP listener says; null for any other. */
 function parse(key: string): { scheme: string; host: string; isV6: boolean; port: string; v6only: boolean } | null {
   const [, scheme, host, port, only] = /^(tcp|udp):\/\/(\[[^\]]*\]|[^:]*):(\d+)( v6only)?$/.exec(key) ?? [];
@@ -6,10 +8,11 @@ function parse(key: string): { scheme: string; host: string; isV6: boolean; port
 }
 
 /** Why an address cannot be bound that overlaps one of those that this instance holds (bind(2) says EADDRINUSE), or null. */
-export function overlapWith(wanted: string, held: Iterable<string>): string | null {
+export function overlapWith(wanted: string, held: Iterable<string>): Obstacle | null {
   const found = [...held].find((key) => overlaps(wanted, key));
   if (found === undefined) return null;
-  return `it overlaps ${found}, which this instance holds, or took over: an upgrade cannot bind both; stop and start`;
+  const text = `it overlaps ${found}, which this instance holds, or took over: an upgrade cannot bind both; stop and start`;
+  return { text, details: { overlaps: found } };
 }
 
 /** Whether the kernel takes the addresses of two listeners, which are not the same, for one. */

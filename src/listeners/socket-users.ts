@@ -5,12 +5,13 @@ import type { ListenerSpec } from '../base/os/native.js';
 import type { DeclaredListener } from '../config/settings.js';
 import type { ListenRequest } from './listen-request.js';
 import { listeningRows } from './listening-rows.js';
+import type { Obstacle } from './refusals.js';
 
 /**
  * Who listens at an address, for an error message: `pid 123 (nginx)`, and of an instance of Motya what to do; or null when it cannot be told (another user's process,
  * another network namespace). Read from /proc (proc(5)).
  */
-export function holderOf(wanted: DeclaredListener | ListenRequest): string | null {
+export function holderOf(wanted: DeclaredListener | ListenRequest): Obstacle | null {
   if ('name' in wanted) return null;
   try {
     const inodes = new Set('path' in wanted ? unixInodes(wanted.path) : inetInodes(wanted.port, isUdp(wanted)));
@@ -65,13 +66,14 @@ function lines(file: string): string[] {
   return readFileSync(file, 'utf8').split('\n').slice(1);
 }
 
-function processWith(inodes: ReadonlySet<string>): string | null {
+function processWith(inodes: ReadonlySet<string>): Obstacle | null {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       if (!socketsOf(pid).some((inode) => inodes.has(inode))) continue;
       const instance = instanceOf(Number(pid));
       const whose = instance === null ? '' : `, ${instance}`;
-      return `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})${whose}`;
+      const text = `pid ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})${whose}`;
+      return { text, details: { holder: Number(pid) } };
     } catch {
       // It has ended meanwhile, or it is another user's.
     }

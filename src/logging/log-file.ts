@@ -23,9 +23,7 @@ export function openLog(path: string, user: Account | null = null): number {
     throw new StartError(
       'ERR_MOTYA_LOG_FILE',
       `the log file ${path} cannot be opened${by}: ${reasonOf(error)}${more}`,
-      {
-        cause: error,
-      },
+      { cause: error, details: { path, ...(by === '' ? {} : { uid: user?.uid ?? null }) } },
     );
   }
 }

@@ -25,7 +25,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
   const primary = parentOf(pid);
   if (isWorker(copies, primary)) {
     const text = `--adopt: pid ${pid} (${copies.name}) is a worker of pid ${primary}, which has its listeners too: name that one`;
-    throw new StartError('ERR_MOTYA_ADOPT', text);
+    throw new StartError('ERR_MOTYA_ADOPT', text, { details: { pid, parent: primary } });
   }
   const from = `pid ${pid} (${copies.name})`;
   const keys = copies.listeners.map(({ key }) => key);
@@ -35,7 +35,8 @@ export function adopt(pid: number, instance: Instance): Adoption {
       twice === undefined
         ? `listens on nothing; if it is the worker of a cluster, name its parent, pid ${primary}`
         : `has several sockets on ${twice} (SO_REUSEPORT): clients that wait in the others would be reset; let it have one`;
-    throw new StartError('ERR_MOTYA_ADOPT', `--adopt: ${from} ${why}`);
+    const details = { pid, parent: primary, ...(twice === undefined ? {} : { listener: twice }) };
+    throw new StartError('ERR_MOTYA_ADOPT', `--adopt: ${from} ${why}`, { details });
   }
   const listeners = copies.listeners.map(({ fd, backlog }) => {
     // Its file is another program's, until ours serves on it: see keepAdopted.

@@ -91,7 +91,10 @@ export class CommandHandler implements CommandTarget {
       if (live !== null && probationMs > 0) {
         live({ pid, generation, gapMicros, probation: probationMs, removed });
         const failure = await settled;
-        if (failure !== null) return { ...rejection(failure), code: 'ERR_MOTYA_ROLLED_BACK' };
+        if (failure !== null) {
+          const { code: cause, details } = failure;
+          return { ...rejection(failure), code: 'ERR_MOTYA_ROLLED_BACK', details: { cause, ...details } };
+        }
       }
       return { ok: true, code: 'LIVE', text, pid, generation, gapMicros, removed };
     } catch (error) {
@@ -111,12 +114,13 @@ export class CommandHandler implements CommandTarget {
     const { phase, probation } = this.#life.machine;
     if (phase !== 'probation' || probation === null || !probation.isTrial) {
       const text = `pid ${process.pid} is not on probation: there is nothing to go back to; upgrade to the old version instead`;
-      return rejection(new HandoverError('ERR_MOTYA_PROBATION_OVER', text));
+      return rejection(new HandoverError('ERR_MOTYA_PROBATION_OVER', text, { details: { pid: process.pid } }));
     }
     const { incumbent } = probation;
     probation.fail(new HandoverError('ERR_MOTYA_ROLLBACK_REQUESTED', 'motya rollback has asked for it'));
     if (!(await isDone(LIVE_MS, probation.over))) {
-      return rejection(new HandoverError('ERR_MOTYA_WEDGED', `the incumbent (pid ${incumbent}) does not answer`));
+      const text = `the incumbent (pid ${incumbent}) does not answer`;
+      return rejection(new HandoverError('ERR_MOTYA_WEDGED', text, { details: { pid: incumbent } }));
     }
     return { ok: true, code: 'ROLLED_BACK', text: `pid ${incumbent} serves again`, pid: incumbent };
   }

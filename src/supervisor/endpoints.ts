@@ -52,7 +52,7 @@ export class Endpoints {
     const holder = answersAt(controlSocket);
     if (holder !== null) {
       const text = `pid ${holder} answers on ${controlSocket}: it has another pidfile, but the same name or upgrade socket; give this one a --name of its own`;
-      throw new StartError('ERR_MOTYA_RUNNING', text);
+      throw new StartError('ERR_MOTYA_RUNNING', text, { details: { path: controlSocket, pid: holder } });
     }
     this.pidfile.prepare();
   }

@@ -21,6 +21,7 @@ export function checkFileAccess({ services, source }: Settings, { name }: Accoun
     throw new StartError(
       'ERR_MOTYA_PRIVILEGES',
       `user ${name} may not ${verb} ${path}: put it where that user can reach it, with all directories above it`,
+      { details: { path, user: name } },
     );
   };
   demand(process.execPath, constants.X_OK, 'run');

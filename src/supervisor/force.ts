@@ -27,7 +27,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     const lockFd = incumbent.copyFile(`${settings.pidfile}.lock`);
     if (lockFd === null) {
       const text = `pid ${pid} does not hold the lock of ${settings.pidfile}: give --pidfile as it was given to that instance`;
-      throw new HandoverError('ERR_MOTYA_LOCK_NOT_HELD', text);
+      throw new HandoverError('ERR_MOTYA_LOCK_NOT_HELD', text, { details: { pid, path: settings.pidfile } });
     }
     const copies = copiesOf(incumbent, lockFd);
     // Not before: into a process that was root once only root may look (PR_SET_DUMPABLE, prctl(2)).
@@ -62,11 +62,11 @@ function refuseBelowManager(incumbent: OtherProcess): void {
   const isElsewhere = readFileSync(`/proc/${pid}/cgroup`, 'utf8') !== readFileSync('/proc/self/cgroup', 'utf8');
   if (hasKeeper) {
     const text = `pid ${pid} has a keeper, which holds its listeners: kill -KILL ${pid}, and it starts the next one with them; no client is refused`;
-    throw new HandoverError('ERR_MOTYA_MANAGED', text);
+    throw new HandoverError('ERR_MOTYA_MANAGED', text, { details: { pid, by: 'keeper' } });
   }
   if (isNotified && isElsewhere) {
     const text = `pid ${pid} belongs to a service manager, which does not know of this process: restart its unit (systemctl restart), which keeps the listeners that it stores`;
-    throw new HandoverError('ERR_MOTYA_MANAGED', text);
+    throw new HandoverError('ERR_MOTYA_MANAGED', text, { details: { pid, by: 'service-manager' } });
   }
 }
 

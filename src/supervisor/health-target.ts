@@ -27,7 +27,7 @@ export function checkHealthPath({ health: { path } }: Settings, listeners: reado
   const used = listeners.filter(({ users, declared }) => declared || users.size > 0);
   const isDatagramsOnly = used.length > 0 && used.every(({ socket }) => socket.type === 'dgram');
   if (path?.startsWith('/') && isDatagramsOnly)
-    throw new StartError('ERR_MOTYA_HEALTH_PATH', `${NO_LISTENER}; it is ${path}`);
+    throw new StartError('ERR_MOTYA_HEALTH_PATH', `${NO_LISTENER}; it is ${path}`, { details: { path } });
 }
 
 function addressOf({ socket: { family, address, port, path, v6only } }: Listener): Address | null {

@@ -9,9 +9,8 @@ import {
   HEALTH_PAUSE_SHARE,
   OUTLIVES_MS,
 } from '../base/deadlines.js';
-import type { ErrorCode } from '../base/error-catalog.js';
-import { HandoverError } from '../base/errors.js';
-import { probe } from '../base/probe.js';
+import { type Details, HandoverError } from '../base/errors.js';
+import { type Probed, probe } from '../base/probe.js';
 import type { WorkerExit } from './events.js';
 import { healthTarget, NO_LISTENER } from './health-target.js';
 import type { Life } from './life.js';
@@ -33,7 +32,7 @@ export class HealthWatch {
   #crashes = 0;
   #failures = 0;
   /** What was wrong with the last answer, or null. */
-  #fault: string | null = null;
+  #fault: HandoverError | null = null;
   /** The question to health.path that is under way. */
   #asking: Promise<void> | null = null;
   #isClosed = false;
@@ -43,7 +42,11 @@ export class HealthWatch {
     this.#life = life;
     this.#broken = broken;
     this.#onExit = ({ index, service, reason }) =>
-      this.#crashed('workers have', 'a worker has', `the last one worker ${index} of ${service} (${reason})`);
+      this.#crashed('workers have', 'a worker has', `the last one worker ${index} of ${service} (${reason})`, {
+        service,
+        worker: index,
+        reason,
+      });
     this.#onChildExit = (text) => this.#crashed('processes have', 'a process has', `the last one of ${text}`);
     life.events.on('workerExit', this.#onExit).on('childExit', this.#onChildExit);
     const { probation, health, services } = life.settings;
@@ -72,7 +75,7 @@ export class HealthWatch {
   async lastLook(): Promise<HandoverError | null> {
     const fault = await this.#lastFault();
     if (this.#isClosed) return null;
-    if (fault !== null) return new HandoverError('ERR_MOTYA_UNHEALTHY', fault);
+    if (fault !== null) return fault;
     const { fleet } = this.#life.instance;
     const end = performance.now() + 2 * OUTLIVES_MS;
     while (!fleet.isBack && performance.now() < end) {
@@ -82,15 +85,18 @@ export class HealthWatch {
     if (fleet.isBack) return null;
     const times = this.#crashes > 1 ? `${this.#crashes} have` : 'one has';
     const what = fleet.isWhole ? 'a worker does not listen where it did before it crashed' : 'a worker is down';
-    return new HandoverError('ERR_MOTYA_CRASHES', `${what} at the end of the probation, in which ${times} crashed`);
+    const details = { crashes: this.#crashes, missing: fleet.isWhole ? 'listener' : 'worker' };
+    const text = `${what} at the end of the probation, in which ${times} crashed`;
+    return new HandoverError('ERR_MOTYA_CRASHES', text, { details });
   }
 
-  #crashed(many: string, one: string, last: string): void {
+  #crashed(many: string, one: string, last: string, details: Details = {}): void {
     this.#crashes += 1;
     const { crashes } = this.#life.settings.health;
     if (this.#crashes < crashes) return;
     const times = this.#crashes === 1 ? one : `${this.#crashes} ${many}`;
-    this.#break('ERR_MOTYA_CRASHES', `${times} crashed on probation, ${last}`);
+    const text = `${times} crashed on probation, ${last}`;
+    this.#break(new HandoverError('ERR_MOTYA_CRASHES', text, { details: { crashes: this.#crashes, ...details } }));
   }
 
   /** Looks at once, and again after a pause. */
@@ -112,7 +118,7 @@ export class HealthWatch {
     inBackground('the health check', turn());
   }
 
-  async #lastFault(): Promise<string | null> {
+  async #lastFault(): Promise<HandoverError | null> {
     const { health, services } = this.#life.settings;
     const { path } = health;
     if (path === null || services.length === 0) return null;
@@ -137,26 +143,35 @@ export class HealthWatch {
   async #askOnce(path: string, ms: number): Promise<void> {
     const { settings, instance } = this.#life;
     const target = healthTarget(path, settings, instance.programListeners());
-    const answer = target === null ? { fault: NO_LISTENER } : await probe(target, ms);
+    const answer = target === null ? { fault: NO_LISTENER, code: 'ERR_MOTYA_HEALTH_PATH' } : await probe(target, ms);
     if (this.#isClosed) return;
-    const fault = 'fault' in answer ? answer.fault : isWell(answer.status) ? null : `status ${answer.status}`;
-    this.#fault = fault === null ? null : `${path}: ${fault}`;
-    this.#failures = fault === null ? 0 : this.#failures + 1;
-    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break('ERR_MOTYA_UNHEALTHY', this.#fault);
+    this.#fault = faultIn(path, answer);
+    this.#failures = this.#fault === null ? 0 : this.#failures + 1;
+    if (this.#fault !== null && this.#failures >= HEALTH_FAILURES) this.#break(this.#fault);
   }
 
   async #countErrors(errors: number): Promise<void> {
     const { answers, failed } = await this.#life.instance.fleet.answered();
     if (this.#isClosed || answers < HEALTH_ANSWERS || failed / answers <= errors) return;
     const share = `${((failed / answers) * 100).toFixed(1)} %`;
-    this.#break('ERR_MOTYA_ERROR_RATE', `${failed} of ${answers} answers on probation had status 5xx (${share})`);
+    const text = `${failed} of ${answers} answers on probation had status 5xx (${share})`;
+    this.#break(new HandoverError('ERR_MOTYA_ERROR_RATE', text, { details: { answers, failed } }));
   }
 
-  #break(code: ErrorCode, text: string): void {
+  #break(reason: HandoverError): void {
     if (this.#isClosed) return;
     this.close();
-    this.#broken(new HandoverError(code, text));
+    this.#broken(reason);
   }
 }
 
-const isWell = (status: number): boolean => status >= 200 && status < 300;
+/** What is wrong with an answer, or null. */
+function faultIn(path: string, answer: Probed): HandoverError | null {
+  if ('fault' in answer) {
+    const details = { path, reason: answer.code };
+    return new HandoverError('ERR_MOTYA_UNHEALTHY', `${path}: ${answer.fault}`, { details });
+  }
+  const { status } = answer;
+  if (status >= 200 && status < 300) return null;
+  return new HandoverError('ERR_MOTYA_UNHEALTHY', `${path}: status ${status}`, { details: { path, status } });
+}

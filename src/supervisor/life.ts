@@ -81,7 +81,9 @@ export class Life {
   }
 
   tellToStop(): void {
-    this.#stopping.abort(new HandoverError('ERR_MOTYA_STOPPING', `pid ${process.pid} was told to stop`));
+    this.#stopping.abort(
+      new HandoverError('ERR_MOTYA_STOPPING', `pid ${process.pid} was told to stop`, { details: { pid: process.pid } }),
+    );
   }
 
   /** The promise's outcome, or the reason of a stop that comes first. */
@@ -131,8 +133,8 @@ export class Life {
         const stderr = worker.lastLines();
         this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
       });
-      service.on('trouble', (kind, { pid, index }, what) => {
-        const fields = { service: service.name, index, worker: pid };
+      service.on('trouble', (kind, { pid, index }, what, facts) => {
+        const fields = { service: service.name, index, worker: pid, ...facts };
         this.warn(kind, `worker ${index} of ${service.name} (pid ${pid}): ${what}`, fields);
       });
       service.on('childCrash', ({ pid, index }, what) => {

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import type { HandoverError } from '../base/errors.js';
+import { detailFields } from '../base/errors.js';
 import { count, duration } from '../base/units.js';
 import { keeperOf } from '../keeper/keeper-choice.js';
 import type { InstanceLog, Logger } from '../logging/log.js';
@@ -80,19 +80,23 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
     const how = early ? 'is on probation no more: it stops, or is upgraded' : 'has passed its probation';
     log.info(`generation ${supervisor.generation} ${how}`, { event: 'settled', early });
   });
-  supervisor.on('rolledBack', ({ code, message }) => {
+  supervisor.on('rolledBack', (error) => {
+    const { code, message } = error;
     log.error(`rolled back, generation ${supervisor.generation} serves again: ${message}`, {
       event: 'rolled-back',
       code,
+      ...detailFields(error),
     });
   });
   supervisor.on('rehearsed', (successor) => {
     log.info(`dry run: pid ${successor} could take over`, { event: 'dry-run', successor });
   });
-  supervisor.on('rejected', ({ code, message }: HandoverError) => {
+  supervisor.on('rejected', (error) => {
+    const { code, message } = error;
     log.error(`the upgrade failed, generation ${supervisor.generation} serves on: ${message}`, {
       event: 'rejected',
       code,
+      ...detailFields(error),
     });
   });
   supervisor.on('workerExit', ({ service, index, pid, reason, inMs, stderr }) => {

@@ -1,5 +1,5 @@
 import { reportDefect } from '../base/background.js';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { detailFields, HandoverError, reasonOf } from '../base/errors.js';
 import type { Probation } from '../handover/probation-session.js';
 import type { Offer } from '../handover/successor.js';
 import { AcceptWatch } from './accept-watch.js';
@@ -88,7 +88,10 @@ function beginTrial(life: Life, probation: Probation): () => void {
 async function goBack(life: Life, offer: Offer, probation: Probation, reason: HandoverError): Promise<void> {
   const { instance, machine } = life;
   const text = `pid ${offer.incumbent} serves again: ${reason.message}`;
-  life.warn('rolled-back', `the incumbent took the hand-over back; ${text}`, { code: reason.code });
+  life.warn('rolled-back', `the incumbent took the hand-over back; ${text}`, {
+    code: reason.code,
+    ...detailFields(reason),
+  });
   machine.step('revoked');
   instance.fleet.openInspectors(false);
   instance.endpoints.control?.dismissWatchers(text, { forGood: true });

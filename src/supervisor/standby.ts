@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { inBackground, reportDefect } from '../base/background.js';
 import { GREETING_MS, RETIRED_MS, STATS_MS } from '../base/deadlines.js';
-import { HandoverError } from '../base/errors.js';
+import { detailFields, HandoverError } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import type { HandedOver } from '../handover/incumbent.js';
@@ -125,7 +125,7 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   await accepting;
   instance.becomeMainAgain();
   const text = failure.message.slice(0, REASON_LENGTH);
-  dialogue.send({ type: 'REVOKED', txid, code: failure.code, text });
+  dialogue.send({ type: 'REVOKED', txid, code: failure.code, text, ...detailFields(failure) });
   machine.step('resumed');
   const generation = life.generation + 1;
   history.rolledBack(failure.code, text, generation, counted);

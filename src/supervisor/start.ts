@@ -51,7 +51,8 @@ export async function startAsFirst(life: Life): Promise<void> {
   instance.becomeMain();
   dropUnused(life);
   const tight = fdsForNext(instance.ledger.size);
-  if (tight !== null) life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight}`);
+  if (tight !== null)
+    life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight.text}`, tight.details);
   life.history.founded(generation);
   life.machine.step('ready');
 }
@@ -166,7 +167,8 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
       machine.step('live');
       succeeded(life, null);
       dropUnused(life);
-      life.warn('alone', `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`);
+      const text = `the incumbent (pid ${offer.incumbent}) died during the hand-over; its listeners are here`;
+      life.warn('alone', text, { incumbent: offer.incumbent, bound: false });
       return;
     }
     const probation = new Probation(offer, settings.probation);
@@ -206,7 +208,8 @@ async function replaceDead(life: Life, watched: Watched, fleet: Fleet): Promise<
     throw new HandoverError('ERR_MOTYA_MANAGED', text);
   }
   life.machine.step('incumbentGone');
-  life.warn('alone', `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`);
+  const text = `the incumbent (pid ${watched.pid}) died; its listeners are bound anew`;
+  life.warn('alone', text, { incumbent: watched.pid, bound: true });
   await life.instance.replaceDead();
   await life.unlessStopped(fleet.ready());
   await life.instance.goLive();
@@ -249,8 +252,10 @@ async function findIncumbent({ settings }: Life): Promise<Watched | { wedged: nu
     const text =
       holder === null
         ? `there is nothing to take over from: no instance runs with the upgrade socket ${upgradeSocket}; start without --upgrade`
-        : `${holder} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
-    throw new HandoverError('ERR_MOTYA_NOTHING_TO_UPGRADE', text, { cause: error });
+        : `${holder.pid === null ? 'another instance' : `pid ${holder.pid}`} runs with the pidfile ${pidfile}, but not with the upgrade socket ${upgradeSocket}: give both the same (or try again, if it is still starting)`;
+    const held = holder === null ? {} : { pidfile, pid: holder.pid };
+    const details = { path: upgradeSocket, ...held };
+    throw new HandoverError('ERR_MOTYA_NOTHING_TO_UPGRADE', text, { cause: error, details });
   }
 }
 

@@ -1,6 +1,6 @@
 import { inBackground, reportDefect } from '../base/background.js';
 import { PAUSE_LEASE_MS } from '../base/deadlines.js';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { codeOf, detailFields, HandoverError, reasonOf } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
@@ -114,7 +114,7 @@ async function becomeReadyToHandOver(life: Life, dryRun: boolean): Promise<void>
   try {
     await makeReady(life, dryRun);
   } catch (error) {
-    life.warn('busy', reasonOf(error));
+    life.warn('busy', reasonOf(error), { code: codeOf(error), ...detailFields(error) });
     throw error;
   }
 }
@@ -126,11 +126,13 @@ async function makeReady(life: Life, dryRun: boolean): Promise<void> {
   await endProbation(life, dryRun);
   if (!machine.can('quit')) {
     const code = life.stopping.aborted ? 'ERR_MOTYA_STOPPING' : 'ERR_MOTYA_BUSY';
-    throw new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`);
+    const details = { pid: process.pid, phase: life.phase };
+    throw new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`, { details });
   }
   const owner = replacedBy(life);
   if (owner !== null) {
-    throw new HandoverError('ERR_MOTYA_REPLACED', `pid ${owner} has taken over from pid ${process.pid} by force`);
+    const text = `pid ${owner} has taken over from pid ${process.pid} by force`;
+    throw new HandoverError('ERR_MOTYA_REPLACED', text, { details: { pid: owner } });
   }
   restorePidfile(life);
 }
@@ -141,7 +143,8 @@ async function endProbation({ machine }: Life, dryRun: boolean): Promise<void> {
   if (phase !== 'probation' || probation === null) return;
   if (dryRun && probation.isTrial) {
     const left = Math.ceil(probation.left / 1000);
-    throw new HandoverError('ERR_MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`);
+    const details = { pid: process.pid, phase };
+    throw new HandoverError('ERR_MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`, { details });
   }
   await probation.settle();
 }

@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.js';
 import { PLACE_LOOK_MS } from '../base/deadlines.js';
-import { reasonOf } from '../base/errors.js';
+import { codeOf, detailFields, reasonOf } from '../base/errors.js';
 import type { Life } from './life.js';
 
 /**
@@ -15,12 +15,12 @@ export function keepReachable(life: Life): void {
       if (life.phase === 'draining') life.instance.endpoints.restoreDrainSocket();
       const lost = life.machine.is('ownsFiles') ? life.instance.endpoints.restore() : [];
       if (lost.length > 0)
-        life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`);
+        life.warn('restored', `${lost.join(', ')} had gone, and ${lost.length > 1 ? 'are' : 'is'} made anew`, { lost });
       trouble = '';
     } catch (error) {
       // Said once, not each second: as long as another user has the directory's name, nothing can be done about it.
       const text = `commands may not reach this instance: ${reasonOf(error)}`;
-      if (text !== trouble) life.warn('unreachable', text);
+      if (text !== trouble) life.warn('unreachable', text, { code: codeOf(error), ...detailFields(error) });
       trouble = text;
     }
   };

@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events';
 import type { Channel } from '../base/channel.js';
-import { HandoverError } from '../base/errors.js';
+import { type Details, HandoverError } from '../base/errors.js';
 import { MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
 import type { ReceivedFds } from '../base/received-fds.js';
 import type { ListenRequest } from '../listeners/listen-request.js';
+import type { Obstacle } from '../listeners/refusals.js';
 import type {
   AnswerCounts,
   ConnectionCounts,
@@ -41,7 +42,8 @@ interface ConversationEvents {
   /** `pid` of the process whose program has closed its server. */
   release: [key: string, pid: number];
   /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). */
-  trouble: [kind: 'denied' | 'exhausted', what: string];
+  /** `facts`: what `what` says, for programs. */
+  trouble: [kind: 'denied' | 'exhausted', what: string, facts: Details];
   /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
   exit: [reason: string];
   /** A process that its program has started is a part of it from now on. */
@@ -51,7 +53,8 @@ interface ConversationEvents {
   /** A process that its program had started has ended as it was to; comes before or after `childEnd`. */
   childDone: [pid: number];
   /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
-  strayed: [who: string];
+  /** `pid`: null where it cannot be told. */
+  strayed: [who: string, pid: number | null];
 }
 
 /** What the supervisor and one process that serves say to each other: a worker, or a Node process that a worker has started. */
@@ -125,7 +128,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   }
 
   /** What it was refused last, for the reason of a failed start. */
-  get lastRefusal(): string | null {
+  get lastRefusal(): Obstacle | null {
     return this.#grants.lastRefusal;
   }
 
@@ -140,8 +143,8 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     this.emit('blocked');
   }
 
-  denied(what: string): void {
-    this.emit('trouble', 'denied', what);
+  denied({ text, details }: Obstacle): void {
+    this.emit('trouble', 'denied', text, details);
   }
 
   /** Resolves when it has stopped accepting, or has ended. */
@@ -268,7 +271,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         this.emit('childDone', message.pid);
         return;
       case 'EXHAUSTED':
-        this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`);
+        this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`, {
+          reason: message.code,
+        });
     }
   }
 

@@ -1,4 +1,5 @@
 import { type EventLoopDelay, worse } from '../base/loop-delay.js';
+import type { Obstacle } from '../listeners/refusals.js';
 import { both, NO_ANSWERS } from '../runtime/counts.js';
 import type { AnswerCounts } from '../runtime/worker-messages.js';
 import type { Branch } from './branches.js';
@@ -7,7 +8,7 @@ import type { Branch } from './branches.js';
 export class EndedBranches {
   #answers: AnswerCounts = NO_ANSWERS;
   #delay: EventLoopDelay | null = null;
-  #refusal: string | null = null;
+  #refusal: Obstacle | null = null;
   readonly #held = new Set<string>();
 
   add(branch: Branch): void {
@@ -23,7 +24,7 @@ export class EndedBranches {
   }
 
   /** What the last of them that was refused a listener was told. */
-  get lastRefusal(): string | null {
+  get lastRefusal(): Obstacle | null {
     return this.#refusal;
   }
 

@@ -8,7 +8,7 @@ import type { ListenRequest } from '../listeners/listen-request.js';
 import type { Listener } from '../listeners/listener.js';
 import { overlaps, overlapWith } from '../listeners/overlap.js';
 import { placeholderFor } from '../listeners/placeholder.js';
-import type { Refusal } from '../listeners/refusals.js';
+import type { Obstacle, Refusal } from '../listeners/refusals.js';
 import { nameOf } from '../listeners/request-names.js';
 import { holderOf } from '../listeners/socket-users.js';
 
@@ -30,8 +30,8 @@ export interface ListenRequester {
    * another generation's, and so are the clients.
    */
   lend(id: number, request: AddressRequest, holder: Listener | null): void;
-  /** `where`: the address that was asked for, and who has it where that can be told. */
-  refuse(id: number, refusal: Refusal, where: string): void;
+  /** `listener`: the address that was asked for. `why`: what is in its way, where that can be told. */
+  refuse(id: number, refusal: Refusal, listener: string, why: Obstacle | null): void;
 }
 
 export type AddressRequest = Exclude<ListenRequest, { kind: 'systemd' }>;
@@ -168,7 +168,12 @@ export class ListenGate {
   }
 
   /** Who has the address that is in use, or one that overlaps it. */
-  #holderOf(request: ListenRequest): string | null {
+  #adviceOn(code: string, request: ListenRequest): Obstacle | null {
+    const text = bindAdvice(code, request, this.#ledger.owner);
+    return text === null ? null : because(text);
+  }
+
+  #holderOf(request: ListenRequest): Obstacle | null {
     const keys = this.#ledger.all().map(({ key }) => key);
     return overlapWith(nameOf(request), keys) ?? holderOf(request);
   }
@@ -235,28 +240,30 @@ export class ListenGate {
       return true;
     }
     if (this.#shut) {
-      requester.refuse(id, SHUT, `${nameOf(request)} (this generation has given up its listeners)`);
+      requester.refuse(id, SHUT, nameOf(request), because('this generation has given up its listeners'));
       return true;
     }
     try {
       const answer = this.#findOrBind(asked);
       if (typeof answer === 'boolean') return answer;
       if ('fd' in answer) requester.grant(id, answer);
-      else requester.refuse(id, answer, `${nameOf(request)} (another worker or service of this instance)`);
+      else requester.refuse(id, answer, nameOf(request), because('another worker or service of this instance'));
     } catch (error) {
       if (!isSystemError(error)) {
         // A request that nothing can be bound to; it must not end the supervisor, and with it every other service.
-        requester.refuse(id, INVALID, `${nameOf(request)} (${reasonOf(error)})`);
+        requester.refuse(id, INVALID, nameOf(request), because(reasonOf(error)));
         return true;
       }
       if (error.code === 'EADDRINUSE' && performance.now() < this.#retryUntil) return false;
       const { code, errno, syscall } = error;
-      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : bindAdvice(code, request, this.#ledger.owner);
-      requester.refuse(id, { code, errno, syscall }, why === null ? nameOf(request) : `${nameOf(request)} (${why})`);
+      const why = code === 'EADDRINUSE' ? this.#holderOf(request) : this.#adviceOn(code, request);
+      requester.refuse(id, { code, errno, syscall }, nameOf(request), why);
     }
     return true;
   }
 }
+
+const because = (text: string): Obstacle => ({ text, details: {} });
 
 /** Of the key of a TCP listener (listeners/key.ts). */
 const portIn = (key: string): number => Number(/:(\d+)(?: v6only)?$/.exec(key)?.[1]);

@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Channel } from '../base/channel.js';
 import type { Listener } from '../listeners/listener.js';
-import type { Refusal } from '../listeners/refusals.js';
+import type { Obstacle, Refusal } from '../listeners/refusals.js';
 import { nameOf } from '../listeners/request-names.js';
 import type { WorkerShapes } from '../runtime/worker-messages.js';
 import type { AddressRequest, ListenRequester } from './listen-gate.js';
@@ -15,8 +15,8 @@ export interface Grantee {
   readonly readyAt: number | null;
   /** It waits for a listener that is not here yet. */
   becomeBlocked(): void;
-  /** It may not listen where it wants to. `what`: for people. */
-  denied(what: string): void;
+  /** It may not listen where it wants to. */
+  denied(refused: Obstacle): void;
 }
 
 /** The answers to LISTEN of one process, and the listeners that it has by them. */
@@ -28,7 +28,7 @@ export class ListenerGrants implements ListenRequester {
   /** Keys of those that it has been given and whose servers its program has not closed. */
   readonly keys = new Set<string>();
   /** What it was refused last, for the reason of a failed start. */
-  lastRefusal: string | null = null;
+  lastRefusal: Obstacle | null = null;
 
   constructor(grantee: Grantee, channel: Channel<WorkerShapes>) {
     this.#grantee = grantee;
@@ -82,8 +82,10 @@ export class ListenerGrants implements ListenRequester {
     }
   }
 
-  refuse(id: number, refusal: Refusal, where: string): void {
-    this.lastRefusal = `${refusal.syscall} ${refusal.code} ${where}`;
+  refuse(id: number, refusal: Refusal, listener: string, why: Obstacle | null): void {
+    const { code, syscall } = refusal;
+    const text = `${syscall} ${code} ${listener}${why === null ? '' : ` (${why.text})`}`;
+    this.lastRefusal = { text, details: { reason: code, syscall, listener, ...why?.details } };
     // A program may take any other for an answer, and try elsewhere; this one somebody has to mend.
     if (refusal.code === 'EACCES') this.#grantee.denied(this.lastRefusal);
     this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
@@ -101,7 +103,8 @@ export class ListenerGrants implements ListenRequester {
     const [lent] = this.#lent;
     if (lent === undefined) return;
     const [wanted, holder] = lent;
-    this.lastRefusal = `listen EADDRINUSE ${wanted} (it overlaps ${holder} of this service)`;
+    const details = { reason: 'EADDRINUSE', syscall: 'listen', listener: wanted, overlaps: holder };
+    this.lastRefusal = { text: `listen EADDRINUSE ${wanted} (it overlaps ${holder} of this service)`, details };
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Details } from '../base/errors.js';
 import type { Drained } from './drained.js';
 import type { Worker } from './worker.js';
 
@@ -9,6 +10,8 @@ export interface ServiceEvents {
     kind: 'denied' | 'exhausted' | 'strayed' | 'outside' | 'silent',
     worker: { pid: number; index: number },
     what: string,
+    /** What `what` says, for programs. */
+    facts: Details,
   ];
   /** A process that the program of a worker has started, and that served or was to, has ended by itself. `what`: in words. */
   childCrash: [worker: { pid: number; index: number }, what: string];

@@ -1,3 +1,4 @@
+import type { Details } from '../base/errors.js';
 import { OUTSIDE_LOOK_MS, OUTSIDE_LOOKS } from '../base/limits.js';
 import type { Ledger } from '../listeners/ledger.js';
 import { adviceOnOutside, endWithWorkers, type Outside, OutsideLook, OutsideWatch } from './outside.js';
@@ -18,14 +19,15 @@ export class ServiceOutside {
   }
 
   /** What a worker listens on a while after it has become ready. `warn`: once for each. */
-  later(worker: Worker, warn: (text: string) => void): void {
+  later(worker: Worker, warn: (text: string, facts: Details) => void): void {
     setTimeout(() => {
       if (worker.hasExited) return;
       const own = this.#find().filter((one) => one.worker === worker.pid);
       for (const outside of own) {
         const who = outside.pid === worker.pid ? 'the program' : `pid ${outside.pid}, which it has started,`;
         const advice = adviceOnOutside(outside);
-        warn(`${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${advice}`);
+        const text = `${who} listens on ${outside.where} by itself, which an upgrade cannot hand over: ${advice}`;
+        warn(text, { pid: outside.pid, listens: outside.where });
       }
     }, OUTSIDE_LOOKS * OUTSIDE_LOOK_MS).unref();
   }

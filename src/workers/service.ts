@@ -72,7 +72,7 @@ export class Service extends EventEmitter<ServiceEvents> {
       inspectorPorts: context.inspectorPorts ?? [],
       workers,
       outside: this.#outside,
-      silent: (worker, hint) => this.emit('trouble', 'silent', worker, hint),
+      silent: (worker, hint) => this.emit('trouble', 'silent', worker, hint, {}),
     });
   }
 
@@ -237,20 +237,20 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#clearing.add(worker.cleared);
     const cleared = worker.cleared.finally(() => this.#clearing.delete(worker.cleared));
     inBackground('clearing up after a worker', cleared);
-    worker.on('strayed', (who) => {
+    worker.on('strayed', (who, pid) => {
       const text = `${who}, which it has started, is in a session of its own and goes on; end it by hand if it should not`;
-      this.emit('trouble', 'strayed', worker, text);
+      this.emit('trouble', 'strayed', worker, text, { pid });
     });
     worker.on('release', (key, pid) => {
       this.#released.add(key, pid);
       this.#removeReleased();
     });
-    worker.on('trouble', (kind, what) => this.emit('trouble', kind, worker, what));
+    worker.on('trouble', (kind, what, facts) => this.emit('trouble', kind, worker, what, facts));
     worker.on('childStart', () => this.#slots[worker.index]?.recovery.childStarted());
     worker.on('childDone', (pid) => this.#childEnds.meant(pid));
     worker.on('childEnd', (end) => inBackground("the end of a worker's child", this.#childEnded(worker, end)));
     worker.once('ready', () => {
-      this.#outside.later(worker, (text) => this.#draining || this.emit('trouble', 'outside', worker, text));
+      this.#outside.later(worker, (...told) => this.#draining || this.emit('trouble', 'outside', worker, ...told));
       // Once it has asked for all that it listens on in the same turn.
       const counted = worker.count().then(() => this.#removeReleased());
       inBackground('removing released listeners', counted);

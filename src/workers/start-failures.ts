@@ -19,18 +19,23 @@ const waitsForDebugger = (where: string): string =>
 
 export function endedTooSoon(what: string, worker: Worker, reason: string): StartError {
   const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
-  const refusal = worker.lastRefusal === null ? '' : ` (${worker.lastRefusal})`;
+  const { lastRefusal } = worker;
+  const refusal = lastRefusal === null ? '' : ` (${lastRefusal.text})`;
   // A refusal says more than the program's error about it: who has the address.
   const words = refusal === '' ? worker.lastReason() : null;
   const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
-  return new StartError('ERR_MOTYA_PROGRAM', text, { stderr: worker.lastLines() });
+  const details = { service: worker.service, worker: worker.index, end: reason, ready: worker.isReady };
+  return new StartError('ERR_MOTYA_PROGRAM', text, {
+    stderr: worker.lastLines(),
+    details: { ...details, ...lastRefusal?.details },
+  });
 }
 
 export function listensOutside(what: string, outside: Outside): StartError {
   const { worker, pid, where } = outside;
   const who = pid === worker ? 'its own process' : describeOutside(outside);
   const text = `${what} listens on nothing that can be handed over, but ${who} listens on ${where}: ${adviceOnOutside(outside)}`;
-  return new StartError('ERR_MOTYA_NOT_READY', text);
+  return new StartError('ERR_MOTYA_NOT_READY', text, { details: { pid, listens: where } });
 }
 
 export function notReady(
@@ -41,17 +46,19 @@ export function notReady(
   if (debuggers !== null) {
     // Whether one has come is not known.
     const text = `${what} is not ready after ${seconds} s; perhaps no debugger is attached: ${waitsForDebugger(debuggers)}`;
-    return new StartError('ERR_MOTYA_NOT_READY', text);
+    return new StartError('ERR_MOTYA_NOT_READY', text, { details: { awaits: 'debugger', ms } });
   }
   if (waits) {
     const first = ready === 'signal' ? 'ready()' : 'listen()';
     const text = `${what} waits for inherited(), which comes when it has called ${first}: call that first; it still waits after ${seconds} s`;
-    return new StartError('ERR_MOTYA_NOT_READY', text);
+    return new StartError('ERR_MOTYA_NOT_READY', text, { details: { awaits: 'inherited', ms } });
   }
   if (ready === 'signal')
-    return new StartError('ERR_MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`);
+    return new StartError('ERR_MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`, {
+      details: { awaits: 'signal', ms },
+    });
   const text = `${what} listens on nothing after ${seconds} s; ${NO_LISTENER_ADVICE}`;
-  return new StartError('ERR_MOTYA_NOT_READY', text);
+  return new StartError('ERR_MOTYA_NOT_READY', text, { details: { awaits: 'listen', ms } });
 }
 
 /** A signal that the supervisor has not sent comes from another process, or from the kernel. */

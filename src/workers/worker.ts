@@ -4,6 +4,7 @@ import type { Channel } from '../base/channel.js';
 import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
 import { type EventLoopDelay, worse } from '../base/loop-delay.js';
 import type { ServiceSettings } from '../config/settings.js';
+import type { Obstacle } from '../listeners/refusals.js';
 import type { Outputs } from '../logging/outputs.js';
 import type { WorkerOutput } from '../logging/worker-output.js';
 import { both, plus } from '../runtime/counts.js';
@@ -103,7 +104,7 @@ export class Worker extends Conversation {
     return branches.reduce(both, both(super.lastAnswers, this.#ended.answers));
   }
 
-  override get lastRefusal(): string | null {
+  override get lastRefusal(): Obstacle | null {
     const [refusal = null] = [...this.#branches].flatMap(({ lastRefusal }) => lastRefusal ?? []);
     return super.lastRefusal ?? refusal ?? this.#ended.lastRefusal;
   }
@@ -237,7 +238,7 @@ export class Worker extends Conversation {
       this.#ended.release(key);
       this.emit('release', key, pid);
     });
-    branch.on('trouble', (kind, what) => this.emit('trouble', kind, `${branch.name}: ${what}`));
+    branch.on('trouble', (kind, what, facts) => this.emit('trouble', kind, `${branch.name}: ${what}`, facts));
     const joinedAt = performance.now();
     this.emit('childStart');
     branch.once('exit', (reason) => {
@@ -278,11 +279,11 @@ export class Worker extends Conversation {
     if (this.pid === 0) return;
     try {
       await endSession(this.family, this.#killGrace);
-      for (const { pid, name } of await strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`);
+      for (const { pid, name } of await strayed(this.family)) this.emit('strayed', `pid ${pid} (${name})`, pid);
     } catch (error) {
       // Without fds /proc cannot be read. A drain, which waits for this, must end all the same.
       if (!isSystemError(error)) throw error;
-      this.emit('strayed', `what it has started cannot be looked for (${reasonOf(error)}); any of it`);
+      this.emit('strayed', `what it has started cannot be looked for (${reasonOf(error)}); any of it`, null);
     }
   }
 }

@@ -5,7 +5,7 @@ import { native } from '#src/base/os/native.js';
 import { Ledger } from '#src/listeners/ledger.js';
 import type { ListenRequest } from '#src/listeners/listen-request.js';
 import type { Listener } from '#src/listeners/listener.js';
-import type { Refusal } from '#src/listeners/refusals.js';
+import type { Obstacle, Refusal } from '#src/listeners/refusals.js';
 import { nameOf } from '#src/listeners/request-names.js';
 import { type AddressRequest, ListenGate, type ListenRequester } from '#src/workers/listen-gate.js';
 import { openFds, scratch } from '../base/native/support.js';
@@ -32,8 +32,10 @@ class TestAsker implements ListenRequester {
   lend(id: number, request: AddressRequest, holder: Listener | null): void {
     this.heard.push(`${this.pid}#${id} lent ${nameOf(request)} of ${holder?.key ?? 'another generation'}`);
   }
-  refuse(id: number, refusal: Refusal, where: string): void {
-    this.heard.push(`${this.pid}#${id} ${refusal.syscall} ${refusal.code} ${refusal.errno} ${where}`);
+  refuse(id: number, refusal: Refusal, where: string, why: Obstacle | null): void {
+    this.heard.push(
+      `${this.pid}#${id} ${refusal.syscall} ${refusal.code} ${refusal.errno} ${where}${why === null ? '' : ` (${why.text})`}`,
+    );
   }
 }
 

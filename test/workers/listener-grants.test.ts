@@ -5,6 +5,7 @@ import { native } from '#src/base/os/native.js';
 import { Ledger } from '#src/listeners/ledger.js';
 import type { ListenRequest } from '#src/listeners/listen-request.js';
 import type { Listener } from '#src/listeners/listener.js';
+import type { Obstacle } from '#src/listeners/refusals.js';
 import { type WorkerMessage, workerCodec } from '#src/runtime/worker-messages.js';
 import { ListenerGrants } from '#src/workers/listener-grants.js';
 import { until } from '../e2e/harness/until.js';
@@ -25,13 +26,13 @@ function grantsOf(t: TestContext) {
     channel.close();
     peer.close();
   });
-  const told: string[] = [];
+  const told: unknown[] = [];
   const grantee = {
     service: 'web',
     pid: 1,
     readyAt: null,
     becomeBlocked: () => told.push('blocked'),
-    denied: (what: string) => told.push(what),
+    denied: ({ details }: Obstacle) => told.push(details),
   };
   return { grants: new ListenerGrants(grantee, channel), listener, heard, told };
 }
@@ -63,7 +64,8 @@ test('what is lent is not held, and the program has to close it before it is rea
   assert.equal(grants.hasLent, true);
   assert.equal(grants.keys.size, 0);
   grants.refuseLent();
-  assert.match(String(grants.lastRefusal), /EADDRINUSE tcp:\/\/127.0.0.1:4711/);
+  const { reason, listener: wanted, overlaps } = grants.lastRefusal?.details ?? {};
+  assert.deepEqual([reason, wanted, overlaps], ['EADDRINUSE', 'tcp://127.0.0.1:4711', listener.key]);
   assert.equal(grants.release('tcp://127.0.0.1:4711'), false);
   assert.equal(grants.hasLent, false);
 });
@@ -77,11 +79,12 @@ test('an address of another generation is lent without a condition', (t) => {
 test('a refusal is kept for the reason of a failed start; EACCES is told at once', async (t) => {
   const { grants, heard, told } = grantsOf(t);
   grants.wait(1);
-  grants.refuse(1, { code: 'EADDRINUSE', errno: -98, syscall: 'bind' }, 'tcp://127.0.0.1:80');
+  grants.refuse(1, { code: 'EADDRINUSE', errno: -98, syscall: 'bind' }, 'tcp://127.0.0.1:80', null);
   assert.deepEqual(told, ['blocked']);
-  grants.refuse(2, { code: 'EACCES', errno: -13, syscall: 'bind' }, 'tcp://127.0.0.1:81');
-  assert.equal(grants.lastRefusal, 'bind EACCES tcp://127.0.0.1:81');
-  assert.deepEqual(told, ['blocked', grants.lastRefusal]);
+  grants.refuse(2, { code: 'EACCES', errno: -13, syscall: 'bind' }, 'tcp://127.0.0.1:81', null);
+  const details = { reason: 'EACCES', syscall: 'bind', listener: 'tcp://127.0.0.1:81' };
+  assert.deepEqual(grants.lastRefusal?.details, details);
+  assert.deepEqual(told, ['blocked', details]);
   grants.leavePlain(4);
   await until(() => heard.length === 4, { what: 'the answers' });
   assert.deepEqual(

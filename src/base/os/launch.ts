@@ -1,7 +1,7 @@
 import { openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { FailureCode } from '../error-catalog.js';
-import { HandoverError, StartError } from '../errors.js';
+import { type Details, HandoverError, StartError } from '../errors.js';
 import type { Activated } from './activation.js';
 import type { Invocation } from './invocation.js';
 import { type NativePoll, native } from './native.js';
@@ -20,7 +20,7 @@ const ATTENDED_ENV = 'MOTYA_ATTENDED';
 
 export type Outcome =
   | { readonly ok: true; readonly pid: number; readonly generation: number }
-  | { readonly ok: false; readonly code: FailureCode; readonly text: string };
+  | { readonly ok: false; readonly code: FailureCode; readonly text: string; readonly details?: Details | undefined };
 
 export interface Launched {
   readonly pid: number;
@@ -170,5 +170,5 @@ export function report(outcome: Outcome): void {
 
 /** The error that an outcome stands for. */
 export function outcomeError(outcome: Extract<Outcome, { ok: false }>): HandoverError {
-  return new HandoverError(outcome.code, outcome.text);
+  return new HandoverError(outcome.code, outcome.text, { details: outcome.details });
 }

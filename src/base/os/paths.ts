@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
-import { reasonOf, StartError } from '../errors.js';
+import { type MotyaErrorOptions, reasonOf, StartError } from '../errors.js';
 
 /** Bytes of a unix socket path: sun_path has 108 with its closing NUL (unix(7)). */
 const UNIX_PATH_BYTES = 107;
@@ -16,26 +16,31 @@ export function ensureRuntimeDirectory(path: string): void {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
-      throw refused(`the runtime directory cannot be made: ${reasonOf(error)}`, { cause: error });
+      throw refused(`the runtime directory cannot be made: ${reasonOf(error)}`, { cause: error, details: { path } });
     }
   }
   // Never stat: in a directory like /tmp any user may have put a symlink here.
   const stat = lstatSync(path);
   if (stat.isSymbolicLink())
-    throw refused(`the runtime directory ${path} is a symlink; it must be a directory of its own`);
-  if (!stat.isDirectory()) throw refused(`the runtime directory ${path} is not a directory`);
+    throw refused(`the runtime directory ${path} is a symlink; it must be a directory of its own`, {
+      details: { path, reason: 'ELOOP' },
+    });
+  if (!stat.isDirectory())
+    throw refused(`the runtime directory ${path} is not a directory`, { details: { path, reason: 'ENOTDIR' } });
   if (stat.uid !== process.geteuid?.() && stat.uid !== 0) {
     throw refused(
       `the runtime directory ${path} belongs to uid ${stat.uid}, not to uid ${process.geteuid?.()} or root`,
+      { details: { path, uid: stat.uid } },
     );
   }
   if ((stat.mode & 0o022) !== 0) {
     const mode = (stat.mode & 0o777).toString(8).padStart(3, '0');
-    throw refused(`the runtime directory ${path} has mode ${mode}: others may write to it; try chmod 700`);
+    const text = `the runtime directory ${path} has mode ${mode}: others may write to it; try chmod 700`;
+    throw refused(text, { details: { path, mode } });
   }
 }
 
-const refused = (message: string, options?: ErrorOptions): StartError =>
+const refused = (message: string, options?: MotyaErrorOptions): StartError =>
   new StartError('ERR_MOTYA_RUNTIME_DIRECTORY', message, options);
 
 /** A file's base name without its ending, fit to be a name in settings and in file names: at most 40 characters. */

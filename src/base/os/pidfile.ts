@@ -28,8 +28,8 @@ export function readPid(path: string): number | null {
   }
 }
 
-/** The process that holds a pidfile, as text (`pid 12`), or null: the lock decides, not the file. @throws {StartError} */
-export function holdsLock(path: string): string | null {
+/** The process that holds a pidfile; null: none does. The lock decides, not the file. @throws {StartError} */
+export function holdsLock(path: string): { readonly pid: number | null } | null {
   // Taken for a moment: a start in that very moment would be refused wrongly, and succeed when tried again.
   let lockFd: number | null;
   try {
@@ -41,16 +41,16 @@ export function holdsLock(path: string): string | null {
     native.fd.close(lockFd);
     return null;
   }
-  return holderIn(path) ?? 'another instance';
+  return { pid: holderIn(path) };
 }
 
-/** In words (`pid 12`), if the process that the pidfile names has the lock's file open; else null: it is another process. */
-function holderIn(path: string): string | null {
+/** Its pid, if the process that the pidfile names has the lock's file open; else null: it is another process. */
+function holderIn(path: string): number | null {
   const pid = readPid(path);
   const lock = statSync(`${path}.lock`, { throwIfNoEntry: false });
   if (pid === null || lock === undefined) return null;
   // Of a process that root has left to another user /proc tells its files to neither; of the one that took the lock the kernel does.
-  return hasOpen(pid, lock) || lockHolder(`${path}.lock`) === pid ? `pid ${pid}` : null;
+  return hasOpen(pid, lock) || lockHolder(`${path}.lock`) === pid ? pid : null;
 }
 
 /**
@@ -81,10 +81,11 @@ export class Pidfile {
     }
     if (this.#lockFd === null) {
       const pid = holderIn(this.path);
-      const holder = pid === null ? 'another instance' : `the instance with ${pid}`;
+      const holder = pid === null ? 'another instance' : `the instance with pid ${pid}`;
       throw new StartError(
         'ERR_MOTYA_RUNNING',
         `${holder} holds ${this.path}; to replace it use \`motya upgrade\`, or give this one a --name or --pidfile of its own`,
+        { details: { path: this.path, pid } },
       );
     }
   }
@@ -231,5 +232,5 @@ function failure(path: string, what: string, error: unknown): StartError {
       ? `uid ${process.geteuid?.()} must be able to write to its directory and to replace it`
       : adviceOnDirectory(code, path);
   const text = `the pidfile ${path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new StartError('ERR_MOTYA_PIDFILE', text, { cause: error });
+  return new StartError('ERR_MOTYA_PIDFILE', text, { cause: error, details: { path } });
 }

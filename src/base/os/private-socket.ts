@@ -153,7 +153,8 @@ export function checkPlace(path: string): void {
     throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnDirectory('ENOENT', path)}`);
   }
   if (!there.isSocket()) {
-    throw new MotyaError('ERR_MOTYA_SOCKET', `${path} exists and is not a socket; it is left alone: name another path`);
+    const text = `${path} exists and is not a socket; it is left alone: name another path`;
+    throw new MotyaError('ERR_MOTYA_SOCKET', text, { details: { path, reason: 'ENOTSOCK' } });
   }
   if (there.uid !== 0 && there.uid !== process.geteuid?.()) {
     throw new MotyaError(

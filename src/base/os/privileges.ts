@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { reasonOf, StartError } from '../errors.js';
+import { type MotyaErrorOptions, reasonOf, StartError } from '../errors.js';
 import type { Account } from './account.js';
 
 /** True while this process is root and is to become `user`: it may still do what only root can. */
@@ -76,7 +76,10 @@ function verify(user: Account): void {
     const status = readFileSync(`/proc/self/task/${thread}/status`, 'utf8');
     for (const [field, wanted] of Object.entries(expected)) {
       const found = new RegExp(`^${field}:\\t(.*?) *$`, 'm').exec(status)?.[1];
-      if (found !== wanted) throw privilegeError(user, `the kernel still says ${field} ${found} instead of ${wanted}`);
+      if (found !== wanted)
+        throw privilegeError(user, `the kernel still says ${field} ${found} instead of ${wanted}`, {
+          details: { field },
+        });
     }
   }
   for (const undo of [() => process.setuid?.(0), () => process.seteuid?.(0)]) {
@@ -91,6 +94,10 @@ function verify(user: Account): void {
 
 const NO_CAPABILITY = '0'.repeat(16);
 
-function privilegeError(user: Account, why: string, options?: ErrorOptions): StartError {
-  return new StartError('ERR_MOTYA_PRIVILEGES', `root cannot become user ${user.name}: ${why}`, options);
+function privilegeError(user: Account, why: string, options: MotyaErrorOptions = {}): StartError {
+  const details = { uid: user.uid, ...options.details };
+  return new StartError('ERR_MOTYA_PRIVILEGES', `root cannot become user ${user.name}: ${why}`, {
+    ...options,
+    details,
+  });
 }

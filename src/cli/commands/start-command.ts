@@ -36,7 +36,7 @@ const command: Command<StartArguments> = {
     const { typedInvocation } = await import('../../base/os/invocation.js');
     const { isLaunched, report, takeReportPipe } = await import('../../base/os/launch.js');
     const { checkPrivileges } = await import('../../config/privilege-check.js');
-    const { codeOf, reasonOf } = await import('../../base/errors.js');
+    const { codeOf, detailFields, reasonOf } = await import('../../base/errors.js');
     const launched = isLaunched();
     takeReportPipe();
     try {
@@ -46,7 +46,7 @@ const command: Command<StartArguments> = {
       process.exitCode = await begin(settings, { launched, keeper: flags.keeper === true || flags.supervise === true });
     } catch (error) {
       // The launcher of this instance does not see what it prints.
-      report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; ') });
+      report({ ok: false, code: codeOf(error), text: reasonOf(error).replaceAll('\n', '; '), ...detailFields(error) });
       throw error;
     }
     // What still holds the loop (a pipe, a timer) belongs to an instance that has ended.
@@ -196,7 +196,7 @@ async function live(
   log: InstanceLog,
   { launched, failure }: { launched: boolean; failure: () => unknown },
 ): Promise<number> {
-  const { codeOf, MotyaError, reasonOf, stderrOf } = await import('../../base/errors.js');
+  const { codeOf, detailFields, MotyaError, reasonOf, stderrOf } = await import('../../base/errors.js');
   const { PeerAbort } = await import('../../handover/dialogue.js');
   try {
     await supervisor.start();
@@ -205,13 +205,14 @@ async function live(
     const code = codeOf(error);
     // An incumbent that was told to stop sends the same code. That is a failure of this successor, which was not told to stop.
     if (code === 'ERR_MOTYA_DRY_RUN' || (code === 'ERR_MOTYA_STOPPING' && !(error instanceof PeerAbort))) {
-      log.info(reasonOf(error), { event: 'given-up', code });
+      log.info(reasonOf(error), { event: 'given-up', code, ...detailFields(error) });
       return EXIT.ok;
     }
     const stderr = stderrOf(error);
     log.error(reasonOf(error), {
       event: 'failed',
       code,
+      ...detailFields(error),
       ...(stderr.length === 0 ? {} : { stderr }),
       ...(error instanceof MotyaError ? {} : { error }),
     });
