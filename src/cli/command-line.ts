@@ -19,8 +19,8 @@ export function splitCommandLine(typed: readonly string[]): CommandLine {
 /** As other programs have it: `motya help start`, `motya -h`. */
 const asksForHelp = ([first]: readonly string[]): boolean => first === 'help' || first === '-h';
 
-/** The command that the arguments begin with. */
-export function commandOf(
+/** The command that the arguments begin with, a subcommand included. */
+export function findCommand(
   args: readonly string[],
   among: readonly Command[] = commands,
   parents = '',
@@ -28,13 +28,13 @@ export function commandOf(
   const command = among.find(({ name }) => name === args[0]);
   if (command === undefined) return undefined;
   const name = `${parents}${command.name}`;
-  return commandOf(args.slice(1), command.subcommands ?? [], `${name} `) ?? { name, command };
+  return findCommand(args.slice(1), command.subcommands ?? [], `${name} `) ?? { name, command };
 }
 
 /** What yargs would let pass, or say less well. @throws {SettingsError} */
 export function checkCommandLine({ own, program }: CommandLine): void {
   const [first] = own;
-  const found = commandOf(own);
+  const found = findCommand(own);
   if (found === undefined && first !== undefined && !first.startsWith('-')) {
     const names = commands.map(({ name }) => name);
     throw new SettingsError(`Unknown command: ${first}${suggestion(first, names) || '; see motya --help'}`);
@@ -57,7 +57,7 @@ export function checkCommandLine({ own, program }: CommandLine): void {
 
 /** yargs' message about a command line, with what may have been meant. */
 export function explained(message: string, { own }: CommandLine): string {
-  const found = commandOf(own);
+  const found = findCommand(own);
   const help = `; see motya ${found === undefined ? '' : `${found.name} `}--help`;
   const [, list] = /^Unknown arguments?: (.*)$/.exec(message) ?? [];
   if (found === undefined || list === undefined) return message + help;

@@ -117,9 +117,14 @@ export interface Commit {
 export class SuccessorSession {
   readonly #offer: Offer;
   readonly #state: HandedOn[] = [];
+  readonly #cancelled: AbortSignal;
+  readonly #cancel = (): void => this.abort(this.#cancelled.reason as HandoverError);
 
-  constructor(offer: Offer) {
+  /** @param cancelled ends a hand-over that has not been committed: the instance is to stop */
+  constructor(offer: Offer, cancelled: AbortSignal) {
     this.#offer = offer;
+    this.#cancelled = cancelled;
+    cancelled.addEventListener('abort', this.#cancel);
   }
 
   /** ADOPTED: the listeners and the lock are ours. */
@@ -159,6 +164,9 @@ export class SuccessorSession {
     } catch (error) {
       await ensureDead(this.#offer.incumbent, error);
       return null;
+    } finally {
+      // From here on the way back is the incumbent's alone; a stop waits until it is decided.
+      this.#cancelled.removeEventListener('abort', this.#cancel);
     }
   }
 
@@ -176,6 +184,7 @@ export class SuccessorSession {
 
   /** In any case, at the end. */
   close(): void {
+    this.#cancelled.removeEventListener('abort', this.#cancel);
     closeValues(this.#state.splice(0));
   }
 

@@ -9,13 +9,13 @@
  * `startRuntime` sees.
  */
 const role = process.env.MOTYA_WORKER;
-const isMain = (require('node:worker_threads') as typeof import('node:worker_threads')).isMainThread;
+const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
 const parsed = role === undefined ? null : (JSON.parse(role) as import('./worker-messages.js').WorkerRole);
 // The program and its children find it as it was.
-if (parsed?.nodeOptions !== undefined && isMain) process.env.NODE_OPTIONS = parsed.nodeOptions;
+if (parsed?.nodeOptions !== undefined && isMainThread) process.env.NODE_OPTIONS = parsed.nodeOptions;
 // In a drill: it looks at what is below the runtime's own hooks, in threads of the program, too.
 if (process.env.MOTYA_SANDBOX !== undefined) require('./drill-recorder.cjs');
-if (parsed !== null && isMain) {
+if (parsed !== null && isMainThread) {
   delete process.env.MOTYA_WORKER;
   // fork() passes them on to children, which would not start once this file's release has been removed.
   const at = process.execArgv.indexOf(__filename);

@@ -126,7 +126,7 @@ export class History {
   }
 
   /** A first instance serves. */
-  founded(generation: number): void {
+  firstServes(generation: number): void {
     this.#recordServing(generation);
   }
 

@@ -18,12 +18,12 @@ export const PHASES = {
   // It serves. The incumbent can serve again, until it has said that it drains.
   probation: { settled: 'serving', revoked: 'draining', stop: 'stopping' },
 
-  serving: { quit: 'finding', stop: 'stopping' },
+  serving: { upgrade: 'finding', stop: 'stopping' },
 
   // The incumbent's half.
   finding: { connected: 'offering', failed: 'serving', stop: 'stopping' },
   offering: { adopted: 'awaiting', failed: 'serving', stop: 'stopping' },
-  awaiting: { ready: 'pausing', failed: 'serving', stop: 'stopping' },
+  awaiting: { ready: 'pausing', rehearsed: 'serving', failed: 'serving', stop: 'stopping' },
   pausing: { paused: 'committed', failed: 'resuming', stop: 'stopping' },
   committed: { live: 'standby', failed: 'resuming' },
   // The successor is on probation. The listeners are still here, and no program of this instance accepts on them.
@@ -125,6 +125,11 @@ export class PhaseMachine<Probation = unknown> {
   /** Pid of the successor that a hand-over is under way with, or has been made to. */
   get successor(): number | null {
     return this.#data.successor ?? null;
+  }
+
+  /** The probation that this instance is on; null: it is on none. */
+  get currentProbation(): Probation | null {
+    return this.#phase === 'probation' ? this.probation : null;
   }
 
   /** The probation that this instance is on, or was on when it began to end. */

@@ -99,10 +99,10 @@ export class CommandHandler implements CommandTarget {
       return { ok: true, code: 'LIVE', text, pid, generation, gapMicros, removed };
     } catch (error) {
       // systemd takes a reload's command that fails by itself during a stop for a failure of the unit; it ends the command anyway.
-      if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopped.promise;
+      if (life.phase === 'stopping' && life.instance.manager.exists) await life.stopFinished.promise;
       const told = rejection(error);
       // Each instance says it of itself.
-      const isOurs = life.stopping.aborted;
+      const isOurs = life.stopSignal.aborted;
       return told.code === 'ERR_MOTYA_STOPPING' && !isOurs ? { ...told, code: 'ERR_MOTYA_SUCCESSOR_STOPPED' } : told;
     } finally {
       life.events.off('phase', tell).off('taken', taken).off('stale', stale);
@@ -111,8 +111,8 @@ export class CommandHandler implements CommandTarget {
 
   /** A command wants the incumbent back. */
   async rollBack(): Promise<Omit<Result, 'type'>> {
-    const { phase, probation } = this.#life.machine;
-    if (phase !== 'probation' || probation === null || !probation.isTrial) {
+    const { currentProbation: probation } = this.#life.machine;
+    if (probation?.isTrial !== true) {
       const text = `pid ${process.pid} is not on probation: there is nothing to go back to; upgrade to the old version instead`;
       return rejection(new HandoverError('ERR_MOTYA_PROBATION_OVER', text, { details: { pid: process.pid } }));
     }

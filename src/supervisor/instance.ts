@@ -80,11 +80,11 @@ export class Instance {
   }
 
   /**
-   * As a first instance, with the sockets that the service manager has passed.
-   * @returns whether there are any
+   * As a first instance: acquires the pidfile, and the sockets that the service manager has passed.
+   * @returns whether it has passed any
    * @throws {StartError} another one runs.
    */
-  found(): boolean {
+  acquire(): boolean {
     const { user } = this.settings;
     const activated = takeActivated(process.env, this.#warn);
     using owned = new OwnedFds(activated.map(({ fd }) => fd));
@@ -94,7 +94,7 @@ export class Instance {
     return activated.length > 0;
   }
 
-  /** After {@link found}: binds the listeners of the settings, unless they are here. Root ends here. @throws {StartError} */
+  /** After {@link acquire}: binds the listeners of the settings, unless they are here. Root ends here. @throws {StartError} */
   declare(): void {
     declareListeners(this.settings, this.ledger);
     this.becomeUser();
@@ -162,7 +162,7 @@ export class Instance {
     this.gate.guardKeys(new Map());
     this.fleet.keepAlive();
     this.endpoints.publish();
-    this.manager.isMain();
+    this.manager.becomeMain();
     for (const { heldAs, key, service } of this.ledger.all()) {
       const isUnits = heldAs !== null && !isStoreName(heldAs);
       if (isUnits && service === null)
@@ -185,10 +185,11 @@ export class Instance {
     this.gate.hold();
   }
 
-  /** After a hand-over that did not happen. */
+  /** After a hand-over that did not happen, or is taken back. Programs may open a debugger again. */
   thaw(): void {
     this.gate.open();
     this.fleet.thawed();
+    this.fleet.openInspectors(true);
   }
 
   /**
@@ -205,7 +206,7 @@ export class Instance {
 
   /** After {@link takeBack} from a successor that was the main process: the service manager knows. */
   becomeMainAgain(): void {
-    this.manager.isMain();
+    this.manager.becomeMain();
     this.manager.follow(this.ledger);
   }
 

@@ -41,7 +41,7 @@ export class Life {
   /** Settled when it serves, or never will. */
   readonly served: Deferred<void> = deferred();
   /** Resolved when a stop has nothing left to wait for. */
-  readonly stopped: Deferred<void> = deferred();
+  readonly stopFinished: Deferred<void> = deferred();
   readonly ended: Deferred<Ended> = deferred();
   /** Where the lines of programs go; null: to stdout and stderr. */
   outputs: Outputs | null = null;
@@ -51,7 +51,7 @@ export class Life {
   readonly #loopDelay = new LoopDelay();
   readonly #startedAt = performance.now();
   /** Aborted when the instance is told to stop: whatever has not been committed by then will not be. */
-  readonly #stopping = new AbortController();
+  readonly #stopController = new AbortController();
 
   constructor(settings: Settings, events: EventEmitter<SupervisorEvents>) {
     this.settings = settings;
@@ -76,26 +76,26 @@ export class Life {
   }
 
   /** Aborted, with a {@link HandoverError}, once the instance is told to stop. */
-  get stopping(): AbortSignal {
-    return this.#stopping.signal;
+  get stopSignal(): AbortSignal {
+    return this.#stopController.signal;
   }
 
   tellToStop(): void {
-    this.#stopping.abort(
+    this.#stopController.abort(
       new HandoverError('ERR_MOTYA_STOPPING', `pid ${process.pid} was told to stop`, { details: { pid: process.pid } }),
     );
   }
 
   /** The promise's outcome, or the reason of a stop that comes first. */
   async unlessStopped<T>(promise: Promise<T>): Promise<T> {
-    this.stopping.throwIfAborted();
+    this.stopSignal.throwIfAborted();
     const stopped = deferred<never>();
-    const stop = (): void => stopped.reject(this.stopping.reason);
-    this.stopping.addEventListener('abort', stop);
+    const stop = (): void => stopped.reject(this.stopSignal.reason);
+    this.stopSignal.addEventListener('abort', stop);
     try {
       return await Promise.race([promise, stopped.promise]);
     } finally {
-      this.stopping.removeEventListener('abort', stop);
+      this.stopSignal.removeEventListener('abort', stop);
     }
   }
 
@@ -176,9 +176,9 @@ export class Life {
   }
 
   #lifeStatus(): LifeStatus {
-    const { phase, age, probation } = this.machine;
+    const { phase, age, currentProbation: probation } = this.machine;
     return {
-      probation: phase === 'probation' && probation?.isTrial === true ? probationStatus(probation) : null,
+      probation: probation?.isTrial === true ? probationStatus(probation) : null,
       generation: this.generation,
       phase,
       phaseMs: Math.round(age),

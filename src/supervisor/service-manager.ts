@@ -67,7 +67,7 @@ export class ServiceManager {
   }
 
   /** This process is the main one and accepts. One datagram: a reload is over with READY=1, so the new pid must not come later. */
-  isMain(): void {
+  becomeMain(): void {
     this.#isMain = true;
     this.#socket.send([...mainPid(process.pid), 'READY=1']);
   }
@@ -132,7 +132,7 @@ export class ServiceManager {
   }
 
   /** A stop without a successor. The manager keeps what is stored: it may be about to start us again. */
-  stopping(): void {
+  beginStop(): void {
     this.#silence();
     this.#socket.send(['STOPPING=1', 'STATUS=stops']);
   }
@@ -148,7 +148,7 @@ export class ServiceManager {
   }
 
   /** A drain that ends with a stop goes on: without word the manager would kill it after TimeoutStopSec=. */
-  stillStopping(connections: number): void {
+  goOnStopping(connections: number): void {
     this.#socket.send([
       `EXTEND_TIMEOUT_USEC=${STOP_EXTENSION_MS * 1000}`,
       `STATUS=stops; ${connections} connections are open`,

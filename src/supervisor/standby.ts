@@ -27,7 +27,8 @@ export async function standBy(
 ): Promise<HandoverError | null> {
   try {
     tellOfHandover(life, handed);
-    const verdict = handed.probationMs > 0 && !life.stopping.aborted ? await awaitVerdict(life, handed, leftOut) : null;
+    const verdict =
+      handed.probationMs > 0 && !life.stopSignal.aborted ? await awaitVerdict(life, handed, leftOut) : null;
     if (verdict?.hungUp && !(await hasEnded(handed.successor))) return drainAnyway(life, handed, verdict.reason);
     const removed = verdict?.removed ?? handed.leftOut;
     const reason = verdict === null ? null : await faultIn(verdict, removed, leftOut, options);
@@ -71,15 +72,15 @@ async function awaitVerdict(life: Life, handed: HandedOver, leftOut: LeftOut): P
   tellInBackground();
   const timer = setInterval(tellInBackground, STATS_MS);
   try {
-    return await Promise.race([observe(handed, (keys) => leftOut.set(keys)), stopped(life)]);
+    return await Promise.race([observe(handed, (keys) => leftOut.set(keys)), toldToStop(life)]);
   } finally {
     clearInterval(timer);
   }
 }
 
 /** A stop of an incumbent whose successor serves does not want the incumbent back. */
-async function stopped({ stopping }: Life): Promise<null> {
-  if (!stopping.aborted) await once(stopping, 'abort');
+async function toldToStop({ stopSignal }: Life): Promise<null> {
+  if (!stopSignal.aborted) await once(stopSignal, 'abort');
   return null;
 }
 
@@ -121,7 +122,6 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   // What the successor alone has had runs dry before it is closed.
   if (handed.added > 0) instance.gate.awaitAddresses(RETIRED_MS);
   instance.thaw();
-  instance.fleet.openInspectors(true);
   await accepting;
   instance.becomeMainAgain();
   const text = failure.message.slice(0, REASON_LENGTH);
@@ -132,13 +132,13 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   life.events.emit('rolledBack', failure);
   const followed = life.predecessors.follow({ dialogue, pid, generation }, { counted });
   inBackground('following a generation that drains', followed);
-  if (life.stopping.aborted) inBackground('the stop', stopServing(life));
+  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life));
 }
 
 /** The listeners are the successor's, the connections that are open stay ours. `removed`: keys of listeners that end. */
 async function drainAway(life: Life, handed: HandedOver, removed: readonly string[]): Promise<void> {
   const { instance, drain, predecessors } = life;
-  if (life.stopping.aborted) drain.shorten();
+  if (life.stopSignal.aborted) drain.shorten();
   drain.begin();
   // Those that it accepts on until they are empty.
   inBackground('pausing the programs', instance.fleet.pause({ except: removed }));

@@ -37,9 +37,9 @@ export async function startAsFirst(life: Life): Promise<void> {
   life.events.emit('generation', generation);
   const fleet = life.makeFleet({ accepting: true });
   instance.manager.starting(life.settings.readyTimeout + READY_MARGIN_MS);
-  const wasKept = instance.found();
+  const isActivated = instance.acquire();
   // One that is started again after a crash has been there before: its listeners come from the service manager.
-  const adoption = settings.adopt === null || wasKept ? null : adopt(settings.adopt, instance);
+  const adoption = settings.adopt === null || isActivated ? null : adopt(settings.adopt, instance);
   instance.declare();
   fleet.start();
   await life.unlessStopped(fleet.ready());
@@ -53,7 +53,7 @@ export async function startAsFirst(life: Life): Promise<void> {
   const tight = fdsForNext(instance.ledger.size);
   if (tight !== null)
     life.warn('preflight', `it serves, but every upgrade would be rejected: ${tight.text}`, tight.details);
-  life.history.founded(generation);
+  life.history.firstServes(generation);
   life.machine.step('ready');
 }
 
@@ -104,6 +104,7 @@ export async function startAsSuccessor(life: Life): Promise<void> {
       life.events.emit('waiting', { generation: life.generation, incumbent: watched.pid, ms: life.age });
     });
     const failedToBoot = booted.then(() => new Promise<never>(() => {}));
+    // 1. The incumbent finds this instance, and connects.
     offer = await life.unlessStopped(Promise.race([socket.offer, orphaned(watched), fleet.failed, failedToBoot]));
     // Its last words may be an offer that is read after its end, with the lock that we are about to take.
     if (offer === null) declineLater(socket, new HandoverError('ERR_MOTYA_INCUMBENT_DIED', 'the incumbent died'));
@@ -127,22 +128,15 @@ function declineLater(socket: UpgradeSocket, reason: HandoverError): void {
   inBackground('declining an offer that comes too late', declined);
 }
 
-/** From the offer to LIVE, from top to bottom. @throws {HandoverError} the incumbent was told why and serves on */
+/** The steps of an upgrade from the offer on, from top to bottom, numbered as in docs/internals/protocol.md. @throws {HandoverError} the incumbent was told why and serves on */
 async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<void> {
-  const { instance, machine, settings, stopping } = life;
-  const session = new SuccessorSession(offer);
-  // From COMMIT on the way back is the incumbent's alone; a stop waits until it is decided.
-  const cancel = (): void => {
-    if (life.phase !== 'taking') session.abort(stopping.reason as HandoverError);
-  };
-  stopping.addEventListener('abort', cancel);
+  const { instance, machine, settings } = life;
+  const session = new SuccessorSession(offer, life.stopSignal);
   try {
-    // 1. The offer is here.
+    // 2. The offer is here. Adopt the listeners and the lock of the pidfile.
     machine.step('contacted');
     instance.manager.watchdogUsec = offer.watchdogUsec;
     instance.gate.awaitAddresses(offer.endingMs);
-
-    // 2. Adopt the listeners and the lock of the pidfile.
     instance.adopt(offer.listeners, offer.lockFd);
     session.adopted();
     machine.step('adopted');
@@ -152,16 +146,14 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     machine.step('ready');
     session.ready(diff);
 
-    // 4. The incumbent stops accepting, sends what its programs hand on, and commits; or it dies.
+    // 4. to 6. The incumbent stops accepting, sends what its programs hand on, and commits; or it dies.
     const commit = await session.awaitCommit(fleet.failed);
 
-    // 5. Accept. Steps are logged; no process accepts now, so what is to be sent goes first.
+    // 7. Accept, and say LIVE. Steps are logged; no process accepts now, so what is to be sent goes first.
     const live = instance.goLive(commit?.state);
     machine.step(commit === null ? 'incumbentGone' : 'commit');
     if (commit !== null) life.history.import(commit.history);
     await live;
-
-    // 6. Tell the incumbent.
     if (commit === null) {
       session.live();
       machine.step('live');
@@ -177,7 +169,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     life.lateUntil = lateUntil(commit.sinceSignal);
     succeeded(life, offer.generation);
 
-    // 7. Be on probation, in the background.
+    // 8. Be on probation. 9. Hear of the incumbent until it has drained, or give everything back. In the background.
     inBackground('the probation', prove(life, offer, probation));
   } catch (error) {
     const failure = HandoverError.from(error);
@@ -185,7 +177,6 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     throw failure;
   } finally {
     session.close();
-    stopping.removeEventListener('abort', cancel);
   }
 }
 

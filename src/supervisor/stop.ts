@@ -17,8 +17,8 @@ export interface StopOptions {
 
 /** What SIGTERM does; see the Supervisor's method. */
 export function stop(life: Life, { now = false, once = false }: StopOptions = {}): void {
-  const { drain, machine, stopping } = life;
-  const again = stopping.aborted;
+  const { drain, machine, stopSignal } = life;
+  const again = stopSignal.aborted;
   if (now || (again && !once)) drain.cut();
   if (again) return;
   life.tellToStop();
@@ -33,8 +33,8 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
  */
 export async function stopOnceDecided(life: Life): Promise<void> {
   // No answer: it stops all the same, and leaves the paths alone.
-  const { phase, probation } = life.machine;
-  if (phase === 'probation' && probation !== null) {
+  const { currentProbation: probation } = life.machine;
+  if (probation !== null) {
     await Promise.allSettled([probation.settle(), within(GREETING_MS, probation.over)]);
   }
   if (life.phase === 'draining') shorten(life);
@@ -70,7 +70,7 @@ export async function stopServing(life: Life): Promise<void> {
   restorePidfile(life);
   life.events.emit('stopping');
   withOthers(life);
-  instance.manager.stopping();
+  instance.manager.beginStop();
   const reason = 'the incumbent was stopped; there is nothing to take over';
   instance.endpoints.control?.dismissWatchers(reason, { forGood: true });
   // A hand-over that was given up for this may have paused them. Clients that wait are served.
@@ -79,11 +79,9 @@ export async function stopServing(life: Life): Promise<void> {
   const unlink = machine.probation === null || machine.probation.isOver;
   await instance.closeListeners(life.drain.isCut, { unlink });
   await life.pauseWorkers();
-  const forced = await life.drain.run(life.generation, ({ connections }) =>
-    instance.manager.stillStopping(connections),
-  );
+  const forced = await life.drain.run(life.generation, ({ connections }) => instance.manager.goOnStopping(connections));
   await outlastOthers(life);
-  life.stopped.resolve();
+  life.stopFinished.resolve();
   machine.step('drained');
   instance.close({ unlink });
   await life.end({ reason: 'stopped', forced });
@@ -98,7 +96,7 @@ async function leaveTo(owner: number, life: Life): Promise<void> {
   await life.pauseWorkers();
   instance.giveAway();
   const forced = await life.drain.run(life.generation, () => {});
-  life.stopped.resolve();
+  life.stopFinished.resolve();
   machine.step('drained');
   await life.end({ reason: 'handed-over', forced });
 }
@@ -109,7 +107,7 @@ async function outlastOthers({ instance: { manager }, predecessors, machine, dra
   const pids = predecessors.all().map(({ pid }) => pid);
   if (machine.successor !== null) pids.push(machine.successor);
   const sum = (): number => predecessors.all().reduce((total, { connections }) => total + connections, 0);
-  const timer = setInterval(() => manager.stillStopping(sum()), STATS_MS);
+  const timer = setInterval(() => manager.goOnStopping(sum()), STATS_MS);
   await within(drain.left, Promise.race([predecessors.gone(), drain.isCut]));
   // What is left of them is their own end.
   await within(OTHERS_END_MS, Promise.race([Promise.all(pids.map((pid) => processEnd(pid))), drain.isCut]));

@@ -99,7 +99,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const listeners = instance.programListeners().map((listener) => listener.key);
     this.emit('serving', { generation: life.generation, listeners, ms: life.age });
     // Told to stop while COMMIT and LIVE were on their way.
-    if (life.stopping.aborted) inBackground('the stop', stopOnceDecided(life));
+    if (life.stopSignal.aborted) inBackground('the stop', stopOnceDecided(life));
   }
 
   /**

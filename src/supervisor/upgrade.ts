@@ -23,8 +23,8 @@ import { takeBack } from './take-back.js';
 import { dismissStale, tellTaken } from './waiting-successors.js';
 
 /**
- * The incumbent's part of an upgrade, from top to bottom: finds or starts a successor, hands over, stands by, and drains in the
- * background. ./start.ts is the successor's part.
+ * The incumbent's part of an upgrade, from top to bottom, its steps numbered as in docs/internals/protocol.md: finds or starts a
+ * successor, hands over, stands by, and drains in the background. ./start.ts is the successor's part.
  * @throws {HandoverError} it did not happen: this instance serves on.
  */
 export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgraded> {
@@ -32,7 +32,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
   const { dryRun = false, allowRemoved = false } = options;
   const asked = performance.now();
   await becomeReadyToHandOver(life, dryRun);
-  machine.step('quit');
+  machine.step('upgrade');
   history.upgradeBegins();
   if (!dryRun) instance.manager.reloading();
   let found: FoundSuccessor | null = null;
@@ -43,12 +43,12 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
   try {
     // 1. Find the successor that waits, or start one.
     await dismissStale(life);
-    life.stopping.throwIfAborted();
+    life.stopSignal.throwIfAborted();
     // A program of the new version may be told to begin with a debugger.
     instance.fleet.openInspectors(false);
     found = await findSuccessorOf(life, options);
-    successor = connected(life, found);
-    session = new IncumbentSession(found.fd, life.stopping);
+    successor = holdSuccessor(life, found);
+    session = new IncumbentSession(found.fd, life.stopSignal);
 
     // 2. Offer the listeners and the lock of the pidfile. The successor adopts them.
     instance.freeze();
@@ -79,7 +79,7 @@ export async function upgrade(life: Life, options: UpgradeOptions): Promise<Upgr
     await session.sendState(instance.fleet.give());
 
     // 6. Commit. From here on the successor may be live, and the counters stand still here.
-    life.stopping.throwIfAborted();
+    life.stopSignal.throwIfAborted();
     life.predecessors.commit();
     const wasStarted = found.launched !== null && options.mode !== 'now';
     const signalled = wasStarted ? { signalled: Math.round(performance.now() - asked) } : {};
@@ -124,8 +124,8 @@ async function makeReady(life: Life, dryRun: boolean): Promise<void> {
   // systemd may send the next reload's signal in the moment in which it has read that we are the main process.
   if (machine.is('isAboutToServe')) await life.served.promise;
   await endProbation(life, dryRun);
-  if (!machine.can('quit')) {
-    const code = life.stopping.aborted ? 'ERR_MOTYA_STOPPING' : 'ERR_MOTYA_BUSY';
+  if (!machine.can('upgrade')) {
+    const code = life.stopSignal.aborted ? 'ERR_MOTYA_STOPPING' : 'ERR_MOTYA_BUSY';
     const details = { pid: process.pid, phase: life.phase };
     throw new HandoverError(code, `pid ${process.pid} cannot hand over: ${obstacleIn(life.phase)}`, { details });
   }
@@ -139,11 +139,11 @@ async function makeReady(life: Life, dryRun: boolean): Promise<void> {
 
 /** A request for the next generation says that this one is wanted: it is on probation no more. */
 async function endProbation({ machine }: Life, dryRun: boolean): Promise<void> {
-  const { phase, probation } = machine;
-  if (phase !== 'probation' || probation === null) return;
+  const { currentProbation: probation } = machine;
+  if (probation === null) return;
   if (dryRun && probation.isTrial) {
     const left = Math.ceil(probation.left / 1000);
-    const details = { pid: process.pid, phase };
+    const details = { pid: process.pid, phase: machine.phase };
     throw new HandoverError('ERR_MOTYA_BUSY', `pid ${process.pid} is on probation for another ${left} s`, { details });
   }
   await probation.settle();
@@ -157,7 +157,7 @@ function findSuccessorOf(life: Life, { mode }: UpgradeOptions): Promise<FoundSuc
     waitMs: settings.upgradeWait,
     announced: () => instance.endpoints.control?.watcher?.pid ?? null,
     launch: () => launchSuccessor(life),
-    cancelled: life.stopping,
+    cancelled: life.stopSignal,
   });
 }
 
@@ -173,7 +173,7 @@ function launchSuccessor({ events }: Life): Launched {
 }
 
 /** @returns the successor's process; the connection is closed when this throws. */
-function connected(life: Life, { fd, launched }: FoundSuccessor): HeldProcess {
+function holdSuccessor(life: Life, { fd, launched }: FoundSuccessor): HeldProcess {
   using owned = new OwnedFds([fd]);
   const { pid } = native.channel.peerCredentials(fd);
   if (launched === null) tellTaken(life, pid);
@@ -189,9 +189,8 @@ function rehearsed(life: Life, successor: HeldProcess): Upgraded {
   const { instance, machine, history, events } = life;
   const { pid } = successor;
   successor.close();
-  machine.step('failed');
+  machine.step('rehearsed');
   instance.thaw();
-  instance.fleet.openInspectors(true);
   history.upgradeRehearsed('DRY_RUN');
   events.emit('rehearsed', pid);
   const generation = life.generation + 1;
@@ -211,7 +210,6 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
   instance.endpoints.control?.dismissWatchers(`the upgrade was given up: ${failure.message}`);
   machine.step('failed');
   instance.thaw();
-  instance.fleet.openInspectors(true);
   if (life.phase === 'resuming') {
     await takeBack(life);
     machine.step('resumed');
@@ -220,7 +218,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
   instance.manager.notReloaded(failure.message);
   life.history.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
   life.events.emit('rejected', failure);
-  if (life.stopping.aborted) inBackground('the stop', stopServing(life));
+  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life));
 }
 
 /** The successor is live: a failure to count must not be taken for one of the hand-over. */

@@ -29,7 +29,7 @@ class Generation {
 
   constructor(number: number) {
     this.number = number;
-    this.history.founded(number);
+    this.history.firstServes(number);
   }
 
   get drained(): number {

@@ -54,7 +54,7 @@ export class TestGiver {
     this.pidfile = new Pidfile(join(directory, 'pid'));
     this.pidfile.acquire();
     for (let n = 0; n < count; n += 1) this.#bind(directory, n);
-    this.machine.step('quit');
+    this.machine.step('upgrade');
     this.machine.step('connected');
   }
 
@@ -143,6 +143,7 @@ export class TestTaker implements Greeting {
   history: unknown = null;
   /** The keys that LIVE is to have as removed. */
   removed: string[] | undefined = undefined;
+  readonly stopping = new AbortController();
   readonly breakDown: (error: Error) => void;
   readonly broken: Promise<never>;
 
@@ -159,7 +160,7 @@ export class TestTaker implements Greeting {
 
   /** The steps of supervisor/start.ts. */
   async takeOver(offer: Offer): Promise<'handed-over' | 'alone'> {
-    const session = new SuccessorSession(offer);
+    const session = new SuccessorSession(offer, this.stopping.signal);
     try {
       this.adopt(offer.listeners, offer.lockFd);
       session.adopted();

@@ -431,7 +431,7 @@ serve:
 end_serving:
     do
     :: atomic { told[me] -> goto stop }
-    :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, quit, finding); goto find }
+    :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, upgrade, finding); goto find }
     /* Whoever wants the next generation does not want the one before: endProbation. No answer: ERR_MOTYA_WEDGED. */
     :: atomic { quit[me] && onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { quit[me] && isUndecided && (!onTrial || asked || settledSaid[me]) -> quit[me] = false }
@@ -521,7 +521,7 @@ find:
     if
     :: atomic { up[successor]?READY -> STEP(awaiting, ready, pausing); accepts[me] = false; LEASE }
     /* --dry-run, at the same place as any other failure */
-    :: atomic { up[successor]?READY -> abortDown(successor); STEP(awaiting, failed, serving); goto serveOn }
+    :: atomic { up[successor]?READY -> abortDown(successor); STEP(awaiting, rehearsed, serving); goto serveOn }
     :: atomic { up[successor]?ABORT -> closeIncumbentEnd(successor); STEP(awaiting, failed, serving); goto serveOn }
     :: atomic { UP_ENDED(successor) -> closeIncumbentEnd(successor); STEP(awaiting, failed, serving); goto serveOn }
     :: atomic { successorEnd[successor] -> abortDown(successor); STEP(awaiting, failed, serving); goto serveOn }

@@ -52,7 +52,7 @@ describe('totals', () => {
 describe('what is passed on', () => {
   test('counters, generations and upgrades; in the end both sides together have counted each thing once', () => {
     const first = new History();
-    first.founded(1);
+    first.firstServes(1);
     first.crash('web');
     first.upgradeBegins();
     first.upgradeFailed('ERR_MOTYA_PROGRAM', 'it has ended', 2);
@@ -115,7 +115,7 @@ describe('what is passed on', () => {
   test('it is bounded: the counters always fit, the history where there is room', () => {
     const history = new History();
     for (let n = 0; n < 100; n += 1) {
-      history.founded(n);
+      history.firstServes(n);
       history.upgradeFailed('ERR_MOTYA_PROGRAM', 'x'.repeat(REASON_LENGTH), n);
       history.phase('awaiting', n);
     }

@@ -45,7 +45,7 @@ test('a hand-over that fails before it is live leads back to serving', () => {
     machine.step('failed');
     if (machine.phase === 'resuming') machine.step('resumed');
     assert.equal(machine.phase, 'serving', phase);
-    assert.ok(machine.can('quit'), 'and the next upgrade is allowed at once');
+    assert.ok(machine.can('upgrade'), 'and the next upgrade is allowed at once');
   }
 });
 
@@ -85,7 +85,7 @@ test('each step is told once, with both phases and the time of the first', () =>
     assert.ok(ms >= 0 && ms < 60_000);
     told.push([from, to]);
   });
-  for (const event of ['ready', 'quit', 'connected', 'failed'] as const) machine.step(event);
+  for (const event of ['ready', 'upgrade', 'connected', 'failed'] as const) machine.step(event);
   assert.deepEqual(told, [
     ['starting', 'serving'],
     ['serving', 'finding'],
@@ -101,7 +101,7 @@ test('what is known in some phases only is kept until the instance serves again'
   assert.deepEqual([machine.probation, machine.successor], ['ten seconds', null]);
   machine.step('settled');
   assert.equal(machine.probation, null);
-  machine.step('quit');
+  machine.step('upgrade');
   machine.step('connected', { successor: 7 });
   machine.step('stop');
   assert.equal(machine.successor, 7, 'the stop has to wait for it');
