@@ -8,6 +8,8 @@ export interface Defect {
   /** What failed, for example `the status line`. */
   readonly during: string;
   readonly error: Error;
+  /** What failed was to lead to the end of an instance, which now cannot end by itself. */
+  readonly leadsToTheEnd: boolean;
   /** How often the same defect has occurred unreported since it was reported last. */
   readonly repeated: number;
 }
@@ -18,13 +20,23 @@ type Listener = (defect: Defect) => boolean;
 const listeners = new Set<Listener>();
 let last = { key: '', at: Number.NEGATIVE_INFINITY, repeated: 0 };
 
+/** See {@link Defect}. */
+type Consequence = Partial<Pick<Defect, 'leadsToTheEnd'>>;
+
 /** Owns a promise that no code waits for: if it rejects, this is reported as a defect, and the process goes on. */
-export function inBackground(during: string, work: Promise<unknown>): void {
-  work.catch((error: unknown) => reportDefect(during, error));
+export function inBackground(during: string, work: Promise<unknown>, consequence: Consequence = {}): void {
+  work.catch((error: unknown) => reportDefect(during, error, consequence));
+}
+
+/** Does the work at once, and then every `ms`; each time {@link inBackground}. @returns its timer */
+export function repeatInBackground(during: string, ms: number, work: () => Promise<unknown>): NodeJS.Timeout {
+  const once = (): void => inBackground(during, work());
+  once();
+  return setInterval(once, ms);
 }
 
 /** Reports a defect to all listeners. If none of them tells of it, it becomes a warning of the process, on stderr. */
-export function reportDefect(during: string, thrown: unknown): void {
+export function reportDefect(during: string, thrown: unknown, { leadsToTheEnd = false }: Consequence = {}): void {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const key = `${during} ${error.stack}`;
   const isRepeated = key === last.key && performance.now() - last.at < DEFECT_REPEAT_MS;
@@ -32,14 +44,14 @@ export function reportDefect(during: string, thrown: unknown): void {
     last.repeated += 1;
     return;
   }
-  const defect = { during, error, repeated: key === last.key ? last.repeated : 0 };
+  const defect = { during, error, leadsToTheEnd, repeated: key === last.key ? last.repeated : 0 };
   last = { key, at: performance.now(), repeated: 0 };
   const told = [...listeners].map((listener) => {
     try {
       return listener(defect);
     } catch (failure) {
       // Thrown here it would be a rejection again, and so on without an end.
-      warn({ during: 'a listener for defects', error: failure as Error, repeated: 0 });
+      warn({ during: 'a listener for defects', error: failure as Error, leadsToTheEnd: false, repeated: 0 });
       return false;
     }
   });

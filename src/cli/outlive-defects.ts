@@ -10,7 +10,8 @@ import { report } from '../base/os/launch.js';
 export function outliveDefects({ isStarting, failed }: { isStarting: () => boolean; failed: () => void }): void {
   process.on('unhandledRejection', (error) => reportDefect('an unhandled rejection', error));
   process.on('uncaughtException', (error) => {
-    reportDefect('an uncaught exception', error);
+    // What it has cut short is unknown.
+    reportDefect('an uncaught exception', error, { leadsToTheEnd: true });
     if (!isStarting()) return;
     report({ ok: false, code: codeOf(error), text: reasonOf(error) });
     failed();

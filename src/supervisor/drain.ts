@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { inBackground } from '../base/background.js';
+import { repeatInBackground } from '../base/background.js';
 import { STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
 import { total } from '../runtime/counts.js';
@@ -84,9 +84,7 @@ export class Drain {
       progress(drain);
       this.#events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
-    const tellInBackground = (): void => inBackground('telling how the drain goes', tell());
-    tellInBackground();
-    const timer = setInterval(tellInBackground, STATS_MS);
+    const timer = repeatInBackground('telling how the drain goes', STATS_MS, tell);
     const forced = await fleet.drain(this.isCut);
     clearInterval(timer);
     this.#events.emit('drained', { ms: performance.now() - started, forced });

@@ -1,4 +1,4 @@
-import { inBackground } from '../base/background.js';
+import { inBackground, repeatInBackground } from '../base/background.js';
 import { STOP_EXTENSION_MS } from '../base/deadlines.js';
 import { native } from '../base/os/native.js';
 import { NotifySocket } from '../base/os/notify-socket.js';
@@ -183,9 +183,7 @@ export class ServiceManager {
     const ping = async (): Promise<void> => {
       if ((await this.#reported.isWell(interval)) && this.#isMain) this.#socket.send(['WATCHDOG=1']);
     };
-    const pingInBackground = (): void => inBackground('the watchdog', ping());
-    pingInBackground();
-    this.#watchdog ??= setInterval(pingInBackground, interval).unref();
+    this.#watchdog ??= repeatInBackground('the watchdog', interval, ping).unref();
   }
 }
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { inBackground, reportDefect } from '../base/background.js';
+import { inBackground, repeatInBackground, reportDefect } from '../base/background.js';
 import { GREETING_MS, RETIRED_MS, STATS_MS } from '../base/deadlines.js';
 import { detailFields, HandoverError } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
@@ -39,7 +39,7 @@ export async function standBy(
     // In any case: until then the successor cannot know whether it is to give way.
     handed.dialogue.send({ type: 'DRAINING', txid: handed.txid });
     life.machine.step('settled');
-    inBackground('the drain', drainAway(life, handed, removed));
+    inBackground('the drain', drainAway(life, handed, removed), { leadsToTheEnd: true });
     return null;
   } catch (error) {
     return drainAnyway(life, handed, error);
@@ -68,9 +68,7 @@ async function awaitVerdict(life: Life, handed: HandedOver, leftOut: LeftOut): P
     // No counters: what is rolled back must not have been counted on both sides.
     dialogue.send({ type: 'STATS', txid, connections, left, probation, protocols, gap: gapOf(handed), others });
   };
-  const tellInBackground = (): void => inBackground('telling the successor how many connections are open', tell());
-  tellInBackground();
-  const timer = setInterval(tellInBackground, STATS_MS);
+  const timer = repeatInBackground('telling the successor how many connections are open', STATS_MS, tell);
   try {
     return await Promise.race([observe(handed, (keys) => leftOut.set(keys)), toldToStop(life)]);
   } finally {
@@ -109,7 +107,8 @@ function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   if (error instanceof HandoverError) life.warn('probation', `the probation is given up: ${error.message}`);
   else reportDefect('the stand-by', error);
   if (life.machine.can('settled')) life.machine.step('settled');
-  if (life.phase === 'draining') inBackground('the drain', drainAway(life, handed, handed.leftOut));
+  if (life.phase === 'draining')
+    inBackground('the drain', drainAway(life, handed, handed.leftOut), { leadsToTheEnd: true });
   return null;
 }
 
@@ -132,7 +131,7 @@ async function serveAgain(life: Life, handed: HandedOver, failure: HandoverError
   life.events.emit('rolledBack', failure);
   const followed = life.predecessors.follow({ dialogue, pid, generation }, { counted });
   inBackground('following a generation that drains', followed);
-  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life));
+  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life), { leadsToTheEnd: true });
 }
 
 /** The listeners are the successor's, the connections that are open stay ours. `removed`: keys of listeners that end. */

@@ -170,7 +170,7 @@ async function takeOverFrom(life: Life, offer: Offer, fleet: Fleet): Promise<voi
     succeeded(life, offer.generation);
 
     // 8. Be on probation. 9. Hear of the incumbent until it has drained, or give everything back. In the background.
-    inBackground('the probation', prove(life, offer, probation));
+    inBackground('the probation', prove(life, offer, probation), { leadsToTheEnd: true });
   } catch (error) {
     const failure = HandoverError.from(error);
     session.abort(failure);

@@ -24,7 +24,7 @@ export function stop(life: Life, { now = false, once = false }: StopOptions = {}
   life.tellToStop();
   if (life.phase === 'draining') shorten(life);
   // In other phases it is too late to take back what runs, or what runs has heard the signal.
-  else if (machine.can('stop')) inBackground('the stop', stopOnceDecided(life));
+  else if (machine.can('stop')) inBackground('the stop', stopOnceDecided(life), { leadsToTheEnd: true });
 }
 
 /**

@@ -17,9 +17,6 @@ import { type StopOptions, stop, stopOnceDecided } from './stop.js';
 import { upgrade } from './upgrade.js';
 import { keepReachable } from './upkeep.js';
 
-/** What leads to the end of an instance, as background work and exceptions are named. */
-const LEADS_TO_THE_END: readonly string[] = ['the drain', 'the stop', 'the probation', 'an uncaught exception'];
-
 /**
  * The life of one instance of a server: its birth (alone, or from an incumbent), its hand-over to a successor, its graceful
  * drain. Runs no user code. What it holds, and how that changes hands, is in instance.ts.
@@ -54,8 +51,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   /** The defect has cut short what leads to the end of an instance that ends: it would stay for good. */
-  cannotEnd({ during }: Defect): boolean {
-    return this.isEnding && LEADS_TO_THE_END.includes(during);
+  cannotEnd({ leadsToTheEnd }: Defect): boolean {
+    return this.isEnding && leadsToTheEnd;
   }
 
   get generation(): number {
@@ -99,7 +96,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const listeners = instance.programListeners().map((listener) => listener.key);
     this.emit('serving', { generation: life.generation, listeners, ms: life.age });
     // Told to stop while COMMIT and LIVE were on their way.
-    if (life.stopSignal.aborted) inBackground('the stop', stopOnceDecided(life));
+    if (life.stopSignal.aborted) inBackground('the stop', stopOnceDecided(life), { leadsToTheEnd: true });
   }
 
   /**

@@ -218,7 +218,7 @@ async function serveOn(life: Life, failure: HandoverError, successor: HeldProces
   instance.manager.notReloaded(failure.message);
   life.history.upgradeFailed(failure.code, failure.message.slice(0, REASON_LENGTH), life.generation + 1);
   life.events.emit('rejected', failure);
-  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life));
+  if (life.stopSignal.aborted) inBackground('the stop', stopServing(life), { leadsToTheEnd: true });
 }
 
 /** The successor is live: a failure to count must not be taken for one of the hand-over. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { type Defect, inBackground, onDefect, reportDefect } from '#src/base/background.js';
+import { type Defect, inBackground, onDefect, repeatInBackground, reportDefect } from '#src/base/background.js';
+import { until } from '../e2e/harness/until.js';
 
 function heard(t: TestContext): Defect[] {
   const defects: Defect[] = [];
@@ -24,6 +25,39 @@ test('a rejection is reported with what it was during; a promise that resolves i
     ],
   );
   assert.equal(defects[0]?.error, error);
+});
+
+test('a defect says whether its work was to lead to the end of an instance', async (t) => {
+  const defects = heard(t);
+  inBackground('the stop', Promise.reject(new Error('the stop')), { leadsToTheEnd: true });
+  inBackground('a count', Promise.reject(new Error('a count')));
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    defects.map(({ during, leadsToTheEnd }) => [during, leadsToTheEnd]),
+    [
+      ['the stop', true],
+      ['a count', false],
+    ],
+  );
+});
+
+test('work that is repeated begins at once; each failure is reported, and it goes on', async (t) => {
+  const defects = heard(t);
+  let times = 0;
+  const timer = repeatInBackground('the look', 1, async () => {
+    times += 1;
+    throw new Error(`look ${times}`);
+  });
+  t.after(() => clearInterval(timer));
+  assert.equal(times, 1);
+  await until(() => defects.length >= 2, { what: 'two defects' });
+  assert.deepEqual(
+    defects.slice(0, 2).map(({ during, error }) => [during, error.message]),
+    [
+      ['the look', 'look 1'],
+      ['the look', 'look 2'],
+    ],
+  );
 });
 
 test('the same defect again and again is counted, and told once in a while', (t) => {
