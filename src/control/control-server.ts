@@ -1,22 +1,15 @@
 import { inBackground } from '../base/background.js';
-import { Channel } from '../base/channel.js';
+import type { Channel } from '../base/channel.js';
 import type { FailureCode } from '../base/error-catalog.js';
 import { codeOf, detailFields, MotyaError, reasonOf } from '../base/errors.js';
-import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
-import { native, type PeerCredentials } from '../base/os/native.js';
+import { REASON_LENGTH } from '../base/limits.js';
+import type { PeerCredentials } from '../base/os/native.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
 import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { count } from '../base/units.js';
 import type { Overview, Status } from '../status/status-document.js';
-import {
-  type ControlMessage,
-  type ControlShapes,
-  controlCodec,
-  type Live,
-  type Result,
-  type Waited,
-  type Watch,
-} from './control-messages.js';
+import type { ControlMessage, ControlShapes, Live, Result, Waited, Watch } from './control-messages.js';
+import { ControlPeers } from './control-peers.js';
 
 /** UTF-16 units of one piece of a report: what a text of a message may have (codec.ts). */
 const REPORT_PIECE = 4_096;
@@ -73,7 +66,7 @@ interface Dismissal {
 export class ControlServer {
   #socket: PrivateSocket;
   readonly #instance: CommandTarget;
-  readonly #channels = new Set<Channel<ControlShapes>>();
+  readonly #peers = new ControlPeers();
   #dismissal: Dismissal | null = null;
   readonly #watchers = new Map<Channel<ControlShapes>, Watcher>();
 
@@ -165,19 +158,14 @@ export class ControlServer {
   }
 
   disconnect(): void {
-    for (const channel of this.#channels) channel.end();
+    this.#peers.end();
   }
 
   #accept(fd: number): void {
-    if (this.#channels.size >= CONTROL_PEERS) {
-      native.fd.close(fd);
-      return;
-    }
-    const channel = new Channel(fd, controlCodec);
-    this.#channels.add(channel);
+    const channel = this.#peers.admit(fd);
+    if (channel === null) return;
     channel.on('message', (message: ControlMessage) => this.#receive(channel, message));
     channel.on('close', (error) => {
-      this.#channels.delete(channel);
       this.#watchers.delete(channel);
       if (error !== null) this.#instance.warn(`a control connection was closed: ${error.message}`, {});
     });

@@ -1,12 +1,11 @@
-import { Channel } from '../base/channel.js';
 import { reasonOf } from '../base/errors.js';
-import { CONTROL_PEERS, REASON_LENGTH } from '../base/limits.js';
-import { native } from '../base/os/native.js';
+import { REASON_LENGTH } from '../base/limits.js';
 import { ensureRuntimeDirectory, keeperSocketOf } from '../base/os/paths.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
 import { asUser } from '../base/os/privileges.js';
 import type { Settings } from '../config/settings.js';
-import { type ControlMessage, type ControlShapes, controlCodec } from '../control/control-messages.js';
+import type { ControlMessage } from '../control/control-messages.js';
+import { ControlPeers } from '../control/control-peers.js';
 
 interface KeeperState {
   /** What the keeper waits for and why, in one line. */
@@ -24,7 +23,7 @@ export class KeeperSocket {
   readonly #directory: string | null;
   readonly #user: Settings['user'];
   readonly #keeper: KeeperState;
-  readonly #channels = new Set<Channel<ControlShapes>>();
+  readonly #peers = new ControlPeers();
   #socket: PrivateSocket | null = null;
 
   constructor(settings: Pick<Settings, 'controlSocket' | 'runtimeDirectory' | 'user'>, keeper: KeeperState) {
@@ -65,17 +64,12 @@ export class KeeperSocket {
   /** The keeper ends: hangs up on the peers that have asked for it. */
   end(): void {
     this.close();
-    for (const channel of this.#channels) channel.end();
+    this.#peers.end();
   }
 
   #accept(fd: number): void {
-    if (this.#channels.size >= CONTROL_PEERS) {
-      native.fd.close(fd);
-      return;
-    }
-    const channel = new Channel(fd, controlCodec);
-    this.#channels.add(channel);
-    channel.on('close', () => this.#channels.delete(channel));
+    const channel = this.#peers.admit(fd);
+    if (channel === null) return;
     channel.on('message', ({ type }: ControlMessage) => {
       if (type === 'STOP') this.#keeper.stop();
     });

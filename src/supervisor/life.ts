@@ -6,7 +6,7 @@ import { LoopDelay } from '../base/loop-delay.js';
 import { isDone } from '../base/timeout.js';
 import type { Settings } from '../config/settings.js';
 import { Predecessors } from '../handover/predecessors.js';
-import type { Probation } from '../handover/probation-session.js';
+import type { Probation } from '../handover/successor-probation.js';
 import { Outputs } from '../logging/outputs.js';
 import { total } from '../runtime/counts.js';
 import { History } from '../status/history.js';

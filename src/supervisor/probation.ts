@@ -1,7 +1,7 @@
 import { reportDefect } from '../base/background.js';
 import { detailFields, HandoverError, reasonOf } from '../base/errors.js';
-import type { Probation } from '../handover/probation-session.js';
 import type { Offer } from '../handover/successor.js';
+import type { Probation } from '../handover/successor-probation.js';
 import { AcceptWatch } from './accept-watch.js';
 import { drainToPeer } from './drain-to-peer.js';
 import { HealthWatch } from './health.js';

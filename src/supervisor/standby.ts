@@ -5,7 +5,7 @@ import { detailFields, HandoverError } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import type { HandedOver } from '../handover/incumbent.js';
-import { observe, type Verdict } from '../handover/probation-session.js';
+import { hearVerdict, type Verdict } from '../handover/incumbent-verdict.js';
 import { total } from '../runtime/counts.js';
 import type { Totals } from '../status/totals.js';
 import { drainToPeer, othersOf } from './drain-to-peer.js';
@@ -70,7 +70,7 @@ async function awaitVerdict(life: Life, handed: HandedOver, leftOut: LeftOut): P
   };
   const timer = repeatInBackground('telling the successor how many connections are open', STATS_MS, tell);
   try {
-    return await Promise.race([observe(handed, (keys) => leftOut.set(keys)), toldToStop(life)]);
+    return await Promise.race([hearVerdict(handed, (keys) => leftOut.set(keys)), toldToStop(life)]);
   } finally {
     clearInterval(timer);
   }

@@ -15,8 +15,8 @@ import {
 } from '../control/client.js';
 import type { ListenerDiff } from '../handover/listener-diff.js';
 import { fdsForNext, preflight, preflightFds } from '../handover/preflight.js';
-import { Probation } from '../handover/probation-session.js';
 import { decline, type Offer, SuccessorSession } from '../handover/successor.js';
+import { Probation } from '../handover/successor-probation.js';
 import { UpgradeSocket } from '../handover/upgrade-socket.js';
 import { hasKeeper, keeperOf } from '../keeper/keeper-choice.js';
 import type { Fleet } from '../workers/fleet.js';

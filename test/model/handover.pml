@@ -435,7 +435,7 @@ end_serving:
     /* Whoever wants the next generation does not want the one before: endProbation. No answer: ERR_MOTYA_WEDGED. */
     :: atomic { quit[me] && onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { quit[me] && isUndecided && (!onTrial || asked || settledSaid[me]) -> quit[me] = false }
-    /* handover/probation-session.ts, Probation */
+    /* handover/successor-probation.ts */
     :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(PROVING) }
     :: atomic { onTrial && !hasProved -> hasProved = true; sayUp(LEFT_OUT) }
     :: atomic { onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }

@@ -1,77 +1,11 @@
 import { inBackground } from '../base/background.js';
-import { GREETING_MS, PROBATION_MARGIN_MS, STATS_MS } from '../base/deadlines.js';
+import { GREETING_MS, STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
 import { detailFields, HandoverError } from '../base/errors.js';
-import { LONGEST_TIMER_MS, REASON_LENGTH } from '../base/limits.js';
-import { isDone, timeout } from '../base/timeout.js';
-import { Totals } from '../status/totals.js';
-import type { HandedOver } from './incumbent.js';
+import { REASON_LENGTH } from '../base/limits.js';
+import { isDone } from '../base/timeout.js';
+import type { Totals } from '../status/totals.js';
 import type { Offer } from './successor.js';
-
-/**
- * The time after LIVE in which a hand-over can be taken back, from both sides. The incumbent has stopped accepting and keeps the
- * listeners, its workers and the pidfile's lock; so all that is needed to serve again is to accept.
- */
-
-/** What the incumbent hears of a successor on probation. */
-export interface Verdict {
-  /** Null: it has passed. */
-  readonly reason: HandoverError | null;
-  /** What it has counted since LIVE, as told last. */
-  readonly counted: Totals;
-  /** The conversation has ended without a word: it died, or the connection broke. */
-  readonly hungUp: boolean;
-  /** Keys of the listeners that it has closed and that are to end. Undefined: it has not said so. */
-  readonly removed?: readonly string[] | undefined;
-  /** It wants those to end whether or not they still get connections. */
-  readonly unconditional?: boolean;
-}
-
-/**
- * The incumbent's side. Never rejects: a successor that dies, or says nothing in time, has failed. `leftOut` is told the keys of the
- * listeners that the successor leaves out, whenever they change.
- */
-export async function observe(
-  { dialogue, probationMs }: HandedOver,
-  leftOut: (keys: readonly string[]) => void,
-): Promise<Verdict> {
-  let counted = new Totals();
-  const silent = deferred<never>();
-  const inTime = timeout(probationMs + PROBATION_MARGIN_MS, () => silent.reject(silence()));
-  const silence = (): HandoverError =>
-    new HandoverError(
-      'ERR_MOTYA_SUCCESSOR_SILENT',
-      `it has not said within ${PROBATION_MARGIN_MS / 1000} s how its probation went`,
-    );
-  try {
-    for (;;) {
-      const heard = dialogue.expect(['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'], LONGEST_TIMER_MS);
-      const { message } = await Promise.race([heard, silent.promise]);
-      if (message.type === 'ROLLBACK') {
-        return {
-          reason: new HandoverError(message.code, message.text, { details: message.details }),
-          counted,
-          hungUp: false,
-        };
-      }
-      if (message.type === 'PROVING') {
-        counted = Totals.from(message.counters);
-        continue;
-      }
-      if (message.type === 'LEFT_OUT') {
-        leftOut(message.keys);
-        continue;
-      }
-      const { removed, unconditional } = message;
-      return { reason: null, counted, hungUp: false, removed, unconditional };
-    }
-  } catch (error) {
-    const reason = HandoverError.from(error);
-    return { reason, counted, hungUp: reason.code !== 'ERR_MOTYA_SUCCESSOR_SILENT' };
-  } finally {
-    inTime();
-  }
-}
 
 /** What a successor's probation needs of its instance. */
 export interface Trial {
@@ -86,8 +20,8 @@ export interface Trial {
 }
 
 /**
- * The successor's side, from LIVE until the incumbent has let go or serves again: tells that it is there, and in the end how it went.
- * Without a trial the incumbent lets go by itself.
+ * The successor's side of the probation, from LIVE until the incumbent has let go or serves again: tells that it is there, and in the end how it
+ * went. Without a trial the incumbent lets go by itself. ./incumbent-verdict.ts is the other side.
  */
 export class Probation {
   readonly #offer: Offer;
