@@ -7,6 +7,7 @@ import { textsIn } from '../base/os/processes.js';
 import {
   connectControl,
   connectKeeper,
+  controlSocketBeside,
   NotRunningError,
   RestartingError,
   requestStatus,
@@ -38,7 +39,8 @@ export interface Running {
 export function runningSockets(name?: string): string[] {
   return allPlaces(process.env)
     .flatMap((directory) => (name === undefined ? controlSocketsIn(directory) : [join(directory, `${name}${ENDING}`)]))
-    .filter((path) => peerAt(path) !== null);
+    .map(controlSocketBeside)
+    .filter((path, index, all) => all.indexOf(path) === index && peerAt(path) !== null);
 }
 
 /** Asks each of them what it is. Never rejects: one that does not answer is told by what the kernel knows of it. */

@@ -4,7 +4,7 @@ import { typedInvocation } from '../base/os/invocation.js';
 import { runtimeDirectory } from '../base/os/places.js';
 import { visible } from '../base/units.js';
 import type { Settings } from '../config/settings.js';
-import { NotRunningError } from '../control/client.js';
+import { controlSocketBeside, NotRunningError } from '../control/client.js';
 import { describeAll, type Here, isFrom, peerAt, type Running, runningSockets } from './instances.js';
 import { TARGET_FLAGS, type TargetArguments } from './target-options.js';
 import { table } from './terminal/table.js';
@@ -26,11 +26,12 @@ export async function controlSocketFor(flags: TargetArguments, { changes = true 
     if (running !== null) return running;
   }
   const named = flags.script !== undefined || TARGET_FLAGS.some((flag) => flags[flag] !== undefined);
-  const { controlSocket, source, runtimeDirectory: directory } = await settingsFor(flags, cwd);
+  const { controlSocket: usual, source, runtimeDirectory: directory } = await settingsFor(flags, cwd);
+  const controlSocket = controlSocketBeside(usual);
   // Without a word and a settings file, what could be started here (the welcome page) says nothing about what is meant.
   const isMeant = named || source !== null;
   if (isMeant && peerAt(controlSocket) !== null) return controlSocket;
-  const elsewhere = isMeant && directory !== null ? await runningAs(basename(controlSocket, ENDING)) : null;
+  const elsewhere = isMeant && directory !== null ? await runningAs(basename(usual, ENDING)) : null;
   if (elsewhere !== null) return elsewhere;
   if (named) return controlSocket;
 

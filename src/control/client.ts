@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../base/channel.js';
 import { ANSWER_MS, GREETING_MS } from '../base/deadlines.js';
@@ -51,6 +51,36 @@ function holderOf(lock: string): number | null {
   const holder = lockHolder(lock);
   const file = statSync(lock, { throwIfNoEntry: false });
   return holder !== null && file !== undefined && hasOpen(holder, file) ? holder : null;
+}
+
+/** The control socket that the instance with the lock of a pidfile has named there; null: it has named none yet. */
+function socketNamedIn(lock: string): string | null {
+  try {
+    return readFileSync(lock, 'utf8') || null;
+  } catch {
+    return null;
+  }
+}
+
+/** Where the lock is of an instance whose control socket and pidfile have their default places. */
+const lockBeside = (path: string): string => path.replace(/\.control\.sock$/, '.pid.lock');
+
+/**
+ * Where an instance answers whose pidfile has its default place: at `path`, its default control socket, or, where the settings name
+ * another upgrade socket, beside that one. The process that answers there must have the pidfile's lock: the lock's file is no proof.
+ */
+export function controlSocketBeside(path: string): string {
+  const lock = lockBeside(path);
+  const named = socketNamedIn(lock);
+  const file = statSync(lock, { throwIfNoEntry: false });
+  if (named === null || named === path || file === undefined) return path;
+  try {
+    if (answersAt(path) !== null) return path;
+    const pid = answersAt(named);
+    return pid !== null && (hasOpen(pid, file) || lockHolder(lock) === pid) ? named : path;
+  } catch {
+    return path;
+  }
 }
 
 /** An instance has the place, and does not answer yet: its programs start. */
@@ -116,8 +146,15 @@ function notRunning(path: string): NotRunningError {
   if (said?.type !== 'RESULT') {
     const drainers = drainersOf(path).map(({ pid }) => pid);
     // The lock of a pidfile beside it, where both have their default places.
-    const holder = holderOf(path.replace(/\.control\.sock$/, '.pid.lock'));
-    if (holder !== null && !drainers.includes(holder)) return new StartingError(path, holder);
+    const lock = lockBeside(path);
+    const holder = holderOf(lock);
+    if (holder !== null && !drainers.includes(holder)) {
+      const named = socketNamedIn(lock);
+      if (named === null || named === path) return new StartingError(path, holder);
+      const socket = named.replace(/\.control\.sock$/, '.sock');
+      const text = `pid ${holder} has the pidfile of this name, and another upgrade socket: give --upgrade-socket ${printable(socket)}`;
+      return new NotRunningError(path, text);
+    }
     if (drainers.length === 0) return new NotRunningError(path);
     const text = `no instance serves at ${path}; what drains still is pid ${drainers.join(', ')}; \`motya stop\` ends it`;
     return new NotRunningError(path, text);

@@ -24,7 +24,7 @@ export class Endpoints {
   #control: ControlServer | null = null;
 
   constructor(settings: Settings, ledger: Ledger, source: StatusSource, warn: (text: string) => void) {
-    this.pidfile = new Pidfile(settings.pidfile);
+    this.pidfile = new Pidfile(settings.pidfile, settings.controlSocket);
     this.#settings = settings;
     this.#ledger = ledger;
     this.#warn = warn;

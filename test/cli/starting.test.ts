@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { until } from '../e2e/harness/index.js';
 import { program, scene } from '../e2e/scene.js';
@@ -25,4 +26,30 @@ test('commands to an instance that starts: they say so, and stop ends it', async
   stage.space.write('server.cjs', program('two'));
   await stage.first();
   assert.equal((await stage.who()).version, 'two');
+});
+
+test('an instance with the usual pidfile and another upgrade socket is found by its name and its directory', async (t) => {
+  const stage = await scene(t, '', program('one'));
+  mkdirSync(stage.space.path('else'), { mode: 0o700 });
+  const socket = stage.space.path('else', 'x.sock');
+  const first = await stage.first(['--upgrade-socket', socket], { MOTYA_PROBATION: '0' });
+  for (const named of [['--name', 'app'], []]) {
+    const { code, stdout, stderr } = await stage.space.run(['status', '--json', ...named]);
+    assert.equal(code, 0, stderr);
+    assert.equal(JSON.parse(stdout).pid, first.pid);
+  }
+  assert.equal((await stage.upgrade()).code, 0);
+  assert.equal((await stage.space.status(['--name', 'app'])).generation, 2);
+  assert.equal((await stage.space.run(['stop', '--name', 'app'])).code, 0);
+  await until(() => stage.space.processes().length === 0, { what: 'the end' });
+});
+
+test('what a lock names is no proof: an instance that does not hold it is left alone', async (t) => {
+  const stage = await scene(t, '', program('one'));
+  const first = await stage.first();
+  const { pidfile } = await stage.status();
+  writeFileSync(pidfile.replace(/app\.pid$/, 'other.pid.lock'), pidfile.replace(/pid$/, 'control.sock'));
+  const { code } = await stage.space.run(['stop', '--name', 'other']);
+  assert.equal(code, 4);
+  assert.equal((await stage.status()).pid, first.pid);
 });

@@ -1,6 +1,7 @@
 import {
   existsSync,
   fstatSync,
+  ftruncateSync,
   lstatSync,
   readFileSync,
   renameSync,
@@ -8,6 +9,7 @@ import {
   statSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
@@ -60,10 +62,13 @@ function holderIn(path: string): number | null {
  */
 export class Pidfile {
   readonly path: string;
+  readonly #controlSocket: string;
   #lockFd: number | null = null;
 
-  constructor(path: string) {
+  /** @param controlSocket of the instance, as the lock's file is to name it: settings may have it elsewhere than the pidfile */
+  constructor(path: string, controlSocket = '') {
     this.path = path;
+    this.#controlSocket = controlSocket;
   }
 
   get lockFd(): number {
@@ -127,6 +132,8 @@ export class Pidfile {
       // A new file, never one behind a symlink that another user has put there.
       rmSync(this.#temporary(), { force: true });
       writeFileSync(this.#temporary(), `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
+      ftruncateSync(this.lockFd);
+      writeSync(this.lockFd, this.#controlSocket, 0);
     } catch (error) {
       throw this.#failure('written', error);
     }
