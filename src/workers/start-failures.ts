@@ -24,7 +24,8 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
   // A refusal says more than the program's error about it: who has the address.
   const words = refusal === '' ? worker.lastReason() : null;
   const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
-  const details = { service: worker.service, worker: worker.index, end: reason, ready: worker.isReady };
+  const said = words === null ? {} : { said: words };
+  const details = { service: worker.service, worker: worker.index, end: reason, ready: worker.isReady, ...said };
   return new StartError('ERR_MOTYA_PROGRAM', text, {
     stderr: worker.lastLines(),
     details: { ...details, ...lastRefusal?.details },

@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { type Child, childrenOf, isAlive, listeningInodes, until } from './harness/index.js';
-import { ask, failureOf, get, isRefused, program, type Scene, scene, servesAs, who } from './scene.js';
+import type { ErrorCode } from '#src/base/error-catalog.js';
+import type { Details } from '#src/base/errors.js';
+import { type Child, childrenOf, isAlive, type LogLine, listeningInodes, placesIn, until } from './harness/index.js';
+import { ask, failureOf, get, isRefused, outcomeOf, program, type Scene, scene, servesAs, who } from './scene.js';
 
 /** On the port of the program, too: says its generation, and goes on sending, as it may have something to say still. */
 const UDP = `
@@ -28,10 +30,10 @@ async function readyOnce(test: TestContext) {
 /** As {@link betweenAdoptedAndReady}, of a successor that `motya upgrade` has asked for. */
 async function inTheMiddle(test: TestContext) {
   const { stage, first, release } = await readyOnce(test);
-  const command = stage.space.motya(['upgrade', '--name', 'app']);
+  const command = stage.space.motya(['upgrade', '--name', 'app', '--json']);
   const { successor } = await first.waitFor('successor');
   await first.waitFor(({ to }) => to === 'awaiting');
-  return { first, successor: Number(successor), command, release };
+  return { stage, first, successor: Number(successor), command, release };
 }
 
 /**
@@ -75,9 +77,8 @@ describe('the successor dies', () => {
   it('while it boots: the first serves on', async (test) => {
     const { stage, first, second, release } = await betweenAdoptedAndReady(test);
     second.kill('SIGKILL');
-    const { message } = await first.waitFor('rejected');
-    const reason = `pid ${second.pid} has hung up without a word: it died, or its own log says why`;
-    assert.equal(message, `the upgrade failed, generation 1 serves on: ${reason}`);
+    const { code, details } = await first.waitFor('rejected');
+    assert.deepEqual([code, details], ['ERR_MOTYA_PEER_GONE', { pid: second.pid }]);
     release();
     await until(() => stage.status().then(({ phase }) => phase === 'serving'), { what: 'serving' });
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
@@ -100,9 +101,10 @@ describe('the successor dies', () => {
     const [worker] = childrenOf(second.pid);
     process.kill(worker as number, 'SIGKILL');
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.match(
-      failureOf(second).message,
-      /^service http: \S+http\.cjs was killed \(signal SIGKILL, [^)]+\) before it was ready$/,
+    const { code, details } = failureOf(second);
+    assert.deepEqual(
+      [code, details],
+      ['ERR_MOTYA_PROGRAM', { service: 'http', worker: 0, end: 'signal SIGKILL', ready: false }],
     );
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });
@@ -118,11 +120,12 @@ describe('the successor dies', () => {
   });
 
   it('told to stop under `motya upgrade`: that ends with 3, the first serves on', async (test) => {
-    const { first, successor, command } = await inTheMiddle(test);
+    const { stage, first, successor, command } = await inTheMiddle(test);
     process.kill(successor, 'SIGTERM');
     assert.deepEqual(await command.waitForExit(), { code: 3, signal: null });
-    const why = `pid ${successor} was told to stop; pid ${first.pid} serves on`;
-    assert.match(command.stderr, new RegExp(`^motya: the upgrade was rejected: ${why}$`, 'm'));
+    const { code, details } = outcomeOf(command);
+    assert.deepEqual([code, details], ['ERR_MOTYA_SUCCESSOR_STOPPED', { pid: successor }]);
+    assert.equal((await stage.status()).pid, first.pid);
   });
 
   it('told to stop while it boots: it ends with 0, the first serves on', async (test) => {
@@ -143,7 +146,7 @@ describe('the incumbent dies', () => {
     first.kill('SIGKILL');
     await servesAs(second, 2);
     const alone = second.logs.find(({ event }) => event === 'alone');
-    assert.equal(alone?.message, `the incumbent (pid ${first.pid}) died; its listeners are bound anew`);
+    assert.deepEqual([alone?.incumbent, alone?.bound], [first.pid, true]);
     assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
     assert.equal((await stage.upgrade()).code, 0);
     assert.equal((await stage.who()).generation, '3');
@@ -173,10 +176,11 @@ describe('the incumbent dies', () => {
     const clients = Array.from({ length: 50 }, () => who(stage.port));
     for (let more = 0; more < 50; more++) assert.equal(await isRefused(stage.port), false);
     release();
-    for (const { generation } of await Promise.all(clients)) assert.match(generation ?? '', /^[12]$/);
+    for (const { generation } of await Promise.all(clients))
+      assert.ok(['1', '2'].includes(generation ?? ''), String(generation));
     await servesAs(second, 2);
     const alone = second.logs.find(({ event }) => event === 'alone');
-    assert.match(alone?.message ?? '', new RegExp(`^the incumbent \\(pid ${first.pid}\\) died during the hand-over`));
+    assert.deepEqual([alone?.incumbent, alone?.bound], [first.pid, false]);
     assert.deepEqual([(await stage.who()).generation, stage.mainPid], ['2', second.pid]);
     assert.equal((await get(stage.port)).status, 200);
   });
@@ -192,27 +196,27 @@ describe('the incumbent dies', () => {
     });
     first.kill('SIGTERM');
     await first.waitFor('stopping');
-    const { code, stderr } = await stage.upgrade();
-    assert.equal(code, 1, stderr);
-    assert.match(
-      stderr,
-      new RegExp(`^motya: the upgrade failed: pid ${first.pid} cannot hand over: it is being stopped$`, 'm'),
-    );
+    const upgrade = await stage.upgrade('--json');
+    assert.equal(upgrade.code, 1, upgrade.stdout);
+    const { code, details } = outcomeOf(upgrade);
+    assert.deepEqual([code, details], ['ERR_MOTYA_STOPPING', { pid: first.pid, phase: 'stopping' }]);
     client.destroy();
     await first.waitForExit();
   });
 
-  for (const [end, why] of [
-    ['SIGKILL', 'ended before the upgrade was decided; generation 2 \\(pid \\d+\\) serves'],
-    ['SIGTERM', 'was told to stop'],
+  for (const [end, code] of [
+    ['SIGKILL', 'ERR_MOTYA_CONNECTION_LOST'],
+    ['SIGTERM', 'ERR_MOTYA_STOPPING'],
   ] as const) {
     it(`${end} in the middle of \`motya upgrade\`: that ends with 1 and does not say that the old one serves on`, async (test) => {
-      const { first, command, release } = await inTheMiddle(test);
+      const { first, successor, command, release } = await inTheMiddle(test);
       first.kill(end);
       await first.waitForExit();
       release();
       assert.deepEqual(await command.waitForExit(), { code: 1, signal: null });
-      assert.match(command.stderr, new RegExp(`^motya: the upgrade failed: pid ${first.pid} ${why}$`, 'm'));
+      const told = outcomeOf(command);
+      const owner = end === 'SIGKILL' ? { serving: successor, generation: 2 } : {};
+      assert.deepEqual([told.code, told.details], [code, { pid: first.pid, ...owner }]);
     });
   }
 });
@@ -222,15 +226,16 @@ describe('the incumbent is wedged', () => {
     const stage = await scene(test);
     const first = await stage.first();
     first.kill('SIGSTOP');
-    const why = `pid ${first.pid} holds \\S+app\\.control\\.sock but does not answer.* within \\d+ ms: is it stopped, or busy\\? .motya upgrade --force. replaces it all the same, kill -KILL ${first.pid} ends it`;
+    const details = { pid: first.pid, path: `${stage.space.runtimeDir}/motya/app.control.sock` };
     for (const command of ['status', 'upgrade']) {
-      const { code, stdout, stderr } = await stage.space.run([command, '--name', 'app']);
-      assert.deepEqual([code, stdout], [5, '']);
-      assert.match(stderr, new RegExp(`^motya: ${why}\\n$`));
+      const said = await stage.space.run([command, '--name', 'app', '--json']);
+      const told = outcomeOf(said);
+      assert.deepEqual([said.code, told.code, told.details], [5, 'ERR_MOTYA_NO_ANSWER', details]);
+      assert.equal(said.stderr.split('\n').length, 2, said.stderr);
     }
     const second = stage.start(['--upgrade']);
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(second).message, new RegExp(`^${why}$`));
+    assert.deepEqual([failureOf(second).code, failureOf(second).details], ['ERR_MOTYA_WEDGED', details]);
     // Its worker serves all the time, and nothing comes of all this when it wakes.
     assert.equal((await stage.who()).generation, '1');
     first.kill('SIGCONT');
@@ -247,7 +252,7 @@ describe('the incumbent is stopped', () => {
     first.kill();
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.equal(failureOf(second).message, 'the incumbent was stopped; there is nothing to take over');
+    assert.equal(failureOf(second).code, 'ERR_MOTYA_INCUMBENT_STOPPED');
     assert.equal(stage.mainPid, undefined);
     assert.equal(await isRefused(stage.port), true);
   });
@@ -256,7 +261,8 @@ describe('the incumbent is stopped', () => {
     const { stage, first, second, release } = await betweenAdoptedAndReady(test);
     first.kill();
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.equal(failureOf(second).message, `pid ${first.pid} was told to stop`);
+    const { code, details } = failureOf(second);
+    assert.deepEqual([code, details], ['ERR_MOTYA_STOPPING', { pid: first.pid }]);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
     release();
     assert.equal(stage.mainPid, undefined);
@@ -265,22 +271,19 @@ describe('the incumbent is stopped', () => {
 });
 
 describe('a successor that cannot wait', () => {
-  /** It ends with 1 and this reason, and the first one (if any) serves. */
-  async function refusedWith(second: Child, reason: string | RegExp): Promise<void> {
+  /** It ends with 1, this code and these details. */
+  async function refusedWith(second: Child, code: ErrorCode, details: Details): Promise<void> {
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null }, second.describe());
-    const { message } = failureOf(second);
-    if (typeof reason === 'string') assert.equal(message, reason);
-    else assert.match(message, reason);
+    const failure = failureOf(second);
+    assert.deepEqual([failure.code, failure.details], [code, details]);
   }
 
   it('another one waits already', async (test) => {
     const stage = await scene(test);
     const first = await stage.first();
     const second = await stage.waiting();
-    await refusedWith(
-      stage.start(['--upgrade']),
-      `another successor (pid ${second.pid}) waits on ${stage.upgradeSocket} already`,
-    );
+    const details = { pid: second.pid, path: stage.upgradeSocket };
+    await refusedWith(stage.start(['--upgrade']), 'ERR_MOTYA_SUCCESSOR_EXISTS', details);
     // The one that waits is none the worse for it.
     first.kill('SIGQUIT');
     await servesAs(second, 2);
@@ -289,10 +292,8 @@ describe('a successor that cannot wait', () => {
 
   it('another one boots already', async (test) => {
     const { stage, first, second, release } = await betweenAdoptedAndReady(test);
-    await refusedWith(
-      stage.start(['--upgrade']),
-      `another successor (pid ${second.pid}) waits on ${stage.upgradeSocket} already`,
-    );
+    const details = { pid: second.pid, path: stage.upgradeSocket };
+    await refusedWith(stage.start(['--upgrade']), 'ERR_MOTYA_SUCCESSOR_EXISTS', details);
     release();
     await servesAs(second, 2);
     assert.deepEqual(await first.waitForExit(), { code: 0, signal: null });
@@ -300,10 +301,7 @@ describe('a successor that cannot wait', () => {
 
   it('there is nothing to take over from', async (test) => {
     const stage = await scene(test);
-    await refusedWith(
-      stage.start(['--upgrade']),
-      `there is nothing to take over from: no instance runs with the upgrade socket ${stage.upgradeSocket}; start without --upgrade`,
-    );
+    await refusedWith(stage.start(['--upgrade']), 'ERR_MOTYA_NOTHING_TO_UPGRADE', { path: stage.upgradeSocket });
     assert.deepEqual([stage.mainPid, existsSync(stage.upgradeSocket)], [undefined, false]);
   });
 
@@ -311,10 +309,11 @@ describe('a successor that cannot wait', () => {
     const stage = await scene(test);
     const first = await stage.first();
     const other = stage.space.path('other.sock');
-    await refusedWith(
-      stage.start(['--upgrade', '--upgrade-socket', other]),
-      `pid ${first.pid} runs with the pidfile ${stage.pidfile}, but not with the upgrade socket ${other}: give both the same (or try again, if it is still starting)`,
-    );
+    await refusedWith(stage.start(['--upgrade', '--upgrade-socket', other]), 'ERR_MOTYA_NOTHING_TO_UPGRADE', {
+      path: other,
+      pidfile: stage.pidfile,
+      pid: first.pid,
+    });
     assert.equal((await stage.who()).generation, '1');
   });
 
@@ -323,10 +322,14 @@ describe('a successor that cannot wait', () => {
     const first = await stage.first();
     const working = stage.script;
     stage.script = stage.space.write('broken.cjs', "throw new Error('broken on purpose')");
-    await refusedWith(
-      stage.start(['--upgrade']),
-      `service broken: ${stage.script} ended (exit status 1) before it was ready: Error: broken on purpose (${stage.script}:1:7)`,
-    );
+    const second = stage.start(['--upgrade']);
+    await refusedWith(second, 'ERR_MOTYA_PROGRAM', {
+      service: 'broken',
+      worker: 0,
+      end: 'exit status 1',
+      ready: false,
+      said: `Error: broken on purpose (${stage.script}:1:7)`,
+    });
     stage.script = working;
     await servesOnAndUpgrades(stage, first, listeningInodes(first.pid));
   });
@@ -335,7 +338,11 @@ describe('a successor that cannot wait', () => {
     const stage = await scene(test);
     await stage.first();
     mkdirSync(`${stage.upgradeSocket}.lock`);
-    await refusedWith(stage.start(['--upgrade']), /^the upgrade socket \S+app\.sock cannot be made: .*EISDIR/);
+    await refusedWith(stage.start(['--upgrade']), 'ERR_MOTYA_SOCKET', {
+      path: stage.upgradeSocket,
+      reason: 'EISDIR',
+      syscall: 'open',
+    });
     assert.equal((await stage.who()).generation, '1');
   });
 
@@ -343,15 +350,14 @@ describe('a successor that cannot wait', () => {
     const stage = await scene(test);
     await stage.first();
     stage.space.write('run/motya/app.sock', 'precious');
-    await refusedWith(
-      stage.start(['--upgrade']),
-      `${stage.upgradeSocket} exists and is not a socket; it is left alone: name another path`,
-    );
+    const details = { path: stage.upgradeSocket, reason: 'ENOTSOCK' };
+    await refusedWith(stage.start(['--upgrade']), 'ERR_MOTYA_SOCKET', details);
     assert.equal(readFileSync(stage.upgradeSocket, 'utf8'), 'precious');
     // So says the incumbent that starts its own.
-    const { code, stderr } = await stage.upgrade();
-    assert.equal(code, 3);
-    assert.match(stderr, /exists and is not a socket; it is left alone/);
+    const upgrade = await stage.upgrade('--json');
+    assert.equal(upgrade.code, 3);
+    const told = outcomeOf(upgrade);
+    assert.deepEqual([told.code, told.details], ['ERR_MOTYA_SOCKET', details]);
     assert.equal((await stage.who()).generation, '1');
   });
 });
@@ -362,7 +368,10 @@ describe('paths', () => {
     const path = `${stage.space.dir}/${'s'.repeat(110)}.sock`;
     const { code, stderr } = await stage.space.run(['start', stage.script, '--upgrade-socket', path]);
     assert.equal(code, 2);
-    assert.match(stderr, /^--upgrade-socket: \S+ has \d+ bytes; the path of a unix socket has at most 107\n$/m);
+    // The control socket's path is longer still.
+    const key = '--upgrade-socket';
+    assert.deepEqual(placesIn(stderr), [{ key }, { key }], stderr);
+    assert.ok(stderr.includes(path), stderr);
   });
 
   it("a runtime directory that others may write to, or somebody else's, is refused", async (test) => {
@@ -372,19 +381,15 @@ describe('paths', () => {
     chmodSync(directory, 0o777);
     const open = stage.start();
     assert.equal((await open.waitForExit()).code, 1);
-    assert.equal(
-      failureOf(open).message,
-      `the runtime directory ${directory} has mode 777: others may write to it; try chmod 700`,
-    );
+    const codes = ({ code, details }: LogLine) => [code, details];
+    const code = 'ERR_MOTYA_RUNTIME_DIRECTORY';
+    assert.deepEqual(codes(failureOf(open)), [code, { path: directory, mode: '777' }]);
     chmodSync(directory, 0o700);
     if (process.getuid?.() !== 0) return;
     chownSync(directory, 65534, 65534);
     const foreign = stage.start();
     assert.equal((await foreign.waitForExit()).code, 1);
-    assert.equal(
-      failureOf(foreign).message,
-      `the runtime directory ${directory} belongs to uid 65534, not to uid 0 or root`,
-    );
+    assert.deepEqual(codes(failureOf(foreign)), [code, { path: directory, uid: 65534 }]);
     chownSync(directory, 0, 0);
   });
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { readPidfile, until } from './harness/index.js';
-import { ask, program, type Scene, scene } from './scene.js';
+import type { Details } from '#src/base/errors.js';
+import { childrenOf, readPidfile, until } from './harness/index.js';
+import { ask, failureOf, program, type Scene, scene } from './scene.js';
 
 const directoryOf = (stage: Scene): string => `${stage.space.runtimeDir}/motya`;
 
@@ -28,12 +29,13 @@ describe('a running instance whose directory is removed', () => {
     const stage = await scene(test, '', program('one'));
     const first = await stage.first();
     await lose(stage);
-    const { message } = await first.waitFor('restored');
-    assert.ok(message.includes(stage.pidfile), message);
+    const { lost } = await first.waitFor('restored');
+    assert.ok((lost as string[]).includes(stage.pidfile), String(lost));
     assert.equal(stage.mainPid, first.pid);
     const again = stage.start();
     assert.equal((await again.waitForExit()).code, 1);
-    assert.ok(again.stderr.includes(`the instance with pid ${first.pid} holds`), again.stderr);
+    const { code, details } = failureOf(again);
+    assert.deepEqual([code, details], ['ERR_MOTYA_RUNNING', { path: stage.pidfile, pid: first.pid }]);
     const admin = await ask({ socketPath: `${directoryOf(stage)}/app.admin.sock`, path: '/healthz' });
     assert.equal(admin.status, 200);
 
@@ -78,8 +80,8 @@ describe('a running instance whose directory is removed', () => {
     rmSync(directoryOf(stage), { recursive: true });
     mkdirSync(directoryOf(stage), { mode: 0o777 });
     chownSync(directoryOf(stage), 4711, 4711);
-    const { message } = await first.waitFor('unreachable');
-    assert.match(message, /belongs to uid 4711/);
+    const { code, details } = await first.waitFor('unreachable');
+    assert.deepEqual([code, details], ['ERR_MOTYA_RUNTIME_DIRECTORY', { path: directoryOf(stage), uid: 4711 }]);
     assert.deepEqual(readdirSync(directoryOf(stage)), []);
     rmSync(directoryOf(stage), { recursive: true });
     await first.waitFor('restored');
@@ -93,10 +95,14 @@ describe('an address that an instance of Motya has', () => {
     const stage = await scene(test, '', program('one'));
     const first = await stage.first();
     const env = { PORT: String(stage.port) };
-    const other = await stage.space.run(['start', stage.script, '--name', 'other'], { env });
-    assert.equal(other.code, 1);
-    for (const part of [`instance app (pid ${first.pid})`, stage.space.dir, 'motya upgrade --name app']) {
-      assert.ok(other.stderr.includes(part), other.stderr);
+    const other = stage.space.motya(['start', stage.script, '--name', 'other'], { env });
+    assert.equal((await other.waitForExit()).code, 1);
+    const { message, details } = failureOf(other);
+    const { holder } = details as Details;
+    assert.ok([first.pid, ...childrenOf(first.pid)].includes(Number(holder)), message);
+    // Where it was started, and a command to type.
+    for (const part of [`pid ${first.pid}`, stage.space.dir, 'motya upgrade --name app']) {
+      assert.ok(message.includes(part), message);
     }
   });
 });

@@ -1,6 +1,7 @@
 import { type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import type { Status } from '#src/status/status-document.js';
 import {
   app,
@@ -181,6 +182,18 @@ export function failureOf(child: Child): LogLine {
   const line = child.logs.find(({ event }) => event === 'failed');
   if (line === undefined) throw new Error(`no failure in the log: ${child.describe()}`);
   return line;
+}
+
+/** How a command with `--json` ended: the object of its last line. */
+export interface Outcome {
+  readonly ok: boolean;
+  readonly code: string;
+  readonly text: string;
+  readonly details?: Details;
+}
+
+export function outcomeOf({ stdout }: { readonly stdout: string }): Outcome {
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Outcome;
 }
 
 /** Waits until the instance of `generation` serves, whoever wrote its output into `child`'s. */

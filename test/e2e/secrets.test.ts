@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { adminSocket, look } from '../status/admin/support.js';
-import { childrenOf, until } from './harness/index.js';
+import { childrenOf, placesIn, until } from './harness/index.js';
 import { get, program, type Scene, scene } from './scene.js';
 
 /** Where a secret can be given, and how a program says that it has it. */
@@ -111,7 +111,9 @@ describe('secrets of the environment, of settings and of arguments', () => {
       for (const command of ['check', 'start']) {
         const { code, stderr } = await space.run([command]);
         assert.equal(code, 2);
-        assert.match(stderr, /^motya\.yaml:1:\d+: services\.web\.env.*: must .*\n$/);
+        const [place, ...more] = placesIn(stderr);
+        assert.deepEqual([place?.file, place?.line, more], ['motya.yaml', 1, []], stderr);
+        assert.ok(place?.key.startsWith('services.web.env'), stderr);
         assert.ok(!stderr.includes('hunter2'), stderr);
       }
     }

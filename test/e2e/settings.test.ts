@@ -1,8 +1,19 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
-import { app, type Child, freePorts, listeningInodes, until, type Workspace, workspace } from './harness/index.js';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  app,
+  type Child,
+  freePorts,
+  listeningInodes,
+  placesIn,
+  readLogFile,
+  until,
+  type Workspace,
+  workspace,
+} from './harness/index.js';
 import { type FullStatus, get, isRefused, servesAs, who } from './scene.js';
 
 /** A workspace whose instance is the one of its motya.yaml. */
@@ -157,13 +168,17 @@ describe('motya.yaml', () => {
     first.kill('SIGQUIT');
     await until(
       () =>
-        /no successor came to \S+etc\/site\.sock within 0\.2 s/.test(readFileSync(space.path('etc/site.log'), 'utf8')),
+        readLogFile(space.path('etc/site.log')).some(
+          ({ code, details }) =>
+            code === 'ERR_MOTYA_NO_SUCCESSOR' &&
+            isDeepStrictEqual(details, { path: space.path('etc/site.sock'), ms: 200 }),
+        ),
       {
         what: 'the line in the log file',
       },
     );
     assert.equal((await space.run(['stop', '--config', 'etc/site.yaml'])).code, 0);
-    assert.doesNotMatch(readFileSync(space.path('etc/site.log'), 'utf8'), /"info"/);
+    assert.equal(readLogFile(space.path('etc/site.log')).filter(({ level }) => level === 'info').length, 0);
   });
 
   it('two services declare the same listener: which', async (test) => {
@@ -173,10 +188,9 @@ describe('motya.yaml', () => {
     settings('services:', `  one: ${service}`, `  two: ${service}`);
     const start = space.motya(['start']);
     assert.deepEqual(await start.waitForExit(), { code: 2, signal: null });
-    assert.match(
-      start.stderr,
-      /^motya\.yaml:\d+:\d+: services\.two\.listeners\.0: service one has it already; name another address\n$/,
-    );
+    const [place, ...more] = placesIn(start.stderr);
+    assert.deepEqual([place?.file, place?.line, place?.key], ['motya.yaml', 3, 'services.two.listeners.0']);
+    assert.equal(more.length, 0);
     await space.nothingLeft();
   });
 });
@@ -203,10 +217,10 @@ describe('flags, environment, file', () => {
     const { space } = configured(test);
     const wrong = await space.run(['start', app('http.cjs')], { env: { MOTYA_WORKERS: 'many' } });
     assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /^MOTYA_WORKERS: must be a whole number from 1 to 1024, or auto, not "many"\n$/);
+    assert.deepEqual(placesIn(wrong.stderr), [{ key: 'MOTYA_WORKERS' }]);
     const unknown = await space.run(['check', app('http.cjs')], { env: { MOTYA_WORKER_COUNT: '2' } });
     assert.equal(unknown.code, 0);
-    assert.match(unknown.stderr, /^warning: MOTYA_WORKER_COUNT: unknown variable/);
+    assert.match(unknown.stderr, /^warning: MOTYA_WORKER_COUNT: .*\n$/);
   });
 });
 
@@ -221,17 +235,14 @@ describe('motya check and schema', () => {
     );
     const { code, stdout, stderr } = await space.run(['check']);
     assert.deepEqual([code, stdout], [2, '']);
-    const lines = stderr.trimEnd().split('\n');
-    assert.equal(lines.length, 3, stderr);
-    assert.match(
-      lines[0] ?? '',
-      /^motya\.yaml:2:\d+: services\.web\.workers: must be a whole number from 1 to 1024, or auto/,
-    );
-    assert.match(
-      lines[1] ?? '',
-      /^motya\.yaml:3:1: drainTimout: unknown key; allowed: .*; did you mean "drainTimeout"\?$/,
-    );
-    assert.match(lines[2] ?? '', /^motya\.yaml:4:\d+: log\.level: must be one of error, warn, info, debug/);
+    const file = 'motya.yaml';
+    const workers = `  web: { script: ${app('http.cjs')}, workers: `.length + 1;
+    assert.deepEqual(placesIn(stderr), [
+      { file, line: 2, column: workers, key: 'services.web.workers' },
+      { file, line: 3, column: 1, key: 'drainTimout' },
+      { file, line: 4, column: 15, key: 'log.level' },
+    ]);
+    for (const known of ['drainTimeout', 'error, warn, info, debug']) assert.ok(stderr.includes(known), stderr);
     assert.equal((await space.run(['start'])).stderr, stderr);
     assert.equal(existsSync(`${space.runtimeDir}/motya`), false);
   });
@@ -252,7 +263,7 @@ describe('motya check and schema', () => {
     const { code, stdout } = await workspace(test).run(['schema']);
     assert.equal(code, 0);
     const schema = JSON.parse(stdout) as { $schema: string; properties: Record<string, { description?: string }> };
-    assert.match(schema.$schema, /2020-12/);
+    assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema');
     for (const key of [
       'services',
       'pidfile',
