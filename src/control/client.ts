@@ -111,6 +111,7 @@ export function connectControl(path: string): Channel<ControlShapes> {
   throw new MotyaError(
     'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}, not by an instance of yours`,
+    { details: { path, pid: peer.pid, uid: peer.uid } },
   );
 }
 

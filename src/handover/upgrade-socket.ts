@@ -3,9 +3,9 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground } from '../base/background.js';
 import { PLACE_LOOK_MS } from '../base/deadlines.js';
-import { HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { codeOf, HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { RECONNECT_MS } from '../base/limits.js';
-import { adviceOnDirectory } from '../base/os/directory-advice.js';
+import { adviceOnDirectory, factsOfDirectory } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { isFileAt } from '../base/os/path-identity.js';
@@ -151,7 +151,10 @@ function lock(path: string): number {
 function notMade(path: string, error: unknown): HandoverError {
   const advice = isSystemError(error) ? adviceOnDirectory(error.code, path) : null;
   const text = `the upgrade socket ${path} cannot be made: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new HandoverError('ERR_MOTYA_SOCKET', text, { cause: error, details: { path } });
+  return new HandoverError('ERR_MOTYA_SOCKET', text, {
+    cause: error,
+    details: { path, ...(advice === null ? {} : factsOfDirectory(codeOf(error), path)) },
+  });
 }
 
 /**
@@ -183,5 +186,6 @@ function tryConnect(path: string): number | null {
   throw new HandoverError(
     'ERR_MOTYA_FOREIGN_PEER',
     `${path} is held by pid ${peer.pid} of user ${peer.uid}: it gets no listener of ours`,
+    { details: { path, pid: peer.pid, uid: peer.uid } },
   );
 }

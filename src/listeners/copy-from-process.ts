@@ -122,7 +122,7 @@ export class OtherProcess {
     if (!isSystemError(error)) return error;
     // Of pidfd_getfd(2) ESRCH; of /proc either, as it ends before or after open(2).
     if (error.code === 'ESRCH' || error.code === 'ENOENT') return noProcess(this.pid);
-    return copyDenied(this, whyNot(error));
+    return copyDenied(this, whyNot(error), error);
   }
 }
 
@@ -145,8 +145,9 @@ function asListener(fd: number): CopiedListener | null {
 const noProcess = (pid: number): MotyaError =>
   new MotyaError('ERR_MOTYA_NO_PROCESS', `there is no process ${pid}`, { details: { pid } });
 
-const copyDenied = ({ pid, name }: OtherProcess, why: string): MotyaError =>
+const copyDenied = ({ pid, name }: OtherProcess, why: string, cause?: unknown): MotyaError =>
   new MotyaError('ERR_MOTYA_COPY_DENIED', `the listeners of pid ${pid} (${name}) cannot be copied: ${why}`, {
+    cause,
     details: { pid },
   });
 

@@ -1,6 +1,6 @@
 import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { reasonOf } from '../base/errors.js';
+import { codeOf, reasonOf } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { native } from '../base/os/native.js';
 import type { LogSettings } from '../config/settings.js';
@@ -91,7 +91,7 @@ function fileErrorLine(file: string, error: Error, format: LogSettings['format']
   const isPretty = format === 'pretty' || (format === 'auto' && isatty(STDERR));
   const priority = isJournal(STDERR) ? '<3>' : '';
   if (isPretty) return `${priority}${time} ERROR ${message} event=log-file\n`;
-  return `${priority}${JSON.stringify({ time, level: 'error', message, event: 'log-file' })}\n`;
+  return `${priority}${JSON.stringify({ time, level: 'error', message, event: 'log-file', code: codeOf(error), path: file })}\n`;
 }
 
 function lostLinesNotice(lost: number, { pretty, journal }: Form): string {

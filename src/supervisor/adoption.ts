@@ -10,6 +10,7 @@ import type { Instance } from './instance.js';
 export interface Adoption {
   /** As `pid 12 (nginx)`. */
   readonly from: string;
+  readonly pid: number;
   /** How its user ends it without loss. */
   readonly stop: string;
   readonly listeners: readonly Listener[];
@@ -42,7 +43,7 @@ export function adopt(pid: number, instance: Instance): Adoption {
     // Its file is another program's, until ours serves on it: see keepAdopted.
     return instance.ledger.inherit(owned.release(fd), { alias: null, backlog, path: null, adoptedFrom: pid });
   });
-  return { from, stop: `kill -${copies.name.startsWith('nginx') ? 'QUIT' : 'TERM'} ${pid}`, listeners };
+  return { from, pid, stop: `kill -${copies.name.startsWith('nginx') ? 'QUIT' : 'TERM'} ${pid}`, listeners };
 }
 
 /**
@@ -50,14 +51,17 @@ export function adopt(pid: number, instance: Instance): Adoption {
  * @returns keys of what is used, and of what is not
  * @throws {StartError} nothing is used
  */
-export function keepAdopted({ from, listeners }: Adoption, { ledger }: Instance): { kept: string[]; left: string[] } {
+export function keepAdopted(
+  { from, pid, listeners }: Adoption,
+  { ledger }: Instance,
+): { kept: string[]; left: string[] } {
   const isUsed = ({ users, declared }: Listener): boolean => users.size > 0 || declared;
   const kept = listeners.filter(isUsed);
   const left = listeners.filter((listener) => !isUsed(listener));
   const keys = (some: readonly Listener[]): string[] => some.map(({ key }) => key);
   if (kept.length === 0) {
     const text = `--adopt: ${from} listens on ${keys(left).join(', ')}; the programs and the settings here ask for none of it`;
-    throw new StartError('ERR_MOTYA_ADOPT', text);
+    throw new StartError('ERR_MOTYA_ADOPT', text, { details: { pid, unwanted: keys(left).join(', ') } });
   }
   for (const listener of left) ledger.remove(listener, { unlink: false });
   for (const listener of kept) ledger.ownPath(listener);

@@ -1,4 +1,5 @@
 import type { Defect } from '../base/background.js';
+import type { FailureCode } from '../base/error-catalog.js';
 import type { HandoverError } from '../base/errors.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
 import type { Phase } from '../status/phases.js';
@@ -36,7 +37,7 @@ export interface SupervisorEvents {
   /** This successor has passed its probation; `early`: it is over because it stops or is upgraded. */
   settled: [{ early: boolean }];
   /** It has copies of another program's listeners: keys of those that it serves on, and of those that it has let go. */
-  adopted: [adoption: { from: string; stop: string; kept: readonly string[]; left: readonly string[] }];
+  adopted: [adoption: { from: string; pid: number; stop: string; kept: readonly string[]; left: readonly string[] }];
   /** A hand-over did not happen; this incumbent serves on. */
   rejected: [reason: HandoverError];
   /**
@@ -76,6 +77,8 @@ export interface WorkerExit {
   readonly index: number;
   readonly pid: number;
   readonly reason: string;
+  /** Of the error, where a worker could not be started again; else null. */
+  readonly code: FailureCode | null;
   readonly inMs: number | null;
   readonly stderr: readonly string[];
 }

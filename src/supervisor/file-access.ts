@@ -9,13 +9,18 @@ import type { Settings } from '../config/settings.js';
 /** One file of Motya stands for all: they are in one directory, which root may have installed for itself alone. */
 const OWN_FILE = fileURLToPath(import.meta.url);
 
+/** What works now and will be in the way of an upgrade: `path` is closed to the user. */
+export interface FileWarning {
+  readonly path: string;
+  readonly text: string;
+}
+
 /**
  * What root can start but the user that it has become cannot, told in a line that names the file: Node itself would only say
  * `spawn EACCES` or `Cannot find module`.
- * @returns warnings: what works now and will be in the way of an upgrade
  * @throws {StartError} `ERR_MOTYA_PRIVILEGES`: a service cannot be started
  */
-export function checkFileAccess({ services, source }: Settings, { name }: Account): string[] {
+export function checkFileAccess({ services, source }: Settings, { name }: Account): FileWarning[] {
   const demand = (path: string, mode: number, verb: string): void => {
     if (isOpen(path, mode)) return;
     throw new StartError(
@@ -33,7 +38,10 @@ export function checkFileAccess({ services, source }: Settings, { name }: Accoun
   const needed = [typedInvocation().cwd, ...(source === null ? [] : [source])];
   return needed
     .filter((path) => !isOpen(path, path === source ? constants.R_OK : constants.X_OK))
-    .map((path) => `user ${name} may not open ${path}: only root can start the next successor (motya start --upgrade)`);
+    .map((path) => {
+      const text = `user ${name} may not open ${path}: only root can start the next successor (motya start --upgrade)`;
+      return { path, text };
+    });
 }
 
 /** For the real uid (access(2)): only after root has become the user. */

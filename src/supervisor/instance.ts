@@ -117,7 +117,7 @@ export class Instance {
     if (!isToDrop(user)) return;
     dropPrivileges(user);
     this.#owner.becameUser();
-    for (const text of checkFileAccess(this.settings, user)) this.#owner.warn('privileges', text);
+    for (const { path, text } of checkFileAccess(this.settings, user)) this.#owner.warn('privileges', text, { path });
   }
 
   /** The incumbent's lock and listeners become ours, also when this throws; the programs get what they wait for. */

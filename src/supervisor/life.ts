@@ -127,11 +127,11 @@ export class Life {
     const fleet = this.instance.makeFleet(this.generation, outputs, options);
     for (const service of fleet.services) {
       service.on('drained', ({ ended, forced }) => this.history.drained(ended, forced));
-      service.on('crash', (worker, reason, inMs) => {
+      service.on('crash', (worker, reason, inMs, code) => {
         const { pid, index } = worker;
         this.history.crash(service.name);
         const stderr = worker.lastLines();
-        this.events.emit('workerExit', { service: service.name, index, pid, reason, inMs, stderr });
+        this.events.emit('workerExit', { service: service.name, index, pid, reason, code, inMs, stderr });
       });
       service.on('trouble', (kind, { pid, index }, what, facts) => {
         const fields = { service: service.name, index, worker: pid, ...facts };

@@ -43,10 +43,10 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
       ms: round(ms),
     });
   });
-  supervisor.on('adopted', ({ from, stop, kept, left }) => {
+  supervisor.on('adopted', ({ from, pid: other, stop, kept, left }) => {
     const rest = left.length === 0 ? '' : `; no program here asks for ${namesOf(left)}`;
     const text = `took over ${namesOf(kept)} from ${from}, which accepts on it still: end it with ${stop}${rest}`;
-    log.info(text, { event: 'adopted', from, kept, left });
+    log.info(text, { event: 'adopted', from, other, stop, kept, left });
   });
   supervisor.on('removed', (listener) => {
     log.info(`${listener} is not used any more; it is closed`, { event: 'removed', listener });
@@ -99,7 +99,7 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
       ...detailFields(error),
     });
   });
-  supervisor.on('workerExit', ({ service, index, pid, reason, inMs, stderr }) => {
+  supervisor.on('workerExit', ({ service, index, pid, reason, code, inMs, stderr }) => {
     const next = inMs === null ? 'it drained, and what it still had is lost' : `it starts again in ${inMs} ms`;
     log.error(`worker ${index} of ${service} (pid ${pid}) ended: ${reason}; ${next}`, {
       event: 'worker-exit',
@@ -107,6 +107,7 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
       index,
       worker: pid,
       reason,
+      ...(code === null ? {} : { code }),
       inMs,
       ...(stderr.length === 0 ? {} : { stderr }),
     });

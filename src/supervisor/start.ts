@@ -45,8 +45,8 @@ export async function startAsFirst(life: Life): Promise<void> {
   await life.unlessStopped(fleet.ready());
   checkHealthPath(settings, instance.programListeners());
   if (adoption !== null) {
-    const { from, stop } = adoption;
-    life.events.emit('adopted', { from, stop, ...keepAdopted(adoption, instance) });
+    const { from, pid, stop } = adoption;
+    life.events.emit('adopted', { from, pid, stop, ...keepAdopted(adoption, instance) });
   }
   instance.becomeMain();
   dropUnused(life);

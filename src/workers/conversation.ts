@@ -165,7 +165,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     const ask = (): Promise<number | null> =>
       this.#questions.ask({ type: 'GIVE' }, ({ error }, fds) => {
         if (fds.length > 0) return fds.take(0);
-        throw new HandoverError('ERR_MOTYA_STATE', `${this.name}: onHandover() failed: ${error ?? 'no value came'}`);
+        const details = { service: this.service, pid: this.pid, said: error ?? null };
+        const text = `${this.name}: onHandover() failed: ${error ?? 'no value came'}`;
+        throw new HandoverError('ERR_MOTYA_STATE', text, { details });
       });
     // One at a time: a program is not written for a second call of onHandover() while the first one runs.
     const given = this.#giving.then(ask);

@@ -40,7 +40,9 @@ export async function giveInTime(worker: Worker): Promise<Given[]> {
   const given = await within(GIVE_MS, giving);
   if (given !== null) return given;
   giving.then(closeValues).catch(() => {});
-  throw new HandoverError('ERR_MOTYA_STATE', `${worker.name}: onHandover() is not done within ${GIVE_MS} ms`);
+  const details = { service: worker.service, worker: index, awaits: 'handover', ms: GIVE_MS };
+  const text = `${worker.name}: onHandover() is not done within ${GIVE_MS} ms`;
+  throw new HandoverError('ERR_MOTYA_STATE', text, { details });
 }
 
 /** Deals values out: to the worker with the same index, or, where there are fewer workers than were, in turn. */

@@ -88,7 +88,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   start(): void {
     const owner: SlotOwner = {
       spawn: (index) => this.#spawn(index),
-      crashed: (worker, reason, inMs) => this.emit('crash', worker, reason, inMs),
+      crashed: (...told) => this.emit('crash', ...told),
       restarted: (worker) => this.emit('restart', worker),
     };
     for (let index = 0; index < this.settings.workers; index++) this.#slots.push(new Slot(owner, index));
@@ -268,7 +268,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     const slot = this.#slots[worker.index] as Slot;
     if (this.#draining) {
       // A program may end by itself when it has nothing left to do.
-      if (!slot.isEnding && reason !== DONE) this.emit('crash', worker, reason, null);
+      if (!slot.isEnding && reason !== DONE) this.emit('crash', worker, reason, null, null);
       return;
     }
     if (!this.#keepAlive) {

@@ -1,7 +1,8 @@
 import { reportDefect } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import { COUNT_MS } from '../base/deadlines.js';
-import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import type { FailureCode } from '../base/error-catalog.js';
+import { codeOf, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { within } from '../base/timeout.js';
 import { total } from '../runtime/counts.js';
 import type { WorkerStatus } from '../status/status-document.js';
@@ -16,7 +17,8 @@ export interface SlotOwner {
   /** @throws {SystemError} out of fds or memory; {MotyaError} a file is missing */
   spawn(index: number): Worker;
   /** Its worker has ended, and another one starts in `inMs`. */
-  crashed(worker: Worker, reason: string, inMs: number): void;
+  /** `code`: of the error, where it could not be started again. */
+  crashed(worker: Worker, reason: string, inMs: number, code: FailureCode | null): void;
   restarted(worker: Worker): void;
 }
 
@@ -52,11 +54,11 @@ export class Slot {
   }
 
   /** Its worker has ended by itself. `lived`: ms. */
-  restart(reason: string, lived: number): void {
+  restart(reason: string, lived: number, code: FailureCode | null = null): void {
     const worker = this.#worker;
     const inMs = this.#backoff.next(lived);
     this.recovery.crashed(worker.held);
-    this.#owner.crashed(worker, reason, inMs);
+    this.#owner.crashed(worker, reason, inMs, code);
     this.#timer = setTimeout(() => this.#start(worker.index, lived), inMs);
   }
 
@@ -66,7 +68,7 @@ export class Slot {
     } catch (error) {
       // Out of fds or memory, or a file is missing, for now: no reason to end what serves, nor to give up.
       if (!isSystemError(error) && !(error instanceof MotyaError)) reportDefect('starting a worker again', error);
-      this.restart(`it cannot be started again: ${reasonOf(error)}`, 0);
+      this.restart(`it cannot be started again: ${reasonOf(error)}`, 0, codeOf(error));
       return;
     }
     this.#restarts += 1;

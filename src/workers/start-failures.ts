@@ -52,7 +52,7 @@ export function notReady(
   if (waits) {
     const first = ready === 'signal' ? 'ready()' : 'listen()';
     const text = `${what} waits for inherited(), which comes when it has called ${first}: call that first; it still waits after ${seconds} s`;
-    return new StartError('ERR_MOTYA_NOT_READY', text, { details: { awaits: 'inherited', ms } });
+    return new StartError('ERR_MOTYA_NOT_READY', text, { details: { awaits: 'inherited', first: ready, ms } });
   }
   if (ready === 'signal')
     return new StartError('ERR_MOTYA_NOT_READY', `${what} has not called ready() after ${seconds} s`, {

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { ErrorCode } from '#src/base/error-catalog.js';
+import type { Details } from '#src/base/errors.js';
 import { readPidfile, until } from './harness/index.js';
-import { failureOf, program, type Scene, scene } from './scene.js';
+import { failureOf, outcomeOf, program, type Scene, scene } from './scene.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root, to mount a small file system';
 
@@ -43,15 +45,23 @@ test('a disk without room for the lock or a socket: the start says the path and 
     ] as const) {
       const child = stage.start([flag, path], { MOTYA_ADMIN: 'off' });
       assert.equal((await child.waitForExit()).code, 1);
-      const { code: said, message = '' } = failureOf(child);
-      assert.equal(said, code, message);
-      assert.match(message, /ENOSPC.*; \d+ bytes and 0 inodes are free in \S+\/disk/);
-      assert.ok(message.includes(disk), message);
+      const { code: said, message, ...rest } = failureOf(child);
+      const details = rest.details as Details;
+      assert.deepEqual([said, details.reason, details.inodes], [code, 'ENOSPC', 0], message);
+      assert.ok(String(details.path).startsWith(disk), message);
     }
   } finally {
     execFileSync('umount', ['--all-targets', '--lazy', disk]);
   }
 });
+
+/** @returns the details */
+async function rejectedFor(stage: Scene, code: ErrorCode): Promise<Details> {
+  const upgrade = await stage.upgrade('--json');
+  const told = outcomeOf(upgrade);
+  assert.deepEqual([upgrade.code, told.code], [3, code], told.text);
+  return told.details ?? {};
+}
 
 async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
   const pidfile = `${disk}/app.pid`;
@@ -60,12 +70,8 @@ async function fillAndUpgrade(stage: Scene, disk: string): Promise<void> {
 
   const filler = `${disk}/filler`;
   assert.throws(() => writeFileSync(filler, Buffer.alloc(64 * 1024)), { code: 'ENOSPC' });
-  const refused = await stage.upgrade();
-  assert.equal(refused.code, 3);
-  assert.match(
-    refused.stderr,
-    /^motya: the upgrade was rejected: the pidfile .*app\.pid cannot be written: ENOSPC: .*; 0 bytes and \d+ inodes are free in \S+; pid \d+ serves on\n$/,
-  );
+  const { path, reason, free } = await rejectedFor(stage, 'ERR_MOTYA_PIDFILE');
+  assert.deepEqual([path, reason, free], [pidfile, 'ENOSPC', 0]);
   assert.deepEqual([(await stage.who()).generation, readPidfile(pidfile)], ['1', first.pid]);
 
   rmSync(filler);
@@ -83,12 +89,8 @@ async function readOnly(stage: Scene, disk: string): Promise<void> {
   // Over the mount that has the lock open for writing, and so cannot become read-only itself.
   execFileSync('mount', ['--bind', disk, disk]);
   execFileSync('mount', ['-o', 'remount,bind,ro', disk]);
-  const refused = await stage.upgrade();
-  assert.equal(refused.code, 3);
-  assert.match(
-    refused.stderr,
-    /^motya: the upgrade was rejected: the pidfile .*app\.pid cannot be written: EROFS: .*; pid \d+ serves on\n$/,
-  );
+  const { path, reason } = await rejectedFor(stage, 'ERR_MOTYA_PIDFILE');
+  assert.deepEqual([path, reason], [pidfile, 'EROFS']);
   assert.equal((await stage.who()).generation, '1');
 
   first.kill('SIGTERM');
@@ -113,10 +115,7 @@ async function fillTheLog(stage: Scene, disk: string): Promise<void> {
   for (let request = 0; request < 20; request++) assert.equal((await stage.who()).generation, '1');
   const [said, ...more] = first.logs;
   assert.deepEqual([said?.level, said?.event, more], ['error', 'log-file', []]);
-  assert.match(
-    said?.message ?? '',
-    /^the log file \S+\/disk\/app\.log cannot be written: ENOSPC: .*; its lines are lost until it can$/,
-  );
+  assert.deepEqual([said?.code, said?.path], ['ENOSPC', log]);
 
   assert.equal((await stage.upgrade()).code, 0);
   assert.equal((await stage.who()).generation, '2');

@@ -62,9 +62,10 @@ describe('a successor that has waited since before the command', () => {
     const first = await stage.first();
     const old = await stage.waiting();
     stage.space.write('server.cjs', program('two'));
-    const { code, stdout, stderr } = await stage.upgrade();
+    const { code, stdout, stderr } = await stage.upgrade('--json');
     assert.equal(code, 0, stderr);
-    assert.match(stdout, new RegExp(`^the successor that waited \\(pid ${old.pid}, started .* ago\\) has older files`));
+    const { phase, stale } = JSON.parse(stdout.split('\n')[0] ?? '') as { phase: string; stale?: { pid: number } };
+    assert.deepEqual([phase, stale?.pid], ['finding', old.pid]);
     assert.equal((await stage.who()).version, 'two');
     assert.equal((await old.waitForExit()).code, 1);
     assert.equal(failureOf(old).code, 'ERR_MOTYA_SUCCESSOR_STALE');

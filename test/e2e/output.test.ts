@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { LINE_BYTES } from '#src/logging/lines.js';
 import { Terminal } from '../cli/terminal.js';
 import { CLI, childrenOf, isAlive, type LogLine, until } from './harness/index.js';
-import { failureOf, get, program, type Scene, scene, servesAs, who } from './scene.js';
+import { failureOf, get, outcomeOf, program, type Scene, scene, servesAs, who } from './scene.js';
 
 interface Tagged extends LogLine {
   readonly service?: string;
@@ -241,9 +242,10 @@ describe('the reason of a failure', () => {
     const stage = await scene(test, '', broken);
     const start = stage.start();
     assert.equal((await start.waitForExit()).code, 1);
-    const { message, stderr } = failureOf(start);
-    const what = `service server: ${stage.script} ended (exit status 1) before it was ready`;
-    assert.equal(message, `${what}: TypeError: broken on purpose (${stage.script}:1:33)`);
+    const { message, details, stderr } = failureOf(start);
+    const said = `TypeError: broken on purpose (${stage.script}:1:33)`;
+    assert.equal((details as Details).said, said);
+    assert.ok(message.endsWith(`: ${said}`) && !message.includes('\n'), message);
     const lines = stderr as string[];
     assert.equal(lines[0], 'just so');
     assert.ok(lines.includes('TypeError: broken on purpose') && lines.length <= 20, lines.join('\n'));
@@ -253,18 +255,18 @@ describe('the reason of a failure', () => {
     const stage = await scene(test, '', program('one'));
     const first = await stage.first();
     stage.space.write('server.cjs', broken);
-    const { code, stderr } = await stage.upgrade();
-    assert.equal(code, 3);
-    assert.match(
-      stderr,
-      /before it was ready: TypeError: broken on purpose \(\S+server\.cjs:1:33\); pid \d+ serves on\n$/,
-    );
+    const upgrade = await stage.upgrade('--json');
+    const said = `TypeError: broken on purpose (${stage.script}:1:33)`;
+    const { code, details } = outcomeOf(upgrade);
+    assert.deepEqual([upgrade.code, code, details?.said], [3, 'ERR_MOTYA_PROGRAM', said]);
+    // For people, too.
+    assert.ok((await stage.upgrade()).stderr.includes(said));
     const rejected = await first.waitFor('rejected');
-    assert.match(rejected.message, /TypeError: broken on purpose/);
+    assert.deepEqual([rejected.code, rejected.details], [code, details]);
     // The successor's own line is in the same log.
     const failed = await first.waitFor('failed');
     assert.ok((failed.stderr as string[]).includes('just so'));
-    assert.match((await stage.status()).lastUpgrade?.text ?? '', /TypeError: broken on purpose/);
+    assert.ok((await stage.status()).lastUpgrade?.text.endsWith(said));
   });
 });
 

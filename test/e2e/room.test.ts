@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { CLI } from './harness/paths.js';
-import { failureOf, program, scene, servesAs } from './scene.js';
+import { failureOf, outcomeOf, program, scene, servesAs } from './scene.js';
 
 /** Listens on that many abstract unix sockets, too. */
 const MANY = (count: number): string => `
@@ -45,13 +45,6 @@ int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags
 `;
 const hasCompiler = spawnSync('cc', ['--version']).status === 0;
 
-interface Outcome {
-  readonly ok: boolean;
-  readonly code: string;
-  readonly text: string;
-}
-const outcomeOf = (stdout: string): Outcome => JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Outcome;
-
 describe('an upgrade where there is little room', () => {
   it('few fds: told at the first start, and by the rejected upgrade, with the numbers', async (test) => {
     const stage = await scene(test, '', program('one', MANY(LISTENERS)));
@@ -60,13 +53,15 @@ describe('an upgrade where there is little room', () => {
     const env = { PORT: String(stage.port) };
     const first = stage.space.start('bash', ['-c', limited, ...args], { env });
     await first.waitFor('serving');
-    const isTold = ({ event, message }: { event?: string; message?: string }): boolean =>
-      event === 'preflight' && message?.includes(` of ${LIMIT} file descriptors`) === true;
-    await first.waitFor(isTold);
-    const { code, stdout } = await stage.upgrade('--json');
-    const said = outcomeOf(stdout);
-    assert.deepEqual([code, said.ok, said.code], [3, false, 'ERR_MOTYA_PREFLIGHT'], said.text);
-    assert.match(said.text, new RegExp(`\\d+ of ${LIMIT} file descriptors are open, and \\d+ more are needed`));
+    await first.waitFor(
+      ({ event, lacks, limit }) => event === 'preflight' && lacks === 'file-descriptors' && limit === LIMIT,
+    );
+    const upgrade = await stage.upgrade('--json');
+    const said = outcomeOf(upgrade);
+    assert.deepEqual([upgrade.code, said.ok, said.code], [3, false, 'ERR_MOTYA_PREFLIGHT'], said.text);
+    const { lacks, limit, open, needed } = said.details ?? {};
+    assert.deepEqual([lacks, limit], ['file-descriptors', LIMIT]);
+    assert.ok(Number(open) + Number(needed) > LIMIT, said.text);
     assert.equal((await stage.who()).generation, '1');
     // One that is started by hand, before the listeners come.
     const second = stage.space.start('bash', ['-c', limited, ...args, '--upgrade'], { env });
@@ -110,10 +105,9 @@ describe('listeners whose settings change', () => {
     await stage.first();
     for (const host of ['0.0.0.0', '::']) {
       stage.space.write('server.cjs', listens(host));
-      const { code, stdout } = await stage.upgrade('--json');
-      const { text } = outcomeOf(stdout);
-      assert.equal(code, 3);
-      assert.ok(text.includes(`overlaps tcp://127.0.0.1:${stage.port}`), text);
+      const upgrade = await stage.upgrade('--json');
+      const { text, details } = outcomeOf(upgrade);
+      assert.deepEqual([upgrade.code, details?.overlaps], [3, `tcp://127.0.0.1:${stage.port}`], text);
     }
     assert.equal((await stage.who()).generation, '1');
   });
@@ -155,7 +149,7 @@ describe('motya upgrade --json', () => {
     const outcomes: [status: number | null, code: string][] = [];
     const upgrade = async (...args: string[]): Promise<void> => {
       const { code, stdout } = await stage.upgrade('--json', ...args);
-      const said = outcomeOf(stdout);
+      const said = outcomeOf({ stdout });
       assert.equal(said.ok, code === 0);
       assert.ok(said.text.length > 0);
       outcomes.push([code, said.code]);

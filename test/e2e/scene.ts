@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type RequestOptions, request } from 'node:http';
 import { connect } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -189,11 +190,20 @@ export interface Outcome {
   readonly ok: boolean;
   readonly code: string;
   readonly text: string;
+  readonly pid?: number;
+  readonly generation?: number;
   readonly details?: Details;
 }
 
 export function outcomeOf({ stdout }: { readonly stdout: string }): Outcome {
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Outcome;
+}
+
+/** The details of an upgrade (with `--json`) whose probation has failed; `cause`: the code of the reason. */
+export function rolledBack(result: Result): Details {
+  const { code, details = {} } = outcomeOf(result);
+  assert.deepEqual([result.code, code], [6, 'ERR_MOTYA_ROLLED_BACK'], result.stdout + result.stderr);
+  return details;
 }
 
 /** Waits until the instance of `generation` serves, whoever wrote its output into `child`'s. */

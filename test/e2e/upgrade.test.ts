@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { app, freePort, isAlive, listeningInodes, type Result, until } from './harness/index.js';
-import { get, isRefused, program, type Scene, scene } from './scene.js';
+import type { ErrorCode } from '#src/base/error-catalog.js';
+import type { Details } from '#src/base/errors.js';
+import { app, freePort, isAlive, listeningInodes, placesIn, type Result, until } from './harness/index.js';
+import { get, isRefused, outcomeOf, program, type Scene, scene } from './scene.js';
 
 interface JsonLine {
   readonly phase?: string;
@@ -66,10 +68,11 @@ describe('motya upgrade', () => {
   it('nothing runs: exit 4, and what to do', async (test) => {
     const stage = await scene(test);
     const { code, stdout, stderr } = await stage.upgrade();
-    assert.deepEqual([code, stdout], [4, '']);
-    assert.match(stderr, /^motya: no instance answers at \S+app\.control\.sock; `motya start` starts one\n$/);
+    assert.deepEqual([code, stdout, stderr.split('\n').length], [4, '', 2], stderr);
     const json = await stage.upgrade('--json');
-    assert.equal(json.code, 4);
+    const told = outcomeOf(json);
+    const path = stage.upgradeSocket.replace(/sock$/, 'control.sock');
+    assert.deepEqual([json.code, told.code, told.details], [4, 'ERR_MOTYA_NOT_RUNNING', { path }]);
   });
 
   it('uses the successor that waits by hand', async (test) => {
@@ -85,12 +88,9 @@ describe('motya upgrade', () => {
 
   it('a second one at the same time is rejected, and the first one goes on', async (test) => {
     const { stage, first, begun } = await heldBetweenAdoptedAndReady(test);
-    const { code, stdout, stderr } = await stage.upgrade();
-    assert.deepEqual([code, stdout], [3, '']);
-    assert.equal(
-      stderr,
-      `motya: the upgrade was rejected: pid ${first.pid} cannot hand over: another upgrade is under way (awaiting); pid ${first.pid} serves on\n`,
-    );
+    const second = await stage.upgrade('--json');
+    const { code, details } = outcomeOf(second);
+    assert.deepEqual([second.code, code, details], [3, 'ERR_MOTYA_BUSY', { pid: first.pid, phase: 'awaiting' }]);
     stage.space.write('ready', '');
     assert.deepEqual(await begun.waitForExit(), { code: 0, signal: null });
     assert.equal((await stage.who()).generation, '2');
@@ -136,10 +136,13 @@ describe('motya upgrade --dry-run', () => {
     const stage = await scene(test, '', program('one'));
     await stage.first();
     stage.space.write('server.cjs', 'oops(');
-    const { code, stdout, stderr } = await stage.upgrade('--dry-run');
-    assert.doesNotMatch(stdout, /booted and ready/);
-    assert.equal(code, 3);
-    assert.match(stderr, /^motya: the upgrade was rejected: .*server\.cjs ended \(exit status 1\) before it was ready/);
+    const dry = await stage.upgrade('--dry-run', '--json');
+    assert.deepEqual(
+      jsonLines(dry).map(({ phase }) => phase),
+      ['finding', 'offering', undefined],
+    );
+    const { code, details } = outcomeOf(dry);
+    assert.deepEqual([dry.code, code, details?.end, details?.ready], [3, 'ERR_MOTYA_PROGRAM', 'exit status 1', false]);
     assert.equal((await stage.who()).version, 'one');
   });
 
@@ -153,44 +156,63 @@ describe('motya upgrade --dry-run', () => {
   });
 });
 
-/** A failed upgrade: one line that matches, exit 3, the old one serves, and the next upgrade works at once. */
-async function failsOnce(stage: Scene, reason: RegExp, repair: () => void): Promise<void> {
+/** Some of the details of a failure; `SCRIPT` in a text is the program's path. */
+interface Failure {
+  readonly code: ErrorCode;
+  readonly details: Details;
+}
+
+/** A failed upgrade: exit 3, a line with its reason, the old one serves, and the next upgrade works at once. */
+async function failsOnce(stage: Scene, failure: Failure, repair: () => void): Promise<void> {
   const serving = await stage.who();
   const pid = stage.mainPid;
-  const { code, stderr } = await stage.upgrade();
-  assert.equal(code, 3, stderr);
-  assert.match(stderr, /^motya: the upgrade was rejected: [^\n]*\n$/);
-  assert.match(stderr, reason);
-  assert.ok(stderr.endsWith(`; pid ${pid} serves on\n`), stderr);
+  const result = await stage.upgrade('--json');
+  const outcome = outcomeOf(result);
+  assert.deepEqual([result.code, outcome.code], [3, failure.code], outcome.text);
+  const facts = Object.entries(failure.details).map(([name, fact]) => [
+    name,
+    typeof fact === 'string' ? fact.replace('SCRIPT', stage.script) : fact,
+  ]);
+  for (const [name, fact] of facts) assert.equal(outcome.details?.[String(name)], fact, outcome.text);
+  assert.equal(outcome.text.includes('\n'), false);
   assert.deepEqual(await stage.who(), serving);
   assert.equal(stage.mainPid, pid);
   const { phase, lastUpgrade } = await stage.status();
-  assert.deepEqual([phase, lastUpgrade?.ok], ['serving', false]);
-  assert.ok(stderr.includes(lastUpgrade?.text ?? '?'));
+  assert.deepEqual([phase, lastUpgrade?.ok, lastUpgrade?.code], ['serving', false, failure.code]);
+  assert.equal(lastUpgrade?.text, outcome.text);
   repair();
   const next = await stage.upgrade();
   assert.equal(next.code, 0, next.stderr);
   assert.deepEqual([(await stage.who()).version, (await stage.who()).generation], ['repaired', '2']);
 }
 
+const inUse = (port: number): Details => ({
+  reason: 'EADDRINUSE',
+  listener: `tcp://127.0.0.1:${port}`,
+  holder: process.pid,
+});
+
 describe('an upgrade that cannot be', () => {
-  const broken: Record<string, { source: string; reason: RegExp }> = {
+  const ended = (end: string, more: Details = {}): Failure => ({
+    code: 'ERR_MOTYA_PROGRAM',
+    details: { service: 'server', end, ...more },
+  });
+  const broken: Record<string, { source: string; failure: Failure }> = {
     'a script that throws': {
       source: "throw new Error('broken on purpose')",
-      reason:
-        /service server: \S+server\.cjs ended \(exit status 1\) before it was ready: Error: broken on purpose \(\S+server\.cjs:\d+:\d+\); pid/,
+      failure: ended('exit status 1', { ready: false, said: 'Error: broken on purpose (SCRIPT:1:7)' }),
     },
     'a syntax error': {
       source: 'oops(',
-      reason: /before it was ready: SyntaxError: Unexpected end of input \(\S+server\.cjs:1\); pid/,
+      failure: ended('exit status 1', { ready: false, said: 'SyntaxError: Unexpected end of input (SCRIPT:1)' }),
     },
     'a script that ends with 0': {
       source: 'process.exit(0)',
-      reason: /ended \(exit status 0\) before it was ready; pid/,
+      failure: ended('exit status 0', { ready: false }),
     },
     'a script that is killed': {
       source: "process.kill(process.pid, 'SIGKILL')",
-      reason: /was killed \(signal SIGKILL, [^)]+\) before it was ready; pid/,
+      failure: ended('signal SIGKILL', { ready: false }),
     },
     'a script that throws after it listens': {
       source: program(
@@ -200,16 +222,16 @@ describe('an upgrade that cannot be', () => {
         'server.listen(...address(), () => announce(server));',
         "server.listen(...address(), () => { throw new Error('in the callback') });",
       ),
-      reason:
-        /server\.cjs ended \(exit status 1\) (before it was ready|while it waited to serve): Error: in the callback \(\S+\); pid/,
+      // Before it was ready, or while it waited to serve.
+      failure: ended('exit status 1', { said: 'Error: in the callback (SCRIPT:6:43)' }),
     },
   };
-  for (const [name, { source, reason }] of Object.entries(broken)) {
+  for (const [name, { source, failure }] of Object.entries(broken)) {
     it(name, async (test) => {
       const stage = await scene(test, '', program('one'));
       await stage.first();
       stage.space.write('server.cjs', source);
-      await failsOnce(stage, reason, () => stage.space.write('server.cjs', program('repaired')));
+      await failsOnce(stage, failure, () => stage.space.write('server.cjs', program('repaired')));
     });
   }
 
@@ -218,14 +240,14 @@ describe('an upgrade that cannot be', () => {
     await stage.first();
     const { rmSync } = await import('node:fs');
     rmSync(stage.script);
-    await failsOnce(stage, /server\.cjs: no such file; pid/, () =>
+    await failsOnce(stage, { code: 'ERR_MOTYA_SETTINGS', details: {} }, () =>
       stage.space.write('server.cjs', program('repaired')),
     );
   });
 
-  for (const [ready, source, reason] of [
-    ['listen', 'setInterval(() => {}, 1000)', /server\.cjs listens on nothing after 1 s; .*; pid/],
-    ['signal', program('silent'), /server\.cjs has not called ready\(\) after 1 s; pid/],
+  for (const [ready, source] of [
+    ['listen', 'setInterval(() => {}, 1000)'],
+    ['signal', program('silent')],
   ] as const) {
     it(`a script that never becomes ready (${ready})`, async (test) => {
       const stage = await scene(test, '', program('one'));
@@ -236,7 +258,7 @@ describe('an upgrade that cannot be', () => {
       await first.waitFor('serving');
       stage.space.write('server.cjs', source);
       settings(`, ready: ${ready} }\nreadyTimeout: 1s\n`);
-      await failsOnce(stage, reason, () => {
+      await failsOnce(stage, { code: 'ERR_MOTYA_NOT_READY', details: { awaits: ready, ms: 1_000 } }, () => {
         stage.space.write('server.cjs', program('repaired'));
         settings(' }\n');
       });
@@ -255,10 +277,8 @@ describe('an upgrade that cannot be', () => {
     const first = stage.space.motya(['start'], { env: { PORT: String(stage.port) } });
     await first.waitFor('serving');
     settings(`"tcp://127.0.0.1:${taken}"`);
-    const reason = new RegExp(
-      `service server: bind EADDRINUSE tcp://127\\.0\\.0\\.1:${taken} \\(pid ${process.pid} \\(.+\\)\\); pid`,
-    );
-    await failsOnce(stage, reason, () => {
+    const failure: Failure = { code: 'ERR_MOTYA_LISTENER', details: { service: 'server', ...inUse(taken) } };
+    await failsOnce(stage, failure, () => {
       settings('');
       stage.space.write('server.cjs', program('repaired'));
     });
@@ -272,10 +292,9 @@ describe('an upgrade that cannot be', () => {
       'server.cjs',
       `${program('two')}\nrequire('node:http').createServer(handler).listen(${taken}, '127.0.0.1');`,
     );
-    const reason = new RegExp(
-      `bind EADDRINUSE tcp://127\\.0\\.0\\.1:${taken} \\(pid ${process.pid} \\(.+\\)\\)\\); pid`,
+    await failsOnce(stage, ended('exit status 1', inUse(taken)), () =>
+      stage.space.write('server.cjs', program('repaired')),
     );
-    await failsOnce(stage, reason, () => stage.space.write('server.cjs', program('repaired')));
   });
 
   it('settings that are wrong: line and column, and the old ones serve', async (test) => {
@@ -289,15 +308,14 @@ describe('an upgrade that cannot be', () => {
     // The command reads them itself, to know which instance is meant.
     const typed = await stage.space.run(['upgrade']);
     assert.equal(typed.code, 2);
-    assert.match(
-      typed.stderr,
-      /^motya\.yaml:4:1: drainTimout: unknown key; allowed: .*; did you mean "drainTimeout"\?\n--name says which instance .*\n$/,
-    );
+    const key = 'drainTimout';
+    const [place, ...more] = placesIn(typed.stderr.replace(/^--name .*\n/m, ''));
+    assert.deepEqual([place, more], [{ file: 'motya.yaml', line: 4, column: 1, key }, []]);
+    assert.ok(typed.stderr.includes('drainTimeout'), typed.stderr);
     first.kill('SIGQUIT');
-    assert.match(
-      (await first.waitFor('rejected')).message,
-      /^the upgrade failed, generation 1 serves on: \S*motya\.yaml:4:1: drainTimout: unknown key; .*$/,
-    );
+    const { code, message } = await first.waitFor('rejected');
+    assert.equal(code, 'ERR_MOTYA_SETTINGS');
+    assert.ok(message.includes(`motya.yaml:4:1: ${key}: `), message);
     assert.equal((await stage.who()).version, 'one');
     stage.space.write('motya.yaml', good);
     stage.space.write('server.cjs', program('repaired'));

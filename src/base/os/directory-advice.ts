@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Details } from '../errors.js';
 
 /** What is in the way of a file that is to be made at the path, in words; null: nothing that its directory has to do with. */
 export function adviceOnDirectory(code: unknown, path: string): string | null {
@@ -19,13 +20,26 @@ export function adviceOnDirectory(code: unknown, path: string): string | null {
   }
 }
 
-/** How much room there is, in words. */
+/** The same for a program: how much room there is, if that is in the way. */
+export function factsOfDirectory(code: unknown, path: string): Details {
+  const room = code === 'ENOSPC' || code === 'EDQUOT' ? roomOf(dirname(path)) : null;
+  return room === null ? {} : { free: room.free, inodes: room.inodes };
+}
+
+/** In words. */
 function roomIn(directory: string): string | null {
+  const room = roomOf(directory);
+  if (room === null) return null;
+  const inodes = room.inodes === null ? '' : ` and ${room.inodes} inodes`;
+  return `${room.free} bytes${inodes} are free in ${directory}`;
+}
+
+/** `free`: bytes. */
+function roomOf(directory: string): { free: number; inodes: number | null } | null {
   try {
     const { bavail, bsize, ffree, files } = statfsSync(directory);
     // A file system without a table of inodes (btrfs) says 0 of 0.
-    const inodes = files > 0 ? ` and ${ffree} inodes` : '';
-    return `${bavail * bsize} bytes${inodes} are free in ${directory}`;
+    return { free: bavail * bsize, inodes: files > 0 ? ffree : null };
   } catch {
     return null;
   }

@@ -14,7 +14,7 @@ import {
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError, reasonOf, StartError } from '../errors.js';
 import { RECONNECT_MS } from '../limits.js';
-import { adviceOnDirectory } from './directory-advice.js';
+import { adviceOnDirectory, factsOfDirectory } from './directory-advice.js';
 import { lockHolder } from './lock-holder.js';
 import { native } from './native.js';
 import { isFileAt } from './path-identity.js';
@@ -239,5 +239,8 @@ function failure(path: string, what: string, error: unknown): StartError {
       ? `uid ${process.geteuid?.()} must be able to write to its directory and to replace it`
       : adviceOnDirectory(code, path);
   const text = `the pidfile ${path} cannot be ${what}: ${reasonOf(error)}${advice === null ? '' : `; ${advice}`}`;
-  return new StartError('ERR_MOTYA_PIDFILE', text, { cause: error, details: { path } });
+  return new StartError('ERR_MOTYA_PIDFILE', text, {
+    cause: error,
+    details: { path, ...factsOfDirectory(code, path) },
+  });
 }

@@ -2,7 +2,7 @@ import { closeSync, constants, existsSync, lstatSync, openSync, renameSync, rmSy
 import { basename, dirname } from 'node:path';
 import { isSystemError, MotyaError, reasonOf } from '../errors.js';
 import { ACCEPT_RETRY_MS } from '../limits.js';
-import { adviceOnDirectory } from './directory-advice.js';
+import { adviceOnDirectory, factsOfDirectory } from './directory-advice.js';
 import { type NativePoll, native, type PeerCredentials } from './native.js';
 import { OwnedFds } from './owned-fds.js';
 import { identify, type PathIdentity, unlinkIfSame } from './path-identity.js';
@@ -185,5 +185,6 @@ function notMade(path: string, error: unknown): MotyaError {
   const more = advice === null ? '' : `; ${advice}`;
   return new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${reasonOf(error)}${more}`, {
     cause: error,
+    details: { path, ...(isSystemError(error) ? factsOfDirectory(error.code, path) : {}) },
   });
 }

@@ -84,15 +84,15 @@ describe('what a program leaves behind ends with it', () => {
   it('a child with a port that is not handed over is told of', async (test) => {
     const stage = await scene(test, '', withHelper(''));
     const { first, helper, port } = await started(stage);
-    const { message } = await first.waitFor('outside');
-    assert.ok(message.includes(`pid ${helper},`) && message.includes(`port ${port} `), message);
+    const { pid, listens } = await first.waitFor('outside');
+    assert.deepEqual([pid, listens], [helper, `port ${port}`]);
   });
 
   it('one in a session of its own is named, and goes on', async (test) => {
     const source = withHelper('', { detached: true }).replace('env: {', 'env: { ...process.env, NODE_OPTIONS: "",');
     const stage = await scene(test, '', source);
     const { first, helper, stop } = await started(stage);
-    const named = (line: LogLine) => line.event === 'strayed' && line.message.includes(`pid ${helper} `);
+    const named = (line: LogLine) => line.event === 'strayed' && line.pid === helper;
     try {
       await stop();
       assert.ok(isAlive(helper));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { app, isAlive, ROOT, until } from '../harness/index.js';
 import { failureOf, get, isRefused, scene } from '../scene.js';
 import * as chain from '../traffic.js';
@@ -97,9 +98,10 @@ describe('a program that leaves it to others to listen', () => {
     const stage = await scene(test, '', wrapper(spawned('env: { PORT: process.env.PORT }')));
     const first = stage.start();
     assert.equal((await first.waitForExit()).code, 1);
-    const { code, message } = failureOf(first);
-    assert.equal(code, 'ERR_MOTYA_NOT_READY');
-    assert.ok(message.includes(`motya start ${stage.script}`) && message.includes(`port ${stage.port}`), message);
+    const { code, details, message } = failureOf(first);
+    assert.deepEqual([code, (details as Details).listens], ['ERR_MOTYA_NOT_READY', `port ${stage.port}`]);
+    // The command to type.
+    assert.ok(message.includes(`motya start ${stage.script}`), message);
     assert.ok(!message.includes('\n'));
     assert.ok(await isRefused(stage.port));
   });
@@ -110,8 +112,8 @@ describe('a program that leaves it to others to listen', () => {
     const stage = await scene(test, '', wrapper(thread));
     const first = stage.start();
     assert.equal((await first.waitForExit()).code, 1);
-    const { code, message } = failureOf(first);
-    assert.equal(code, 'ERR_MOTYA_NOT_READY');
-    assert.ok(message.includes('worker_threads') && message.includes(`port ${stage.port}`), message);
+    const { code, details, message } = failureOf(first);
+    assert.deepEqual([code, (details as Details).listens], ['ERR_MOTYA_NOT_READY', `port ${stage.port}`]);
+    assert.ok(message.includes('worker_threads'), message);
   });
 });

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { RequestOptions } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
+import type { ErrorCode } from '#src/base/error-catalog.js';
+import type { Details } from '#src/base/errors.js';
 import {
   app,
   type Child,
@@ -9,6 +11,7 @@ import {
   freePort,
   isAlive,
   lacks,
+  placesIn,
   until,
   type Workspace,
   workspace,
@@ -66,8 +69,8 @@ async function takesOver(space: Workspace, port: number, other: Child, signal: N
     await more();
     child = start(space, port, other.pid);
     const told = await child.waitFor('adopted');
-    assert.match(told.message, new RegExp(`^took over tcp://127.0.0.1:${port} from pid ${other.pid} `));
-    assert.match(told.message, new RegExp(`end it with kill -${signal.slice(3)} ${other.pid}`));
+    assert.deepEqual([told.kept, told.other], [[`tcp://127.0.0.1:${port}`], other.pid]);
+    assert.equal(told.stop, `kill -${signal.slice(3)} ${other.pid}`);
     await child.waitFor('serving');
     await more();
     other.kill(signal);
@@ -90,14 +93,19 @@ async function isUpgradeable(space: Workspace, port: number): Promise<void> {
   assert.deepEqual([(await who(port)).generation, (await who(port)).version], ['2', 'motya']);
 }
 
-async function refused(test: TestContext, pid: (space: Workspace, port: number) => Promise<number>, why: RegExp) {
+/** `why`: its code, and its details beside the pid. */
+async function refused(
+  test: TestContext,
+  pid: (space: Workspace, port: number) => Promise<number>,
+  why: { code: ErrorCode; details: (pid: number, port: number) => Details },
+) {
   const space = workspace(test);
   const port = await freePort();
   const other = await pid(space, port);
   const child = start(space, port, other);
   assert.equal((await child.waitForExit()).code, 1);
-  const { message } = failureOf(child);
-  assert.match(message, why);
+  const { code, details, message } = failureOf(child);
+  assert.deepEqual([code, details], [why.code, { pid: other, ...why.details(other, port) }], message);
   assert.equal(message.includes('\n'), false);
 }
 
@@ -121,7 +129,7 @@ http.createServer((_, response) => response.end('plain')).listen(${other}, '127.
     );
     const child = await takesOver(space, port, space.node([plain]), 'SIGTERM');
     const told = await child.waitFor('adopted');
-    assert.match(told.message, new RegExp(`no program here asks for tcp://127.0.0.1:${other}$`));
+    assert.deepEqual(told.left, [`tcp://127.0.0.1:${other}`]);
     await assert.rejects(ask({ port: other, host: '127.0.0.1' }), { code: 'ECONNREFUSED' });
     await isUpgradeable(space, port);
   });
@@ -201,28 +209,23 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
   }
 
   it('what cannot be: one line, and nothing has changed', async (t) => {
-    await refused(t, async () => 4_000_000, /^--adopt: there is no process 4000000$/);
+    await refused(t, async () => 4_000_000, { code: 'ERR_MOTYA_NO_PROCESS', details: () => ({}) });
+    let listened = 0;
     const listens = async (space: Workspace, port: number): Promise<number> => {
       const other = await freePort();
       const { pid } = space.node([app('http.cjs')], { env: { PORT: String(other) } });
       await answers(other);
       assert.notEqual(other, port);
+      listened = other;
       return pid;
     };
-    await refused(
-      t,
-      listens,
-      /listens on tcp:\/\/127\.0\.0\.1:\d+; the programs and the settings here ask for none of it$/,
-    );
+    const unwanted = () => ({ unwanted: `tcp://127.0.0.1:${listened}` });
+    await refused(t, listens, { code: 'ERR_MOTYA_ADOPT', details: unwanted });
     const sleeps = async (space: Workspace) => space.node(['-e', 'setInterval(() => {}, 1e6)']).pid;
-    await refused(
-      t,
-      sleeps,
-      /\(node\) listens on nothing; if it is the worker of a cluster, name its parent, pid \d+$/,
-    );
+    await refused(t, sleeps, { code: 'ERR_MOTYA_ADOPT', details: () => ({ parent: process.pid }) });
     const space = workspace(t);
     const { code, stderr } = await space.run(['start', app('http.cjs'), '--adopt', 'nginx']);
-    assert.deepEqual([code, stderr], [2, '--adopt: must be the pid of a process\n']);
+    assert.deepEqual([code, placesIn(stderr)], [2, [{ key: '--adopt' }]]);
   });
 
   it('a worker of nginx, and an nginx with several sockets on one address: one line', { skip: noNginx }, async (t) => {
@@ -233,7 +236,8 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       return childrenOf(server.pid)[0] ?? 0;
     };
     try {
-      await refused(t, worker, /\(nginx\) is a worker of pid \d+, which has its listeners too: name that one$/);
+      const details = () => ({ parent: server?.pid ?? 0 });
+      await refused(t, worker, { code: 'ERR_MOTYA_ADOPT', details });
     } finally {
       server?.kill('SIGTERM');
       await server?.waitForExit();
@@ -244,7 +248,8 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       return server.pid;
     };
     try {
-      await refused(t, shared, /has several sockets on tcp:\/\/127\.0\.0\.1:\d+ \(SO_REUSEPORT\)/);
+      const details = (_: number, port: number) => ({ parent: process.pid, listener: `tcp://127.0.0.1:${port}` });
+      await refused(t, shared, { code: 'ERR_MOTYA_ADOPT', details });
     } finally {
       server?.kill('SIGTERM');
       await server?.waitForExit();
@@ -264,12 +269,12 @@ for (const where of [[${port}, '127.0.0.1'], [${JSON.stringify(path)}]]) createS
       '-e',
       `
       import(${JSON.stringify(import.meta.resolve('#src/listeners/copy-from-process.js'))}).then(({ OtherProcess }) => {
-        try { new OtherProcess(${plain.pid}).copyListeners(); } catch ({ code, message }) { console.log(code, message); }
+        try { new OtherProcess(${plain.pid}).copyListeners(); } catch ({ code, details }) { console.log(JSON.stringify({ code, details })); }
       });`,
     ]);
     await nobody.waitForExit();
-    const what = `ERR_MOTYA_COPY_DENIED the listeners of pid ${plain.pid} (node) cannot be copied`;
-    const why = "it is another user's, or may not be debugged; run this command as root (CAP_SYS_PTRACE)";
-    assert.equal(nobody.stdout, `${what}: ${why}\n`);
+    const { code, details } = JSON.parse(nobody.stdout);
+    assert.deepEqual([code, details.pid], ['ERR_MOTYA_COPY_DENIED', plain.pid]);
+    assert.ok(['EACCES', 'EPERM'].includes(details.reason), nobody.stdout);
   });
 });
