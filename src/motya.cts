@@ -18,12 +18,15 @@ if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22
     }
   }
   if (isSomewhere()) {
-    import('./cli/main.js').catch((error) => {
-      // Thrown as from a module that was started directly.
-      setImmediate(() => {
-        throw error;
+    Promise.resolve()
+      // Written by the build: cli/main.js and all that it imports, in one file (scripts/bundles.mjs).
+      .then(() => (require('./cli/main.cjs') as typeof import('./cli/main.js')).main())
+      .catch((error) => {
+        // Thrown as from a module that was started directly.
+        setImmediate(() => {
+          throw error;
+        });
       });
-    });
   } else {
     console.error('motya: the working directory has been removed; change to one that exists');
     process.exitCode = 1;

@@ -30,34 +30,37 @@ function withoutColour(typed: readonly string[]): string[] {
   return typed.filter((word, at) => !isOwn(word, at));
 }
 
-const commandLine = splitCommandLine(withoutColour(hideBin(process.argv)));
-const parser = yargs()
-  .scriptName('motya')
-  .usage('$0 <command>\n\nHot reload of network servers: replaced while they run, unnoticed by clients.')
-  .command(commands.map((command) => yargsModule(command)))
-  .demandCommand(1, 'Name a command, for example: motya start server.js')
-  .parserConfiguration({ 'duplicate-arguments-array': false })
-  .usageConfiguration({ 'hide-types': true })
-  // Its messages are read by fail(), below.
-  .locale('en')
-  .strict()
-  .version(VERSION)
-  .help()
-  .epilogue('First: motya start server.js. Of each command: motya start --help\nWith any command: --no-color')
-  .fail((message, error) => {
-    // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
-    if (error !== undefined && error !== null && error.name !== 'YError') throw error;
-    throw new SettingsError(explained(message ?? error.message, commandLine));
-  });
+/** Runs the command of `process.argv`, and sets the exit status. Rejects with what is a defect. */
+export async function main(): Promise<void> {
+  const commandLine = splitCommandLine(withoutColour(hideBin(process.argv)));
+  const parser = yargs()
+    .scriptName('motya')
+    .usage('$0 <command>\n\nHot reload of network servers: replaced while they run, unnoticed by clients.')
+    .command(commands.map((command) => yargsModule(command)))
+    .demandCommand(1, 'Name a command, for example: motya start server.js')
+    .parserConfiguration({ 'duplicate-arguments-array': false })
+    .usageConfiguration({ 'hide-types': true })
+    // Its messages are read by fail(), below.
+    .locale('en')
+    .strict()
+    .version(VERSION)
+    .help()
+    .epilogue('First: motya start server.js. Of each command: motya start --help\nWith any command: --no-color')
+    .fail((message, error) => {
+      // yargs' own errors come with a message here, or as a YError: neither deserves a stack.
+      if (error !== undefined && error !== null && error.name !== 'YError') throw error;
+      throw new SettingsError(explained(message ?? error.message, commandLine));
+    });
 
-try {
-  checkCommandLine(commandLine);
-  await parser.parse([...commandLine.own], { args: commandLine.program });
-} catch (error) {
-  // A program that reads stdout gets an object with every exit status; stderr is for people.
-  if (commandLine.own.includes('--json'))
-    console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error), ...detailFields(error) }));
-  if (!(error instanceof MotyaError)) throw error;
-  console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);
-  process.exitCode = exitStatusOf(error);
+  try {
+    checkCommandLine(commandLine);
+    await parser.parse([...commandLine.own], { args: commandLine.program });
+  } catch (error) {
+    // A program that reads stdout gets an object with every exit status; stderr is for people.
+    if (commandLine.own.includes('--json'))
+      console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error), ...detailFields(error) }));
+    if (!(error instanceof MotyaError)) throw error;
+    console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);
+    process.exitCode = exitStatusOf(error);
+  }
 }

@@ -7,5 +7,5 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 const isOld = major < 20 || (major === 20 && minor < 19) || (major === 22 && minor < 12);
 if (place !== undefined && process.env.MOTYA_WORKER === undefined && !isOld) {
   const { isMainThread } = require('node:worker_threads') as typeof import('node:worker_threads');
-  if (isMainThread) (require('./branch.js') as typeof import('./branch.js')).offerBranch(JSON.parse(place));
+  if (isMainThread) (require('./branch.cjs') as typeof import('./branch.js')).offerBranch(JSON.parse(place));
 }

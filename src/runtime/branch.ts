@@ -22,7 +22,7 @@ export function offerBranch(role: WorkerRole): void {
   let joined: Joined | null | undefined;
   const join = (): Joined | null => {
     // Loaded late: it costs some 50 ms, and most children of a program never listen.
-    joined ??= (require('./install.js') as typeof import('./install.js')).joinWorker(role);
+    joined ??= (require('./install.cjs') as typeof import('./install.js')).joinWorker(role);
     return joined;
   };
   setWorkerState(stateOf(role, () => join()?.state));

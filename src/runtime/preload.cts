@@ -20,6 +20,7 @@ if (parsed !== null && isMainThread) {
   // fork() passes them on to children, which would not start once this file's release has been removed.
   const at = process.execArgv.indexOf(__filename);
   if (at > 0) process.execArgv.splice(at - 1, 2);
-  const { startRuntime } = require('./install.js') as typeof import('./install.js');
+  // Written by the build: install.js and all that it imports, in one file.
+  const { startRuntime } = require('./install.cjs') as typeof import('./install.js');
   startRuntime(parsed);
 }

@@ -31,7 +31,7 @@ describe('help', () => {
     for (const [words, { summary, flags = {}, examples }] of all(commands)) {
       const { code, stdout } = await space.run([...words, '--help']);
       assert.equal(code, 0);
-      // What lays it out is built to take a character for a column (scripts/after-build.mjs).
+      // What lays it out is built to take a character for a column (scripts/bundles.mjs).
       assert.match(stdout, /^[ -~\n]*$/);
       for (const line of stdout.split('\n')) assert.ok(line.length <= 80 || line.startsWith('  motya '), line);
       assert.ok(stdout.includes(`\n${summary}\n`), words.join(' '));

@@ -1,3 +1,4 @@
+import './unbundled.js';
 import { register } from 'node:module';
 
 /**

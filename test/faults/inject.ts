@@ -1,3 +1,4 @@
+import './unbundled.js';
 import { appendFileSync, existsSync, rmSync } from 'node:fs';
 import { native } from '#src/base/os/native.js';
 import { Dialogue } from '#src/handover/dialogue.js';

@@ -392,6 +392,7 @@ test('a conversation that breaks while both live: the successor serves, alone', 
     'break.mjs',
     `import { existsSync } from 'node:fs';
      if (process.env.MOTYA_WORKER === undefined && process.env.MOTYA_UPGRADE === undefined) {
+       await import(${JSON.stringify(import.meta.resolve('../../faults/unbundled.js'))});
        const { Dialogue } = await import(${JSON.stringify(import.meta.resolve('#src/handover/dialogue.js'))});
        const { expect } = Dialogue.prototype;
        Dialogue.prototype.expect = function (types, ms) {
