@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { openSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync, readlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
@@ -10,6 +12,16 @@ import { until } from '../e2e/harness/until.js';
 import { leavesNothing, NOBODY, rejectsWith, TestGiver, TestPeer } from './support.js';
 
 const txid = 'tx';
+
+/** What an fd of this process is; null: it is closed. */
+function linkOf(fd: number): string | null {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
+  }
+}
+
 /** Of a successor that has died. */
 const HELLO = { type: 'HELLO', txid, ...PROTOCOL, pid: NOBODY, version: '0.0.1', ready: 500, probation: 0 };
 const READY = { type: 'READY', txid, kept: 1, added: 0, removed: 0, leftOut: [] };
@@ -219,6 +231,31 @@ test('a conversation that breaks after COMMIT with a successor that lives on: it
     assert.ok(handed !== 'dry-run');
     assert.equal(giver.machine.phase, 'standby');
     handed.dialogue.close();
+    giver.close();
+  });
+});
+
+test('a conversation that breaks after COMMIT with a successor that ends: it was not live, and the incumbent waits for its end', async () => {
+  await leavesNothing(async (directory) => {
+    const giver = new TestGiver(directory, COUNT);
+    const [a, b] = native.channel.pair();
+    const peer = new TestPeer(b);
+    const successor = spawn('sleep', ['60'], { stdio: 'ignore' });
+    const ended = once(successor, 'exit');
+    const connection = linkOf(a);
+    let isDecided = false;
+    const handing = rejectsWith(giver.handOver(a), 'ERR_MOTYA_PEER_GONE').finally(() => {
+      isDecided = true;
+    });
+    await walkToCommit(peer, { ...HELLO, pid: successor.pid as number });
+    peer.close();
+    await until(() => linkOf(a) !== connection, { what: 'the incumbent to read the end of the conversation' });
+    await new Promise(setImmediate);
+    assert.equal(isDecided, false);
+    successor.kill('SIGKILL');
+    await handing;
+    await ended;
+    unharmed(giver);
     giver.close();
   });
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Channel } from '#src/base/channel.js';
+import { ProtocolError } from '#src/base/errors.js';
+import { MESSAGE_BYTES } from '#src/base/limits.js';
 import { native } from '#src/base/os/native.js';
 import { Dialogue } from '#src/handover/dialogue.js';
 import { handoverCodec } from '#src/handover/handover-messages.js';
@@ -99,6 +101,21 @@ test('a generation that outlives its successor is followed by the next one, and 
     assert.equal(third.drained, 16);
     peer.close();
     assert.deepEqual([...second.warnings, ...third.warnings], []);
+  });
+});
+
+test('a conversation that cannot be passed on is closed', async () => {
+  await leavesNothing(async () => {
+    const [second, third] = [new Generation(2), new Generation(3)];
+    const { peer, end } = second.follow(1, 1001);
+    const handed = handedOver(second, third);
+    // More than a message has room for.
+    const txid = 'x'.repeat(MESSAGE_BYTES);
+    assert.throws(() => second.predecessors.passOn({ ...handed, txid }), ProtocolError);
+    assert.equal(await peer.hear(), null);
+    assert.equal(await end, null);
+    peer.close();
+    handed.dialogue.close();
   });
 });
 
