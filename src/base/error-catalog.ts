@@ -62,7 +62,7 @@ export const ERRORS = {
   },
   ERR_MOTYA_DRY_RUN: {
     classes: ['HandoverError'],
-    meaning: 'A successor ends because the upgrade was a dry run. This is no failure.',
+    meaning: 'A successor ends because the upgrade was a dry run. This is not a failure.',
     remedy: 'Nothing.',
   },
   ERR_MOTYA_ERROR_RATE: {

@@ -74,7 +74,7 @@ function preferOwn(running: readonly Running[]): readonly Running[] {
 
 /** @throws {SettingsError} which says how to do without the settings: they may be broken while what runs is not. */
 async function settingsFor(flags: TargetArguments, cwd: string): Promise<Settings> {
-  // Here and not at the top: who names a running instance needs no schema.
+  // Here and not at the top: a command that names a running instance needs no schema.
   const { loadSettings } = await import('../config/load.js');
   try {
     // The command's own flags are none of the settings.

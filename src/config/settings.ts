@@ -64,7 +64,7 @@ export interface ServiceSettings {
   readonly killGrace: number;
 }
 
-/** Where an instance answers those who look at it. */
+/** Where an instance answers status requests. */
 export interface AdminSettings {
   readonly listener: ListenerSpec;
   /** Every client that reaches the listener may read: it is a file with a mode, or the settings say so. */

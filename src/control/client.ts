@@ -180,7 +180,7 @@ export async function requestStatus(path: string): Promise<Status> {
   return JSON.parse(await askStatus(path), forTerminals) as Status;
 }
 
-/** Who asks may be root, and who answers another user. */
+/** The process that asks may be root, and the one that answers another user's. */
 const forTerminals = (_key: string, value: unknown): unknown => (typeof value === 'string' ? printable(value) : value);
 
 /** @throws {MotyaError} the instance does not answer. */

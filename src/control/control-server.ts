@@ -126,7 +126,7 @@ export class ControlServer {
     return [...this.#watchers.values()];
   }
 
-  /** Tells waiting successors that no hand-over will come; and those who still come, when this is the end. */
+  /** Tells waiting successors that no hand-over will come; and those that still come, when this is the end. */
   dismissWatchers(
     text: string,
     { forGood = false, code = 'ERR_MOTYA_INCUMBENT_STOPPED' }: { forGood?: boolean; code?: FailureCode } = {},

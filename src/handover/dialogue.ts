@@ -133,7 +133,7 @@ function peerGone(pid: number, error: Error | null): HandoverError {
   return new HandoverError('ERR_MOTYA_PEER_GONE', text, { details: { pid } });
 }
 
-/** Whether the conversation has ended without a word that both have heard: who lives on cannot be told by it. */
+/** Whether the conversation has ended without a word that both have heard: which of them lives on cannot be told by it. */
 export function isBroken(error: unknown): boolean {
   return (
     error instanceof HandoverError &&

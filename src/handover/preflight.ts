@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { type Details, HandoverError } from '../base/errors.js';
 import { count, size } from '../base/units.js';
 
-/** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and those who look. */
+/** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and commands. */
 const SPARE_FDS = 32;
 /** Bytes of memory that a booted successor must find free: what a worker needs to be started again. */
 const SPARE_MEMORY_BYTES = 32 * 1024 * 1024;

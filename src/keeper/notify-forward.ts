@@ -1,6 +1,6 @@
 import type { NotifySocket } from '../base/os/notify-socket.js';
 
-/** What the main process says of the service as a whole; who is main, and its sockets, are the keeper's own business. */
+/** What the main process says of the service as a whole; which process is the main one, and its sockets, are the keeper's own business. */
 const FORWARDED = [
   'READY',
   'RELOADING',

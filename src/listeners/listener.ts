@@ -48,7 +48,7 @@ export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
   readonly lateBy?: number | undefined;
 };
 
-/** Who is told of changes. */
+/** It is told of changes. */
 export interface LedgerWatcher {
   entered(listener: Listener): void;
   removed(listener: Listener): void;

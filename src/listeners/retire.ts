@@ -13,7 +13,7 @@ const RETIRE_LOOK_MS = 10;
 /** Looks in a row that must find it empty: a SYN that the kernel was processing when the filter came is seen by the next look. */
 const RETIRE_LOOKS = 2;
 
-/** Who accepts on listeners while they are retired. */
+/** The workers that accept on listeners while these are retired. */
 export interface Acceptors {
   /**
    * How many connections they have accepted on these listeners; null when one has not answered. Each has looked at its listeners
@@ -29,7 +29,7 @@ export interface Acceptors {
 /**
  * Empties listeners that no generation uses any more, so that closing them resets no client: close(2) resets every connection in the
  * backlog or in the middle of a handshake. First no new client gets in, which holds for every process that has the listener; then those
- * who are in are accepted, by workers that go on accepting. The caller closes them.
+ * that are in are accepted, by workers that go on accepting. The caller closes them.
  */
 export async function retire(listeners: readonly Listener[], { accepted, cut, warn }: Acceptors): Promise<void> {
   const used = listeners.filter(isServed);
@@ -69,7 +69,7 @@ export async function retire(listeners: readonly Listener[], { accepted, cut, wa
   }
 }
 
-/** Who waits on any other waits in vain in any case. */
+/** A client of any other waits in vain in any case. */
 const isServed = ({ socket, users, service }: Listener): boolean =>
   socket.type === 'stream' && (users.size > 0 || service === ADMIN);
 

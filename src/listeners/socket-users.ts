@@ -8,7 +8,7 @@ import { listeningRows } from './listening-rows.js';
 import type { Obstacle } from './refusals.js';
 
 /**
- * Who listens at an address, for an error message: `pid 123 (nginx)`, and of an instance of Motya what to do; or null when it cannot be told (another user's process,
+ * The process that listens at an address, for an error message: `pid 123 (nginx)`, and of an instance of Motya what to do; or null when it cannot be told (another user's process,
  * another network namespace). Read from /proc (proc(5)).
  */
 export function holderOf(wanted: DeclaredListener | ListenRequest): Obstacle | null {

@@ -30,7 +30,7 @@ interface Batch {
 
 /**
  * A file, pipe, terminal or socket that lines are written to, in order, one write at a time on the thread pool: a slow reader
- * holds up those who write here, and never the loop. What the kernel refuses (a full disk, a reader that has gone) is dropped
+ * holds up the code that writes here, and never the loop. What the kernel refuses (a full disk, a reader that has gone) is dropped
  * and counted: that must not stop a server.
  */
 export class Destination {

@@ -56,7 +56,9 @@ async function load({ module, path, export: name, options, level, place }: LogTr
     throw fail(`cannot be made: ${oneLine(error)}`, error);
   }
   if (isTransport(made)) return made;
-  throw fail('is no transport of winston 3: it must be a stream with log(info, next), as winston-transport makes it');
+  throw fail(
+    'is not a transport of winston 3: it must be a stream with log(info, next), as winston-transport makes it',
+  );
 }
 
 const oneLine = (error: unknown): string => reasonOf(error).split('\n')[0] as string;

@@ -31,7 +31,7 @@ export interface Status {
   readonly listeners: readonly ListenerStatus[];
   /** The admin listener, such as `tcp://127.0.0.1:9901`; null when there is none. */
   readonly admin: string | null;
-  /** While this instance is on probation: who can take the service back, and until when. */
+  /** While this instance is on probation: which process can take the service back, and until when. */
   readonly probation: { readonly incumbent: number; readonly until: string } | null;
   /** All generations that drain, the oldest first; this one too, when it does. */
   readonly draining: readonly DrainStatus[];

@@ -53,7 +53,7 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
   end(life, incumbent).catch((error: unknown) => life.warn('force', reasonOf(error), { incumbent: pid }));
 }
 
-/** Who follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */
+/** A process that follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */
 function refuseBelowManager(incumbent: OtherProcess): void {
   const { pid } = incumbent;
   const variables = incumbent.environment();

@@ -263,7 +263,7 @@ export class Instance {
     this.endpoints.standAside();
   }
 
-  /** At a stop: clients are refused from here on, and no program may listen any more. Who looks is answered to the end. */
+  /** At a stop: clients are refused from here on, and no program may listen any more. Status and metrics are answered to the end. */
   async closeListeners(cut: Promise<void>, { unlink }: { unlink: boolean }): Promise<void> {
     if (!unlink) this.gate.guardPaths(this.ledger.unixPaths());
     this.gate.shut();

@@ -24,7 +24,7 @@ export function restorePidfile(life: Life): void {
   const { pidfile } = life.instance.endpoints;
   if (pidfile.isOurs) return;
   const named = readPid(pidfile.path);
-  const found = named === null ? 'had no pid in it' : `named pid ${named}, which is no instance with this pidfile`;
+  const found = named === null ? 'had no pid in it' : `named pid ${named}, which is not an instance with this pidfile`;
   try {
     pidfile.publish();
     life.warn('pidfile', `${pidfile.path} ${found}; it names pid ${process.pid} again`);

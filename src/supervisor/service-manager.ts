@@ -20,7 +20,7 @@ export interface Reported {
 }
 
 /**
- * What an instance tells the service manager that runs it (sd_notify(3)), over its life. Who is the main process is said by both
+ * What an instance tells the service manager that runs it (sd_notify(3)), over its life. Which process is the main one is said by both
  * generations: by the successor, because the incumbent may die; by the incumbent, because NotifyAccess=main hears no other process.
  * After its hand-over an instance says nothing any more: STOPPING=1 would stop the whole unit.
  */

@@ -82,7 +82,7 @@ export class BranchSocket {
     try {
       for (let fd = native.channel.accept(this.#fd); fd !== null; fd = native.channel.accept(this.#fd)) {
         const channel = new Channel(fd, workerCodec);
-        // The name is in /proc/net/unix for everybody to see. The process makes the same check: joinWorker().
+        // The name is in /proc/net/unix for every process to see. The process makes the same check: joinWorker().
         if (channel.peer.uid === process.geteuid?.()) this.#joined(channel);
         else channel.close();
         if (this.#isClosed) return;

@@ -14,7 +14,7 @@ export interface Counted {
 
 /**
  * What one process counts. One that is busy for long must not find a queue of questions: a question that is not answered yet serves
- * all who ask for as much meanwhile.
+ * all that ask for as much meanwhile.
  */
 export class Counters {
   readonly #questions: Questions;
@@ -58,7 +58,7 @@ export class Counters {
   }
 
   async #count(what: Counted): Promise<ConnectionCounts> {
-    // Stored when the answer comes: whoever has asked may have given up waiting, and a long delay must not get lost with that.
+    // Stored when the answer comes: the process that asked may have given up waiting, and a long delay must not get lost with that.
     const counts = await this.#questions.ask({ type: 'COUNT', ...what }, ({ connections, answers, delay }) => {
       this.connections = connections;
       this.answers = answers ?? this.answers;

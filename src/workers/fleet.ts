@@ -23,7 +23,7 @@ export class Fleet {
   /** Rejects when a worker ends before {@link keepAlive}. */
   get failed(): Promise<never> {
     const failed = Promise.race(this.services.map((service) => service.failed));
-    // Whoever waits for it may not have come to that yet.
+    // The code that waits for it may not have come to that yet.
     failed.catch(() => {});
     return failed;
   }

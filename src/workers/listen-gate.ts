@@ -15,7 +15,7 @@ import { holderOf } from '../listeners/socket-users.js';
 const SHUT: Refusal = { code: 'ECANCELED', errno: -constants.errno.ECANCELED, syscall: 'listen' };
 const INVALID: Refusal = { code: 'EINVAL', errno: -constants.errno.EINVAL, syscall: 'bind' };
 
-/** Who asks for listeners: a worker, seen from the gate. */
+/** What asks for listeners: a worker, seen from the gate. */
 export interface ListenRequester {
   readonly service: string;
   readonly pid: number;
@@ -103,7 +103,7 @@ export class ListenGate {
     this.#held = true;
   }
 
-  /** The listeners are given up: whoever asks from here on is refused. */
+  /** The listeners are given up: a program that asks from here on is refused. */
   shut(): void {
     this.#shut = true;
     for (const { key } of this.#ledger.all()) this.#givenUp.add(key);
@@ -136,7 +136,7 @@ export class ListenGate {
 
   /** True: no program may unlink this path; it is some generation's listener. */
   owns(path: string): boolean {
-    // In a sandbox every socket outside it is somebody else's, such as that of the same program in production.
+    // In a sandbox every socket outside it belongs to another process, such as that of the same program in production.
     return this.#sandbox !== null || this.#othersPaths.has(path) || this.#ledger.owns(path);
   }
 
@@ -167,7 +167,7 @@ export class ListenGate {
     return pids.some((pid) => this.#ledger.get(key)?.users.has(pid));
   }
 
-  /** Who has the address that is in use, or one that overlaps it. */
+  /** The process that has the address that is in use, or one that overlaps it. */
   #adviceOn(code: string, request: ListenRequest): Obstacle | null {
     const text = bindAdvice(code, request, this.#ledger.owner);
     return text === null ? null : because(text);

@@ -86,7 +86,7 @@ export class ListenerGrants implements ListenRequester {
     const { code, syscall } = refusal;
     const text = `${syscall} ${code} ${listener}${why === null ? '' : ` (${why.text})`}`;
     this.lastRefusal = { text, details: { reason: code, syscall, listener, ...why?.details } };
-    // A program may take any other for an answer, and try elsewhere; this one somebody has to mend.
+    // A program may take any other for an answer, and try elsewhere; this one the operator has to mend.
     if (refusal.code === 'EACCES') this.#grantee.denied(this.lastRefusal);
     this.#channel.send({ type: 'REFUSED', id, code: refusal.code, errno: refusal.errno, syscall: refusal.syscall });
   }

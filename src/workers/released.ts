@@ -18,7 +18,7 @@ export class ReleasedListeners {
   }
 
   /**
-   * Those go that no worker uses any more: a listener that nobody accepts on would leave clients hanging. Only once no worker of
+   * Those go that no worker uses any more: a listener on which no process accepts would leave clients hanging. Only once no worker of
    * the service is about to ask for one again.
    */
   remove(): void {

@@ -21,7 +21,7 @@ export function endedTooSoon(what: string, worker: Worker, reason: string): Star
   const when = worker.isReady ? 'while it waited to serve' : 'before it was ready';
   const { lastRefusal } = worker;
   const refusal = lastRefusal === null ? '' : ` (${lastRefusal.text})`;
-  // A refusal says more than the program's error about it: who has the address.
+  // A refusal says more than the program's error about it: which process has the address.
   const words = refusal === '' ? worker.lastReason() : null;
   const text = `${what} ${endOf(reason)} ${when}${refusal}${words === null ? '' : `: ${words}`}`;
   const said = words === null ? {} : { said: words };

@@ -202,14 +202,14 @@ export class Worker extends Conversation {
     return this.#output?.lastReason() ?? null;
   }
 
-  /** The instance ends: children of the program that still have its output write to nobody from here on. */
+  /** The instance ends: the output of children of the program that still have it is not read from here on. */
   closeOutput(): void {
     this.#output?.readRest();
     this.#output?.close();
   }
 
   signal(signal: NodeJS.Signals): void {
-    // ChildProcess#kill knows when the child was reaped: the pid can be nobody else's.
+    // ChildProcess#kill knows when the child was reaped: the pid cannot be another process's.
     this.#child.kill(signal);
   }
 
@@ -261,7 +261,7 @@ export class Worker extends Conversation {
   }
 
   /**
-   * Nobody can tell it anything any more, and it has stopped accepting by itself: it is ended, so that another takes its place.
+   * It cannot be told anything any more, and has stopped accepting by itself: it is ended, so that another takes its place.
    * A worker that ends by itself comes here too, a moment before its exit is known.
    */
   protected override cutOff(error: Error | null): void {

@@ -143,7 +143,7 @@ export function eventsOf({ pid, phase, services, draining, lastUpgrade, successo
 const phaseText = (phase: string): string =>
   phase === 'probation' ? 'serving on probation' : phase === 'standby' ? 'standing by' : phase;
 
-/** One line: who serves, how many, what drains, what went wrong last. */
+/** One line: what serves, how many, what drains, what went wrong last. */
 export function statusLine(status: Status): string {
   const { generation, pid, phase, services, lastUpgrade, successor, probation, draining } = status;
   const workers = services.flatMap((service) => service.workers);

@@ -69,7 +69,7 @@ export class AdminServer {
     this.#server = server;
   }
 
-  /** Stops accepting; who is connected is answered. */
+  /** Stops accepting; open connections are answered. */
   pause(): void {
     // Not http's close, which ends connections whose request is on its way.
     if (this.#server !== null) NetServer.prototype.close.call(this.#server);

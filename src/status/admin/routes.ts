@@ -106,7 +106,7 @@ export function isOwnName(host: string | undefined): boolean {
   return bracketed === undefined ? isIP(plain) === 4 || plain.toLowerCase() === 'localhost' : isIP(bracketed) === 6;
 }
 
-/** One answer for all who ask at the same time, or shortly after: many who ask cost no more than one. */
+/** One answer for all requests of the same time, or shortly after: many cost no more than one. */
 function shared<T>(ask: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null;
   return () => {

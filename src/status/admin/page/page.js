@@ -14,7 +14,7 @@ const MARGIN = 0.15;
 
 const READY = new Set(['probation', 'serving', 'finding', 'offering', 'awaiting', 'pausing', 'committed', 'resuming']);
 
-/** What each phase means to somebody who did not write the program. */
+/** What each phase means, for readers who did not write the program. */
 const PHASES = /** @type {Record<string, string>} */ ({
   starting: 'starting',
   serving: 'serving',
