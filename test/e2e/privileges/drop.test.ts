@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { CLI, environmentOf, isAlive, until } from '../harness/index.js';
-import { failureOf, isRefused, servesAs } from '../scene.js';
+import { failureOf, isRefused, outcomeOf, servesAs } from '../scene.js';
 import { DROPPED, GROUP, idsOf, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
 
 describe('root starts an instance for a user', needsRoot, () => {
@@ -32,7 +33,8 @@ describe('root starts an instance for a user', needsRoot, () => {
 
     const again = scene.start();
     assert.deepEqual(await again.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(again).message, new RegExp(`^the instance with pid ${first.pid} holds `));
+    const { code, details } = failureOf(again);
+    assert.deepEqual([code, (details as Details).pid], ['ERR_MOTYA_RUNNING', first.pid]);
     assert.equal((await scene.who()).generation, '1');
 
     const stopped = await scene.run('stop', '--name', 'app');
@@ -111,10 +113,15 @@ describe('what root cannot do for a user', needsRoot, () => {
     scene.configure({ listeners: [] });
     const first = scene.start();
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    const advice = `bind EACCES tcp://127.0.0.1:${scene.port} (only root may bind it: name it under listeners in the settings, and root binds it before it becomes ${USER})`;
-    assert.ok(failureOf(first).message.endsWith(`(${advice})`), failureOf(first).message);
+    const listener = `tcp://127.0.0.1:${scene.port}`;
+    const { message, details } = failureOf(first);
+    const failure = details as Details;
+    assert.deepEqual([failure.syscall, failure.reason, failure.listener], ['bind', 'EACCES', listener]);
+    // What to do: the setting's name.
+    assert.ok(message.includes('under listeners in the settings'), message);
     const denied = first.logs.find(({ event }) => event === 'denied');
-    assert.match(denied?.message ?? '', /^worker 0 of web \(pid \d+\): bind EACCES /);
+    const where = [denied?.service, denied?.index, denied?.syscall, denied?.reason, denied?.listener];
+    assert.deepEqual(where, ['web', 0, 'bind', 'EACCES', listener]);
   });
 
   it('a pidfile where the user may not write: one line, before anything is bound', async (test) => {
@@ -123,10 +130,10 @@ describe('what root cannot do for a user', needsRoot, () => {
     mkdirSync(directory);
     const first = scene.start(['--pidfile', `${directory}/app.pid`]);
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    assert.equal(
-      failureOf(first).message,
-      `the pidfile ${directory}/app.pid cannot be used: open EACCES: permission denied; uid ${USER} must be able to write to its directory and to replace it`,
-    );
+    const { code, details, message } = failureOf(first);
+    const { path, reason } = details as Details;
+    assert.deepEqual([code, path, reason], ['ERR_MOTYA_PIDFILE', `${directory}/app.pid`, 'EACCES']);
+    assert.ok(message.includes(`uid ${USER}`), message);
     assert.deepEqual(readdirSync(directory), []);
     assert.equal(await isRefused(scene.port), true);
   });
@@ -138,10 +145,8 @@ describe('what root cannot do for a user', needsRoot, () => {
     scene.configure({ script });
     const first = scene.start();
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    assert.equal(
-      failureOf(first).message,
-      `user ${USER} may not read ${script}: put it where that user can reach it, with all directories above it`,
-    );
+    const { code, details } = failureOf(first);
+    assert.deepEqual([code, details], ['ERR_MOTYA_PRIVILEGES', { path: script, user: String(USER) }]);
     assert.equal(await isRefused(scene.port), true);
     assert.deepEqual(readdirSync(scene.runtime), ['app.pid.lock']);
   });
@@ -150,14 +155,13 @@ describe('what root cannot do for a user', needsRoot, () => {
     const scene = await privilegedScene(test);
     chmodSync(scene.config, 0o600);
     const first = await scene.first();
-    const warning = first.logs.find(({ event }) => event === 'privileges')?.message;
-    assert.equal(
-      warning,
-      `user ${USER} may not open ${scene.config}: only root can start the next successor (motya start --upgrade)`,
-    );
-    const refused = await scene.run('upgrade', '--name', 'app');
-    assert.equal(refused.code, 3);
-    assert.match(refused.stderr, /motya\.yaml: cannot be read: permission denied/);
+    const warning = first.logs.find(({ event }) => event === 'privileges');
+    assert.equal(warning?.path, scene.config);
+    assert.ok(warning?.message.includes('motya start --upgrade'));
+    const refused = await scene.run('upgrade', '--name', 'app', '--json');
+    const { code, text, details } = outcomeOf(refused);
+    assert.deepEqual([refused.code, code, details?.reason], [3, 'ERR_MOTYA_SETTINGS', 'EACCES'], text);
+    assert.ok(text.includes('motya.yaml'), text);
     const second = scene.start(['--upgrade']);
     await second.waitFor('waiting');
     assert.equal((await scene.run('upgrade', '--name', 'app')).code, 0);
@@ -172,7 +176,10 @@ describe('what root cannot do for a user', needsRoot, () => {
       { env: scene.env },
     );
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(first).message, /^root cannot become user 61234: the kernel still says Cap(Prm|Eff) /);
+    const { code, details } = failureOf(first);
+    const { uid, field } = details as Details;
+    assert.deepEqual([code, uid], ['ERR_MOTYA_PRIVILEGES', USER]);
+    assert.ok(['CapPrm', 'CapEff'].includes(String(field)), String(field));
     assert.equal(first.stdout, '', 'no worker has run');
   });
 
@@ -184,6 +191,8 @@ describe('what root cannot do for a user', needsRoot, () => {
       { env: scene.env },
     );
     assert.deepEqual(await first.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(first).message, /^root cannot become user 61234: EPERM/);
+    const { code, details } = failureOf(first);
+    const { uid, reason } = details as Details;
+    assert.deepEqual([code, uid, reason], ['ERR_MOTYA_PRIVILEGES', USER, 'EPERM']);
   });
 });

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { IMPORT_NATIVE, outputOf, runModule } from '../../base/native/support.js';
 import { DEADLINE_MS } from '../harness/index.js';
+import { failureOf, outcomeOf } from '../scene.js';
 import { GROUP, needsRoot, privilegedScene, THIRD, USER } from './support.js';
 
 /** ms in which whoever is not wanted is hung up on; nothing else can be waited for where a connection stays. */
@@ -32,8 +34,8 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
       chmodSync(scene.runtime, 0o755);
       chmodSync(path, 0o666);
       assert.equal(await connectAs(test, THIRD, path, DEADLINE_MS), 'hung up', name);
-      const refused = await child.waitFor(({ message }) => message.includes(`a process of user ${THIRD} was refused`));
-      assert.equal(refused.uid, THIRD);
+      const socket = name === 'app.sock' ? 'upgrade' : 'control';
+      await child.waitFor((line) => line.event === 'peer' && line.socket === socket && line.uid === THIRD);
     }
   });
 
@@ -59,14 +61,16 @@ describe('who may speak to an instance of a user’s', needsRoot, () => {
         const { code } = await scene.space.run([command, '--name', 'app'], { env, cwd: scene.temporary });
         assert.equal(code, 4, `${what}: ${command}`);
       }
-      const named = await scene.run('status', '--upgrade-socket', `${directory}/app.sock`);
-      assert.equal(named.code, 1);
-      assert.match(named.stderr, /is held by pid \d+ of user 61236, not by an instance of yours\n$/);
+      const named = await scene.run('status', '--json', '--upgrade-socket', `${directory}/app.sock`);
+      const { code, details } = outcomeOf(named);
+      assert.deepEqual([named.code, code, details], [1, 'ERR_MOTYA_FOREIGN_PEER', { path, pid: fake.pid, uid: THIRD }]);
       fake.kill('SIGKILL');
     }
     const refused = scene.start();
     assert.deepEqual(await refused.waitForExit(), { code: 1, signal: null });
-    assert.match(refused.stderr, /the runtime directory \S+ belongs to uid 61236, not to uid 61234 or root/);
+    const { code, details } = failureOf(refused);
+    assert.equal(code, 'ERR_MOTYA_RUNTIME_DIRECTORY');
+    assert.equal((details as Details).uid, THIRD);
   });
 
   it('root is told of a user’s instance, and asked whether it is meant; it is taken by its name', async (test) => {

@@ -3,12 +3,17 @@ import { createSocket } from 'node:dgram';
 
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { app, CLI, isAlive, until } from '../harness/index.js';
-import { failureOf, get, isRefused, who } from '../scene.js';
+import { failureOf, get, isRefused, outcomeOf, who } from '../scene.js';
 import { DROPPED, GROUP, idsOf, lowPort, needsRoot, OURS, ownerOf, privilegedScene, USER } from './support.js';
 
-const onlyRoot = (port: number): string =>
-  `service web: bind EACCES tcp://127.0.0.1:${port} (only root may bind it: let root start the instance, or its successor (motya start --upgrade), which binds it and becomes ${USER})`;
+const onlyRoot = (port: number): Details => ({
+  service: 'web',
+  listener: `tcp://127.0.0.1:${port}`,
+  reason: 'EACCES',
+  syscall: 'bind',
+});
 
 describe('a successor that root starts by hand', needsRoot, () => {
   it('binds what is new as root, is the user before its programs run, and hears nobody before it is live', async (test) => {
@@ -82,9 +87,12 @@ describe('a successor that root starts by hand', needsRoot, () => {
     const first = await scene.first();
     first.kill('SIGSTOP');
     // Its memory says what its command is, and is its own: root would run whatever it has written there.
-    const { code, stderr } = await scene.run('upgrade', '--force', '--name', 'app');
-    assert.equal(code, 1);
-    assert.match(stderr, /^motya: pid \d+ is user \d+, whose command root does not repeat: .*--upgrade --force\)$/m);
+    const forced = await scene.run('upgrade', '--force', '--name', 'app', '--json');
+    const { code, text, details } = outcomeOf(forced);
+    const theirs = { pid: first.pid, uid: USER };
+    assert.deepEqual([forced.code, code, details], [1, 'ERR_MOTYA_FOREIGN_INSTANCE', theirs], text);
+    // What to type.
+    assert.ok(text.includes('--upgrade --force'), text);
     assert.ok(isAlive(first.pid));
     // Nor may the user look into what was root once.
     const users = scene.space.start(
@@ -104,7 +112,8 @@ describe('a successor that root starts by hand', needsRoot, () => {
       { env: scene.env, cwd: scene.temporary },
     );
     assert.deepEqual(await users.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(users).message, /cannot be copied: it is another user's, .*; run this command as root /);
+    const denied = failureOf(users);
+    assert.deepEqual([denied.code, (denied.details as Details).pid], ['ERR_MOTYA_COPY_DENIED', first.pid]);
     await scene.start(['--upgrade', '--force']).waitFor('serving');
     assert.equal((await first.waitForExit()).signal, 'SIGKILL');
     assert.equal((await scene.who()).generation, '2');
@@ -125,9 +134,11 @@ describe('a successor that root starts by hand', needsRoot, () => {
     scene.configure({ listeners: [free, busy].map((port) => `tcp://127.0.0.1:${port}`) });
     const second = scene.start(['--upgrade']);
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.equal(
-      failureOf(second).message,
-      `service web: bind EADDRINUSE tcp://127.0.0.1:${busy} (pid ${holder.pid} (node))`,
+    const { code, details } = failureOf(second);
+    const { reason, listener, holder: found } = details as Details;
+    assert.deepEqual(
+      [code, reason, listener, found],
+      ['ERR_MOTYA_LISTENER', 'EADDRINUSE', `tcp://127.0.0.1:${busy}`, holder.pid],
     );
     assert.equal((await scene.who()).generation, '1');
     assert.deepEqual(readdirSync(scene.runtime).sort(), [
@@ -144,7 +155,7 @@ describe('a successor that root starts by hand', needsRoot, () => {
     const scene = await privilegedScene(test);
     const second = scene.start(['--upgrade']);
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.match(failureOf(second).message, /^there is nothing to take over from: /);
+    assert.equal(failureOf(second).code, 'ERR_MOTYA_NOTHING_TO_UPGRADE');
     for (const file of readdirSync(scene.runtime)) assert.equal(ownerOf(`${scene.runtime}/${file}`), OURS, file);
     await scene.first();
   });
@@ -156,9 +167,11 @@ describe('a successor of the user’s own', needsRoot, () => {
     const added = await lowPort();
     await scene.first();
     scene.configure({ listeners: [scene.port, added].map((port) => `tcp://127.0.0.1:${port}`) });
-    const { code, stderr } = await scene.run('upgrade', '--name', 'app');
-    assert.equal(code, 3);
-    assert.ok(stderr.includes(onlyRoot(added)), stderr);
+    const upgrade = await scene.run('upgrade', '--name', 'app', '--json');
+    const { code, text, details } = outcomeOf(upgrade);
+    assert.deepEqual([upgrade.code, code, details], [3, 'ERR_MOTYA_LISTENER', onlyRoot(added)]);
+    // What to type, and whose it will be.
+    assert.ok(text.includes('motya start --upgrade') && text.includes(String(USER)), text);
     assert.equal((await scene.who()).generation, '1');
     // The command is told a moment before the successor has ended.
     const files = 'app.admin.sock,app.control.sock,app.pid,app.pid.lock,app.sock.lock';
@@ -172,7 +185,7 @@ describe('a successor of the user’s own', needsRoot, () => {
     await second.waitFor('waiting');
     first.kill('SIGKILL');
     assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
-    assert.equal(failureOf(second).message, onlyRoot(scene.port));
+    assert.deepEqual([failureOf(second).code, failureOf(second).details], ['ERR_MOTYA_LISTENER', onlyRoot(scene.port)]);
     await scene.first();
   });
 });
