@@ -5,7 +5,7 @@ import type { Command } from '#src/cli/command.js';
 import { explained } from '#src/cli/command-line.js';
 import { commands } from '#src/cli/commands/index.js';
 import { EXIT, EXIT_STATUSES } from '#src/cli/exit-status.js';
-import { ROOT, workspace } from '../e2e/harness/index.js';
+import { CLI, ROOT, workspace } from '../e2e/harness/index.js';
 
 const all = (list: readonly Command[], parents: string[] = []): [string[], Command][] =>
   list.flatMap((command) => {
@@ -121,11 +121,22 @@ describe('exit statuses', () => {
       [['start', 'gone.js'], EXIT.usage],
       [['check', 'gone.js'], EXIT.usage],
       [[], EXIT.usage],
-      [['status'], EXIT.notRunning],
+      // Without a name it finds what runs anywhere on this machine, such as the instances of other tests.
+      [['status', '--name', 'x'], EXIT.notRunning],
       [['upgrade', 'ok.js'], EXIT.notRunning],
       [['stop', '--name', 'x'], EXIT.notRunning],
     ] as const) {
       assert.equal((await space.run(args)).code, status, args.join(' '));
     }
+  });
+
+  const needsRoot = { skip: process.getuid?.() !== 0 && 'only root can be a user who has no instance' };
+  test('4, too, without a name, where no instance of the user runs', needsRoot, async (test) => {
+    const space = workspace(test);
+    // Root would find the instances of all users.
+    const user = ['--reuid=61299', '--regid=61299', '--clear-groups'];
+    const env = { RUNTIME_DIRECTORY: undefined, MOTYA_USER: undefined };
+    const status = space.start('setpriv', [...user, process.execPath, CLI, 'status'], { cwd: '/', env });
+    assert.deepEqual(await status.waitForExit(), { code: EXIT.notRunning, signal: null }, status.describe());
   });
 });
