@@ -61,4 +61,6 @@ test('an end that the program had meant is taken back, but not what others owe',
   now += 20;
   assert.equal(recovery.isDone(on('a')), true);
   assert.equal(recovery.isDone(nowhere), false);
+  recovery.childStarted();
+  assert.equal(recovery.isDone(on('a')), true, 'the next process has nothing to show');
 });
