@@ -78,7 +78,7 @@ test('the same defect again and again is counted, and told once in a while', (t)
   );
 });
 
-test('a defect that nobody tells of, or whose listener fails, is a warning of the process', async (t) => {
+test('a defect that no listener tells of, or whose listener fails, is a warning of the process', async (t) => {
   const warnings: (Error & { code?: string; detail?: string })[] = [];
   const listen = (warning: Error): unknown => warnings.push(warning);
   process.on('warning', listen);

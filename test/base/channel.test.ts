@@ -338,7 +338,7 @@ test('receiveSync: garbage is an end too', async () => {
   });
 });
 
-test('a queue that the kernel refuses in the end is closed once: no fd of somebody else goes with it', (t) => {
+test('a queue that the kernel refuses in the end is closed once: no fd of another owner goes with it', (t) => {
   // ETOOMANYREFS (unix(7)): more fds in flight than RLIMIT_NOFILE, for a process without CAP_SYS_RESOURCE.
   const script = `
     ${IMPORT_NATIVE}

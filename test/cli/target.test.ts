@@ -175,7 +175,7 @@ describe('the second of two programs with the same name', () => {
   });
 });
 
-/** An instance in a real place of this user, with a name that nobody else has. */
+/** An instance in a real place of this user, with a name that no other has. */
 async function started(
   test: TestContext,
   session: NodeJS.ProcessEnv,

@@ -27,7 +27,7 @@ function problem(read: () => unknown): string {
   }
   assert.fail('the settings are valid');
 }
-/** A uid and a gid that nobody has. */
+/** A uid and a gid that no account has. */
 const NAMELESS = '3999999999';
 
 describe('user and group', () => {

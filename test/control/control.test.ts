@@ -97,7 +97,7 @@ class TestInstance implements CommandTarget {
   ): ReturnType<CommandTarget['upgrade']> {
     this.upgrades.push(dryRun);
     progress('finding', 1.6);
-    if (dryRun) return rejection(new HandoverError('ERR_MOTYA_NO_SUCCESSOR', 'nobody came'));
+    if (dryRun) return rejection(new HandoverError('ERR_MOTYA_NO_SUCCESSOR', 'none came'));
     live?.({ pid: 5, generation: 8, gapMicros: 900, probation: 10_000, removed: [] });
     return { ok: true, code: 'LIVE', text: 'it serves', pid: 5, generation: 8, gapMicros: 900 };
   }
@@ -189,7 +189,7 @@ test('upgrade: progress, then the result, good or bad', async () => {
       type: 'RESULT',
       ok: false,
       code: 'ERR_MOTYA_NO_SUCCESSOR',
-      text: 'nobody came',
+      text: 'none came',
     });
     assert.deepEqual(instance.upgrades, [false, true]);
     assert.equal(rejection(new Error('a defect')).code, 'ERR_MOTYA_INTERNAL');
@@ -234,7 +234,7 @@ test('a waiting successor knows whom it waits for, and hears when there is nothi
   });
 });
 
-test('nobody there, and somebody who does not answer', async () => {
+test('no instance there, and one that does not answer', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'motya-control-'));
   const path = join(directory, 'c.sock');
   const before = openFds();

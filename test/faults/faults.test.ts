@@ -11,7 +11,7 @@ import { tableOf } from './table.js';
  */
 const SAMPLE = 8;
 const wanted = process.env.FAULTS ?? '';
-/** Cases at a time: most of the time of a case is the deadline of somebody who waits. Other suites run beside the sample. */
+/** Cases at a time: most of the time of a case is the deadline of a process that waits. Other suites run beside the sample. */
 const AT_ONCE = wanted === '' ? 2 : 4;
 /** The same ones on each run, unless another seed is given: what fails on a change is a matter of that change. */
 const seed = Number(process.env.FAULTS_SEED ?? 1);
@@ -35,7 +35,8 @@ function sampleOf(cases: readonly Case[]): Case[] {
     .map(({ one }) => one);
 }
 
-const name = 'whatever goes wrong once in an upgrade: somebody serves, one is the main process, the next upgrade works';
+const name =
+  'whatever goes wrong once in an upgrade: an instance serves, one is the main process, the next upgrade works';
 test(name, { concurrency: AT_ONCE }, async (t) => {
   const all = await allCases(t);
   const cases =

@@ -18,7 +18,7 @@ export interface Case {
 
 const SIDES: readonly Side[] = ['incumbent', 'successor'];
 const INJECT = pathToFileURL(fileURLToPath(new URL('./inject.js', import.meta.url))).href;
-/** The upgrade of a case, as the injected processes see it; whoever looks at them sees no fault. */
+/** The upgrade of a case, as the injected processes see it; a process that looks at them sees no fault. */
 const CLEAN = { [FAULT]: undefined };
 const PROBATION = '1';
 /** On a TCP port and on a unix path. */
@@ -29,9 +29,9 @@ createServer(handler).listen(process.env.SOCKET);
 const server = createServer(handler);
 server.listen(...address(), () => announce(server));
 `;
-/** ms in which somebody must accept on every listener whatever has happened: the longest deadline that may have to pass. */
+/** ms in which a process must accept on every listener whatever has happened: the longest deadline that may have to pass. */
 const ACCEPT_MS = 30_000;
-/** ms for each question whether somebody does. */
+/** ms for each question whether one does. */
 const ANSWER_MS = 2_000;
 
 export const nameOf = ({ side, point, nth, action }: Case): string =>
@@ -98,7 +98,7 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
     deadline: ACCEPT_MS,
   }).catch(() => 0);
   if (one.action === 'stop' && victim > 0) {
-    // Whoever is stopped serves again when it wakes, at the latest; while it sleeps somebody must, if it is not the only one.
+    // An instance that is stopped serves again when it wakes, at the latest; while it sleeps another one must, if it is not the only one.
     await accepting(stage);
     process.kill(victim, 'SIGCONT');
   }
@@ -107,7 +107,7 @@ export async function prove(test: TestContext, one: Case): Promise<string> {
 
   const restarted = await serves(stage, one);
   await accepting(stage);
-  // One main process, and nobody else's name in its pidfile.
+  // One main process, and no other pid in its pidfile.
   const main = await until(() => settled(stage), {
     what: 'one generation',
     deadline: ACCEPT_MS,
@@ -150,7 +150,7 @@ async function accepting(stage: Scene): Promise<void> {
 }
 
 /**
- * An incumbent that dies before its listeners are elsewhere leaves nobody: the one row of the table with an outage (a keeper or a
+ * An incumbent that dies before its listeners are elsewhere leaves none: the one row of the table with an outage (a keeper or a
  * service manager with FileDescriptorStoreMax= has copies). Then a start by hand must find nothing in its way.
  */
 async function serves(stage: Scene, { side, action }: Case): Promise<boolean> {
@@ -158,7 +158,7 @@ async function serves(stage: Scene, { side, action }: Case): Promise<boolean> {
   const look = async (): Promise<boolean> => (await settled(stage)) !== null;
   const nobody = (): boolean => isOutage && supervisors(stage).length === 0;
   await until(async () => nobody() || (await look()), {
-    what: 'somebody who serves',
+    what: 'an instance that serves',
     deadline: ACCEPT_MS,
     instead: () => census(stage),
   });

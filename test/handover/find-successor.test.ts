@@ -24,7 +24,7 @@ test('the wait for a successor ends in time, whatever the garbage collector take
     mode: 'wait',
     waitMs: 300,
     announced: () => null,
-    launch: () => assert.fail('nobody is to be started'),
+    launch: () => assert.fail('none is to be started'),
     cancelled: new AbortController().signal,
   });
   let timer: NodeJS.Timeout | undefined;
@@ -35,7 +35,7 @@ test('the wait for a successor ends in time, whatever the garbage collector take
   clearTimeout(timer);
 });
 
-test('one that is started and gives way to somebody else’s, which does not listen yet: that one is waited for', async (t) => {
+test('one that is started and gives way to another one, which does not listen yet: that one is waited for', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'motya-summon-'));
   const path = join(directory, 'u.sock');
   const listeners: number[] = [];

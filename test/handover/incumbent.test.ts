@@ -127,7 +127,7 @@ for (const { name, phase, walk } of STEPS) {
       });
     });
 
-    test('says something out of turn, with fds that nobody wants', async () => {
+    test('says something out of turn, with fds that are not wanted', async () => {
       await withPeer(async (giver, fd, peer) => {
         const text = new RegExp(`the peer said STATS instead of ${name}`);
         const handing = rejectsWith(giver.handOver(fd), 'ERR_MOTYA_PROTOCOL', text);

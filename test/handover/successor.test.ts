@@ -287,7 +287,7 @@ describe('an incumbent that gives up after ADOPTED', () => {
     }
   });
 
-  test('no COMMIT in time: nobody goes live unasked while the incumbent may still accept', async () => {
+  test('no COMMIT in time: no instance goes live unasked while the incumbent may still accept', async () => {
     await scene(async (all) => {
       const taking = rejectsWith(take(all), 'ERR_MOTYA_DEADLINE', /^no COMMIT or STATE within 6000 ms$/);
       offerAll(all);

@@ -117,7 +117,7 @@ test('an incumbent that comes first waits for the socket; it can be told to give
     const path = join(directory, 'up.sock');
     assert.equal(await connectUpgradeSocket(path, AbortSignal.timeout(100)), null);
     assert.equal(await connectUpgradeSocket(path, AbortSignal.abort()), null);
-    // Also a stale one counts as nobody.
+    // Also a stale one counts as none.
     native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
     const connecting = connectUpgradeSocket(path, never);
     const { socket } = new Waiting(path);

@@ -8,7 +8,7 @@ import { isRefused, program, scene, servesAs } from '../e2e/scene.js';
 import * as chain from '../e2e/traffic.js';
 import { crash, holds, kept } from './support.js';
 
-describe('a successor that somebody starts by hand, from outside', () => {
+describe('a successor that is started by hand, from outside', () => {
   it('takes over; the keeper follows it, and starts another instance when it crashes', async (test) => {
     const { stage, keeper } = await kept(test);
     const load = await chain.traffic({ port: stage.port, keepAlive: 2, fresh: 2 });

@@ -27,7 +27,7 @@ describe('a keeper', () => {
     assert.deepEqual(await keeper.waitForExit(), { code: 0, signal: null });
   });
 
-  it('starts the next one when the main one dies before it has handed over: its successor is in nobody’s way', async (test) => {
+  it('starts the next one when the main one dies before it has handed over: its successor is not in the way', async (test) => {
     const stage = await scene(test);
     const [armed, record] = [stage.space.path('armed'), stage.space.path('record')];
     const fault: Fault = { side: 'incumbent', point: 'send OFFER', action: 'kill', armed, record };
@@ -180,7 +180,7 @@ describe('a keeper', () => {
     const client = stage.who();
     client.catch(() => {});
     stage.space.write('server.cjs', program('two'));
-    assert.equal((await client).version, 'two', 'whoever came meanwhile has waited');
+    assert.equal((await client).version, 'two', 'a client that came meanwhile has waited');
     // A worker may answer before its supervisor has written the pidfile.
     const main = await until(() => stage.mainPid !== undefined && isAlive(stage.mainPid) && stage.mainPid, {
       what: 'the pidfile of who serves',

@@ -67,7 +67,7 @@ test('with only the incumbent to say it (a successor that cannot reach us), it i
   assert.equal(succession.ended(FIRST, true), 'nothing');
 });
 
-test('nobody but the main process can name another', () => {
+test('no process but the main one can name another', () => {
   const succession = served();
   handOver(succession, FIRST, SECOND);
   succession.names(FIRST, THIRD);

@@ -163,7 +163,7 @@ describe('stderr', () => {
     execFileSync('mkfifo', [path]);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const writer = openSync(path, 'w');
-    // Far more than the pipe holds, and nobody reads until the child has gone.
+    // Far more than the pipe holds, and no process reads until the child has gone.
     const child = spawn(process.execPath, [nonBlocking, fixture, '20000'], { stdio: ['ignore', 'ignore', writer] });
     assert.deepEqual(await once(child, 'exit'), [0, null]);
     closeSync(writer);

@@ -1,17 +1,17 @@
 /*
  * The hand-over as a Promela model (spinroot.com), of src/handover/ and src/supervisor/: a first instance, successors, a rival that
- * starts as if nobody ran, and a world that kills, stops, freezes and upgrades them at any moment.
+ * starts as if none ran, and a world that kills, stops, freezes and upgrades them at any moment.
  *
  * What it holds:
- * - HELD, in every state: since the first start somebody who can be counted on holds the listeners, so no client is refused.
+ * - HELD, in every state: since the first start a process that can be counted on holds the listeners, so no client is refused.
  *   Only a fault that hits the last one of them (its death, its user's stop) ends that, never a step of the protocol.
- * - QUIET, where nothing moves any more: somebody accepts wherever somebody holds listeners, so no client hangs for ever; there
+ * - QUIET, where nothing moves any more: a process accepts wherever one holds listeners, so no client hangs for ever; there
  *   is one owner, its pidfile names it, it holds the lock, and the path of a unix listener leads to it.
  * - Every run comes to such a state: there is no deadlock, and no cycle at all. So "at last" is "in the end", and the last
- *   sentence is <>[]: whoever pauses between COMMIT and LIVE, accepts again or has a successor that does.
+ *   sentence is <>[]: an instance that pauses between COMMIT and LIVE accepts again or has a successor that does.
  *
  * What is left out, and why that hides nothing:
- * - Time. A deadline may strike whenever somebody waits for it: any relation between the constants of src/base/limits.ts is covered,
+ * - Time. A deadline may strike whenever an instance waits for it: any relation between the constants of src/base/limits.ts is covered,
  *   and a process that sleeps (SIGSTOP, a busy machine) and goes on later is one that is late here. One thing is assumed of
  *   deadlines, and the code sees to it (Dialogue): what the peer's end has left unread is read before one strikes.
  *   A lease ends at any moment, too.
@@ -127,7 +127,7 @@ byte upgrades = UPGRADES;
 
 #define HELD (!founded || outage || SOME(COUNTS))
 
-/* After a fault; whoever goes live ends the outage. */
+/* After a fault; an instance that goes live ends the outage. */
 #define SERVES outage = (outage || told[me]) && !SOME(COUNTS)
 #define SUFFER outage = outage || !SOME(COUNTS)
 
@@ -394,7 +394,7 @@ adopt:
     :: atomic { told[me] -> sayUp(ABORT); STEP(ready, failed, ended); goto buried }
     :: atomic { FAULT; sayUp(ABORT); STEP(ready, failed, ended); goto buried }
     od;
-    /* goLive, while the incumbent may give up; nobody listens to it just now. */
+    /* goLive, while the incumbent may give up; no process listens to it just now. */
     if
     :: atomic { FAULT; sayUp(ABORT); STEP(taking, failed, ended); goto buried }
     :: atomic { publish() }
@@ -432,7 +432,7 @@ end_serving:
     do
     :: atomic { told[me] -> goto stop }
     :: atomic { quit[me] && !isUndecided -> quit[me] = false; STEP(serving, upgrade, finding); goto find }
-    /* Whoever wants the next generation does not want the one before: endProbation. No answer: ERR_MOTYA_WEDGED. */
+    /* A request for the next generation does not want the one before: endProbation. No answer: ERR_MOTYA_WEDGED. */
     :: atomic { quit[me] && onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: atomic { quit[me] && isUndecided && (!onTrial || asked || settledSaid[me]) -> quit[me] = false }
     /* handover/successor-probation.ts */
@@ -640,7 +640,7 @@ goBack:
     /* ---- stop.ts */
 stop:
 #ifndef MUTANT_HASTY_STOP
-    /* Whoever stops it does not want the one before it; which may be about to serve again all the same. */
+    /* A stop of it does not want the one before it, which may be about to serve again all the same. */
     if
     :: atomic { onTrial && !asked && !settledSaid[me] -> settledSaid[me] = true; sayUp(SETTLED) }
     :: else
@@ -721,7 +721,7 @@ end_background:
   od
 }
 
-/* kill -9, SIGTERM, SIGSTOP for good, SIGQUIT: to anybody, at any moment, or never. */
+/* kill -9, SIGTERM, SIGSTOP for good, SIGQUIT: to any process, at any moment, or never. */
 #define HAPPENS(i) \
   :: atomic { faults > 0 && alive[i] -> faults--; alive[i] = false; printf("%d is killed\n", i); bury(i); SUFFER } \
   :: atomic { stops > 0 && alive[i] && !told[i] -> stops--; told[i] = true; printf("%d is stopped\n", i); SUFFER } \

@@ -9,7 +9,7 @@ const skip = missing() ?? false;
 /** Any two faults, one stop and one freeze around one upgrade of a pair; a fault and a stop around two. */
 const PAIR: World = { INSTANCES: 2, FAULTS: 2, STOPS: 1, FREEZES: 1, UPGRADES: 1 };
 const TWICE: World = { INSTANCES: 2, FAULTS: 1, STOPS: 1, FREEZES: 0, UPGRADES: 2 };
-/** A third instance: the next successor, or a rival that starts as if nobody ran. */
+/** A third instance: the next successor, or a rival that starts as if none ran. */
 const THREE: World = { INSTANCES: 3, FAULTS: 1, STOPS: 0, FREEZES: 0, UPGRADES: 1 };
 /** Enough for one hand-over with all that can go wrong in it. */
 const SMALL: World = { INSTANCES: 2, FAULTS: 1, STOPS: 1, FREEZES: 0, UPGRADES: 1 };

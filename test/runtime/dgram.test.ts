@@ -93,7 +93,7 @@ test(
     await withClient('udp4', async (client) => {
       for (let index = 0; index < 20; index++) assert.equal(await ask(client, port, 'hello'), 'first hello');
       await first.ask({ type: 'PAUSE', lease: 60_000 }, 'PAUSED');
-      // Somebody always reads: a queue without a reader may overflow.
+      // A socket always reads: a queue without a reader may overflow.
       assert.equal(await ask(client, port, 'paused'), 'first paused');
       await second.ask({ type: 'ACCEPT' }, 'ACCEPTING');
       // The probation, which may end with the first one again.

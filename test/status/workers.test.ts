@@ -68,7 +68,7 @@ test('HTTP/2', async (t) => {
 });
 
 test('a worker whose event loop is blocked: it does not answer, then its delay is told', async (t) => {
-  // It is held up for as long as the file is there: whoever asks may be slow on a loaded machine.
+  // It is held up for as long as the file is there: the process that asks may be slow on a loaded machine.
   const block = `const { existsSync, watch, writeFileSync } = require('node:fs');
 watch(__dirname, (_, name) => {
   if (name !== 'block' || !existsSync(__dirname + '/block')) return;
@@ -81,7 +81,7 @@ watch(__dirname, (_, name) => {
   assert.equal((await worker())?.eventLoopDelay, null, 'nobody has asked before');
   await until(async () => (await worker())?.eventLoopDelay !== null, { what: 'a first measurement' });
   stage.space.write('block', '');
-  // Before, nobody but the machine would be slow, and there were no delay to tell.
+  // Before, only the machine would be slow, and there were no delay to tell.
   await until(() => existsSync(stage.space.path('blocked')), { what: 'it to be held up' });
   await until(async () => (await worker())?.answers === false, { what: 'it to be busy' });
   rmSync(stage.space.path('block'));

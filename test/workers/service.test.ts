@@ -453,7 +453,7 @@ test('drain: what is left at its end is closed by force and counted; a deaf prog
   });
 });
 
-test('Fleet: a failure before anybody has asked for it is no unhandled rejection', async (t) => {
+test('Fleet: a failure before it has been asked for is not an unhandled rejection', async (t) => {
   const good = setting(t, pidServer);
   const bad = setting(t, 'process.exit(9);', { name: 'bad' });
   const before = openFds();

@@ -60,7 +60,7 @@ function withCat(spec: Partial<LaunchSpec>, body: (cat: Cat) => void): void {
   });
 }
 
-test('the program is nobody’s child, leads no session, and runs with what it was given', (t) => {
+test('the program is the child of no process, leads no session, and runs with what it was given', (t) => {
   const cwd = scratch(t);
   withCat({ cwd, umask: 0o137 }, ({ pid, echo }) => {
     assert.equal(echo('hello'), 'hello');

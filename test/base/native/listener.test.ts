@@ -169,7 +169,7 @@ test('listener.create: a stream port can be bound while old connections are in T
   await once(client, 'connect');
   const accepted = native.channel.accept(fd);
   assert.ok(accepted !== null);
-  // Whoever closes first keeps the port in TIME_WAIT.
+  // The side that closes first keeps the port in TIME_WAIT.
   native.fd.close(accepted);
   native.fd.close(fd);
   await once(client, 'close');
@@ -200,7 +200,7 @@ test('listener.create: unix paths that cannot be', (t) => {
     const taken = join(directory, 'taken');
     writeFileSync(taken, 'precious');
     throwsSystemError(() => make(taken), 'EADDRINUSE', 'bind');
-    assert.ok(existsSync(taken), 'a path that somebody else made stays');
+    assert.ok(existsSync(taken), 'a path of another process stays');
     const longest = join(directory, 'x'.repeat(106 - directory.length));
     assert.equal(longest.length, 107);
     assert.equal(describeNew({ family: 'unix', type: 'stream', path: longest }).path, longest);

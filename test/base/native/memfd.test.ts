@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { native } from '#src/base/os/native.js';
 import { keepsFds } from './support.js';
 
-test('sealedFile: the content, which nobody can change', () => {
+test('sealedFile: the content, which cannot be changed', () => {
   keepsFds(() => {
     for (const data of [Buffer.alloc(0), Buffer.from('some'), Buffer.alloc(5 * 1024 * 1024, 'x')]) {
       const fd = native.memfd.create(data);

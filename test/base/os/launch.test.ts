@@ -33,7 +33,7 @@ async function launchModule(
   };
 }
 
-/** A zombie is as good as gone: whoever adopted it may be slow to reap. */
+/** A zombie is as good as gone: the process that adopted it may be slow to reap. */
 function isAlive(pid: number): boolean {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -115,7 +115,7 @@ test('what cannot be executed is an error at once', async (t) => {
   });
 });
 
-test('it is nobody’s child, has /dev/null for stdin, its own umask and directory, and no fd of ours', async (t) => {
+test('it is the child of no process, has /dev/null for stdin, its own umask and directory, and no fd of ours', async (t) => {
   await keepsFds(async () => {
     const leaky = openSync('/dev/zero', 'r');
     const { launched, directory, output } = await launchModule(

@@ -41,7 +41,7 @@ describe('making the runtime directory', () => {
     symlinkSync(parent, link);
     refused(link, /is a symlink/);
   });
-  test("somebody else's directory is refused", { skip: process.getuid?.() !== 0 && 'only root can make one' }, () => {
+  test("another user's directory is refused", { skip: process.getuid?.() !== 0 && 'only root can make one' }, () => {
     const path = join(parent, 'foreign');
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, 4711, 4711);

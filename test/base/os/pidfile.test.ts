@@ -47,7 +47,7 @@ test('acquire, publish, release: the lock’s file alone stays', (t) => {
     const pidfile = new Pidfile(path);
     assert.throws(() => pidfile.lockFd);
     pidfile.acquire();
-    assert.equal(existsSync(path), false, 'nobody serves yet');
+    assert.equal(existsSync(path), false, 'no instance serves yet');
     pidfile.prepare();
     assert.equal(existsSync(path), false);
     pidfile.publish();
@@ -100,7 +100,7 @@ test('a second instance is told who runs; a stale pidfile is no obstacle', (t) =
   });
 });
 
-test('a pidfile that names somebody else by now is left to him', (t) => {
+test('a pidfile that names another process by now is left to that one', (t) => {
   const path = join(scratch(t), 'pid');
   keepsFds(() => {
     for (const end of ['release', 'letGo'] as const) {

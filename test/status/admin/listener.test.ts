@@ -122,7 +122,7 @@ test('TCP: by its address or as localhost, by no other name; kept over an upgrad
   assert.equal((await statusOf(port)).generation, 2);
 });
 
-test('an address that somebody has: the start fails, and says who', async (t) => {
+test('an address in use: the start fails, and says which process has it', async (t) => {
   const stage = await scene(t);
   const other = createServer().listen(await freePort(), '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));
@@ -161,7 +161,7 @@ test('switched off and on by upgrades', async (t) => {
   assert.equal((await statusOf(at)).generation, 3);
 });
 
-test('silence, garbage and a flood cost nothing and keep nobody out', async (t) => {
+test('silence, garbage and a flood cost nothing and keep no client out', async (t) => {
   const stage = await scene(t);
   const first = await stage.first();
   const at = adminSocket(stage);
