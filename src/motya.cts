@@ -28,11 +28,13 @@ if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22
         });
       });
   } else {
-    console.error('motya: the working directory has been removed; change to one that exists');
+    // Codes as of src/cli/failure-line.ts, which cannot be loaded here.
+    console.error('motya: the working directory has been removed; change to one that exists (ERR_MOTYA_FILE_MISSING)');
     process.exitCode = 1;
   }
 } else {
-  console.error(`motya needs Node 20.19, 22.12 or later; this is ${process.versions.node} (${process.execPath})`);
+  const found = `${process.versions.node} (${process.execPath})`;
+  console.error(`motya: Node 20.19, 22.12 or later is needed; this is ${found} (ERR_MOTYA_PLATFORM)`);
   process.exitCode = 1;
 }
 

@@ -122,9 +122,10 @@ export const ERRORS = {
     remedy: 'Please report it with the stack that stands in the log.',
   },
   ERR_MOTYA_INTERRUPTED: {
-    classes: [],
-    meaning: '`motya upgrade` was interrupted by a signal. The upgrade itself goes on.',
-    remedy: 'Run `motya status` to see how it ended.',
+    classes: ['MotyaError'],
+    meaning:
+      'A command was interrupted by a signal. An upgrade goes on by itself; nothing is left of a drill, nor of a start that did not serve yet.',
+    remedy: 'Run `motya status` to see what serves.',
   },
   ERR_MOTYA_LAUNCH: {
     classes: ['StartError'],
@@ -223,8 +224,8 @@ export const ERRORS = {
   },
   ERR_MOTYA_PLATFORM: {
     classes: ['MotyaError'],
-    meaning: 'Motya needs Linux.',
-    remedy: 'Run it on Linux, or in a container.',
+    meaning: 'Motya needs Linux, and Node 20.19, 22.12 or later.',
+    remedy: 'Run it on Linux, or in a container, with another Node.',
   },
   ERR_MOTYA_PREFLIGHT: {
     classes: ['HandoverError'],
@@ -257,9 +258,10 @@ export const ERRORS = {
     remedy: 'Let the new version listen on it, or give `--allow-removed`.',
   },
   ERR_MOTYA_REPLACED: {
-    classes: ['HandoverError'],
-    meaning: 'Another instance has replaced this one by force, or the incumbent that was to hand over.',
-    remedy: 'Upgrade the instance that serves; `motya status` names it.',
+    classes: ['HandoverError', 'MotyaError'],
+    meaning:
+      'Another instance has replaced this one by force, or the incumbent that was to hand over; `motya stop`: it had handed over already.',
+    remedy: 'Give the command to the instance that serves; `motya status` names it.',
   },
   ERR_MOTYA_RESTARTING: {
     classes: [],

@@ -94,7 +94,15 @@ export function detailFields(error: unknown): { details?: Details } {
   return Object.keys(details).length === 0 ? {} : { details };
 }
 
+/** A failure as fields of a log line: its code, and its details where there are any. */
+export function failureFields(error: unknown): { code: FailureCode; details?: Details } {
+  return { code: codeOf(error), ...detailFields(error) };
+}
+
 /** The one-line text of anything thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Where a class reports what it survives; `fields` are those of the log line. */
+export type Warn = (text: string, fields?: object) => void;

@@ -9,6 +9,7 @@ import type { Settings } from '../config/settings.js';
 import { answersAt, requestStatus, type Watched, watchIncumbent } from '../control/client.js';
 import { isJournal, openLog } from '../logging/log-file.js';
 import { EXIT } from './exit-status.js';
+import { printFailure } from './failure-line.js';
 
 /** ms for a daemon whose start was interrupted to end, beyond the killGrace of its programs: some 100 ms, more on a busy machine. */
 const GIVE_UP_MS = 10_000;
@@ -60,7 +61,7 @@ export async function daemonize(settings: Settings): Promise<number> {
   const isMute =
     output !== 'inherit' && file === null && ['ERR_MOTYA_INSTANCE_DIED', 'ERR_MOTYA_PROGRAM'].includes(result.code);
   const more = isMute ? '; a --log-file tells more' : '';
-  console.error(`motya: ${result.text}${more}`);
+  printFailure(`${result.text}${more}`, result.code);
   return EXIT.failed;
 }
 
@@ -95,17 +96,26 @@ async function giveUp(launched: Launched, signal: Interruption, settings: Settin
   const deadline = performance.now() + GIVE_UP_MS + grace;
   while (performance.now() < deadline) {
     if (await endsWithin(GIVE_UP_LOOK_MS, pid)) {
-      console.error(`motya: interrupted (${signal}); the daemon (pid ${pid}), which did not serve yet, has ended`);
+      printFailure(
+        `interrupted (${signal}); the daemon (pid ${pid}), which did not serve yet, has ended`,
+        'ERR_MOTYA_INTERRUPTED',
+      );
       return status;
     }
     const serving = servingAt(settings.controlSocket);
     if (serving !== null && (serving === pid || parentOf(serving) === pid)) {
-      console.error(`motya: interrupted (${signal}), but pid ${serving} serves already; motya stop ends it`);
+      printFailure(
+        `interrupted (${signal}), but pid ${serving} serves already; motya stop ends it`,
+        'ERR_MOTYA_INTERRUPTED',
+      );
       return status;
     }
   }
   kill(pid);
-  console.error(`motya: interrupted (${signal}); the daemon (pid ${pid}) did not end by itself and was killed`);
+  printFailure(
+    `interrupted (${signal}); the daemon (pid ${pid}) did not end by itself and was killed`,
+    'ERR_MOTYA_INTERRUPTED',
+  );
   return status;
 }
 

@@ -6,6 +6,7 @@ import { yargsModule } from './command.js';
 import { checkCommandLine, explained, splitCommandLine } from './command-line.js';
 import { commands } from './commands/index.js';
 import { EXIT } from './exit-status.js';
+import { printFailure, withCode } from './failure-line.js';
 
 declare module 'yargs' {
   // yargs 17.3 has it, its types do not.
@@ -60,7 +61,9 @@ export async function main(): Promise<void> {
     if (commandLine.own.includes('--json'))
       console.log(JSON.stringify({ ok: false, code: codeOf(error), text: reasonOf(error), ...detailFields(error) }));
     if (!(error instanceof MotyaError)) throw error;
-    console.error(error instanceof SettingsError ? error.message : `motya: ${error.message}`);
+    // As a compiler has it: the place comes first.
+    if (error instanceof SettingsError) console.error(withCode(error.message, error.code));
+    else printFailure(error.message, error.code);
     process.exitCode = exitStatusOf(error);
   }
 }

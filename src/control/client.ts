@@ -102,6 +102,7 @@ export function connectControl(path: string): Channel<ControlShapes> {
     if (isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')) throw notRunning(path);
     throw new MotyaError('ERR_MOTYA_SOCKET', `the control socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
+      details: { path },
     });
   }
   const channel = new Channel(fd, controlCodec);

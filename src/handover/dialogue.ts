@@ -49,10 +49,11 @@ export class Dialogue {
     const next = await this.#next(types, deadlineMs);
     if (!types.includes(next.message.type as T)) {
       closeAll(next.fds);
-      throw new HandoverError(
-        'ERR_MOTYA_PROTOCOL',
-        `the peer said ${next.message.type} instead of ${types.join(' or ')}`,
-      );
+      const awaits = types.join(' or ');
+      const details = { awaits, came: next.message.type };
+      throw new HandoverError('ERR_MOTYA_PROTOCOL', `the peer said ${next.message.type} instead of ${awaits}`, {
+        details,
+      });
     }
     return next as Received<T>;
   }
@@ -88,7 +89,9 @@ export class Dialogue {
       await new Promise<void>((resolve) => {
         // What may have come in time: a COMMIT, or the peer's death, which leaves everything to us.
         const inTime = timeout(deadlineMs, () => {
-          this.#end(new HandoverError('ERR_MOTYA_DEADLINE', `no ${types.join(' or ')} within ${deadlineMs} ms`));
+          const awaits = types.join(' or ');
+          const details = { awaits, ms: deadlineMs };
+          this.#end(new HandoverError('ERR_MOTYA_DEADLINE', `no ${awaits} within ${deadlineMs} ms`, { details }));
         });
         this.#wake = () => {
           inTime();
@@ -143,4 +146,15 @@ export function isBroken(error: unknown): boolean {
 
 export function closeAll(fds: readonly number[]): void {
   for (const fd of fds) native.fd.close(fd);
+}
+
+/** What the two sides do not agree on: listeners of the hand-over, those adopted, fds of one FDS message, of LOCK or of a STATE. */
+interface WrongCount {
+  readonly counted: 'listeners' | 'adopted' | 'fds' | 'lock' | 'state';
+  readonly came: number;
+  readonly expected: number;
+}
+
+export function wrongCount(text: string, { counted, came, expected }: WrongCount): HandoverError {
+  return new HandoverError('ERR_MOTYA_LISTENER_COUNT', text, { details: { counted, came, expected } });
 }

@@ -6,7 +6,7 @@ import { MESSAGE_FDS } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import { isOfStart, type Listener } from '../listeners/listener.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
-import { Dialogue, isBroken } from './dialogue.js';
+import { Dialogue, isBroken, wrongCount } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
 import type { ListenerDiff } from './listener-diff.js';
 
@@ -66,7 +66,8 @@ export class IncumbentSession {
     const { message: adopted } = await this.#dialogue.expect(['ADOPTED'], FDS_MS);
     const { length } = instance.listeners;
     if (adopted.listeners !== length) {
-      throw new HandoverError('ERR_MOTYA_LISTENER_COUNT', `${adopted.listeners} of ${length} listeners were adopted`);
+      const text = `${adopted.listeners} of ${length} listeners were adopted`;
+      throw wrongCount(text, { counted: 'adopted', came: adopted.listeners, expected: length });
     }
   }
 

@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { Channel } from '../base/channel.js';
 import { STATS_SILENCE_MS } from '../base/deadlines.js';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { failureFields, HandoverError, reasonOf, type Warn } from '../base/errors.js';
 import { LONGEST_TIMER_MS } from '../base/limits.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
@@ -76,12 +76,12 @@ export class Predecessors {
   readonly #followed = new Map<number, Followed>();
   readonly #waiting: (() => void)[] = [];
   readonly #history: History;
-  readonly #warn: (text: string) => void;
+  readonly #warn: Warn;
   readonly #changed: () => void;
 
   /** `changed` is called when one is followed, when it has told for the first time what it has open, when it begins to drain,
    * and when it has ended. */
-  constructor(history: History, warn: (text: string) => void, changed: () => void = () => {}) {
+  constructor(history: History, warn: Warn, changed: () => void = () => {}) {
     this.#history = history;
     this.#warn = warn;
     this.#changed = changed;
@@ -209,7 +209,10 @@ export class Predecessors {
       if (error instanceof PeerAbort) return error;
       const { code } = error as HandoverError;
       if (code !== 'ERR_MOTYA_PEER_GONE' && code !== 'ERR_MOTYA_PASSED_ON') {
-        this.#warn(`generation ${generation} (pid ${pid}) is not heard of any more: ${reasonOf(error)}`);
+        this.#warn(`generation ${generation} (pid ${pid}) is not heard of any more: ${reasonOf(error)}`, {
+          ...failureFields(error),
+          predecessor: pid,
+        });
       }
       return null;
     } finally {
@@ -238,7 +241,10 @@ export class Predecessors {
     try {
       dialogue = new Dialogue(new Channel(fd, handoverCodec));
     } catch (error) {
-      this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`);
+      this.#warn(`generation ${message.generation} (pid ${message.pid}) cannot be followed: ${reasonOf(error)}`, {
+        ...failureFields(error),
+        predecessor: message.pid,
+      });
       return;
     }
     const followed = this.#follow(dialogue, message, Totals.from(message.counted), null);

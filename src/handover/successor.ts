@@ -7,7 +7,7 @@ import { OwnedFds } from '../base/os/owned-fds.js';
 import { endsWithin } from '../base/os/processes.js';
 import { listenerKey } from '../listeners/key.js';
 import { closeValues, type HandedOn } from '../workers/program-state.js';
-import { closeAll, Dialogue } from './dialogue.js';
+import { closeAll, Dialogue, wrongCount } from './dialogue.js';
 import { type HandoverMessage, handoverCodec, type ManifestEntry, PROTOCOL } from './handover-messages.js';
 import type { ListenerDiff } from './listener-diff.js';
 
@@ -63,12 +63,9 @@ export async function receiveOffer(
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
       if (message.type === 'LOCK') {
-        const lockFd = owned.own(one(fds, 'the lock'));
+        const lockFd = owned.own(one(fds, 'lock'));
         if (listeners.length !== offer.listeners) {
-          throw new HandoverError(
-            'ERR_MOTYA_LISTENER_COUNT',
-            `${listeners.length} of ${offer.listeners} listeners came`,
-          );
+          throw listenersCame(listeners.length, offer.listeners);
         }
         const { pid: incumbent, generation, watchdog: watchdogUsec = null, ending: endingMs = 0 } = offer;
         owned.releaseAll();
@@ -77,12 +74,12 @@ export async function receiveOffer(
       listeners.push(
         ...fds.map((fd, index) => ({ fd: owned.own(fd), entry: message.entries[index] as ManifestEntry })),
       );
-      if (fds.length === 0 || fds.length !== message.entries.length || listeners.length > offer.listeners) {
-        throw new HandoverError(
-          'ERR_MOTYA_LISTENER_COUNT',
-          `${fds.length} fds came for ${message.entries.length} listeners`,
-        );
+      const { length } = message.entries;
+      if (fds.length === 0 || fds.length !== length) {
+        const text = `${fds.length} fds came for ${length} listeners`;
+        throw wrongCount(text, { counted: 'fds', came: fds.length, expected: length });
       }
+      if (listeners.length > offer.listeners) throw listenersCame(listeners.length, offer.listeners);
       for (const offered of listeners.slice(-fds.length)) verify(offered);
     }
   } catch (error) {
@@ -193,7 +190,7 @@ export class SuccessorSession {
       const { message, fds } = await this.#offer.dialogue.expect(['COMMIT', 'STATE'], COMMIT_MS);
       if (message.type === 'COMMIT') return message;
       const { service, index } = message;
-      this.#state.push({ service, index, fd: one(fds, 'a value') });
+      this.#state.push({ service, index, fd: one(fds, 'state') });
     }
   }
 }
@@ -217,11 +214,15 @@ function verify({ fd, entry }: Offered): void {
     throw new HandoverError('ERR_MOTYA_MANIFEST', `${key} does not listen`);
 }
 
-function one(fds: readonly number[], what: string): number {
+function one(fds: readonly number[], counted: 'lock' | 'state'): number {
   const [fd] = fds;
   if (fds.length !== 1 || fd === undefined) {
     closeAll(fds);
-    throw new HandoverError('ERR_MOTYA_LISTENER_COUNT', `${fds.length} fds came for ${what}`);
+    throw wrongCount(`${fds.length} fds came for the ${counted}`, { counted, came: fds.length, expected: 1 });
   }
   return fd;
+}
+
+function listenersCame(came: number, expected: number): HandoverError {
+  return wrongCount(`${came} of ${expected} listeners came`, { counted: 'listeners', came, expected });
 }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inBackground } from '../base/background.js';
 import { PLACE_LOOK_MS } from '../base/deadlines.js';
-import { codeOf, HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { codeOf, failureFields, HandoverError, isSystemError, MotyaError, reasonOf } from '../base/errors.js';
 import { RECONNECT_MS } from '../base/limits.js';
 import { adviceOnDirectory, factsOfDirectory } from '../base/os/directory-advice.js';
 import { native, type PeerCredentials } from '../base/os/native.js';
@@ -50,7 +50,11 @@ export class UpgradeSocket {
         connection: (fd, peer) => inBackground('greeting an incumbent', this.#greet(fd, peer)),
         refused: (peer) =>
           taker.warn(`a process of user ${peer.uid} was refused on the upgrade socket`, { socket: 'upgrade', ...peer }),
-        failed: (error) => taker.warn(`a connection to the upgrade socket failed: ${reasonOf(error)}`, {}),
+        failed: (error) =>
+          taker.warn(`a connection to the upgrade socket failed: ${reasonOf(error)}`, {
+            socket: 'upgrade',
+            ...failureFields(error),
+          }),
       });
       socket.publish();
       this.#socket = socket;
@@ -104,7 +108,10 @@ export class UpgradeSocket {
     } catch (error) {
       if (error instanceof PeerAbort) this.#reject(error);
       else if (!greeting.signal.aborted)
-        this.#taker.warn(`pid ${peer.pid} has come to the upgrade socket in vain: ${reasonOf(error)}`, { ...peer });
+        this.#taker.warn(`pid ${peer.pid} has come to the upgrade socket in vain: ${reasonOf(error)}`, {
+          ...failureFields(error),
+          ...peer,
+        });
     } finally {
       this.#greeted.delete(greeting);
     }
@@ -178,6 +185,7 @@ function tryConnect(path: string): number | null {
     if (isSystemError(error) && ['ENOENT', 'ECONNREFUSED', 'EAGAIN'].includes(error.code)) return null;
     throw new HandoverError('ERR_MOTYA_SOCKET', `the upgrade socket ${path} cannot be reached: ${reasonOf(error)}`, {
       cause: error,
+      details: { path },
     });
   }
   using owned = new OwnedFds([fd]);

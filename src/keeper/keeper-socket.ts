@@ -1,4 +1,4 @@
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf, type Warn } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { ensureRuntimeDirectory, keeperSocketOf } from '../base/os/paths.js';
 import { PrivateSocket } from '../base/os/private-socket.js';
@@ -11,7 +11,7 @@ interface KeeperState {
   /** What the keeper waits for and why, in one line. */
   state(): string;
   stop(): void;
-  warn(text: string): void;
+  warn: Warn;
 }
 
 /**
@@ -45,13 +45,16 @@ export class KeeperSocket {
           connection: (fd) => this.#accept(fd),
           refused: (peer) => this.#keeper.warn(`a process of user ${peer.uid} was refused on the keeper's socket`),
           failed: (error) =>
-            this.#keeper.warn(`a connection to the keeper's socket was not accepted: ${reasonOf(error)}`),
+            this.#keeper.warn(
+              `a connection to the keeper's socket was not accepted: ${reasonOf(error)}`,
+              failureFields(error),
+            ),
         });
         socket.publish();
         return socket;
       });
     } catch (error) {
-      this.#keeper.warn(reasonOf(error));
+      this.#keeper.warn(reasonOf(error), failureFields(error));
     }
   }
 

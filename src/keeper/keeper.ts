@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { inBackground } from '../base/background.js';
 import { Backoff } from '../base/backoff.js';
 import type { FailureCode } from '../base/error-catalog.js';
-import { isSystemError, MotyaError, reasonOf } from '../base/errors.js';
+import { failureFields, isSystemError, MotyaError, reasonOf, type Warn } from '../base/errors.js';
 import { MANAGER_VARIABLES, takeActivated } from '../base/os/activation.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch, report } from '../base/os/launch.js';
@@ -25,6 +25,8 @@ import { WatchedProcess } from './watched-process.js';
 const TAKE_BACK_MS = 500;
 
 const { SIGKILL, SIGQUIT, SIGTERM } = constants.signals;
+
+type Failure = Readonly<{ code: FailureCode; text: string }>;
 
 /**
  * The stable parent of instances that replace one another: PID 1 of a container, or the process that another supervisor or a shell
@@ -53,7 +55,7 @@ export class Keeper {
   #crash: Crash | null = null;
   readonly #socket: KeeperSocket;
   #watched: WatchedProcess | null = null;
-  #failure: string | null = null;
+  #failure: Failure | null = null;
   /** How often we were told to stop. */
   #stops = 0;
   /** Exit status to end with; null while there is something to keep. */
@@ -67,7 +69,7 @@ export class Keeper {
   constructor(settings: Settings, log: Logger) {
     this.#settings = settings;
     this.#log = log;
-    const warn = (text: string): void => this.#warn(text);
+    const warn: Warn = (text, fields) => this.#warn(text, fields);
     this.#above = new NotifySocket(process.env, warn);
     for (const { name, fd } of takeActivated(process.env, warn)) this.#stored.add(name, [fd]);
     native.children.becomeSubreaper();
@@ -81,7 +83,7 @@ export class Keeper {
   }
 
   /** Why no instance has ever served; null: one has, or it was stopped before. */
-  get failure(): string | null {
+  get failure(): Failure | null {
     return this.#failure;
   }
 
@@ -203,7 +205,11 @@ export class Keeper {
       this.#warn(`pid ${pid} is not a child of the keeper, which will not see its exit status`);
     } catch (error) {
       if (isSystemError(error) && error.code === 'ESRCH') this.#watchedEnded(pid);
-      else this.#warn(`pid ${pid} is not a child of the keeper and cannot be watched: ${reasonOf(error)}`);
+      else
+        this.#warn(
+          `pid ${pid} is not a child of the keeper and cannot be watched: ${reasonOf(error)}`,
+          failureFields(error),
+        );
     }
   }
 
@@ -232,10 +238,11 @@ export class Keeper {
   async #firstEnded(status: number, how: string): Promise<void> {
     const outcome = await this.#launched?.outcome;
     if (outcome?.ok === false) {
-      this.#failure = outcome.code === 'ERR_MOTYA_INSTANCE_DIED' ? `the instance ended: ${how}` : outcome.text;
+      const { code } = outcome;
+      const text = code === 'ERR_MOTYA_INSTANCE_DIED' ? `the instance ended: ${how}` : outcome.text;
+      this.#failure = { code, text };
       // An instance that failed has logged the reason itself; one that was killed has not.
-      if (outcome.code === 'ERR_MOTYA_INSTANCE_DIED')
-        this.#log.error(`the instance ended: ${how}`, { event: 'failed' });
+      if (code === 'ERR_MOTYA_INSTANCE_DIED') this.#log.error(text, { event: 'failed', code });
       report(outcome);
       this.#finish(status);
     } else if (status === 0 || this.#stops > 0) this.#finish(status);
@@ -243,7 +250,7 @@ export class Keeper {
   }
 
   #neverServed(code: FailureCode, text: string, status: number): void {
-    this.#failure = text;
+    this.#failure = { code, text };
     this.#log.error(text, { event: 'failed', code });
     report({ ok: false, code, text });
     this.#finish(status);
@@ -282,11 +289,11 @@ export class Keeper {
       if (this.#watched?.pid === pid) this.#watched.signal(signal);
       else native.children.signal(pid, signal);
     } catch (error) {
-      this.#warn(`pid ${pid} cannot be signalled: ${reasonOf(error)}`);
+      this.#warn(`pid ${pid} cannot be signalled: ${reasonOf(error)}`, failureFields(error));
     }
   }
 
-  #warn(text: string): void {
-    this.#log.warn(text, { event: 'keeper' });
+  #warn(text: string, fields?: object): void {
+    this.#log.warn(text, { event: 'keeper', ...fields });
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf, type Warn } from '../base/errors.js';
 import { MESSAGES_PER_EVENT } from '../base/limits.js';
 import { type NativePoll, native } from '../base/os/native.js';
 
@@ -26,9 +26,9 @@ export class NotifyReceiver {
   readonly #fd: number;
   readonly #poll: NativePoll;
   readonly #receive: (notification: Notification) => void;
-  readonly #warn: (text: string) => void;
+  readonly #warn: Warn;
 
-  constructor(hear: (notification: Notification) => void, warn: (text: string) => void) {
+  constructor(hear: (notification: Notification) => void, warn: Warn) {
     const name = `motya-keeper-${randomBytes(12).toString('hex')}`;
     this.address = `@${name}`;
     this.#receive = hear;
@@ -64,7 +64,7 @@ export class NotifyReceiver {
         }
       } catch (error) {
         // One that is too long, or whose fds find no room here, is gone; the next one may be better.
-        this.#warn(`a message to the keeper was lost: ${reasonOf(error)}`);
+        this.#warn(`a message to the keeper was lost: ${reasonOf(error)}`, failureFields(error));
       }
     }
   }

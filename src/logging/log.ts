@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { OUTPUT_FLUSH_MS } from '../base/deadlines.js';
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import type { Account } from '../base/os/account.js';
 import { createLogger as createWinston, format, transports } from '../base/vendor/winston.js';
 import type { LogLevel, LogSettings } from '../config/settings.js';
@@ -109,7 +109,7 @@ export function createLogger(
       try {
         outputs.reopen();
       } catch (error) {
-        log.warn('the log file cannot be opened again; the old one stays in use', { error });
+        log.warn('the log file cannot be opened again; the old one stays in use', { ...failureFields(error), error });
       }
     },
     add(transport) {

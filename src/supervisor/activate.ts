@@ -1,4 +1,4 @@
-import { MotyaError, reasonOf } from '../base/errors.js';
+import { failureFields, MotyaError, reasonOf, type Warn } from '../base/errors.js';
 import type { Activated } from '../base/os/activation.js';
 import { native } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
@@ -9,12 +9,7 @@ import { DEFAULT_BACKLOG } from '../listeners/request-names.js';
 import type { ServiceManager } from './service-manager.js';
 
 /** Takes a socket of the service manager's: from a .socket unit, or one that an instance before us has stored. */
-export function activate(
-  { fd, name }: Activated,
-  ledger: Ledger,
-  manager: ServiceManager,
-  warn: (text: string) => void,
-): void {
+export function activate({ fd, name }: Activated, ledger: Ledger, manager: ServiceManager, warn: Warn): void {
   using _owned = new OwnedFds([fd]);
   try {
     const socket = native.listener.describe(fd);
@@ -32,7 +27,10 @@ export function activate(
     const known = { alias: aliasIn(name), adoptedFrom: adoptedIn(name) };
     ledger.inherit(native.fd.dup(fd), { ...known, backlog, path, heldAs: name });
   } catch (error) {
-    warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`);
+    warn(`the socket ${name} that the service manager has passed is not used: ${reasonOf(error)}`, {
+      ...failureFields(error),
+      fdName: name,
+    });
     manager.drop(name);
   }
 }

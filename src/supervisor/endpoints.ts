@@ -1,4 +1,4 @@
-import { MotyaError, reasonOf, StartError } from '../base/errors.js';
+import { failureFields, MotyaError, reasonOf, StartError, type Warn } from '../base/errors.js';
 import { identify } from '../base/os/path-identity.js';
 import { drainSocketOf, ensureRuntimeDirectory } from '../base/os/paths.js';
 import { Pidfile } from '../base/os/pidfile.js';
@@ -18,18 +18,18 @@ export class Endpoints {
   readonly pidfile: Pidfile;
   readonly #settings: Settings;
   readonly #ledger: Ledger;
-  readonly #warn: (text: string) => void;
+  readonly #warn: Warn;
   readonly #admin: AdminServer | null;
   #commands: CommandTarget | null = null;
   #control: ControlServer | null = null;
 
-  constructor(settings: Settings, ledger: Ledger, source: StatusSource, warn: (text: string) => void) {
+  constructor(settings: Settings, ledger: Ledger, source: StatusSource, warn: Warn) {
     this.pidfile = new Pidfile(settings.pidfile, settings.controlSocket);
     this.#settings = settings;
     this.#ledger = ledger;
     this.#warn = warn;
     const { admin } = settings;
-    const adminWarn = (error: Error): void => warn(`the admin listener: ${error.message}`);
+    const adminWarn = (error: Error): void => warn(`the admin listener: ${error.message}`, failureFields(error));
     this.#admin = admin === null ? null : new AdminServer(source, admin, adminWarn);
   }
 
@@ -125,7 +125,7 @@ export class Endpoints {
       this.#control?.moveTo(drainSocketOf(this.#settings.controlSocket, process.pid));
     } catch (error) {
       // A full disk, a directory that has gone: its successor still hears of it, and signals reach it.
-      this.#warn(`commands cannot reach this instance while it drains: ${reasonOf(error)}`);
+      this.#warn(`commands cannot reach this instance while it drains: ${reasonOf(error)}`, failureFields(error));
     }
   }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { WEDGED_GRACE_MS } from '../base/deadlines.js';
-import { HandoverError, reasonOf } from '../base/errors.js';
+import { failureFields, HandoverError, reasonOf } from '../base/errors.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { identify } from '../base/os/path-identity.js';
 import { processEnd, textsIn } from '../base/os/processes.js';
@@ -50,7 +50,9 @@ export async function startByForce(life: Life, pid: number): Promise<void> {
     incumbent.close();
     throw error;
   }
-  end(life, incumbent).catch((error: unknown) => life.warn('force', reasonOf(error), { incumbent: pid }));
+  end(life, incumbent).catch((error: unknown) =>
+    life.warn('force', reasonOf(error), { ...failureFields(error), incumbent: pid }),
+  );
 }
 
 /** A process that follows it would take its end for a crash and start another one beside us: it does not hear a process that is not its own. */

@@ -1,5 +1,5 @@
 import { ABANDON_MS, ACCEPT_MS, AFTERLIFE_MS } from '../base/deadlines.js';
-import { HandoverError, MotyaError } from '../base/errors.js';
+import { HandoverError, MotyaError, type Warn } from '../base/errors.js';
 import { takeActivated } from '../base/os/activation.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { asUser, dropPrivileges, isToDrop } from '../base/os/privileges.js';
@@ -44,14 +44,14 @@ export class Instance {
   readonly endpoints: Endpoints;
   readonly manager: ServiceManager;
   readonly #owner: InstanceOwner;
-  readonly #warn = (text: string): void => this.#owner.warn('manager', text);
+  readonly #warn: Warn = (text, fields) => this.#owner.warn('manager', text, fields);
   #fleet: Fleet | null = null;
 
   constructor(settings: Settings, owner: InstanceOwner) {
     this.settings = settings;
     this.ledger = new Ledger(settings.user);
     this.gate = new ListenGate(this.ledger, { open: !settings.upgrade, sandbox: settings.sandbox });
-    this.endpoints = new Endpoints(settings, this.ledger, owner, (text) => owner.warn('peer', text));
+    this.endpoints = new Endpoints(settings, this.ledger, owner, (text, fields) => owner.warn('peer', text, fields));
     this.#owner = owner;
     const reported = {
       status: async () => statusLine(await owner.overview()),

@@ -1,5 +1,5 @@
 import { reportDefect } from '../base/background.js';
-import { detailFields, HandoverError, reasonOf } from '../base/errors.js';
+import { detailFields, failureFields, HandoverError, reasonOf } from '../base/errors.js';
 import type { Offer } from '../handover/successor.js';
 import type { Probation } from '../handover/successor-probation.js';
 import { AcceptWatch } from './accept-watch.js';
@@ -45,7 +45,7 @@ async function followIncumbent(life: Life, offer: Offer, probation: Probation): 
     // It may have died when it had just taken these back.
     if (revoked === null) instance.endpoints.reclaim();
   } catch (error) {
-    life.warn('take-back', reasonOf(error));
+    life.warn('take-back', reasonOf(error), failureFields(error));
   }
   settled();
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { ABANDON_MS, REJECTED_END_MS } from '../base/deadlines.js';
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import type { HeldProcess } from '../base/os/processes.js';
 import type { Life } from './life.js';
 
@@ -12,13 +12,13 @@ import type { Life } from './life.js';
 export async function reclaimAfter(life: Life, successor: HeldProcess): Promise<void> {
   try {
     await endInTime(life, successor).catch((error: unknown) =>
-      life.warn('rejected', reasonOf(error), { successor: successor.pid }),
+      life.warn('rejected', reasonOf(error), { ...failureFields(error), successor: successor.pid }),
     );
     await successor.ended();
     life.instance.endpoints.clearAfter(successor.pid);
     if (life.machine.is('isMain')) life.instance.endpoints.reclaim();
   } catch (error) {
-    life.warn('take-back', reasonOf(error));
+    life.warn('take-back', reasonOf(error), failureFields(error));
   } finally {
     successor.close();
   }

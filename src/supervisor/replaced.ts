@@ -1,4 +1,4 @@
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import { readPid } from '../base/os/pidfile.js';
 import { answersAt } from '../control/client.js';
 import type { Life } from './life.js';
@@ -29,7 +29,7 @@ export function restorePidfile(life: Life): void {
     pidfile.publish();
     life.warn('pidfile', `${pidfile.path} ${found}; it names pid ${process.pid} again`);
   } catch (error) {
-    life.warn('pidfile', `${pidfile.path} ${found}, and cannot be written: ${reasonOf(error)}`);
+    life.warn('pidfile', `${pidfile.path} ${found}, and cannot be written: ${reasonOf(error)}`, failureFields(error));
   }
 }
 

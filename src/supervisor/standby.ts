@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { inBackground, repeatInBackground, reportDefect } from '../base/background.js';
 import { GREETING_MS, RETIRED_MS, STATS_MS } from '../base/deadlines.js';
-import { detailFields, HandoverError } from '../base/errors.js';
+import { detailFields, failureFields, HandoverError } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { endsWithin } from '../base/os/processes.js';
 import type { HandedOver } from '../handover/incumbent.js';
@@ -104,7 +104,8 @@ async function hasEnded(successor: number): Promise<boolean> {
 /** After a defect of ours: the successor serves, and an incumbent that holds listeners for ever would do harm. */
 function drainAnyway(life: Life, handed: HandedOver, error: unknown): null {
   // A peer that has hung up is not a defect of ours.
-  if (error instanceof HandoverError) life.warn('probation', `the probation is given up: ${error.message}`);
+  if (error instanceof HandoverError)
+    life.warn('probation', `the probation is given up: ${error.message}`, failureFields(error));
   else reportDefect('the stand-by', error);
   if (life.machine.can('settled')) life.machine.step('settled');
   if (life.phase === 'draining')

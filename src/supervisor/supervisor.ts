@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { type Defect, inBackground, onDefect } from '../base/background.js';
-import { codeOf, detailFields, reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import { report, takeReportPipe } from '../base/os/launch.js';
 import { native } from '../base/os/native.js';
 import { ensureRuntimeDirectory } from '../base/os/paths.js';
@@ -81,7 +81,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       await (this.settings.upgrade ? startAsSuccessor(life) : startAsFirst(life));
     } catch (error) {
       life.machine.step('failed');
-      report({ ok: false, code: codeOf(error), text: reasonOf(error), ...detailFields(error) });
+      report({ ok: false, text: reasonOf(error), ...failureFields(error) });
       life.served.reject(error);
       if (!this.settings.upgrade) instance.manager.failed(reasonOf(error));
       await instance.abandon();

@@ -1,4 +1,4 @@
-import { reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import type { Life } from './life.js';
 
 /** ms between two tries to have back the pidfile and the control socket, for which there was no room. */
@@ -9,7 +9,7 @@ export async function takeBack(life: Life): Promise<void> {
   try {
     await life.instance.takeBack();
   } catch (error) {
-    life.warn('take-back', `${reasonOf(error)}; it accepts, and tries again`);
+    life.warn('take-back', `${reasonOf(error)}; it accepts, and tries again`, failureFields(error));
     const timer = setInterval(() => {
       if (life.machine.is('isMain') && !canReclaim(life)) return;
       clearInterval(timer);

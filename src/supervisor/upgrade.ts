@@ -1,6 +1,6 @@
 import { inBackground, reportDefect } from '../base/background.js';
 import { PAUSE_LEASE_MS } from '../base/deadlines.js';
-import { codeOf, detailFields, HandoverError, reasonOf } from '../base/errors.js';
+import { failureFields, HandoverError, reasonOf } from '../base/errors.js';
 import { REASON_LENGTH } from '../base/limits.js';
 import { typedInvocation } from '../base/os/invocation.js';
 import { type Launched, launch } from '../base/os/launch.js';
@@ -114,7 +114,7 @@ async function becomeReadyToHandOver(life: Life, dryRun: boolean): Promise<void>
   try {
     await makeReady(life, dryRun);
   } catch (error) {
-    life.warn('busy', reasonOf(error), { code: codeOf(error), ...detailFields(error) });
+    life.warn('busy', reasonOf(error), failureFields(error));
     throw error;
   }
 }

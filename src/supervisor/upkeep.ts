@@ -1,6 +1,6 @@
 import { inBackground } from '../base/background.js';
 import { PLACE_LOOK_MS } from '../base/deadlines.js';
-import { codeOf, detailFields, reasonOf } from '../base/errors.js';
+import { failureFields, reasonOf } from '../base/errors.js';
 import type { Life } from './life.js';
 
 /**
@@ -20,7 +20,7 @@ export function keepReachable(life: Life): void {
     } catch (error) {
       // Said once, not each second: as long as another user has the directory's name, nothing can be done about it.
       const text = `commands may not reach this instance: ${reasonOf(error)}`;
-      if (text !== trouble) life.warn('unreachable', text, { code: codeOf(error), ...detailFields(error) });
+      if (text !== trouble) life.warn('unreachable', text, failureFields(error));
       trouble = text;
     }
   };

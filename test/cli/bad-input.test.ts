@@ -1,17 +1,30 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
-import { type Result, type Workspace, workspace } from '../e2e/harness/index.js';
+import { codeOf, placesIn, type Result, type Workspace, workspace } from '../e2e/harness/index.js';
 
 const PROGRAM = 'require("node:http").createServer().listen(0)';
 
-/** What the user is told: the log's line of the failure, or what stands on stderr. Never more than one line, never a stack. */
-function told({ stderr, logs }: Result): string {
+/** The failure that the user is told: of a log line, or of stderr. Never more than one line, never a stack. */
+function told({ stderr, logs }: Result): Told {
   const failures = logs.filter(({ level }) => level === 'error');
   assert.ok(!/^\s+at /m.test(stderr), stderr);
-  const text = failures.length > 0 ? failures.map(({ message }) => message).join('\n') : stderr.trimEnd();
-  assert.ok(!text.includes('\n'), text);
-  return text;
+  const [failure] = failures;
+  const text = failure === undefined ? stderr.trimEnd() : failure.message;
+  assert.ok(failures.length < 2 && !text.includes('\n'), stderr);
+  if (failure === undefined) return { code: codeOf(stderr), text, place: text.startsWith('motya: ') ? null : (placesIn(stderr)[0]?.key ?? null) };
+  const { path, reason } = (failure.details ?? {}) as { path?: string; reason?: string };
+  return { code: failure.code, text, path, reason };
+}
+
+interface Told {
+  readonly code: unknown;
+  /** Asserted for the names in it alone. */
+  readonly text: string;
+  readonly place?: string | null;
+  readonly path?: string | undefined;
+  readonly reason?: string | undefined;
 }
 
 /** A workspace with a program, a file and a directory. */
@@ -28,75 +41,45 @@ const everything = (space: Workspace): string[] =>
     .sort();
 
 describe('paths that cannot be, relative as they are typed: one line, and nothing is left', () => {
-  const cases: [args: string[], status: number, message: RegExp][] = [
-    [
-      ['--pidfile', 'no/such.pid'],
-      1,
-      /^the pidfile \/\S+\/no\/such\.pid cannot be used: .*; there is not a directory \/\S+\/no: make it, or name another path$/,
-    ],
-    [
-      ['--pidfile', 'directory'],
-      1,
-      /^the pidfile \/\S+\/directory cannot be used: it is a directory; name another path$/,
-    ],
-    [
-      ['--pidfile', '/dev/null'],
-      1,
-      /^the pidfile \/dev\/null cannot be used: it is not a regular file; name another path$/,
-    ],
-    [
-      ['--pidfile', 'file/x.pid'],
-      1,
-      /^the pidfile \/\S+\/file\/x\.pid cannot be used: .*; \/\S+\/file is not a directory$/,
-    ],
-    [
-      ['--upgrade-socket', 'no/such.sock'],
-      1,
-      /^the socket \/\S+\/no\/such\.sock cannot be made: there is not a directory \/\S+\/no: make it, or name another path$/,
-    ],
-    [
-      ['--upgrade-socket', 'directory'],
-      1,
-      /^\/\S+\/directory exists and is not a socket; it is left alone: name another path$/,
-    ],
-    [['--upgrade-socket', 'file'], 1, /^\/\S+\/file exists and is not a socket; it is left alone: name another path$/],
-    [
-      ['--upgrade-socket', 'file/x.sock'],
-      1,
-      /^the socket \/\S+\/file\/x\.sock cannot be made: .*; \/\S+\/file is not a directory$/,
-    ],
-    [
-      ['--log-file', 'no/such.log'],
-      1,
-      /^motya: the log file \/\S+\/no\/such\.log cannot be opened: .*; there is not a directory \/\S+\/no: make it, or name another path$/,
-    ],
-    [
-      ['--log-file', 'directory', '--daemonize'],
-      1,
-      /^motya: the log file \/\S+\/directory cannot be opened: .*directory/,
-    ],
-    [
-      ['--admin', 'unix:no/such.sock'],
-      1,
-      /such\.sock \(there is not a directory \/\S+\/no: make it, or name another path\)$/,
-    ],
-    [
-      ['--admin', 'unix:file'],
-      1,
-      /unix:\/\S+\/file \(it exists and is not a socket; it is left alone: name another path\)$/,
-    ],
-    [['--config', 'no/such.yaml'], 2, /^no\/such\.yaml: no such file$/],
-    [['--config', 'directory'], 2, /^directory: is a directory$/],
-    [['--config', ''], 2, /^--config: must not be empty$/],
+  // `path`: what is in the way, relative to the workspace.
+  const pidfile = 'ERR_MOTYA_PIDFILE';
+  const socket = 'ERR_MOTYA_SOCKET';
+  const log = 'ERR_MOTYA_LOG_FILE';
+  const settings = 'ERR_MOTYA_SETTINGS';
+  const cases: [
+    args: string[],
+    status: number,
+    failure: { code: string; path?: string; place?: string; reason?: string },
+  ][] = [
+    [['--pidfile', 'no/such.pid'], 1, { code: pidfile, path: 'no', reason: 'ENOENT' }],
+    [['--pidfile', 'directory'], 1, { code: pidfile, path: 'directory' }],
+    [['--pidfile', '/dev/null'], 1, { code: pidfile, path: '/dev/null' }],
+    [['--pidfile', 'file/x.pid'], 1, { code: pidfile, path: 'file', reason: 'ENOTDIR' }],
+    [['--upgrade-socket', 'no/such.sock'], 1, { code: socket, path: 'no', reason: 'ENOENT' }],
+    [['--upgrade-socket', 'directory'], 1, { code: socket, path: 'directory', reason: 'ENOTSOCK' }],
+    [['--upgrade-socket', 'file'], 1, { code: socket, path: 'file', reason: 'ENOTSOCK' }],
+    [['--upgrade-socket', 'file/x.sock'], 1, { code: socket, path: 'file', reason: 'ENOTDIR' }],
+    [['--log-file', 'no/such.log'], 1, { code: log, path: 'no' }],
+    [['--log-file', 'directory', '--daemonize'], 1, { code: log, path: 'directory' }],
+    [['--admin', 'unix:no/such.sock'], 1, { code: 'ERR_MOTYA_LISTENER', path: 'no' }],
+    [['--admin', 'unix:file'], 1, { code: 'ERR_MOTYA_LISTENER', path: 'file' }],
+    [['--config', 'no/such.yaml'], 2, { code: settings, place: 'no/such.yaml' }],
+    [['--config', 'directory'], 2, { code: settings, place: 'directory' }],
+    [['--config', ''], 2, { code: settings, place: '--config' }],
   ];
-  for (const [args, status, message] of cases) {
+  for (const [args, status, failure] of cases) {
     test(args.join(' '), async (test) => {
       const space = prepared(workspace(test));
       const before = everything(space);
       const script = args[0] === '--config' ? [] : ['ok.js'];
       const result = await space.run(['start', ...script, ...args]);
       assert.equal(result.code, status, result.stderr);
-      assert.match(told(result), message);
+      const { path = '', code, place, reason } = failure;
+      const heard = told(result);
+      assert.equal(heard.code, code, heard.text);
+      assert.ok(heard.text.includes(resolve(space.dir, path)) || path === '', heard.text);
+      if (place !== undefined) assert.equal(heard.place, place);
+      if (reason !== undefined) assert.equal(heard.reason, reason, heard.text);
       assert.equal(readFileSync(space.path('file'), 'utf8'), 'precious');
       assert.deepEqual(everything(space), before);
     });
@@ -105,27 +88,31 @@ describe('paths that cannot be, relative as they are typed: one line, and nothin
 
 test('a script that is none: one line', async (test) => {
   const space = prepared(workspace(test));
-  for (const [script, message] of [
-    ['', 'the script: must not be empty'],
-    ['gone.js', 'gone.js: no such file'],
-    ['directory', 'directory: is a directory without a main file'],
+  for (const [script, place] of [
+    ['', 'the script'],
+    ['gone.js', 'gone.js'],
+    ['directory', 'directory'],
   ] as const) {
     for (const command of ['start', 'check', 'status']) {
       const result = await space.run([command, script]);
-      assert.deepEqual([result.code, told(result)], [2, message], command);
+      const { code, text } = told(result);
+      assert.deepEqual([result.code, code], [2, 'ERR_MOTYA_SETTINGS'], command);
+      assert.ok(text.startsWith(`${place}: `), text);
     }
   }
 });
 
 test('a runtime directory that cannot be: one line', async (test) => {
   const space = prepared(workspace(test));
-  for (const [directory, message] of [
-    ['no/such', /^the runtime directory cannot be made: .*no such file or directory/],
-    ['file', /^the runtime directory \/\S+\/file is not a directory$/],
+  for (const [directory, named] of [
+    ['no/such', 'no/such'],
+    ['file', 'file'],
   ] as const) {
     const result = await space.run(['start', 'ok.js'], { env: { RUNTIME_DIRECTORY: space.path(directory) } });
     assert.equal(result.code, 1);
-    assert.match(told(result), message);
+    const { code, text } = told(result);
+    assert.equal(code, 'ERR_MOTYA_RUNTIME_DIRECTORY');
+    assert.ok(text.includes(space.path(named)), text);
   }
   const status = await space.run(['status', '--name', 'x'], { env: { RUNTIME_DIRECTORY: space.path('no/such') } });
   assert.equal(status.code, 4);

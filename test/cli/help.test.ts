@@ -85,7 +85,7 @@ describe('help', () => {
       [['init', 'systemd', '--usr', 'me'], 'Unknown argument: usr; did you mean "--user"?\n'],
     ] as const) {
       const { code, stdout, stderr } = await space.run(args, { env: { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' } });
-      assert.deepEqual([code, stdout, stderr], [2, '', message]);
+      assert.deepEqual([code, stdout, stderr], [2, '', message.replace(/\n$/, ' (ERR_MOTYA_SETTINGS)\n')]);
     }
   });
 

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { describe, test } from 'node:test';
 import { keptOutAt } from '#src/cli/init/readable.js';
 import { type UnitFacts, unitFile } from '#src/cli/init/unit-file.js';
-import { CLI, lacks, ROOT, workspace } from '../e2e/harness/index.js';
+import { CLI, codeOf, lacks, type Place, placesIn, ROOT, workspace } from '../e2e/harness/index.js';
 
 const me = userInfo().username;
 const noSystemd = lacks('systemd-analyze');
@@ -134,10 +134,7 @@ log: { file: /var/log/shop/shop.log }
       new RegExp(`start ${space.path('server.js')} --name shop${asRoot} -- --verbose "a b"$`),
     );
     const again = await space.run(args);
-    assert.deepEqual(
-      [again.code, again.stderr],
-      [1, `motya: ${space.path('web.service')} exists; --force replaces it\n`],
-    );
+    assert.deepEqual([again.code, codeOf(again.stderr)], [1, 'ERR_MOTYA_FILE_EXISTS']);
     assert.equal((await space.run([...args, '--force'])).code, 0);
     assert.doesNotMatch(readFileSync(space.path('web.service'), 'utf8'), /--verbose/);
   });
@@ -201,25 +198,25 @@ log: { file: /var/log/shop/shop.log }
     const space = workspace(test);
     space.write('there.js', '');
     space.write('wrong.yaml', 'services: { web: { script: there.js } }\nname: a b\n');
-    const cases: [string[], RegExp][] = [
-      [['init', 'systemd'], /^no program found in .*\n$/],
-      [['init', 'systemd', 'gone.js'], /no such file\n$/],
-      [['init', 'systemd', '--config', 'wrong.yaml'], /^wrong\.yaml:2:7: name: must be .*\n$/],
-      [['init', 'systemd', 'there.js', '--user', 'no-such-user'], /^--user: there is no user no-such-user\n$/],
-      [['init', 'systemd', 'there.js', '--drain-timeout', 'soon'], /^--drain-timeout: must be .*\n$/],
+    /** The place, or what has none there: the path that the message names. */
+    const cases: [string[], Place | { path: string }][] = [
+      [['init', 'systemd'], { path: space.dir }],
+      [['init', 'systemd', 'gone.js'], { key: 'gone.js' }],
+      [['init', 'systemd', '--config', 'wrong.yaml'], { file: 'wrong.yaml', line: 2, column: 7, key: 'name' }],
+      [['init', 'systemd', 'there.js', '--user', 'no-such-user'], { key: '--user' }],
+      [['init', 'systemd', 'there.js', '--drain-timeout', 'soon'], { key: '--drain-timeout' }],
     ];
     // A workspace is a directory that only its owner may enter.
-    if (me === 'root')
-      cases.push([['init', 'systemd', 'there.js', '--user', 'nobody'], /^user nobody may not read \/tmp\/.*\n$/]);
-    if (me === 'root')
-      cases.push([
-        ['init', 'systemd', 'there.js'],
-        /^\/tmp\/\S+ belongs to root, \/tmp\/\S+ lies in a home or temporary directory, .* --user\n$/,
-      ]);
-    for (const [args, message] of cases) {
+    if (me === 'root') {
+      cases.push([['init', 'systemd', 'there.js', '--user', 'nobody'], { path: space.dir }]);
+      cases.push([['init', 'systemd', 'there.js'], { path: space.path('there.js') }]);
+    }
+    for (const [args, where] of cases) {
       const { code, stdout, stderr } = await space.run([...args, '--output', 'x.service']);
-      assert.deepEqual([code, stdout], [2, ''], args.join(' '));
-      assert.match(stderr, message);
+      assert.deepEqual([code, stdout, codeOf(stderr)], [2, '', 'ERR_MOTYA_SETTINGS'], args.join(' '));
+      assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
+      if ('path' in where) assert.ok(stderr.includes(where.path), stderr);
+      else assert.deepEqual(placesIn(stderr), [where]);
     }
     assert.ok(!existsSync(space.path('x.service')));
   });

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { nameOf } from '#src/cli/init/guess.js';
 import { settingsJsonSchema } from '#src/config/settings-schema.js';
-import { workspace } from '../e2e/harness/index.js';
+import { codeOf, workspace } from '../e2e/harness/index.js';
 
 /** A bare # before a setting; "# " begins text. */
 const uncommented = (text: string): string => text.replace(/^(\s*)#(?=\S| {2})/gm, '$1');
@@ -60,7 +60,8 @@ describe('motya init', () => {
     space.write('motya.yaml', 'mine');
     const refused = await space.run(['init']);
     assert.deepEqual([refused.code, refused.stdout], [1, '']);
-    assert.equal(refused.stderr, `motya: ${space.path('motya.yaml')} exists; --force replaces it\n`);
+    assert.equal(codeOf(refused.stderr), 'ERR_MOTYA_FILE_EXISTS');
+    assert.ok(refused.stderr.includes(` ${space.path('motya.yaml')} `), refused.stderr);
     assert.equal(readFileSync(space.path('motya.yaml'), 'utf8'), 'mine');
     // A link that leads nowhere yet is something that is there, too.
     symlinkSync('elsewhere', space.path('link.yaml'));
@@ -81,25 +82,21 @@ describe('motya init', () => {
 
   test('what cannot be is one line, and nothing is written', async (test) => {
     const space = workspace(test);
-    const cases: [string[], number, RegExp][] = [
-      [['init'], 2, /^no program found in \/\S+: there is no package\.json, .*; name it: motya init PROGRAM\n$/],
-      [['init', 'gone.js'], 2, /^services\.gone\.script: no such file\n$|^gone\.js: no such file\n$/],
-      [
-        ['init', 'there.js', '--output', 'no/such/motya.yaml'],
-        1,
-        /^motya: \/\S+ cannot be written: no such directory: \S+\n$/,
-      ],
-      [['init', 'there.js', '--output', 'there.js/motya.yaml'], 1, /cannot be written: \S+ is not a directory\n$/],
-      [['init', 'there.js', '--force', '--output', 'directory'], 1, /cannot be written: it is a directory\n$/],
-      [['init', 'there.js', '--output', 'directory'], 1, /cannot be written: it is a directory\n$/],
-      [['init', 'there.js', '--output', ''], 2, /--output: must not be empty\n$/],
+    const cases: [args: string[], status: number, code: string, named: string][] = [
+      [['init'], 2, 'ERR_MOTYA_SETTINGS', `${space.dir}: `],
+      [['init', 'gone.js'], 2, 'ERR_MOTYA_SETTINGS', 'gone.js: '],
+      [['init', 'there.js', '--output', 'no/such/motya.yaml'], 1, 'ERR_MOTYA_WRITE_FAILED', space.path('no/such')],
+      [['init', 'there.js', '--output', 'there.js/motya.yaml'], 1, 'ERR_MOTYA_WRITE_FAILED', space.path('there.js')],
+      [['init', 'there.js', '--force', '--output', 'directory'], 1, 'ERR_MOTYA_WRITE_FAILED', space.path('directory')],
+      [['init', 'there.js', '--output', 'directory'], 1, 'ERR_MOTYA_WRITE_FAILED', space.path('directory')],
+      [['init', 'there.js', '--output', ''], 2, 'ERR_MOTYA_SETTINGS', '--output: '],
     ];
     space.write('there.js', '');
     space.write('directory/x', '');
-    for (const [args, status, message] of cases) {
+    for (const [args, status, failure, named] of cases) {
       const { code, stdout, stderr } = await space.run(args);
-      assert.deepEqual([code, stdout], [status, ''], args.join(' '));
-      assert.match(stderr, message);
+      assert.deepEqual([code, stdout, codeOf(stderr)], [status, '', failure], args.join(' '));
+      assert.ok(stderr.includes(named) && stderr.trimEnd().split('\n').length === 1, stderr);
     }
     assert.ok(!existsSync(space.path('motya.yaml')));
   });

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { app, CLI, freePort, type Workspace, workspace } from '../e2e/harness/index.js';
+import { app, CLI, codeOf, freePort, placesIn, type Workspace, workspace } from '../e2e/harness/index.js';
 import { get, isRefused, program } from '../e2e/scene.js';
 
 /** Commands that change what runs. */
@@ -62,7 +62,8 @@ describe('a command without a name', () => {
       const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
       mkdirSync(cwd);
       assert.equal(status, 1);
-      assert.match(stderr, /^motya: the working directory has been removed; [^\n]*\n$/);
+      assert.equal(codeOf(stderr), 'ERR_MOTYA_FILE_MISSING');
+      assert.equal(stderr.trimEnd().split('\n').length, 1, stderr);
     }
   });
 
@@ -76,7 +77,8 @@ describe('a command without a name', () => {
     for (const command of CHANGES) {
       const { code, stderr } = await space.run([command], { cwd });
       assert.equal(code, 2, stderr);
-      assert.ok(stderr.includes(`no instance was started from ${cwd}`), stderr);
+      assert.equal(codeOf(stderr), 'ERR_MOTYA_AMBIGUOUS');
+      assert.ok(stderr.includes(` ${cwd};`), stderr);
       assert.match(stderr, row);
     }
     const { generation } = await space.status(['--name', 'shop'], { cwd });
@@ -118,7 +120,7 @@ describe('a command without a name', () => {
     assert.equal((await get(first.port)).status, 200);
     space.write('mine/motya.yaml', 'services:\n  web: { script: nowhere.cjs }\n');
     const broken = await space.run(['stop'], { cwd: space.path('mine') });
-    assert.match(broken.stderr, /^motya\.yaml:2:\d+: services\.web\.script: .*no such file/);
+    assert.deepEqual(placesIn(broken.stderr), [{ file: 'motya.yaml', line: 2, column: 17, key: 'services.web.script' }]);
   });
 
   it('in a shell that has come by a link to a release, before and after the link leads to another', async (test) => {
@@ -156,6 +158,7 @@ describe('a command without a name', () => {
     process.kill(pid, 'SIGSTOP');
     const { code, stderr } = await space.run(['status'], { cwd });
     assert.equal(code, 5, stderr);
+    assert.equal(codeOf(stderr), 'ERR_MOTYA_NO_ANSWER');
     assert.ok(stderr.includes(`pid ${pid}`), stderr);
   });
 });

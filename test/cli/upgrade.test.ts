@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { describe, test } from 'node:test';
-import { CLI, until } from '../e2e/harness/index.js';
+import { CLI, codeOf, until } from '../e2e/harness/index.js';
 import { scene } from '../e2e/scene.js';
 import { Terminal } from './terminal.js';
 
@@ -120,7 +120,7 @@ require('node:http').createServer((request, response) => {
     await waiting.waitForStdout(/^generation 1 drains/);
     waiting.kill('SIGINT');
     assert.deepEqual(await waiting.waitForExit(), { code: 130, signal: null });
-    assert.equal(waiting.stderr, 'motya: what has begun goes on without this command; motya status tells more\n');
+    assert.equal(codeOf(waiting.stderr), 'ERR_MOTYA_INTERRUPTED');
     assert.equal((await stage.who()).generation, '2');
     held.finish();
     assert.equal((await held.answer).status, 200);

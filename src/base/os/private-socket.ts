@@ -150,17 +150,16 @@ export function checkPlace(path: string): void {
   }
   if (there === undefined) {
     if (existsSync(dirname(path))) return;
-    throw new MotyaError('ERR_MOTYA_SOCKET', `the socket ${path} cannot be made: ${adviceOnDirectory('ENOENT', path)}`);
+    const text = `the socket ${path} cannot be made: ${adviceOnDirectory('ENOENT', path)}`;
+    throw new MotyaError('ERR_MOTYA_SOCKET', text, { details: { path, reason: 'ENOENT' } });
   }
   if (!there.isSocket()) {
     const text = `${path} exists and is not a socket; it is left alone: name another path`;
     throw new MotyaError('ERR_MOTYA_SOCKET', text, { details: { path, reason: 'ENOTSOCK' } });
   }
   if (there.uid !== 0 && there.uid !== process.geteuid?.()) {
-    throw new MotyaError(
-      'ERR_MOTYA_SOCKET',
-      `${path} belongs to user ${there.uid}; it is left alone: name another path`,
-    );
+    const text = `${path} belongs to user ${there.uid}; it is left alone: name another path`;
+    throw new MotyaError('ERR_MOTYA_SOCKET', text, { details: { path, uid: there.uid } });
   }
 }
 

@@ -1,8 +1,6 @@
-import { SettingsError } from '../../base/errors.js';
 import { yargsOptions } from '../../config/options.js';
 import type { Settings } from '../../config/settings.js';
 import type { Command } from '../command.js';
-import { EXIT } from '../exit-status.js';
 
 interface CheckArguments {
   script?: string | undefined;
@@ -47,23 +45,17 @@ const command: Command<CheckArguments> = {
     const { checkPrivileges } = await import('../../config/privilege-check.js');
     const { refuseKeeperOfSuccessor } = await import('../../keeper/keeper-choice.js');
     const { cwd } = typedInvocation();
-    try {
-      const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
-      checkPrivileges(settings);
-      if (flags.keeper === true || flags.supervise === true) refuseKeeperOfSuccessor(settings, process.env);
-      for (const warning of settings.warnings) console.error(`warning: ${warning}`);
-      if (flags.print) {
-        console.log(JSON.stringify(flags.showSecrets ? settings : withoutSecrets(settings), null, 2));
-        return;
-      }
-      const subject = shown(settings.source, cwd) ?? flags.script ?? 'the embedded welcome page';
-      const services = settings.services.map(({ name, workers }) => `${name} (${count(workers, 'worker')})`);
-      console.log(`${subject} is valid: ${count(services.length, 'service')}: ${services.join(', ')}`);
-    } catch (error) {
-      if (!(error instanceof SettingsError)) throw error;
-      console.error(error.message);
-      process.exitCode = EXIT.usage;
+    const settings = loadSettings({ flags: { ...flags }, env: process.env, cwd });
+    checkPrivileges(settings);
+    if (flags.keeper === true || flags.supervise === true) refuseKeeperOfSuccessor(settings, process.env);
+    for (const warning of settings.warnings) console.error(`warning: ${warning}`);
+    if (flags.print) {
+      console.log(JSON.stringify(flags.showSecrets ? settings : withoutSecrets(settings), null, 2));
+      return;
     }
+    const subject = shown(settings.source, cwd) ?? flags.script ?? 'the embedded welcome page';
+    const services = settings.services.map(({ name, workers }) => `${name} (${count(workers, 'worker')})`);
+    console.log(`${subject} is valid: ${count(services.length, 'service')}: ${services.join(', ')}`);
   },
 };
 export default command;

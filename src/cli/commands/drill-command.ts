@@ -48,6 +48,7 @@ const command: Command<DrillArguments> = {
   ],
   exits: ['ok', 'failed', 'usage'],
   async run({ upgrades: wanted, path, json, ...flags }) {
+    const { MotyaError } = await import('../../base/errors.js');
     const { loadSettings } = await import('../../config/load.js');
     const { typedInvocation } = await import('../../base/os/invocation.js');
     const { drill } = await import('../drill/drill.js');
@@ -66,8 +67,7 @@ const command: Command<DrillArguments> = {
       process.exitCode = passed(result) ? EXIT.ok : EXIT.failed;
     } catch (error) {
       if (!cancel.signal.aborted) throw error;
-      console.error('motya: the drill was interrupted; nothing of it is left');
-      process.exitCode = EXIT.failed;
+      throw new MotyaError('ERR_MOTYA_INTERRUPTED', 'the drill was interrupted; nothing of it is left');
     }
   },
 };

@@ -28,10 +28,11 @@ const command: Command<SignalArguments> = {
     }
     const { controlSocketFor } = await import('../target.js');
     const { resultOf } = await import('../result.js');
+    const { printFailure } = await import('../failure-line.js');
     const { printable } = await import('../../base/printable.js');
     const result = await resultOf(await controlSocketFor(target), { type: 'SIGNAL', signal: `SIG${name}` });
     if (result.ok) console.log(printable(result.text));
-    else console.error(`motya: not sent: ${printable(result.text)}`);
+    else printFailure(`not sent: ${printable(result.text)}`, result.code);
     process.exitCode = result.ok ? EXIT.ok : result.code === 'ERR_MOTYA_CONNECTION_LOST' ? EXIT.failed : EXIT.rejected;
   },
 };

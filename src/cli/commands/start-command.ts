@@ -1,3 +1,4 @@
+import type { FailureCode } from '../../base/error-catalog.js';
 import { PASSABLE } from '../../base/os/signal-names.js';
 import { yargsOptions } from '../../config/options.js';
 import type { Settings } from '../../config/settings.js';
@@ -5,6 +6,7 @@ import type { InstanceLog } from '../../logging/log.js';
 import type { Supervisor } from '../../supervisor/supervisor.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../exit-status.js';
+import { printFailure } from '../failure-line.js';
 
 interface StartArguments {
   readonly script?: string | undefined;
@@ -104,7 +106,7 @@ async function keep(settings: Settings, launched: boolean): Promise<number> {
   onLauncherGone(() => keeper.giveUp());
   keeper.start();
   const status = await keeper.ended;
-  if (!launched && keeper.failure !== null) sayBeside(settings, keeper.failure);
+  if (!launched && keeper.failure !== null) sayBeside(settings, keeper.failure.text, keeper.failure.code);
   return written(log, status);
 }
 
@@ -216,7 +218,7 @@ async function live(
       ...(stderr.length === 0 ? {} : { stderr }),
       ...(error instanceof MotyaError ? {} : { error }),
     });
-    if (!launched) sayBeside(supervisor.settings, reasonOf(error));
+    if (!launched) sayBeside(supervisor.settings, reasonOf(error), code);
     return EXIT.failed;
   }
   await supervisor.ended;
@@ -224,6 +226,6 @@ async function live(
 }
 
 /** Prints the reason of a failed start to stderr, beside the log file. A launched instance has reported to its launcher. */
-function sayBeside({ log }: Settings, reason: string): void {
-  if (log.file !== null) console.error(`motya: ${reason.replaceAll('\n', '; ')}; ${log.file} tells more`);
+function sayBeside({ log }: Settings, reason: string, code: FailureCode): void {
+  if (log.file !== null) printFailure(`${reason.replaceAll('\n', '; ')}; ${log.file} tells more`, code);
 }

@@ -4,7 +4,6 @@ import { SOCKET_REMADE_MS } from '../../base/deadlines.js';
 import type { Status } from '../../control/client.js';
 import type { ControlShapes } from '../../control/control-messages.js';
 import type { Command } from '../command.js';
-import { EXIT } from '../exit-status.js';
 import { type TargetArguments, targetFlags, targetPositionals } from '../target-options.js';
 
 interface StopArguments extends TargetArguments {
@@ -57,9 +56,9 @@ const command: Command<StopArguments> = {
       await stopped(channel, now);
       const successor = answersAt(path);
       if (successor !== null && successor !== pid) {
-        console.error(`motya: pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`);
-        process.exitCode = EXIT.failed;
-        return;
+        const { MotyaError } = await import('../../base/errors.js');
+        const text = `pid ${pid} had handed over to pid ${successor} already, which serves; stop that one`;
+        throw new MotyaError('ERR_MOTYA_REPLACED', text, { details: { pid, serving: successor } });
       }
       console.log(`${name} (pid ${pid}) has stopped`);
       // One that was on probation beside it has begun to drain since.

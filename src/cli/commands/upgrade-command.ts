@@ -54,6 +54,7 @@ const command: Command<UpgradeArguments> = {
     const { connectControl, ensureAnswers, WedgedError } = await import('../../control/client.js');
     const { OldInstance, forcedOf } = await import('../views/drain-view.js');
     const { jsonReporter, PeopleReport } = await import('../views/upgrade-view.js');
+    const { printFailure } = await import('../failure-line.js');
     const { printable } = await import('../../base/printable.js');
     const { differencesFrom } = await import('../process-differences.js');
     const path = await controlSocketFor(target);
@@ -87,7 +88,7 @@ const command: Command<UpgradeArguments> = {
       report.close();
       const text = 'what has begun goes on without this command; motya status tells more';
       if (json) console.log(JSON.stringify({ ok: false, code: 'ERR_MOTYA_INTERRUPTED', text }));
-      console.error(`motya: ${text}`);
+      printFailure(text, 'ERR_MOTYA_INTERRUPTED');
       process.exit(EXIT_INTERRUPTED);
     });
     const decided = await new Promise<Result | null>((resolve) => {

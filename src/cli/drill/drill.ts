@@ -132,14 +132,16 @@ class DrillRun {
     );
     const [first] = places;
     if (first === undefined) {
-      throw new MotyaError('ERR_MOTYA_DRILL', 'the program listens on no TCP or unix socket: there is nothing to ask');
+      const text = 'the program listens on no TCP or unix socket: there is nothing to ask';
+      throw new MotyaError('ERR_MOTYA_DRILL', text, { details: { lacks: 'listener' } });
     }
     const asked = [...places].sort((one, other) => Number(one.speaks === 'tcp') - Number(other.speaks === 'tcp'));
     const chosen = asked.slice(0, DRILL_PLACES);
     for (const { key, status } of chosen) {
       if (status === null || status < 500) continue;
       const text = `GET ${path} of ${key} is answered with status ${status} before anything is upgraded`;
-      throw new MotyaError('ERR_MOTYA_DRILL', `${text}; name another one with --path`);
+      const details = { path, listener: key, status };
+      throw new MotyaError('ERR_MOTYA_DRILL', `${text}; name another one with --path`, { details });
     }
     const idle = listeners.map(({ key }) => key).filter((key) => chosen.every((place) => place.key !== key));
     const load = new Load(chosen, paths);

@@ -186,7 +186,7 @@ function makeDirectory(parent: string, { user }: Settings): string {
   if (!isToDrop(user)) return mkdtempSync(prefix);
   if (!isProtectedPath(prefix, user)) {
     const text = `other users could replace the directory ${parent}; set TMPDIR to a directory of root, such as /tmp`;
-    throw new MotyaError('ERR_MOTYA_DRILL', text);
+    throw new MotyaError('ERR_MOTYA_DRILL', text, { details: { path: parent } });
   }
   const directory = mkdtempSync(prefix);
   // The user goes through it to the settings and to its own directory.

@@ -24,13 +24,11 @@ export function writeNew(path: string, content: string, { force }: { force: bool
   } catch (error) {
     const code = isSystemError(error) ? error.code : '';
     if (code === 'EEXIST' && !isDirectory(path))
-      throw new MotyaError('ERR_MOTYA_FILE_EXISTS', `${path} exists; --force replaces it`);
+      throw new MotyaError('ERR_MOTYA_FILE_EXISTS', `${path} exists; --force replaces it`, { details: { path } });
     throw new MotyaError(
       'ERR_MOTYA_WRITE_FAILED',
       `${path} cannot be written: ${causeOf(code, path) ?? reasonOf(error)}`,
-      {
-        cause: error,
-      },
+      { cause: error, details: { path } },
     );
   }
 }

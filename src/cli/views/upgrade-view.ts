@@ -3,6 +3,7 @@ import type { Live, Result, Waited } from '../../control/control-messages.js';
 import { UNKNOWN_ENDS } from '../../control/outcomes.js';
 import { type RemovedListener, removedText } from '../../control/removed-listeners.js';
 import type { DrainStatus } from '../../status/status-document.js';
+import { printFailure } from '../failure-line.js';
 import { type Differences, differenceLines } from '../process-differences.js';
 import { LiveLine } from '../terminal/screen.js';
 import type { Drain } from './drain-view.js';
@@ -103,12 +104,12 @@ export class PeopleReport implements UpgradeReport {
     clearInterval(this.#timer);
     this.#line.clear();
     if (code === 'ERR_MOTYA_ROLLED_BACK') {
-      console.error(`motya: rolled back: ${text}; pid ${old} serves again`);
+      printFailure(`rolled back: ${text}; pid ${old} serves again`, code);
       return;
     }
     if (!ok) {
-      if (UNKNOWN_ENDS.includes(code)) console.error(`motya: the upgrade failed: ${text}`);
-      else console.error(`motya: the upgrade was rejected: ${text}; pid ${old} serves on`);
+      if (UNKNOWN_ENDS.includes(code)) printFailure(`the upgrade failed: ${text}`, code);
+      else printFailure(`the upgrade was rejected: ${text}; pid ${old} serves on`, code);
       return;
     }
     if (this.#trial !== null) this.#print(`generation ${this.#trial.generation} has passed its probation`);

@@ -3,6 +3,7 @@ import { MotyaError } from '../../base/errors.js';
 import { duration, timeOfDay } from '../../base/units.js';
 import { requestStatus, type Status } from '../../control/client.js';
 import { EXIT } from '../exit-status.js';
+import { withCode } from '../failure-line.js';
 import { Screen } from '../terminal/screen.js';
 import { eventsOf, statusLine, statusLines } from './status-view.js';
 
@@ -37,10 +38,12 @@ export async function watch(path: string, interval: number, json: boolean): Prom
         if (!(error instanceof MotyaError) || (error.code === 'ERR_MOTYA_NOT_RUNNING' && name === '')) throw error;
         if (error.code === 'ERR_MOTYA_NOT_RUNNING') {
           view.close();
-          console.error(`${timeOfDay(Date.now())} ${name} has ended: no instance answers any more`);
+          console.error(
+            withCode(`${timeOfDay(Date.now())} ${name} has ended: no instance answers any more`, error.code),
+          );
           return EXIT.notRunning;
         }
-        view.trouble(error.message);
+        view.trouble(withCode(error.message, error.code));
       }
       await delay(interval, undefined, { signal: leave.signal }).catch(() => {});
     }

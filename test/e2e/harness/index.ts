@@ -1,5 +1,6 @@
 export { makeCertificate } from './certificate.js';
 export { Child, type Exit, type LogLine, parseLogs, untagged, type WaitOptions } from './child.js';
+export { codeOf } from './failure-code.js';
 export { lacks, PACKAGES } from './needs.js';
 export { app, CLI, ROOT } from './paths.js';
 export { type Place, placesIn } from './places.js';

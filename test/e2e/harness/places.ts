@@ -14,7 +14,7 @@ export function placesIn(stderr: string): Place[] {
     .slice(0, -1)
     .map((text) => {
       const { file, line, column, key } =
-        /^(?:(?<file>\S+):(?<line>\d+):(?<column>\d+): )?(?<key>[\w.-]+): \S/.exec(text)?.groups ?? {};
+        /^(?:(?<file>\S+):(?<line>\d+):(?<column>\d+): )?(?<key>[^\s:]+): \S/.exec(text)?.groups ?? {};
       if (key === undefined) throw new Error(`no place in ${JSON.stringify(text)}`);
       return file === undefined ? { key } : { file, line: Number(line), column: Number(column), key };
     });
