@@ -209,9 +209,13 @@ async function ensureDead(incumbent: number, error: unknown): Promise<void> {
 function verify({ fd, entry }: Offered): void {
   const socket = native.listener.describe(fd);
   const key = listenerKey(socket);
-  if (key !== entry.key) throw new HandoverError('ERR_MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`);
-  if (socket.type !== 'dgram' && !socket.listening)
-    throw new HandoverError('ERR_MOTYA_MANIFEST', `${key} does not listen`);
+  if (key !== entry.key) {
+    const details = { expected: entry.key, came: key };
+    throw new HandoverError('ERR_MOTYA_MANIFEST', `${entry.key} was announced, ${key} came`, { details });
+  }
+  if (socket.type !== 'dgram' && !socket.listening) {
+    throw new HandoverError('ERR_MOTYA_MANIFEST', `${key} does not listen`, { details: { listener: key } });
+  }
 }
 
 function one(fds: readonly number[], counted: 'lock' | 'state'): number {

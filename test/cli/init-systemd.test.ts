@@ -209,7 +209,7 @@ log: { file: /var/log/shop/shop.log }
     // A workspace is a directory that only its owner may enter.
     if (me === 'root') {
       cases.push([['init', 'systemd', 'there.js', '--user', 'nobody'], { path: space.dir }]);
-      cases.push([['init', 'systemd', 'there.js'], { path: space.path('there.js') }]);
+      cases.push([['init', 'systemd', 'there.js'], { path: space.dir }]);
     }
     for (const [args, where] of cases) {
       const { code, stdout, stderr } = await space.run([...args, '--output', 'x.service']);

@@ -39,7 +39,10 @@ test('wrong settings: a line for each problem on stderr, and status 2', () => {
   const { status, stdout, stderr } = run('check');
   assert.equal(status, 2);
   assert.equal(stdout, '');
-  assert.deepEqual(placesIn(stderr), [{ file: 'motya.yaml', line: 2, column: 17, key: 'services.web.script' }, { file: 'motya.yaml', line: 3, column: 1, key: 'nme' }]);
+  assert.deepEqual(placesIn(stderr), [
+    { file: 'motya.yaml', line: 2, column: 17, key: 'services.web.script' },
+    { file: 'motya.yaml', line: 3, column: 1, key: 'nme' },
+  ]);
   assert.equal(codeOf(stderr.split('\n', 1)[0] ?? ''), 'ERR_MOTYA_SETTINGS');
 });
 
@@ -60,7 +63,14 @@ test('it takes the flags of start, and refuses what start refuses', () => {
     [['--supervise', '--upgrade', 'server.js'], [{ key: '--keeper' }], '--upgrade'],
     [['--no-supervise', '--keeper', 'server.js'], [{ key: '--supervise' }], '--keeper'],
     [['gone.js'], [{ key: 'gone.js' }], ''],
-    [['--config', 'away.yaml'], [{ file: 'away.yaml', line: 2, column: 33, key: 'services.web.cwd' }, { file: 'away.yaml', line: 3, column: 33, key: 'services.api.cwd' }], ''],
+    [
+      ['--config', 'away.yaml'],
+      [
+        { file: 'away.yaml', line: 2, column: 33, key: 'services.web.cwd' },
+        { file: 'away.yaml', line: 3, column: 33, key: 'services.api.cwd' },
+      ],
+      '',
+    ],
   ] as const) {
     const { status, stdout, stderr } = run('check', ...args);
     assert.deepEqual([status, stdout], [2, ''], stderr);

@@ -183,7 +183,7 @@ test('a stop before COMMIT cancels: while the successor boots, while the incumbe
     giver.onPhase = (phase) => {
       if (phase === 'awaiting') giver.stopping.abort(stop);
     };
-    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /pid 1 was told to stop/);
+    const taking = rejectsWith(take(b, taker), 'ERR_MOTYA_STOPPING', /pid 1 /);
     assert.equal(await rejectsWith(giver.handOver(a), 'ERR_MOTYA_STOPPING', /told to stop/), stop);
     await taking;
   });

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import type { Details } from '#src/base/errors.js';
 import { cgroupRooms, machineRoom } from '#src/handover/preflight.js';
 import { scene } from '../e2e/scene.js';
 
@@ -62,12 +63,10 @@ test('a successor with too few file descriptors gives up with the numbers; the f
   // Not before it has started: Node opens more files than that for its modules.
   execFileSync('prlimit', ['--pid', String(second.pid), '--nofile=48:48']);
   first.kill('SIGQUIT');
-  const { message, code } = await first.waitFor('rejected');
+  const { code, details } = await first.waitFor('rejected');
   assert.equal(code, 'ERR_MOTYA_PREFLIGHT');
-  assert.match(
-    message,
-    /serves on: the successor would not have the room to serve: \d+ of 48 file descriptors are open, and 34 more are needed \(ulimit -n, LimitNOFILE=\)$/,
-  );
+  const { lacks, limit, needed } = details as Details;
+  assert.deepEqual({ lacks, limit, needed }, { lacks: 'file-descriptors', limit: 48, needed: 34 });
   assert.deepEqual(await second.waitForExit(), { code: 1, signal: null });
   assert.equal((await stage.who()).generation, '1');
   assert.equal((await stage.upgrade()).code, 0);

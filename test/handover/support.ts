@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HandoverError } from '#src/base/errors.js';
+import { type Details, HandoverError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
 import { Pidfile } from '#src/base/os/pidfile.js';
 import { type HandoverMessage, handoverCodec } from '#src/handover/handover-messages.js';
@@ -245,14 +245,14 @@ export class TestPeer {
   }
 
   /** The reason why the other side has given up, after which it has hung up. */
-  async hearAbort(): Promise<{ code: string; text: string }> {
+  async hearAbort(): Promise<{ code: string; text: string; details: Details }> {
     for (;;) {
       const message = await this.hear();
       assert.ok(message !== null, 'hung up without a word');
       if (message.type !== 'ABORT') continue;
       assert.equal(await this.hear(), null, 'nothing after ABORT');
       assert.ok(message.text.length > 0 && !message.text.includes('\n'), message.text);
-      return { code: message.code, text: message.text };
+      return { code: message.code, text: message.text, details: message.details ?? {} };
     }
   }
 
@@ -262,14 +262,24 @@ export class TestPeer {
   }
 }
 
-export async function rejectsWith(promise: Promise<unknown>, code: string, text?: RegExp): Promise<HandoverError> {
+/** `about`: details that it must have, or a text that another side has said and is passed on. */
+export async function rejectsWith(
+  promise: Promise<unknown>,
+  code: string,
+  about: Details | RegExp = {},
+): Promise<HandoverError> {
   try {
     await promise;
   } catch (error) {
     assert.ok(error instanceof HandoverError, `no HandoverError: ${String(error)}`);
     assert.equal(error.code, code, error.message);
-    if (text !== undefined) assert.match(error.message, text);
+    if (about instanceof RegExp) assert.match(error.message, about);
+    else hasDetails(error.details, about);
     return error;
   }
   assert.fail('it was not rejected');
+}
+
+export function hasDetails(actual: Details, expected: Details): void {
+  assert.deepEqual({ ...actual, ...expected }, actual);
 }

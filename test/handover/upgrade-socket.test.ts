@@ -11,12 +11,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { HandoverError, MotyaError } from '#src/base/errors.js';
+import { type Details, HandoverError, MotyaError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
 import { connectUpgradeSocket, GREETED_PEERS, UpgradeSocket } from '#src/handover/upgrade-socket.js';
 import { IMPORT_NATIVE, openFds, outputOf, runModule } from '../base/native/support.js';
 import { until } from '../e2e/harness/until.js';
-import { leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
+import { hasDetails, leavesNothing, rejectsWith, TestGiver, TestPeer } from './support.js';
 
 /** nobody's, on every Linux. */
 const STRANGER = 65534;
@@ -32,11 +32,11 @@ class Waiting {
   }
 }
 
-function throwsCode(call: () => unknown, code: string, text: RegExp): void {
+function throwsCode(call: () => unknown, code: string, details: Details): void {
   assert.throws(call, (error: unknown) => {
     assert.ok(error instanceof MotyaError);
     assert.equal(error.code, code);
-    assert.match(error.message, text);
+    hasDetails(error.details, details);
     return true;
   });
 }
@@ -77,15 +77,15 @@ test('a stale socket is replaced; anything else at the path is left as it is', a
     assert.equal(existsSync(path), false);
 
     writeFileSync(path, 'precious');
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /up.sock exists and is not a socket; it is left alone/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', { path, reason: 'ENOTSOCK' });
     assert.equal(readFileSync(path, 'utf8'), 'precious');
     assert.deepEqual(readdirSync(directory).sort(), ['up.sock', 'up.sock.lock'], 'no temporary file');
   });
   await leavesNothing(async (directory) => {
-    throwsCode(() => new Waiting(join(directory, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', /cannot be made: .*ENOENT/);
+    throwsCode(() => new Waiting(join(directory, 'none', 'up.sock')), 'ERR_MOTYA_SOCKET', { reason: 'ENOENT' });
     const path = join(directory, 'up.sock');
     mkdirSync(path);
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /is not a socket/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', { path, reason: 'ENOTSOCK' });
   });
 });
 
@@ -95,7 +95,7 @@ test('a socket of another user is not replaced', { skip: !isRoot && 'needs root'
     native.fd.close(native.listener.create({ family: 'unix', type: 'seqpacket', path }));
     lchownSync(path, STRANGER, STRANGER);
     const { ino } = statSync(path);
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', /belongs to user 65534; it is left alone/);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SOCKET', { path, uid: 65_534 });
     assert.equal(statSync(path).ino, ino);
   });
 });
@@ -104,8 +104,7 @@ test('a second successor is refused with the pid of the first, and may come when
   await leavesNothing(async (directory) => {
     const path = join(directory, 'up.sock');
     const { socket } = new Waiting(path);
-    const text = new RegExp(`another successor \\(pid ${process.pid}\\) waits on .*up.sock already`);
-    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SUCCESSOR_EXISTS', text);
+    throwsCode(() => new Waiting(path), 'ERR_MOTYA_SUCCESSOR_EXISTS', { path, pid: process.pid });
     assert.ok(statSync(path).isSocket(), 'the first is unharmed');
     socket.close();
     new Waiting(path).socket.close();
@@ -127,11 +126,8 @@ test('an incumbent that comes first waits for the socket; it can be told to give
     socket.close();
   });
   await leavesNothing(async (directory) => {
-    await rejectsWith(
-      connectUpgradeSocket(join(directory, 'x'.repeat(200)), never),
-      'ERR_MOTYA_SOCKET',
-      /cannot be reached/,
-    );
+    const path = join(directory, 'x'.repeat(200));
+    await rejectsWith(connectUpgradeSocket(path, never), 'ERR_MOTYA_SOCKET', { path });
   });
 });
 

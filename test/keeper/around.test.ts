@@ -167,7 +167,7 @@ describe('what runs the keeper', () => {
       // What comes after it may have come already.
       heard.splice(0, await until(found, { what: String(pattern), instead: () => heard }));
     };
-    const keeper = stage.start([{ key: '--keeper' }], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' });
+    const keeper = stage.start(['--keeper'], { NOTIFY_SOCKET: path, WATCHDOG_USEC: '3000000' });
     await hears(/^READY=1$/);
     await hears(/^STATUS=.*generation 1/);
     await hears(/^WATCHDOG=1$/);
