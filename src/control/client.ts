@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../base/channel.js';
 import { ANSWER_MS, GREETING_MS } from '../base/deadlines.js';
@@ -48,9 +48,20 @@ export class RestartingError extends NotRunningError {}
 
 /** Pid of the process that has locked the file and has it open; null: none, or it cannot be told. */
 function holderOf(lock: string): number | null {
+  const file = fileAt(lock);
+  if (file === null) return null;
   const holder = lockHolder(lock);
-  const file = statSync(lock, { throwIfNoEntry: false });
-  return holder !== null && file !== undefined && hasOpen(holder, file) ? holder : null;
+  return holder !== null && hasOpen(holder, file) ? holder : null;
+}
+
+/** Null: there is none, or it cannot be told: a directory of another user, as the other places are where an instance may be. */
+function fileAt(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return null;
+  }
 }
 
 /** The control socket that the instance with the lock of a pidfile has named there; null: it has named none yet. */
@@ -72,8 +83,8 @@ const lockBeside = (path: string): string => path.replace(/\.control\.sock$/, '.
 export function controlSocketBeside(path: string): string {
   const lock = lockBeside(path);
   const named = socketNamedIn(lock);
-  const file = statSync(lock, { throwIfNoEntry: false });
-  if (named === null || named === path || file === undefined) return path;
+  const file = fileAt(lock);
+  if (named === null || named === path || file === null) return path;
   try {
     if (answersAt(path) !== null) return path;
     const pid = answersAt(named);
