@@ -127,10 +127,8 @@ describe('a daemon that cannot serve', () => {
     const stage = await scene(test, '', "throw new Error('broken on purpose')");
     const { code, stdout, stderr } = await daemonize(stage);
     assert.deepEqual([code, stdout], [1, '']);
-    assert.equal(
-      stderr,
-      `motya: service server: ${stage.script} ended (exit status 1) before it was ready: Error: broken on purpose (${stage.script}:1:7); a --log-file tells more\n`,
-    );
+    assert.equal(codeOf(stderr), 'ERR_MOTYA_PROGRAM');
+    assert.ok(stderr.includes(`broken on purpose (${stage.script}:1:7)`) && stderr.includes('--log-file'), stderr);
     assert.equal(stage.mainPid, undefined);
     await stage.space.nothingLeft();
   });
@@ -139,10 +137,8 @@ describe('a daemon that cannot serve', () => {
     const stage = await scene(test, '', "process.kill(process.pid, 'SIGKILL')");
     const { code, stderr } = await daemonize(stage);
     assert.equal(code, 1);
-    assert.match(
-      stderr,
-      /^motya: .* was killed \(signal SIGKILL, [^)]+\) before it was ready; a --log-file tells more\n$/,
-    );
+    assert.equal(codeOf(stderr), 'ERR_MOTYA_PROGRAM');
+    assert.ok(stderr.includes('SIGKILL') && stderr.includes('--log-file'), stderr);
   });
 
   it('its port is in use: the address and the holder', async (test) => {
