@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { holds } from '../../keeper/support.js';
-import { app, CLI, commandLineOf, isAlive, parentOf, pids, until } from '../harness/index.js';
+import { app, CLI, codeOf, commandLineOf, isAlive, parentOf, pids, until } from '../harness/index.js';
 import { isRefused, program, servesAs } from '../scene.js';
 import * as chain from '../traffic.js';
 import { containers, noContainer } from './container.js';
@@ -64,10 +64,7 @@ describe('as PID 1 of a container', { skip: noContainer }, () => {
     const { stage, contain } = await containers(test, () => app('http.cjs'));
     const { unshare } = await contain(start(stage.script, '--daemonize'));
     assert.equal((await unshare.waitForExit()).code, 1);
-    assert.equal(
-      unshare.stderr,
-      'motya: pid 1 cannot go into the background: the container would end with its first process; leave --daemonize out\n',
-    );
+    assert.equal(codeOf(unshare.stderr), 'ERR_MOTYA_PID_1_DAEMONIZE', unshare.stderr);
   });
 
   it('ends with the status of a first start that fails', async (test) => {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { STATS_SILENCE_MS } from '#src/base/deadlines.js';
 import { crash, holds } from '../../keeper/support.js';
 import { adminSocket, look, Scrape } from '../../status/admin/support.js';
-import { childrenOf, isAlive, killIfAlive, listeningInodes, until } from '../harness/index.js';
+import { childrenOf, codeOf, isAlive, killIfAlive, listeningInodes, until } from '../harness/index.js';
 import { startLoadProcess } from '../load/index.js';
 import { outcomeOf, program, rolledBack, type Scene, scene, who } from '../scene.js';
 
@@ -229,7 +229,7 @@ test('motya rollback; too late, it says so', async (t) => {
   const rollback = () => stage.space.run(['rollback', '--name', 'app']);
   const early = await rollback();
   assert.deepEqual([early.code, early.stdout], [3, '']);
-  assert.match(early.stderr, /^motya: not rolled back: pid \d+ is not on probation: there is nothing to go back to/);
+  assert.equal(codeOf(early.stderr), 'ERR_MOTYA_PROBATION_OVER');
   deploy(stage, 'two');
   assert.equal((await stage.upgrade('--detach')).code, 0);
   const { code, stdout } = await rollback();
