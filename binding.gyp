@@ -11,6 +11,7 @@
         "native/lock.cc",
         "native/memfd.cc",
         "native/notify.cc",
+        "native/ownership.cc",
         "native/pidfd.cc",
         "native/poll.cc",
         "native/process.cc",

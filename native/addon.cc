@@ -51,6 +51,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("lock", {{"acquire", AcquireLock}});
   add("memfd", {{"create", CreateMemfd}});
   add("notify", {{"send", Notify}});
+  add("ownership", {{"create", CreateOwnership}, {"exchange", ExchangeOwner}});
   add("pidfd", {{"open", OpenPidfd}, {"signal", SignalPidfd}, {"copyFd", CopyFd}, {"idOf", PidfdId}});
   add("poll", {{"create", CreatePoll}});
   add("process", {{"launch", Launch},

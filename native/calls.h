@@ -68,6 +68,10 @@ Napi::Value PidfdId(const Napi::CallbackInfo& info);
 // memfd.cc
 Napi::Value CreateMemfd(const Napi::CallbackInfo& info);
 
+// ownership.cc
+Napi::Value CreateOwnership(const Napi::CallbackInfo& info);
+Napi::Value ExchangeOwner(const Napi::CallbackInfo& info);
+
 // lock.cc
 Napi::Value AcquireLock(const Napi::CallbackInfo& info);
 

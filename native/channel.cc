@@ -93,6 +93,7 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
     if (errno == EAGAIN) return env.Null();
     return ThrowErrno(env, "recvmsg");
   }
+  if (received.has_lost_fds() && !info[2].ToBoolean()) return ThrowSystemError(env, ENOBUFS, "recvmsg");
 
   Napi::Object result = Napi::Object::New(env);
   result.Set("data", Napi::Buffer<char>::Copy(env, data.get(), static_cast<size_t>(length)));
@@ -101,6 +102,7 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
     fds.Set(i, Napi::Number::New(env, received.fds()[i].release()));
   }
   result.Set("fds", fds);
+  if (received.has_lost_fds()) result.Set("hasLostFds", Napi::Boolean::New(env, true));
   if (received.sender() != nullptr) result.Set("sender", Credentials(env, *received.sender()));
   return result;
 }

@@ -37,6 +37,13 @@ class Received {
 
   UniqueFd* fds() { return fds_; }
   size_t count() const { return count_; }
+  /** The kernel had no room for some of the fds (MSG_CTRUNC), so none of them is here. */
+  bool has_lost_fds() const { return has_lost_fds_; }
+  void LoseFds() {
+    for (size_t i = 0; i < count_; i++) fds_[i] = UniqueFd();
+    count_ = 0;
+    has_lost_fds_ = true;
+  }
   /** Null unless the socket has SO_PASSCRED. */
   const ucred* sender() const { return has_sender_ ? &sender_ : nullptr; }
 
@@ -45,12 +52,13 @@ class Received {
   size_t count_ = 0;
   ucred sender_ = {};
   bool has_sender_ = false;
+  bool has_lost_fds_ = false;
 };
 
 /**
  * recvmsg(2) without waiting.
- * @returns bytes of the message, 0 when the peer has closed, or -1 with errno: EMSGSIZE for one longer than `size`, ENOBUFS when
- * the kernel has dropped fds; what came with those is closed
+ * @returns bytes of the message, 0 when the peer has closed, or -1 with errno: EMSGSIZE for one longer than `size`; what
+ * came with that is closed
  */
 inline ssize_t ReceiveMessage(int fd, char* data, size_t size, Received* received) {
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
@@ -75,12 +83,12 @@ inline ssize_t ReceiveMessage(int fd, char* data, size_t size, Received* receive
   if (length < 0) return -1;
   Received whole;
   whole.Read(message);
-  const bool is_cut = (message.msg_flags & MSG_TRUNC) != 0;
-  // The kernel drops silently what does not fit below RLIMIT_NOFILE.
-  if (is_cut || (message.msg_flags & MSG_CTRUNC) != 0) {
-    errno = is_cut ? EMSGSIZE : ENOBUFS;
+  if ((message.msg_flags & MSG_TRUNC) != 0) {
+    errno = EMSGSIZE;
     return -1;
   }
+  // The kernel drops silently what does not fit below RLIMIT_NOFILE.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) whole.LoseFds();
   *received = std::move(whole);
   return length;
 }

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Codec, MessageOf, Shapes } from './codec.js';
-import { isSystemError, ProtocolError } from './errors.js';
+import { HandoverError, isSystemError, ProtocolError } from './errors.js';
 import { CHANNEL_QUEUE, MESSAGE_BYTES, MESSAGES_PER_EVENT } from './limits.js';
 import { type NativePoll, native, type PeerCredentials } from './os/native.js';
 import { duplicates, OwnedFds } from './os/owned-fds.js';
@@ -181,7 +181,7 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
   /** Null: nothing waits, or the channel has been closed. */
   #receive(): { message: MessageOf<S>; fds: ReceivedFds } | null {
     try {
-      const received = native.channel.receive(this.#fd, MESSAGE_BYTES);
+      const received = native.channel.receive(this.#fd, MESSAGE_BYTES, true);
       if (received === null) return null;
       const fds = new ReceivedFds(received.fds);
       if (received.data.length === 0) {
@@ -191,7 +191,13 @@ export class Channel<S extends Shapes> extends EventEmitter<ChannelEvents<S>> {
       }
       try {
         const data = this.#whole(received.data, fds);
-        return data === null ? null : { message: this.#codec.decode(data), fds };
+        if (data === null) return null;
+        const message = this.#codec.decode(data);
+        if (received.hasLostFds && !this.#codec.mayLoseFds(message)) {
+          const text = `the kernel had no room for the fds of ${String(message.type)} (recvmsg MSG_CTRUNC, RLIMIT_NOFILE)`;
+          throw new HandoverError('ERR_MOTYA_CHANNEL_BROKEN', text);
+        }
+        return { message, fds };
       } catch (error) {
         fds.closeRest();
         throw error;

@@ -73,8 +73,19 @@ function misfit(shape: Shape, value: Record<string, unknown>): string | null {
 /** One protocol: a table of message types and the shape of each. One message is one JSON object in UTF-8 with a `type`. */
 export class Codec<S extends Shapes> {
   readonly #shapes: S;
-  constructor(shapes: S) {
+  readonly #lossy: ReadonlySet<keyof S>;
+
+  /**
+   * @param lossy messages that are delivered without fds when the kernel has dropped theirs, for want of room below RLIMIT_NOFILE.
+   * Any other message that has lost fds ends its channel.
+   */
+  constructor(shapes: S, lossy: readonly (keyof S)[] = []) {
     this.#shapes = shapes;
+    this.#lossy = new Set(lossy);
+  }
+
+  mayLoseFds({ type }: MessageOf<S>): boolean {
+    return this.#lossy.has(type);
   }
 
   /** The types of its messages. */

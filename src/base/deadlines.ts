@@ -113,6 +113,13 @@ export const PROBATION_MARGIN_MS = LAST_LOOK_MS + 2_000;
 
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
+/**
+ * ms for an answer to MOVE, over two supervisors and a worker that adopts one batch a turn: milliseconds, unless one of them is stopped
+ * or spins. Then its connections are served where they were.
+ */
+export const MOVED_MS = 5_000;
+/** ms before the end of a drain from which on no connection is sent: what comes back must be ended in time. */
+export const LAST_MOVE_MS = 1_000;
 /** ms without STATS after which a draining predecessor counts as lost for status; ten times the interval. */
 export const STATS_SILENCE_MS = 10_000;
 /** ms by which each step of a drain (every STATS_MS) puts off the manager's TimeoutStopSec=. */

@@ -17,6 +17,10 @@ export class ReceivedFds {
     this.#fds[index] = null;
     return fd;
   }
+  /** As {@link take}, all of them. */
+  takeAll(): number[] {
+    return Array.from(this.#fds, (_, index) => this.take(index));
+  }
   closeRest(): void {
     for (const [index, fd] of this.#fds.entries()) {
       if (fd !== null) native.fd.close(fd);

@@ -36,6 +36,12 @@ const table: readonly (readonly [string, SettingOption['type'], string, string?]
     'What makes a worker ready: its first listen(), or a signal (ready() or process.send("ready"))',
     'listen',
   ],
+  [
+    'services.*.connections',
+    'text',
+    'Open connections at an upgrade: move those that can to the new version, or drain them all',
+    'move',
+  ],
   ['pidfile', 'path', 'File that holds the process id of the instance that serves'],
   ['upgradeSocket', 'path', 'Unix socket on which a successor waits for the hand-over'],
   ['user', 'text', 'User (name or uid) that root becomes, once it has bound the listeners that the settings name'],

@@ -130,6 +130,7 @@ export const serviceObject = z.strictObject(
       .describe(descriptionOf('services.*.workers')),
     nodeArgs: listOf(text()).default([]).describe('Options of node itself, such as --max-old-space-size=512'),
     ready: choice('listen', 'signal').default('listen').describe(descriptionOf('services.*.ready')),
+    connections: choice('move', 'drain').default('move').describe(descriptionOf('services.*.connections')),
     listeners: listOf(listener).default([]).describe('Listeners to open before the program asks for them'),
     drainTimeout: duration().optional().describe("This service's own drainTimeout"),
     killSignal: choice('TERM', 'INT', 'QUIT', 'HUP', 'USR2')

@@ -54,6 +54,8 @@ export interface ServiceSettings {
   readonly nodeArgs: readonly string[];
   /** What makes a worker ready: its first listeners, or a call of `ready()`. */
   readonly ready: 'listen' | 'signal';
+  /** Whether open connections go to the other generation, as far as they can, or drain. */
+  readonly connections: 'move' | 'drain';
   /** Declared listeners; those that the program asks for come on top. */
   readonly listeners: readonly DeclaredListener[];
   /** ms from the start of the drain until what is left is closed by force. */

@@ -12,7 +12,7 @@ import {
   record,
   text,
 } from '../base/codec.js';
-import { connectionCounts } from '../runtime/worker-messages.js';
+import { connectionCounts, movedConnection } from '../runtime/worker-messages.js';
 
 /** Versions of this protocol that we speak. HELLO names a range, OFFER the one that is used. */
 export const PROTOCOL = { min: 1, max: 1 } as const;
@@ -47,9 +47,9 @@ const shapes = {
   // successor → incumbent
   /**
    * `min`, `max`: the range of protocol versions that it speaks. `ready`: ms that it gives its services to become ready.
-   * `probation`: ms after LIVE in which it wants to be on probation.
+   * `probation`: ms after LIVE in which it wants to be on probation. `moves`: it takes connections (MOVE).
    */
-  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: int, probation: int },
+  HELLO: { txid: text, min: int, max: int, pid: int, version: text, ready: int, probation: int, moves: optional(bool) },
   ADOPTED: { txid: text, listeners: int },
   /**
    * Every service is booted. `kept`, `added`, `removed`, `leftOut`: see ./listener-diff.ts.
@@ -73,6 +73,7 @@ const shapes = {
   /**
    * `protocol`: the version from here on. `watchdog`: µs between two pings that the service manager wants; it has told only the unit's
    * first process. `ending`: ms for which an address in use may be that of a listener that another generation is about to close.
+   * `moves`: it takes connections (MOVE), if it serves again.
    */
   OFFER: {
     txid: text,
@@ -82,6 +83,7 @@ const shapes = {
     listeners: int,
     watchdog: optional(int),
     ending: optional(int),
+    moves: optional(bool),
   },
   /** With one fd an entry. */
   FDS: { txid: text, entries: list(entry) },
@@ -129,13 +131,21 @@ const shapes = {
   },
   BYE: { txid: text, forced: int, counters: anything },
 
+  // the one that drains → the one that serves, and back
+  /**
+   * As between a worker and its supervisor (runtime/worker-messages.ts), with the worker that it comes from. A peer that has lost it, or
+   * is gone, changes nothing: the words tell who owns the connections.
+   */
+  MOVE: { txid: text, id: int, service: text, index: int, key: text, connections: list(movedConnection) },
+  MOVED: { txid: text, id: int, room: int },
+
   // either → either
   ABORT: { txid: text, code: failureCode, text, details },
 } as const;
 
 /** Those with fds. What rides on any other message is closed unread: the receiver would not look for it. */
-export const CARRIERS: ReadonlySet<keyof typeof shapes> = new Set(['FDS', 'LOCK', 'STATE', 'PREDECESSOR']);
+export const CARRIERS: ReadonlySet<keyof typeof shapes> = new Set(['FDS', 'LOCK', 'STATE', 'PREDECESSOR', 'MOVE']);
 
-export const handoverCodec = new Codec(shapes);
+export const handoverCodec = new Codec(shapes, ['MOVE']);
 export type HandoverShapes = typeof shapes;
 export type HandoverMessage = MessageOf<HandoverShapes>;

@@ -32,6 +32,8 @@ export interface HandedOver extends ListenerDiff {
   readonly probationMs: number;
   /** ms from COMMIT to LIVE. */
   readonly gapMs: number;
+  /** The successor takes connections. */
+  readonly moves: boolean;
 }
 
 /**
@@ -119,7 +121,7 @@ export class IncumbentSession {
 
   /** LIVE: the successor accepts. */
   async awaitLive(): Promise<HandedOver> {
-    const { pid, probation } = this.#said();
+    const { pid, probation, moves = false } = this.#said();
     const live = await this.#dialogue.expect(['LIVE'], LIVE_MS).catch(async (error: unknown) => {
       // It has heard COMMIT and is live, or has not, and ends: see ./successor.ts.
       if (!isBroken(error) || (await endsWithin(BROKEN_MS, pid))) throw error;
@@ -134,6 +136,7 @@ export class IncumbentSession {
       txid: this.#txid,
       successor: pid,
       probationMs: probation,
+      moves,
       gapMs: performance.now() - this.#committedAt,
     };
   }
@@ -161,6 +164,7 @@ export class IncumbentSession {
       listeners: listeners.length,
       ...(watchdogUsec === null ? {} : { watchdog: watchdogUsec }),
       ...(endingMs > 0 ? { ending: endingMs } : {}),
+      moves: true,
     });
     for (let start = 0; start < listeners.length; start += MESSAGE_FDS) {
       const chunk = listeners.slice(start, start + MESSAGE_FDS);

@@ -11,10 +11,11 @@ import { Totals } from '../status/totals.js';
 import { closeAll, Dialogue, PeerAbort } from './dialogue.js';
 import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
+import { type AdoptMove, receiveMove } from './moves.js';
 
 /** What a generation that was rolled back has said before it heard of that. */
 const STALE = ['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'] as const;
-const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', ...STALE] as const;
+const HEARD = ['STATS', 'PREDECESSOR', 'DRAINING', 'REVOKED', 'BYE', 'MOVE', ...STALE] as const;
 
 const isStale = (message: HandoverMessage): message is Extract<HandoverMessage, { type: (typeof STALE)[number] }> =>
   (STALE as readonly string[]).includes(message.type);
@@ -31,6 +32,8 @@ interface Followed {
   /** What it has counted since its COMMIT, as far as our own counters have it; and as far as our own COMMIT had it. */
   counted: Totals;
   committed: Totals;
+  /** Connections of it that are on their way to our workers: MOVEs that are not answered yet. */
+  moves: number;
 }
 
 export interface PredecessorReport {
@@ -77,13 +80,16 @@ export class Predecessors {
   readonly #waiting: (() => void)[] = [];
   readonly #history: History;
   readonly #warn: Warn;
+  readonly #adopt: AdoptMove;
   readonly #changed: () => void;
 
   /** `changed` is called when one is followed, when it has told for the first time what it has open, when it begins to drain,
    * and when it has ended. */
-  constructor(history: History, warn: Warn, changed: () => void = () => {}) {
+  /** @param adopt gives connections of such a generation to a worker of ours; see workers/fleet.ts */
+  constructor(history: History, { warn, adopt, changed = () => {} }: { warn: Warn; adopt: AdoptMove; changed?: () => void }) {
     this.#history = history;
     this.#warn = warn;
+    this.#adopt = adopt;
     this.#changed = changed;
   }
 
@@ -142,7 +148,8 @@ export class Predecessors {
 
   /** After a hand-over: the successor follows from here on the generations that we have followed. May be called again, for those that could not go yet. */
   passOn({ dialogue, txid }: HandedOver): void {
-    for (const [pid, { dialogue: conversation, counted, committed, status }] of this.#followed) {
+    for (const [pid, { dialogue: conversation, counted, committed, status, moves }] of this.#followed) {
+      if (moves > 0) continue;
       const fd = conversation.release();
       if (fd === null) continue;
       using _owned = new OwnedFds([fd]);
@@ -168,6 +175,7 @@ export class Predecessors {
       others: [],
       counted,
       committed: counted,
+      moves: 0,
     };
     this.#followed.set(pid, followed);
     this.#changed();
@@ -186,6 +194,14 @@ export class Predecessors {
         if (message.type === 'REVOKED') {
           isRevoked = true;
           return new HandoverError(message.code, message.text, { details: message.details });
+        }
+        if (message.type === 'MOVE') {
+          followed.moves += 1;
+          const received = receiveMove(dialogue, message, fds, this.#adopt).finally(() => {
+            followed.moves -= 1;
+          });
+          inBackground('taking connections', received);
+          continue;
         }
         if (message.type === 'PREDECESSOR') {
           this.#takeOn(message, fds);

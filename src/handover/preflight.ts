@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Details, HandoverError } from '../base/errors.js';
+import { fdRoom } from '../base/os/fd-room.js';
 import { count, size } from '../base/units.js';
 
 /** Fds, beside one for each listener, that a successor must have left: for a worker's restart, its pipes, and commands. */
@@ -46,8 +47,7 @@ const noRoom = ({ text, details }: Fault): HandoverError =>
 
 /** Every worker that is started again gets a copy of each listener through our hands. `wanted`: how many fds must be left. */
 function fdFault(wanted: number): Fault | null {
-  const limit = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity);
-  const open = readdirSync('/proc/self/fd').length;
+  const { open, limit } = fdRoom();
   if (limit - open >= wanted) return null;
   const text = `${open} of ${limit} file descriptors are open, and ${wanted} more are needed (ulimit -n, LimitNOFILE=)`;
   return { text, details: { lacks: 'file-descriptors', open, limit, needed: wanted } };

@@ -38,6 +38,8 @@ export interface Offer {
   readonly watchdogUsec: number | null;
   /** ms for which an address in use may be that of a listener that another generation is about to close. */
   readonly endingMs: number;
+  /** The incumbent takes connections, if it serves again. */
+  readonly moves: boolean;
 }
 
 /**
@@ -58,7 +60,7 @@ export async function receiveOffer(
   cancelled.addEventListener('abort', cancel);
   try {
     const { pid, version, readyMs: ready, probationMs: probation } = greeting;
-    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, ready, probation });
+    dialogue.send({ type: 'HELLO', txid, ...PROTOCOL, pid, version, ready, probation, moves: true });
     const { message: offer } = await dialogue.expect(['OFFER'], GREETING_MS);
     for (;;) {
       const { message, fds } = await dialogue.expect(['FDS', 'LOCK'], FDS_MS);
@@ -67,9 +69,15 @@ export async function receiveOffer(
         if (listeners.length !== offer.listeners) {
           throw listenersCame(listeners.length, offer.listeners);
         }
-        const { pid: incumbent, generation, watchdog: watchdogUsec = null, ending: endingMs = 0 } = offer;
+        const {
+          pid: incumbent,
+          generation,
+          watchdog: watchdogUsec = null,
+          ending: endingMs = 0,
+          moves = false,
+        } = offer;
         owned.releaseAll();
-        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, endingMs };
+        return { dialogue, txid, incumbent, generation, listeners, lockFd, watchdogUsec, endingMs, moves };
       }
       listeners.push(
         ...fds.map((fd, index) => ({ fd: owned.own(fd), entry: message.entries[index] as ManifestEntry })),

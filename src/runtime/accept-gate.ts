@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
-import type { ListenerCount } from './worker-messages.js';
+import type { Connection } from './connections.js';
+import type { ListenerCount, MovedConnection } from './worker-messages.js';
 
 /** Something that can accept connections (or receive datagrams), or hold still without losing its socket. */
 export interface GatedListener {
@@ -9,8 +10,10 @@ export interface GatedListener {
   readonly takesFds: boolean;
   /** Connections that are open, and how many connections or datagrams have come since the listener is here. */
   readonly counts: { readonly open: number; readonly accepted: number };
-  /** Of a TCP listener. */
-  readonly server?: { readonly server: Server; readonly port: number } | null;
+  /** Of a listener that accepts connections. `port`: null for a unix socket. */
+  readonly server?: { readonly server: Server; readonly port: number | null } | null;
+  /** Makes an open connection one of its server's; `fd` is the connection's from here on. */
+  adopt?(fd: number, connection: MovedConnection): Connection | undefined;
   accept(): void;
   /** To be able to {@link accept} again. `isReadElsewhere`: another generation accepts. */
   park(isReadElsewhere: boolean): void;
@@ -60,6 +63,11 @@ export class Gate {
   serverOn(port: number): Server | null {
     for (const listener of this.#listeners) if (listener.server?.port === port) return listener.server.server;
     return null;
+  }
+
+  /** Of those that accept connections, by the server. */
+  get connectionListeners(): Map<Server, GatedListener> {
+    return new Map([...this.#listeners].flatMap((one) => (one.server ? [[one.server.server, one] as const] : [])));
   }
 
   /** Of the listeners with these keys. */

@@ -2,6 +2,7 @@
  * `motya/worker`: what a program can tell Motya, and learn from it. Harmless outside a worker, so that the same program runs
  * under plain `node`.
  */
+import type { Socket } from 'node:net';
 import { type DrainCallback, type DrainInfo, workerState } from './worker-state.js';
 
 export type { DrainCallback, DrainInfo };
@@ -32,6 +33,16 @@ export function ready(): void {
 export function onDrain(callback: DrainCallback): () => void {
   state?.drainCallbacks.add(callback);
   return () => state?.drainCallbacks.delete(callback);
+}
+
+/**
+ * Keeps a connection in this process: at an upgrade it drains instead of moving to the next generation. For programs that have
+ * something in memory that belongs to it, such as a login, and that no property or listener of the socket shows.
+ * @param socket as `req.socket`, or as 'connection' gives it
+ * @returns whether it is a connection of this worker; false under plain `node`
+ */
+export function stay(socket: Socket): boolean {
+  return state?.stay(socket) ?? false;
 }
 
 /**

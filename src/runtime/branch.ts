@@ -74,5 +74,6 @@ function stateOf({ service, index, generation }: WorkerRole, joined: () => Worke
     },
     onHandover: (give, undo) => joined()?.onHandover(give, undo) ?? (() => {}),
     inherited: async () => joined()?.inherited() ?? [],
+    stay: (socket) => joined()?.stay(socket) ?? false,
   };
 }

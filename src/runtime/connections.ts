@@ -1,8 +1,9 @@
 import type { Http2Session } from 'node:http2';
 import type * as net from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { HttpSocket } from './node-internals.js';
-import type { ConnectionCounts } from './worker-messages.js';
+import { type HttpSocket, isHttpServer } from './node-internals.js';
+import { SocketBaseline } from './socket-baseline.js';
+import type { ConnectionCounts, ReasonToStay } from './worker-messages.js';
 
 /** Ties what other layers put on top of an accepted socket to its {@link Connection}. */
 const CONNECTION = Symbol('motya.connection');
@@ -17,10 +18,19 @@ export class Connection {
   /** The TLS socket on top of it, or `raw`. */
   top: HttpSocket;
   session: Http2Session | null = null;
+  /** The one that it came to. */
+  readonly server: net.Server;
+  /** It came from another process, where requests were read from it: `bytesRead` does not know of them. */
+  isUsed = false;
+  /** Why it cannot go to another process, as far as that has been decided. */
+  stays: ReasonToStay | null = null;
+  /** It has been counted among those that stay. */
+  isCounted = false;
 
-  constructor(raw: Duplex) {
+  constructor(raw: Duplex, server: net.Server) {
     this.raw = raw;
     this.top = raw;
+    this.server = server;
   }
 
   get protocol(): Protocol {
@@ -35,6 +45,8 @@ export class Connection {
 export class Connections {
   readonly #open = new Map<Duplex, Connection>();
   readonly #servers = new WeakSet<net.Server>();
+  /** Null: its sockets are not read by Node's http server from the first byte on, but by something in front of it. */
+  readonly #baselines = new WeakMap<net.Server, SocketBaseline | null>();
   #ended = (): void => {};
   #sessionOpened = (_connection: Connection): void => {};
 
@@ -56,7 +68,7 @@ export class Connections {
     if (this.#servers.has(server)) return;
     this.#servers.add(server);
     // First in line: the program's own listener may destroy the socket or hand it on.
-    server.prependListener('connection', (socket: Duplex) => this.#opened(socket));
+    server.prependListener('connection', (socket: Duplex) => this.#opened(socket, server));
     server.prependListener('secureConnection', (socket: HttpSocket) => {
       const connection = connectionOf(socket._parent);
       if (connection !== undefined) connection.top = socket;
@@ -71,25 +83,50 @@ export class Connections {
     });
   }
 
+  /** It goes on in another process: its end here is none. */
+  remove({ raw }: Connection): void {
+    this.#open.delete(raw);
+  }
+
+  /** The program wants a connection to stay in this process. @returns whether it is one of these */
+  keep(socket: unknown): boolean {
+    const connection = connectionOf(socket) ?? connectionOf((socket as HttpSocket | null)?._parent);
+    if (connection === undefined) return false;
+    connection.stays ??= 'kept';
+    return true;
+  }
+
   counts(): ConnectionCounts {
     const counts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
     for (const connection of this) counts[connection.protocol]++;
     return counts;
   }
 
-  #opened(socket: Duplex): void {
+  /** See {@link SocketBaseline}; undefined: no socket has come to the server. */
+  baselineOf(server: net.Server): SocketBaseline | null | undefined {
+    return this.#baselines.get(server);
+  }
+
+  #opened(socket: Duplex, server: net.Server): void {
     // A server may be given a socket that another one has accepted (`server.emit('connection', socket)`).
     if (socket.destroyed || connectionOf(socket) !== undefined) return;
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, server);
     (socket as Tagged)[CONNECTION] = connection;
     this.#open.set(socket, connection);
     socket.once('close', () => {
-      this.#open.delete(socket);
-      this.#ended();
+      if (this.#open.delete(socket)) this.#ended();
     });
+    // After all 'connection' listeners.
+    if (!this.#baselines.has(server)) process.nextTick(() => this.#look(connection));
+  }
+
+  /** Of a server whose sockets are alike, which is said of the first one that stays open. */
+  #look({ top, server }: Connection): void {
+    if (this.#baselines.has(server) || top.destroyed || !isHttpServer(server)) return;
+    this.#baselines.set(server, top.parser ? new SocketBaseline(top as net.Socket) : null);
   }
 }
 
-function connectionOf(socket: unknown): Connection | undefined {
+export function connectionOf(socket: unknown): Connection | undefined {
   return typeof socket === 'object' && socket !== null ? (socket as Tagged)[CONNECTION] : undefined;
 }

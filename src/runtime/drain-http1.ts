@@ -6,26 +6,30 @@ import type { HttpSocket } from './node-internals.js';
 type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 type WriteHead = (status: number, ...rest: (string | Headers | undefined)[]) => ServerResponse;
 
+/** Whether a connection need not close with its next response, because it goes to another process then. */
+type WillMove = (socket: unknown) => boolean;
+
 /**
  * From here on every HTTP/1 response says `Connection: close` (RFC 9112 §9.6). Idle connections stay open for the request
  * that may be on its way: closing them would lose it. A response whose head has gone out already is left as it is; the next
  * one on its connection closes.
  */
-export function drainHttp1(connections: Connections): void {
+export function drainHttp1(connections: Connections, willMove: WillMove): void {
   diagnostics.subscribe('http.server.request.start', (message) => {
-    forceClose((message as { response: ServerResponse }).response);
+    forceClose((message as { response: ServerResponse }).response, willMove);
   });
   for (const { top } of connections) {
     const response = top._httpMessage as ServerResponse | null | undefined;
-    if (response && !response.headersSent) forceClose(response);
+    if (response && !response.headersSent) forceClose(response, willMove);
   }
 }
 
 /** An own `writeHead`, through which Node sends implicit heads too, so that the program cannot ask for keep-alive again. */
-function forceClose(response: ServerResponse): void {
+function forceClose(response: ServerResponse, willMove: WillMove): void {
   const writeHead = response.writeHead as WriteHead;
   response.writeHead = ((status: number, ...rest: (string | Headers | undefined)[]) => {
-    if (status < 200 || !isLastRequest(response)) return writeHead.call(response, status, ...rest);
+    if (status < 200 || !isLastRequest(response) || willMove(response.socket))
+      return writeHead.call(response, status, ...rest);
     response.shouldKeepAlive = false;
     const [reason] = rest;
     if (typeof reason === 'string') return writeHead.call(response, status, reason, withClose(response, rest[1]));

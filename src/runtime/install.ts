@@ -88,6 +88,7 @@ function begin(
     drainCallbacks: new Set(),
     onHandover: (give, undo) => programState.onHandover(give, undo),
     inherited: () => programState.inherited(),
+    stay: (socket) => connections.keep(socket),
   };
 
   hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });

@@ -1,4 +1,5 @@
 import type * as dgram from 'node:dgram';
+import type * as http from 'node:http';
 import type * as net from 'node:net';
 import type { Duplex } from 'node:stream';
 
@@ -58,10 +59,34 @@ export function isTlsLoaded(): boolean {
   return moduleLoadList.includes('NativeModule tls');
 }
 
+/** Private parts of an `http.Server`. */
+export interface HttpServer extends http.Server {
+  _connections?: number;
+  allowHalfOpen?: boolean;
+  highWaterMark?: number;
+  /** ms; not in every line of Node. */
+  keepAliveTimeoutBuffer?: number;
+}
+
+/** Without a load of `http`, which plain TCP programs do not need. */
+export function isHttpServer(server: net.Server): server is HttpServer {
+  return typeof (server as HttpServer).closeIdleConnections === 'function' && !isTlsServer(server);
+}
+
+/** Node's HTTPParser (src/node_http_parser.cc), as it reads requests. */
+export interface HttpParser {
+  /** The request that is being read or answered. */
+  incoming?: unknown;
+  /** Called with each request, once its head has been read. */
+  onIncoming: (...args: unknown[]) => unknown;
+  /** @returns bytes read, or an error */
+  execute(data: Buffer): number | Error;
+}
+
 /** What the http server puts on a socket that it reads. */
 export interface HttpSocket extends Duplex {
-  /** An HTTPParser; null once the connection was upgraded; missing if HTTP/1 was never spoken. */
-  parser?: { incoming?: unknown } | null;
+  /** Null once the connection was upgraded; missing if HTTP/1 was never spoken. */
+  parser?: HttpParser | null;
   /** The response that is being written. */
   _httpMessage?: unknown;
   /** The socket below a TLSSocket. */

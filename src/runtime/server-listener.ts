@@ -1,13 +1,22 @@
 import { AsyncResource } from 'node:async_hooks';
+import type * as net from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { isSystemError } from '../base/errors.js';
 import { native } from '../base/os/native.js';
 import type { Gate, GatedListener } from './accept-gate.js';
+import { adoptConnection } from './adopt-connection.js';
 import { type Exhaustion, isExhaustion } from './exhaustion.js';
-import { DEFAULT_BACKLOG, type Listen2, type ServerHandle, type ServerInternals } from './node-internals.js';
+import {
+  DEFAULT_BACKLOG,
+  type HttpServer,
+  type Listen2,
+  type ServerHandle,
+  type ServerInternals,
+} from './node-internals.js';
 import { type ParkedAddress, ParkedHandle } from './parked-handle.js';
 import { shareTicketKeys } from './server-ticket-keys.js';
 import type { Grant, SupervisorLink } from './supervisor-link.js';
+import type { MovedConnection } from './worker-messages.js';
 
 /** The arguments of `_listen2` that are still wanted when the listener is there. */
 export interface ListenArguments {
@@ -39,6 +48,9 @@ export class ServerListener implements GatedListener {
   readonly takesFds = true;
   /** In the async context of listen(), as in Node: the handle hands that on to its connections. */
   readonly accept = AsyncResource.bind(() => this.#accept());
+  readonly adopt = AsyncResource.bind((fd: number, connection: MovedConnection) =>
+    adoptConnection(this.#server as net.Server as HttpServer, fd, connection),
+  );
   readonly #gate: Gate;
   readonly #exhaustion: Exhaustion;
   readonly #parked: ParkedHandle;
@@ -73,8 +85,8 @@ export class ServerListener implements GatedListener {
     return this.#key;
   }
 
-  get server(): { server: ServerInternals; port: number } | null {
-    return this.#port === null ? null : { server: this.#server, port: this.#port };
+  get server(): { server: ServerInternals; port: number | null } {
+    return { server: this.#server, port: this.#port };
   }
 
   get counts(): { open: number; accepted: number } {

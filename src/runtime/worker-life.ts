@@ -6,11 +6,15 @@ import type { ReceivedFds } from '../base/received-fds.js';
 import type { Gate } from './accept-gate.js';
 import { AnswerCount } from './answer-count.js';
 import type { Connections } from './connections.js';
-import { Drain } from './drain-connections.js';
+import { Drain, type DrainOutcome } from './drain-connections.js';
 import type { Inspector } from './inspector.js';
+import { MoveReceiver } from './move-receiver.js';
+import { canMoveConnections } from './move-self-test.js';
+import { MoveSender } from './move-sender.js';
+import { isHttpServer } from './node-internals.js';
 import type { ProgramState } from './state-transfer.js';
 import type { SupervisorLink } from './supervisor-link.js';
-import type { ConnectionCounts, WorkerMessage } from './worker-messages.js';
+import type { WorkerMessage } from './worker-messages.js';
 import type { WorkerState } from './worker-state.js';
 
 /** ms that a worker whose supervisor died gives its connections: no process is left to set a deadline; 30 s ends most requests. */
@@ -33,7 +37,9 @@ export class WorkerLife {
   readonly #loopDelay = new LoopDelay();
   readonly #answers = new AnswerCount();
   #drain: Drain | null = null;
-  #drained: { readonly forced: ConnectionCounts; readonly ended: number } | null = null;
+  #moves: MoveSender | null = null;
+  readonly #receiver: MoveReceiver;
+  #drained: DrainOutcome | null = null;
   /** Of the question that is answered when nothing is open. */
   #drainId: number | null = null;
   /** The supervisor that has paused us may be stopped: clients should not wait for it. */
@@ -42,6 +48,7 @@ export class WorkerLife {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.#receiver = new MoveReceiver(parts.gate, parts.link);
   }
 
   receive(message: WorkerMessage, fds: ReceivedFds): void {
@@ -65,8 +72,14 @@ export class WorkerLife {
         break;
       case 'DRAIN':
         this.#drainId = message.id;
-        this.#startDrain(message.timeout);
+        this.#startDrain(message.timeout, message.move);
         this.#tellDrained();
+        break;
+      case 'MOVE':
+        this.#receiver.receive(message, fds);
+        break;
+      case 'MOVED':
+        this.#moves?.moves(message.id, message.room);
         break;
       case 'SHORTEN':
         this.#drain?.shorten(message.timeout);
@@ -101,6 +114,7 @@ export class WorkerLife {
     this.#parts.link.lost();
     this.#parts.gate.vacate();
     this.#parts.inspector?.close();
+    this.#moves?.takeBack();
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
     if (this.#drained !== null) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
@@ -129,18 +143,25 @@ export class WorkerLife {
     });
   }
 
-  #startDrain(timeout: number): Drain {
+  /** `most`: connections with a MOVE; undefined: none may move. */
+  #startDrain(timeout: number, most?: number): Drain {
     if (this.#drain !== null) return this.#drain;
+    const { connections, link, gate, state } = this.#parts;
+    const listeners = gate.connectionListeners;
+    if (most !== undefined && [...listeners.keys()].some(isHttpServer) && canMoveConnections()) {
+      this.#moves = new MoveSender({ connections, link, most }, listeners, () => this.#drain?.check());
+    }
     // What ends the worker is the supervisor's SIGTERM, after DRAINED; not that nothing is left to do.
-    this.#parts.link.hold();
-    this.#parts.gate.giveUp();
-    const drain = new Drain(this.#parts.connections, (forced, ended) => {
-      this.#drained = { forced, ended };
+    link.hold();
+    gate.giveUp();
+    const drained = (outcome: DrainOutcome): void => {
+      this.#drained = outcome;
       this.#tellDrained();
       if (this.#orphan) terminate();
-    });
+    };
+    const drain = new Drain(connections, drained, this.#moves);
     this.#drain = drain;
-    drain.start([...this.#parts.state.drainCallbacks], timeout);
+    drain.start([...state.drainCallbacks], timeout);
     return drain;
   }
 

@@ -31,6 +31,26 @@ export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
 const listenerCount = record({ key: text, open: int, accepted: int });
 export type ListenerCount = NonNullable<(typeof listenerCount)['type']>;
 
+/** A connection that moves. `isFresh`: nothing has been read from it yet. */
+export const movedConnection = record({ isFresh: bool });
+export type MovedConnection = NonNullable<(typeof movedConnection)['type']>;
+
+/**
+ * Connections that could not move, by reason. `touched`: the program has put something on the socket; `kept`: `stay()`; `refused`: by
+ * the receiver; `other`: not HTTP/1 of an `http.Server` that reads its sockets itself, or not seen to be idle in time.
+ */
+export const stayedCounts = record({
+  touched: int,
+  kept: int,
+  tls: int,
+  http2: int,
+  upgraded: int,
+  refused: int,
+  other: int,
+});
+export type StayedCounts = NonNullable<(typeof stayedCounts)['type']>;
+export type ReasonToStay = keyof StayedCounts;
+
 const shapes = {
   // worker → supervisor
   LISTEN: { id: int, request: listenRequest },
@@ -64,8 +84,11 @@ const shapes = {
   GIVEN: { id: int, error: optional(text) },
   /** The program asks for what it inherits, which comes before ACCEPT and not earlier. */
   AWAITS: {},
-  /** No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves. */
-  DRAINED: { id: int, forced: connectionCounts, ended: int },
+  /**
+   * No connection is left; `forced`: how many of each kind FORCE has closed; `ended`: how many ended by themselves; `moved`: how many
+   * went to the other generation; `stayed`: how many could not, by reason.
+   */
+  DRAINED: { id: int, forced: connectionCounts, ended: int, moved: int, stayed: stayedCounts },
 
   // supervisor → worker
   /** With one fd. `address` and `port` as getsockname tells; `path` for unix. */
@@ -99,8 +122,11 @@ const shapes = {
   INHERIT: {},
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: { id: int },
-  /** Give the listeners up and finish what is open; said once, answered by DRAINED when nothing is. `timeout`: ms until FORCE will come. */
-  DRAIN: { id: int, timeout: int },
+  /**
+   * Give the listeners up and finish what is open; said once, answered by DRAINED when nothing is. `timeout`: ms until FORCE will come.
+   * `move`: connections may go to the other generation, this many with a MOVE.
+   */
+  DRAIN: { id: int, timeout: int, move: optional(int) },
   /** After DRAIN: FORCE will come earlier, in `timeout` ms. */
   SHORTEN: { timeout: int },
   /** Close what is still open, now. */
@@ -113,9 +139,23 @@ const shapes = {
   INSPECTOR: { open: bool },
   /** With one fd that stdout and stderr are to become: a daemon's log file was reopened (`log.programs: inherit`). */
   OUTPUT: {},
+
+  // either → either
+  /**
+   * Connections that change their process: from a worker that drains to its supervisor, and from the other generation's supervisor to a
+   * worker of its own; answered by MOVED. With an fd of ownership words (./move-ownership.ts) and one of each connection, whose
+   * word has its place in the list. None at all: it asks for the room alone. `key`: of the listener that they came through.
+   */
+  MOVE: { id: int, key: text, connections: list(movedConnection) },
+  /**
+   * It is done with; which connections have been taken is in their words. `room`: how many more the receiver can take, at most;
+   * 0: no more.
+   */
+  MOVED: { id: int, room: int },
 } as const;
 
-export const workerCodec = new Codec(shapes);
+/** MOVE: what has been lost on its way is still its sender's. */
+export const workerCodec = new Codec(shapes, ['MOVE']);
 export type WorkerShapes = typeof shapes;
 export type WorkerMessage = MessageOf<WorkerShapes>;
 
@@ -127,6 +167,7 @@ export const ANSWERS = {
   DRAIN: 'DRAINED',
   COUNT: 'COUNTS',
   COUNT_LISTENERS: 'LISTENER_COUNTS',
+  MOVE: 'MOVED',
 } as const;
 
 /** fd of the channel in a worker. */

@@ -8,6 +8,8 @@ export interface WorkerState {
   /** @returns takes it back */
   onHandover(give: () => unknown, undo?: () => unknown): () => void;
   inherited(): Promise<unknown[]>;
+  /** @returns whether the socket is a connection of a server that has its listener from the supervisor */
+  stay(socket: unknown): boolean;
 }
 
 export interface DrainInfo {

@@ -1,21 +1,30 @@
+import { inBackground } from '../base/background.js';
+import { fdRoom } from '../base/os/fd-room.js';
 import type { Dialogue } from '../handover/dialogue.js';
+import { OutgoingMoves } from '../handover/moves.js';
 import { reportOf } from '../handover/predecessors.js';
 import type { Totals } from '../status/totals.js';
+import { mostWithMove } from '../workers/moves.js';
+import type { Progress } from './drain.js';
 import type { Ended } from './events.js';
 import type { Life } from './life.js';
 
 /** Drains, tells the other generation about it once a second, and ends. */
 export async function drainToPeer(
   life: Life,
-  { dialogue, txid }: { dialogue: Dialogue; txid: string },
+  { dialogue, txid, moves }: { dialogue: Dialogue; txid: string; moves: boolean },
   { reason, gap, counters }: { reason: Ended['reason']; gap?: number; counters: () => Totals },
 ): Promise<void> {
-  const forced = await life.drain.run(life.generation, ({ connections, protocols, left }) => {
+  const outgoing = new OutgoingMoves(dialogue, txid);
+  inBackground('hearing what has become of connections', outgoing.hearAnswers());
+  const most = mostWithMove(fdRoom().limit, life.instance.fleet.size);
+  const tell: Progress = ({ connections, protocols, left }) => {
     const sums = counters();
     const others = othersOf(life);
     const ms = Math.round(left);
     dialogue.send({ type: 'STATS', txid, connections, left: ms, protocols, counters: sums, gap, others });
-  });
+  };
+  const forced = await life.drain.run(life.generation, tell, moves ? { send: outgoing.send, most } : null);
   // Before BYE, whose counters have this phase in them.
   life.machine.step('drained');
   dialogue.send({ type: 'BYE', txid, forced, counters: counters() });

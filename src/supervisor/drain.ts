@@ -5,6 +5,7 @@ import { deferred } from '../base/deferred.js';
 import { total } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { DrainStatus } from '../status/status-document.js';
+import type { Moving } from '../workers/moves.js';
 import type { SupervisorEvents } from './events.js';
 import type { Instance } from './instance.js';
 
@@ -12,6 +13,8 @@ import type { Instance } from './instance.js';
 const STOP_WHILE_DRAINING_MS = 5_000;
 
 type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
+
+export type Progress = (drain: OwnDrainStatus) => void;
 
 /** The graceful end of the connections that an instance has, and its deadline. */
 export class Drain {
@@ -73,8 +76,11 @@ export class Drain {
     this.#deadline = Math.min(this.#deadline, performance.now() + this.longest);
   }
 
-  /** `progress` is told at once and then each second. @returns how many connections were closed by force. */
-  async run(generation: number, progress: (drain: OwnDrainStatus) => void): Promise<number> {
+  /**
+   * `progress` is told at once and then each second. `moving`: where connections may go.
+   * @returns how many connections were closed by force.
+   */
+  async run(generation: number, progress: Progress, moving: Moving | null = null): Promise<number> {
     const { fleet } = this.#instance;
     const started = performance.now();
     this.begin();
@@ -85,9 +91,10 @@ export class Drain {
       this.#events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
     const timer = repeatInBackground('telling how the drain goes', STATS_MS, tell);
-    const forced = await fleet.drain(this.isCut);
+    const { forced: cut, ended, moved, stayed } = await fleet.drain({ cut: this.isCut, moving });
+    const forced = total(cut);
     clearInterval(timer);
-    this.#events.emit('drained', { ms: performance.now() - started, forced });
+    this.#events.emit('drained', { ms: performance.now() - started, forced, ended, moved, stayed });
     return forced;
   }
 }

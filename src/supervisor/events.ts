@@ -2,6 +2,7 @@ import type { Defect } from '../base/background.js';
 import type { FailureCode } from '../base/error-catalog.js';
 import type { HandoverError } from '../base/errors.js';
 import type { RemovedListener } from '../control/removed-listeners.js';
+import type { StayedCounts } from '../runtime/worker-messages.js';
 import type { Phase } from '../status/phases.js';
 
 export interface SupervisorEvents {
@@ -54,8 +55,11 @@ export interface SupervisorEvents {
   stopping: [];
   /** While it drains, about once a second. `leftMs`: until the rest is closed by force. */
   draining: [progress: { connections: number; leftMs: number }];
-  /** `forced`: connections that had to be closed by force. */
-  drained: [drain: { ms: number; forced: number }];
+  /**
+   * `forced`: connections that had to be closed by force; `ended`: by themselves; `moved`: they go on in the other generation; `stayed`:
+   * those that could not move, by reason.
+   */
+  drained: [drain: { ms: number; forced: number; ended: number; moved: number; stayed: StayedCounts }];
   ended: [end: Ended];
   /**
    * Code of Motya has failed unexpectedly, in this instance or in another one of the same process; the instance goes on. While it

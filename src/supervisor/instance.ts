@@ -290,7 +290,7 @@ export class Instance {
     this.ledger.abandonAll();
     this.endpoints.disconnect();
     // Its programs have served no client: the grace of the settings may be long, and the next upgrade waits.
-    await this.#fleet?.drain(Promise.resolve(), ABANDON_MS);
+    await this.#fleet?.drain({ cut: Promise.resolve(), mostGrace: ABANDON_MS });
     this.#fleet?.closeOutput();
     asUser(this.settings.user, () => this.endpoints.pidfile.letGo());
   }

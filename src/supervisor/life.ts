@@ -28,14 +28,14 @@ export class Life {
   readonly instance: Instance;
   readonly machine: PhaseMachine<Probation>;
   readonly history = new History();
-  readonly predecessors = new Predecessors(
-    this.history,
-    (text) => this.warn('peer', text),
-    () => {
+  readonly predecessors = new Predecessors(this.history, {
+    warn: (text) => this.warn('peer', text),
+    adopt: (origin, move, fds) => this.instance.fleet.adopt(origin, move, fds),
+    changed: () => {
       this.endOfOthers.look();
       this.instance.manager.tell();
     },
-  );
+  });
   readonly endOfOthers: EndOfOthers;
   readonly drain: Drain;
   /** Settled when it serves, or never will. */

@@ -126,10 +126,11 @@ export function logEvents(supervisor: Supervisor, log: Logger & Partial<Instance
   supervisor.on('stopping', () => {
     log.info(`pid ${pid} stops`, { event: 'stopping' });
   });
-  supervisor.on('drained', ({ ms, forced }) => {
-    const what = forced === 1 ? '1 connection was' : `${forced} connections were`;
-    const how = forced === 0 ? 'every connection ended by itself' : `${what} closed by force`;
-    log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, { event: 'drained', ms: round(ms), forced });
+  supervisor.on('drained', ({ ms, forced, ended, moved, stayed }) => {
+    const how = drainText({ forced, ended, moved });
+    const reasons = Object.fromEntries(Object.entries(stayed).filter(([, connections]) => connections > 0));
+    const fields = { event: 'drained', ms: round(ms), forced, ended, moved, stayed: reasons };
+    log.info(`drained in ${(ms / 1000).toFixed(1)} s: ${how}`, fields);
   });
   supervisor.on('ended', ({ reason, forced }) => {
     // A user who started it in a terminal gets a prompt now, and should know what that means.
@@ -153,4 +154,14 @@ function namesOf(keys: readonly string[]): string {
   if (keys.length === 0) return 'no listener';
   const shown = keys.slice(0, KEYS_SHOWN).join(', ');
   return keys.length <= KEYS_SHOWN ? shown : `${shown} and ${keys.length - KEYS_SHOWN} more`;
+}
+
+/** How the connections of a drain ended. */
+function drainText({ forced, ended, moved }: { forced: number; ended: number; moved: number }): string {
+  const parts = [
+    ...(moved > 0 ? [`${count(moved, 'connection')} moved`] : []),
+    ...(ended > 0 ? [`${count(ended, 'connection')} ended`] : []),
+    ...(forced > 0 ? [`${count(forced, 'connection')} closed by force`] : []),
+  ];
+  return parts.join(', ') || 'no connection was open';
 }

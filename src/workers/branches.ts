@@ -25,6 +25,10 @@ export class Branch extends Conversation {
     return this.#channel.peer.pid;
   }
 
+  get index(): number {
+    return this.#worker.index;
+  }
+
   get name(): string {
     return `pid ${this.pid}, started by ${this.#worker.name}`;
   }

@@ -17,6 +17,8 @@ import { type Counted, Counters } from './counters.js';
 import { type Drained, NOTHING_DRAINED } from './drained.js';
 import type { ListenGate } from './listen-gate.js';
 import { type Grantee, ListenerGrants } from './listener-grants.js';
+import { MoveRelay } from './move-relay.js';
+import type { Move, Moving } from './moves.js';
 import { Questions } from './questions.js';
 
 /** `lease`: ms after which workers go on by themselves. `except`: keys of listeners on which they go on. */
@@ -70,6 +72,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   #awaits = false;
   #readyAt: number | null = null;
   readonly #grants: ListenerGrants;
+  readonly #moves: MoveRelay;
   #saysReady = false;
   isReady = false;
   isBlocked = false;
@@ -86,12 +89,15 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     this.#questions = new Questions(channel);
     this.#counters = new Counters(this.#questions);
     this.#grants = new ListenerGrants(this, channel);
+    this.#moves = new MoveRelay(channel, this.#questions);
     channel.on('message', (message, fds) => this.#hear(message, fds));
     channel.on('close', (error) => this.cutOff(error));
   }
 
   /** 0 when it could not be started. */
   abstract get pid(): number;
+  /** Of the worker. */
+  abstract get index(): number;
   /** For people. */
   abstract get name(): string;
   /** Ends the process at once: its program cannot serve. */
@@ -192,16 +198,23 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     return this.#counters.countListeners(keys);
   }
 
-  /** Resolves when no connection is left, or it has ended. */
-  drain(timeoutMs: number): Promise<Drained> {
-    if (this.#draining === null) this.#draining = this.#drain(timeoutMs);
+  /** Resolves when no connection is left, or it has ended. `moving`: where connections may go; null: nowhere. */
+  drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
+    if (this.#draining === null) this.#draining = this.#drain(timeoutMs, moving);
     else this.hurry(timeoutMs);
     return this.#draining;
   }
 
-  async #drain(timeoutMs: number): Promise<Drained> {
-    const question = { type: 'DRAIN', timeout: Math.round(timeoutMs) } as const;
-    return (await this.#questions.ask(question, ({ forced, ended }) => ({ forced, ended }))) ?? NOTHING_DRAINED;
+  async #drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
+    this.#moves.moving = moving;
+    const question = { type: 'DRAIN', timeout: Math.round(timeoutMs), move: moving?.most } as const;
+    const drained = await this.#questions.ask(question, ({ type: _, id: __, ...outcome }) => outcome);
+    return drained ?? NOTHING_DRAINED;
+  }
+
+  /** Connections of the other generation are for it. @returns how many more it has room for */
+  adopt(move: Move, fds: readonly number[]): Promise<number> {
+    return this.#moves.deliver(move, fds);
   }
 
   /** After {@link drain}: {@link force} will come earlier, in `timeoutMs`. */
@@ -271,6 +284,9 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
         return;
       case 'CHILD_DONE':
         this.emit('childDone', message.pid);
+        return;
+      case 'MOVE':
+        this.#moves.relay(message, fds, { service: this.service, index: this.index });
         return;
       case 'EXHAUSTED':
         this.emit('trouble', 'exhausted', `accept ${message.code}: connections wait until it can`, {

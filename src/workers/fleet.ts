@@ -3,11 +3,13 @@ import { both, NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { ServiceStatus } from '../status/status-document.js';
 import type { Pause } from './conversation.js';
+import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import { inspectorPorts } from './inspector-ports.js';
 import { ListenerCounts } from './listener-counts.js';
+import type { Move, MoveOrigin } from './moves.js';
 import type { Outside } from './outside.js';
 import { allGiven, type HandedOn } from './program-state.js';
-import { Service, type ServiceContext } from './service.js';
+import { type DrainOptions, Service, type ServiceContext } from './service.js';
 
 /** All services of an instance, as one. */
 export class Fleet {
@@ -104,9 +106,20 @@ export class Fleet {
     for (const service of this.services) service.thawed();
   }
 
-  /** @returns how many connections were closed by force. */
-  async drain(cut: Promise<void>, mostGrace?: number): Promise<number> {
-    return sum(await Promise.all(this.services.map((service) => service.drain(cut, mostGrace))));
+  async drain(options: DrainOptions): Promise<Drained> {
+    const drained = await Promise.all(this.services.map((service) => service.drain(options)));
+    return drained.reduce(bothDrained, NOTHING_DRAINED);
+  }
+
+  /** Connections of the other generation. @returns how many more there is room for; 0: no more */
+  async adopt({ service, index }: MoveOrigin, move: Move, fds: readonly number[]): Promise<number> {
+    const own = this.services.find(({ name }) => name === service);
+    return own?.adopt(index, move, fds) ?? 0;
+  }
+
+  /** Workers of all services. */
+  get size(): number {
+    return this.services.reduce((workers, { settings }) => workers + settings.workers, 0);
   }
 
   /** To the process of every worker that runs. @returns how many there are */

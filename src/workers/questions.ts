@@ -34,20 +34,21 @@ export class Questions {
   ask<Q extends QuestionType, T>(
     question: Omit<Named<Q>, 'id'> & { type: Q },
     read: (answer: AnswerTo<Q>, fds: ReceivedFds) => T,
+    fds: readonly number[] = [],
   ): Promise<T | null> {
     if (this.#isClosed) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       const id = this.#lastId;
-      const answered = (answer: AnyAnswer, fds: ReceivedFds): void => {
+      const answered = (answer: AnyAnswer, received: ReceivedFds): void => {
         try {
-          resolve(read(answer as AnswerTo<Q>, fds));
+          resolve(read(answer as AnswerTo<Q>, received));
         } catch (error) {
           reject(error);
         }
       };
       this.#pending.set(id, { type: ANSWERS[question.type], answered, gone: () => resolve(null) });
-      this.#channel.send({ ...question, id } as Named<Q>);
+      this.#channel.send({ ...question, id } as Named<Q>, fds);
     });
   }
 

@@ -3,14 +3,15 @@ import { inBackground } from '../base/background.js';
 import type { ServiceSettings } from '../config/settings.js';
 import type { Ledger } from '../listeners/ledger.js';
 import type { Outputs } from '../logging/outputs.js';
-import { total } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { WorkerStatus } from '../status/status-document.js';
 import { ChildEnds } from './child-ends.js';
 import type { ChildEnd, Pause } from './conversation.js';
+import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import { withInspectorPort } from './inspector-ports.js';
 import type { ListenGate } from './listen-gate.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
+import type { Move, Moving } from './moves.js';
 import type { Outside } from './outside.js';
 import { allGiven, deal, type Given, giveInTime } from './program-state.js';
 import { ReleasedListeners } from './released.js';
@@ -20,6 +21,7 @@ import { ServiceStart } from './service-start.js';
 import { Slot, type SlotOwner } from './slot.js';
 import { Worker } from './worker.js';
 import { allAnswer, countAnswers, countConnections, countOnListeners } from './worker-counts.js';
+import type { Ending } from './worker-end.js';
 
 export interface ServiceContext {
   readonly generation: number;
@@ -31,6 +33,15 @@ export interface ServiceContext {
   readonly outputs?: Outputs | null;
   /** The inspector's port of each worker, if the options of node ask for one. */
   readonly inspectorPorts?: readonly number[] | undefined;
+}
+
+export interface DrainOptions {
+  /** Resolves when what is open is to be closed now. */
+  readonly cut: Promise<void>;
+  /** ms from the signal to SIGKILL, where the settings give more. */
+  readonly mostGrace?: number;
+  /** Where connections may go; null: nowhere. */
+  readonly moving?: Moving | null;
 }
 
 const DONE = 'exit status 0';
@@ -180,15 +191,26 @@ export class Service extends EventEmitter<ServiceEvents> {
   /**
    * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
    * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.
-   * `mostGrace`: ms, where the settings give more.
-   * @returns how many connections were.
    */
-  async drain(cut: Promise<void>, mostGrace = Number.POSITIVE_INFINITY): Promise<number> {
+  async drain({ cut, mostGrace = Number.POSITIVE_INFINITY, moving = null }: DrainOptions): Promise<Drained> {
     this.#draining = true;
-    const grace = Math.min(this.settings.killGrace, mostGrace);
-    const forced = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, cut, grace)));
+    const killGrace = Math.min(this.settings.killGrace, mostGrace);
+    const { connections, killSignal } = this.settings;
+    const ending = { cut, killGrace, killSignal, moving: connections === 'move' ? moving : null };
+    const drained = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, ending)));
     await Promise.all(this.#clearing);
-    return forced.reduce((sum, count) => sum + count, 0);
+    return drained.reduce(bothDrained);
+  }
+
+  /**
+   * Connections of worker `index` of the other generation: for the worker with that index, as the values that it has handed on, or for
+   * any that is ready. @returns how many more there is room for
+   */
+  async adopt(index: number, move: Move, fds: readonly number[]): Promise<number> {
+    if (this.settings.connections !== 'move' || this.#draining) return 0;
+    const workers = this.#workers.filter(({ isReady, hasExited }) => isReady && !hasExited);
+    const own = workers.find((worker) => worker.index === index % this.#slots.length);
+    return (own ?? workers[0])?.adopt(move, fds) ?? 0;
   }
 
   signal(signal: NodeJS.Signals): number {
@@ -290,11 +312,11 @@ export class Service extends EventEmitter<ServiceEvents> {
     if (this.#keepAlive && this.isWhole) this.#released.remove();
   }
 
-  async #drainSlot(slot: Slot, cut: Promise<void>, killGrace: number): Promise<number> {
+  async #drainSlot(slot: Slot, ending: Omit<Ending, 'timeout' | 'signalling'>): Promise<Drained> {
     const timeout = Math.max(0, Math.min(this.settings.drainTimeout, this.#cutAt - performance.now()));
-    const drained = await slot.drain({ timeout, cut, killSignal: this.settings.killSignal, killGrace });
-    if (drained === null) return 0;
+    const drained = await slot.drain({ ...ending, timeout });
+    if (drained === null) return NOTHING_DRAINED;
     this.emit('drained', drained);
-    return total(drained.forced);
+    return drained;
   }
 }

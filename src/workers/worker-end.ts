@@ -1,6 +1,7 @@
 import { FORCE_MS } from '../base/limits.js';
 import { within } from '../base/timeout.js';
-import type { Drained } from './drained.js';
+import { type Drained, NOTHING_DRAINED } from './drained.js';
+import type { Moving } from './moves.js';
 import type { Worker } from './worker.js';
 
 export interface Ending {
@@ -9,6 +10,8 @@ export interface Ending {
   /** Resolves when that is to be done now. */
   readonly cut: Promise<void>;
   readonly killSignal: NodeJS.Signals;
+  /** Where connections may go; null: nowhere. */
+  readonly moving: Moving | null;
   /** ms from the signal to SIGKILL. */
   readonly killGrace: number;
   /** The signal is about to be sent: from here on the worker is to end. */
@@ -17,7 +20,7 @@ export interface Ending {
 
 /** Lets a worker finish what it has, and ends it. Resolves when it has ended. */
 export async function drainAndEnd(worker: Worker, ending: Ending): Promise<Drained> {
-  const draining = worker.drain(ending.timeout);
+  const draining = worker.drain(ending.timeout, ending.moving);
   await within(ending.timeout, Promise.race([draining, ending.cut]));
   worker.force();
   const drained = await within(FORCE_MS, draining);
@@ -28,5 +31,5 @@ export async function drainAndEnd(worker: Worker, ending: Ending): Promise<Drain
     await worker.exited;
   }
   // One that does not answer had what it counted last.
-  return drained ?? { forced: worker.lastCounts, ended: 0 };
+  return drained ?? { ...NOTHING_DRAINED, forced: worker.lastCounts };
 }

@@ -17,15 +17,16 @@ import { EndedBranches } from './ended-branches.js';
 import { inspectorOf } from './inspector-ports.js';
 import { endSession, strayed } from './leftovers.js';
 import type { ListenGate } from './listen-gate.js';
+import type { Move, Moving } from './moves.js';
 import type { InspectedFamily } from './outside.js';
 import { type StartedAs, startWorkerProcess } from './worker-process.js';
 
 /** The last order to the processes of a worker, for one that joins later. */
-type Order = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number };
+type Order = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number; readonly moving: Moving | null };
 
 /** One worker, seen from the supervisor: its process, and the Node processes that its program has started and that listen. */
 export class Worker extends Conversation {
-  readonly index: number;
+  override readonly index: number;
   readonly startedAt = performance.now();
   readonly #child: ChildProcess;
   readonly #gate: ListenGate;
@@ -36,6 +37,8 @@ export class Worker extends Conversation {
   readonly cleared: Promise<void>;
   #order: Order;
   #drains: Promise<Drained>[] = [];
+  /** MOVEs that have come. */
+  #adopted = 0;
   readonly #ended = new EndedBranches();
   #cutOffBy: Error | null = null;
   /** False: the inspector's port is another generation's. */
@@ -147,9 +150,9 @@ export class Worker extends Conversation {
     return counts.reduce(plus);
   }
 
-  override async drain(timeoutMs: number): Promise<Drained> {
-    this.#setOrder({ drainsUntil: performance.now() + timeoutMs });
-    this.#drains = [super.drain(timeoutMs), ...this.#each((branch) => branch.drain(timeoutMs))];
+  override async drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
+    this.#setOrder({ drainsUntil: performance.now() + timeoutMs, moving });
+    this.#drains = [super.drain(timeoutMs, moving), ...this.#each((branch) => branch.drain(timeoutMs, moving))];
     let drained: Drained[] = [];
     // A process that has joined meanwhile drains, too.
     while (drained.length < this.#drains.length) drained = await Promise.all(this.#drains);
@@ -157,9 +160,18 @@ export class Worker extends Conversation {
   }
 
   override hurry(timeoutMs: number): void {
-    this.#setOrder({ drainsUntil: performance.now() + timeoutMs });
+    this.#setOrder({ drainsUntil: performance.now() + timeoutMs, moving: null });
     super.hurry(timeoutMs);
     for (const branch of this.#branches) branch.hurry(timeoutMs);
+  }
+
+  /** By the one of its processes that has the listener. */
+  override adopt(move: Move, fds: readonly number[]): Promise<number> {
+    const holders = this.processes.filter(({ granted }) => granted.has(move.key));
+    this.#adopted += 1;
+    const holder = holders[this.#adopted % holders.length];
+    if (holder === undefined) return Promise.resolve(0);
+    return holder instanceof Branch ? holder.adopt(move, fds) : super.adopt(move, fds);
   }
 
   override force(): void {
@@ -250,7 +262,7 @@ export class Worker extends Conversation {
     const order = this.#order;
     if (order === 'accept') inBackground('accepting in a joined process', branch.accept());
     else if ('paused' in order) inBackground('pausing a joined process', branch.pause(order.paused));
-    else this.#drains.push(branch.drain(Math.max(0, order.drainsUntil - performance.now())));
+    else this.#drains.push(branch.drain(Math.max(0, order.drainsUntil - performance.now()), order.moving));
   }
 
   /** It had listeners. One that ends before its worker drains has failed, unless its worker ends, too. */

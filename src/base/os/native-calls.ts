@@ -23,10 +23,10 @@ export interface ChannelCalls {
    */
   send(fd: number, data: Uint8Array, fds: readonly number[]): boolean;
   /**
-   * Next message of at most `maxBytes`; null when none waits (EAGAIN). Throws EMSGSIZE for a longer one (MSG_TRUNC) and
-   * ENOBUFS when the kernel dropped fds (MSG_CTRUNC); the fds that came with it are closed then.
+   * Next message of at most `maxBytes`; null when none waits (EAGAIN). Throws EMSGSIZE for a longer one (MSG_TRUNC) and, unless
+   * `mayLoseFds`, ENOBUFS when the kernel dropped fds (MSG_CTRUNC); the fds that came with it are closed then.
    */
-  receive(fd: number, maxBytes: number): NativeMessage | null;
+  receive(fd: number, maxBytes: number, mayLoseFds?: boolean): NativeMessage | null;
   /** SO_PEERCRED of a connected unix socket. */
   peerCredentials(fd: number): PeerCredentials;
 }
@@ -163,6 +163,20 @@ export interface MemfdCalls {
   create(data: Uint8Array): number;
 }
 
+/**
+ * Words of 32 bits that several processes share: which of them owns an item that is on its way (native/ownership.cc). A file has
+ * {@link OWNERSHIP_WORDS} of them, 0 at first.
+ */
+export interface OwnershipCalls {
+  /** A file in memory, sealed against any change of its size (memfd_create(2)). */
+  create(): number;
+  /**
+   * Compare-and-swap of word `index`, atomic between processes. @returns whether it was `expected` and is `desired` now.
+   * Throws EINVAL for an fd that is not such a file.
+   */
+  exchange(fd: number, index: number, expected: number, desired: number): boolean;
+}
+
 /** The user database, by whatever services nsswitch.conf(5) names (native/users.cc). */
 export interface UserCalls {
   /** getpwnam(3) or getpwuid(3); null when there is no such user. */
@@ -195,6 +209,7 @@ export interface Native {
   readonly lock: LockCalls;
   readonly memfd: MemfdCalls;
   readonly notify: NotifyCalls;
+  readonly ownership: OwnershipCalls;
   readonly pidfd: PidfdCalls;
   readonly poll: PollCalls;
   readonly process: ProcessCalls;

@@ -61,6 +61,8 @@ export interface NativeMessage {
   /** Empty together with no fds: the peer has closed (recvmsg returned 0). */
   readonly data: Buffer;
   readonly fds: number[];
+  /** The kernel had no room for some of its fds (MSG_CTRUNC): none is here. */
+  readonly hasLostFds?: boolean;
   /** As the kernel says; a pid of 0 is not in our pid namespace. Only with SO_PASSCRED. */
   readonly sender?: PeerCredentials;
 }
