@@ -129,7 +129,7 @@ const shapes = {
     left: optional(int),
     protocols: optional(connectionCounts),
   },
-  BYE: { txid: text, forced: int, counters: anything },
+  BYE: { txid: text, forced: int, moved: int, counters: anything },
 
   // the one that drains → the one that serves, and back
   /**

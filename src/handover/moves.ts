@@ -5,7 +5,7 @@ import type { Dialogue } from './dialogue.js';
 import type { HandoverMessage } from './handover-messages.js';
 
 /** What a generation may have said before it heard that the other one drains. */
-const STALE = ['STATS', 'PROVING', 'UNUSED'] as const;
+const STALE = ['STATS', 'PROVING', 'LEFT_OUT'] as const;
 
 /** Connections of a generation that drains, on their way to the other one: its side. {@link receiveMove} is the other's. */
 export class OutgoingMoves {

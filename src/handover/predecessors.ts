@@ -209,7 +209,7 @@ export class Predecessors {
         }
         this.#count(followed, message.counters);
         if (message.type === 'BYE') {
-          this.#history.generationEnded(generation, message.forced);
+          this.#history.generationEnded(generation, message);
           return null;
         }
         const { connections, left, protocols, gap, probation, others = [] } = message;

@@ -18,6 +18,9 @@ const WINDOW = 2;
 /** Part of the time that may be spent in looking for idle connections: each look asks for all of them (1 ms for 5,000). */
 const LOOK_SHARE = 0.2;
 
+/** ms until the next look for one whose answer has not gone out yet. */
+const LOOK_AGAIN_MS = 50;
+
 /** Where the connections of one server go. */
 interface Route {
   readonly key: string;
@@ -188,12 +191,13 @@ export class MoveSender {
   }
 
   #isStillIdle({ connection, bytesRead }: Candidate): boolean {
-    const { top } = connection;
-    return (
-      (top as net.Socket).bytesRead === bytesRead &&
-      isQuiet(connection) &&
-      !this.#staysAs(connection, reasonToStay(connection, this.#connections))
-    );
+    if ((connection.top as net.Socket).bytesRead !== bytesRead) return false;
+    if (this.#staysAs(connection, reasonToStay(connection, this.#connections))) return false;
+    if (isQuiet(connection)) return true;
+    // Its client is slow to read, or the program has paused it: no event tells when that is over.
+    this.#isOutdated = true;
+    this.#nextLook = Math.max(this.#nextLook, performance.now() + LOOK_AGAIN_MS);
+    return false;
   }
 
   /** Looks for idle connections, unless it has looked a moment ago: then a little later. */

@@ -1,5 +1,5 @@
 import type { Code, FailureCode, ResultCode } from '../base/error-catalog.js';
-import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import type { DrainOutcome } from '../runtime/drain-connections.js';
 import { Totals } from './totals.js';
 
 /** Generations, and upgrades, that are remembered: what fits on a screen. */
@@ -21,8 +21,9 @@ export interface GenerationRecord {
   handedOverAt: string | null;
   /** When its last connection had gone; null also when it has died before. */
   drainedAt: string | null;
-  /** Connections closed by force at the end of its drain. */
+  /** Connections closed by force at the end of its drain; and how many went on in the generation after it. */
   forced: number | null;
+  moved: number | null;
 }
 
 /** An upgrade that was tried. Instants are ISO 8601 in UTC. */
@@ -96,10 +97,12 @@ export class History {
     this.#totals.count(['restarts', service]);
   }
 
-  /** A worker's drain: connections that ended by themselves, and those that were closed by force. */
-  drained(ended: number, forced: ConnectionCounts): void {
+  /** A worker's drain. */
+  drained({ ended, forced, moved, stayed }: DrainOutcome): void {
     this.#totals.count(['drained'], ended);
+    this.#totals.count(['moved'], moved);
     for (const [protocol, count] of Object.entries(forced)) this.#totals.count(['forced', protocol], count);
+    for (const [reason, count] of Object.entries(stayed)) this.#totals.count(['stayed', reason], count);
   }
 
   upgradeBegins(): void {
@@ -145,9 +148,9 @@ export class History {
     if (upgrade !== undefined) upgrade.gapMs = gapMs;
   }
 
-  generationEnded(generation: number, forced: number): void {
+  generationEnded(generation: number, { forced, moved }: { forced: number; moved: number }): void {
     const ended = this.#generations.find((one) => one.generation === generation);
-    if (ended !== undefined) Object.assign(ended, { drainedAt: now(), forced });
+    if (ended !== undefined) Object.assign(ended, { drainedAt: now(), forced, moved });
   }
 
   /** For COMMIT. Undefined when it would make the message too long: no hand-over may fail for it. */
@@ -206,6 +209,7 @@ export class History {
       handedOverAt: null,
       drainedAt: null,
       forced: null,
+      moved: null,
     };
     this.#generations = [...this.#generations, record].slice(-HISTORY_LENGTH);
     return liveAt;

@@ -24,10 +24,10 @@ export async function drainToPeer(
     const ms = Math.round(left);
     dialogue.send({ type: 'STATS', txid, connections, left: ms, protocols, counters: sums, gap, others });
   };
-  const forced = await life.drain.run(life.generation, tell, moves ? { send: outgoing.send, most } : null);
+  const { forced, moved } = await life.drain.run(life.generation, tell, moves ? { send: outgoing.send, most } : null);
   // Before BYE, whose counters have this phase in them.
   life.machine.step('drained');
-  dialogue.send({ type: 'BYE', txid, forced, counters: counters() });
+  dialogue.send({ type: 'BYE', txid, forced, moved, counters: counters() });
   dialogue.close();
   await life.end({ reason, forced });
 }

@@ -78,9 +78,13 @@ export class Drain {
 
   /**
    * `progress` is told at once and then each second. `moving`: where connections may go.
-   * @returns how many connections were closed by force.
+   * @returns how many connections were closed by force, and how many moved
    */
-  async run(generation: number, progress: Progress, moving: Moving | null = null): Promise<number> {
+  async run(
+    generation: number,
+    progress: Progress,
+    moving: Moving | null = null,
+  ): Promise<{ readonly forced: number; readonly moved: number }> {
     const { fleet } = this.#instance;
     const started = performance.now();
     this.begin();
@@ -95,6 +99,6 @@ export class Drain {
     const forced = total(cut);
     clearInterval(timer);
     this.#events.emit('drained', { ms: performance.now() - started, forced, ended, moved, stayed });
-    return forced;
+    return { forced, moved };
   }
 }

@@ -13,7 +13,7 @@ import { History } from '../status/history.js';
 import { type Phase, PhaseMachine } from '../status/phases.js';
 import type { Overview, Status } from '../status/status-document.js';
 import type { Totals } from '../status/totals.js';
-import type { Pause } from '../workers/conversation.js';
+import type { Pause } from '../workers/conversation-events.js';
 import type { Fleet } from '../workers/fleet.js';
 import { Drain } from './drain.js';
 import { EndOfOthers } from './end-others.js';
@@ -126,7 +126,7 @@ export class Life {
     const outputs = log.programs === 'inherit' ? null : (this.outputs ?? new Outputs({ ...log, file: null }));
     const fleet = this.instance.makeFleet(this.generation, outputs, options);
     for (const service of fleet.services) {
-      service.on('drained', ({ ended, forced }) => this.history.drained(ended, forced));
+      service.on('drained', (drained) => this.history.drained(drained));
       service.on('crash', (worker, reason, inMs, code) => {
         const { pid, index } = worker;
         this.history.crash(service.name);

@@ -4,6 +4,7 @@ import { count, duration } from '../base/units.js';
 import { keeperOf } from '../keeper/keeper-choice.js';
 import type { InstanceLog, Logger } from '../logging/log.js';
 import { logDefect } from '../logging/log-defect.js';
+import { drainText } from '../status/drain-text.js';
 import type { Supervisor } from './supervisor.js';
 
 const ENDS = {
@@ -154,14 +155,4 @@ function namesOf(keys: readonly string[]): string {
   if (keys.length === 0) return 'no listener';
   const shown = keys.slice(0, KEYS_SHOWN).join(', ');
   return keys.length <= KEYS_SHOWN ? shown : `${shown} and ${keys.length - KEYS_SHOWN} more`;
-}
-
-/** How the connections of a drain ended. */
-function drainText({ forced, ended, moved }: { forced: number; ended: number; moved: number }): string {
-  const parts = [
-    ...(moved > 0 ? [`${count(moved, 'connection')} moved`] : []),
-    ...(ended > 0 ? [`${count(ended, 'connection')} ended`] : []),
-    ...(forced > 0 ? [`${count(forced, 'connection')} closed by force`] : []),
-  ];
-  return parts.join(', ') || 'no connection was open';
 }

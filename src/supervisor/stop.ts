@@ -79,7 +79,9 @@ export async function stopServing(life: Life): Promise<void> {
   const unlink = machine.probation === null || machine.probation.isOver;
   await instance.closeListeners(life.drain.isCut, { unlink });
   await life.pauseWorkers();
-  const forced = await life.drain.run(life.generation, ({ connections }) => instance.manager.goOnStopping(connections));
+  const { forced } = await life.drain.run(life.generation, ({ connections }) =>
+    instance.manager.goOnStopping(connections),
+  );
   await outlastOthers(life);
   life.stopFinished.resolve();
   machine.step('drained');
@@ -95,7 +97,7 @@ async function leaveTo(owner: number, life: Life): Promise<void> {
   instance.endpoints.pauseAdmin();
   await life.pauseWorkers();
   instance.giveAway();
-  const forced = await life.drain.run(life.generation, () => {});
+  const { forced } = await life.drain.run(life.generation, () => {});
   life.stopFinished.resolve();
   machine.step('drained');
   await life.end({ reason: 'handed-over', forced });

@@ -1,5 +1,5 @@
 import { isDone } from '../base/timeout.js';
-import type { ChildEnd } from './conversation.js';
+import type { ChildEnd } from './conversation-events.js';
 import type { Recovery } from './recovery.js';
 import type { Worker } from './worker.js';
 

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Channel } from '../base/channel.js';
-import { type Details, HandoverError } from '../base/errors.js';
+import { HandoverError } from '../base/errors.js';
 import { MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
 import type { ReceivedFds } from '../base/received-fds.js';
@@ -13,6 +13,7 @@ import type {
   WorkerMessage,
   WorkerShapes,
 } from '../runtime/worker-messages.js';
+import type { ConversationEvents, Pause } from './conversation-events.js';
 import { type Counted, Counters } from './counters.js';
 import { type Drained, NOTHING_DRAINED } from './drained.js';
 import type { ListenGate } from './listen-gate.js';
@@ -20,44 +21,6 @@ import { type Grantee, ListenerGrants } from './listener-grants.js';
 import { MoveRelay } from './move-relay.js';
 import type { Move, Moving } from './moves.js';
 import { Questions } from './questions.js';
-
-/** `lease`: ms after which workers go on by themselves. `except`: keys of listeners on which they go on. */
-export interface Pause {
-  readonly lease?: number;
-  readonly except?: readonly string[];
-}
-
-export interface ChildEnd {
-  readonly pid: number;
-  /** In words. */
-  readonly reason: string;
-  /** Keys of the listeners that it had, and no other process of its worker has. */
-  readonly keys: readonly string[];
-  /** ms that it was known; null: it never listened. */
-  readonly lived: number | null;
-}
-
-interface ConversationEvents {
-  /** It waits for a listener that is not here yet: booted as far as can be. */
-  blocked: [];
-  ready: [];
-  /** `pid` of the process whose program has closed its server. */
-  release: [key: string, pid: number];
-  /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). */
-  /** `facts`: what `what` says, for programs. */
-  trouble: [kind: 'denied' | 'exhausted', what: string, facts: Details];
-  /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
-  exit: [reason: string];
-  /** A process that its program has started is a part of it from now on. */
-  childStart: [];
-  /** A process that its program has started, and that listened or was to, has ended by itself; see {@link ChildEnd}. */
-  childEnd: [end: ChildEnd];
-  /** A process that its program had started has ended as it was to; comes before or after `childEnd`. */
-  childDone: [pid: number];
-  /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
-  /** `pid`: null where it cannot be told. */
-  strayed: [who: string, pid: number | null];
-}
 
 /** What the supervisor and one process that serves say to each other: a worker, or a Node process that a worker has started. */
 export abstract class Conversation extends EventEmitter<ConversationEvents> implements Grantee {

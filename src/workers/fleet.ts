@@ -2,14 +2,15 @@ import type { ServiceSettings } from '../config/settings.js';
 import { both, NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { ServiceStatus } from '../status/status-document.js';
-import type { Pause } from './conversation.js';
+import type { Pause } from './conversation-events.js';
 import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import { inspectorPorts } from './inspector-ports.js';
 import { ListenerCounts } from './listener-counts.js';
 import type { Move, MoveOrigin } from './moves.js';
 import type { Outside } from './outside.js';
 import { allGiven, type HandedOn } from './program-state.js';
-import { type DrainOptions, Service, type ServiceContext } from './service.js';
+import { Service, type ServiceContext } from './service.js';
+import type { DrainOptions } from './service-drain.js';
 
 /** All services of an instance, as one. */
 export class Fleet {

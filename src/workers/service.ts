@@ -6,22 +6,22 @@ import type { Outputs } from '../logging/outputs.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
 import type { WorkerStatus } from '../status/status-document.js';
 import { ChildEnds } from './child-ends.js';
-import type { ChildEnd, Pause } from './conversation.js';
-import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
+import type { ChildEnd, Pause } from './conversation-events.js';
+import type { Drained } from './drained.js';
 import { withInspectorPort } from './inspector-ports.js';
 import type { ListenGate } from './listen-gate.js';
 import type { WorkerListenerCounts } from './listener-counts.js';
-import type { Move, Moving } from './moves.js';
+import type { Move } from './moves.js';
 import type { Outside } from './outside.js';
 import { allGiven, deal, type Given, giveInTime } from './program-state.js';
 import { ReleasedListeners } from './released.js';
+import { type DrainOptions, ServiceDrain } from './service-drain.js';
 import type { ServiceEvents } from './service-events.js';
 import { ServiceOutside } from './service-outside.js';
 import { ServiceStart } from './service-start.js';
 import { Slot, type SlotOwner } from './slot.js';
 import { Worker } from './worker.js';
 import { allAnswer, countAnswers, countConnections, countOnListeners } from './worker-counts.js';
-import type { Ending } from './worker-end.js';
 
 export interface ServiceContext {
   readonly generation: number;
@@ -33,15 +33,6 @@ export interface ServiceContext {
   readonly outputs?: Outputs | null;
   /** The inspector's port of each worker, if the options of node ask for one. */
   readonly inspectorPorts?: readonly number[] | undefined;
-}
-
-export interface DrainOptions {
-  /** Resolves when what is open is to be closed now. */
-  readonly cut: Promise<void>;
-  /** ms from the signal to SIGKILL, where the settings give more. */
-  readonly mostGrace?: number;
-  /** Where connections may go; null: nowhere. */
-  readonly moving?: Moving | null;
 }
 
 const DONE = 'exit status 0';
@@ -62,8 +53,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   #hasInspectors = true;
   readonly #outside: ServiceOutside;
   readonly #start: ServiceStart;
-  /** When a drain is cut (performance.now()). */
-  #cutAt = Number.POSITIVE_INFINITY;
+  readonly #drain: ServiceDrain;
   readonly #childEnds = new ChildEnds();
   /** Of workers that have ended, and what they have left. */
   readonly #clearing = new Set<Promise<void>>();
@@ -76,6 +66,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#released = new ReleasedListeners(context);
     this.#accepting = accepting;
     const workers = (): readonly Worker[] => this.#workers;
+    this.#drain = new ServiceDrain(settings, this.#slots, (drained) => this.emit('drained', drained));
     this.#outside = new ServiceOutside(context.ledger, workers);
     this.#start = new ServiceStart({
       settings,
@@ -188,18 +179,12 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#removeReleased();
   }
 
-  /**
-   * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
-   * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.
-   */
-  async drain({ cut, mostGrace = Number.POSITIVE_INFINITY, moving = null }: DrainOptions): Promise<Drained> {
+  /** Lets every worker finish what it has and then ends it; see {@link ServiceDrain}. */
+  async drain(options: DrainOptions): Promise<Drained> {
     this.#draining = true;
-    const killGrace = Math.min(this.settings.killGrace, mostGrace);
-    const { connections, killSignal } = this.settings;
-    const ending = { cut, killGrace, killSignal, moving: connections === 'move' ? moving : null };
-    const drained = await Promise.all(this.#slots.map((slot) => this.#drainSlot(slot, ending)));
+    const drained = await this.#drain.run(options);
     await Promise.all(this.#clearing);
-    return drained.reduce(bothDrained);
+    return drained;
   }
 
   /**
@@ -219,10 +204,9 @@ export class Service extends EventEmitter<ServiceEvents> {
     return running.length;
   }
 
-  /** A drain, now or later, is cut in `ms`: see {@link drain}. */
+  /** A drain, now or later, is cut in `ms`. */
   hurry(ms: number): void {
-    this.#cutAt = performance.now() + ms;
-    for (const { worker, isDraining } of this.#slots) if (isDraining && !worker.hasExited) worker.hurry(ms);
+    this.#drain.hurry(ms);
   }
 
   /** Those of its programs, if they have ports of their own; see `--inspect` of node. */
@@ -310,13 +294,5 @@ export class Service extends EventEmitter<ServiceEvents> {
 
   #removeReleased(): void {
     if (this.#keepAlive && this.isWhole) this.#released.remove();
-  }
-
-  async #drainSlot(slot: Slot, ending: Omit<Ending, 'timeout' | 'signalling'>): Promise<Drained> {
-    const timeout = Math.max(0, Math.min(this.settings.drainTimeout, this.#cutAt - performance.now()));
-    const drained = await slot.drain({ ...ending, timeout });
-    if (drained === null) return NOTHING_DRAINED;
-    this.emit('drained', drained);
-    return drained;
   }
 }

@@ -10,7 +10,8 @@ import type { WorkerOutput } from '../logging/worker-output.js';
 import { both, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts, WorkerShapes } from '../runtime/worker-messages.js';
 import { Branch, type BranchSocket } from './branches.js';
-import { Conversation, type Pause } from './conversation.js';
+import { Conversation } from './conversation.js';
+import type { Pause } from './conversation-events.js';
 import type { Counted } from './counters.js';
 import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import { EndedBranches } from './ended-branches.js';
@@ -37,7 +38,6 @@ export class Worker extends Conversation {
   readonly cleared: Promise<void>;
   #order: Order;
   #drains: Promise<Drained>[] = [];
-  /** MOVEs that have come. */
   #adopted = 0;
   readonly #ended = new EndedBranches();
   #cutOffBy: Error | null = null;

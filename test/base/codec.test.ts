@@ -22,6 +22,11 @@ const maybe = <T>(of: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(of, 
 const none = fc.constant({});
 
 const family = fc.constantFrom('inet' as const, 'inet6' as const);
+const stayed = fc.record({
+  ...{ touched: nat, kept: nat, tls: nat, http2: nat },
+  ...{ upgraded: nat, refused: nat, other: nat },
+});
+const moved = fc.array(fc.record({ isFresh: flag }), { maxLength: 32 });
 const counts = fc.record({ http1: nat, idle: nat, http2: nat, upgraded: nat, other: nat });
 const request = fc.oneof(
   fc.record({
@@ -59,7 +64,9 @@ const worker: Arbitraries<WorkerMessage> = {
   PAUSED: numbered,
   ACCEPTING: numbered,
   COUNTS: fc.record({ id: nat, connections: counts }),
-  DRAINED: fc.record({ id: nat, forced: counts, ended: nat }),
+  DRAINED: fc.record({ id: nat, forced: counts, ended: nat, moved: nat, stayed }),
+  MOVE: fc.record({ id: nat, key: word, connections: moved }),
+  MOVED: fc.record({ id: nat, room: nat }),
   LISTENER: fc.record({
     id: nat,
     key: word,
@@ -114,7 +121,9 @@ const handover: Arbitraries<HandoverMessage> = {
   PREDECESSOR: fc.record({ txid, pid: nat, generation: nat, counted: fc.dictionary(word, nat) }),
   DRAINING: fc.record({ txid }),
   REVOKED: fc.record({ txid, code, text: word }),
-  BYE: fc.record({ txid, forced: nat }),
+  BYE: fc.record({ txid, forced: nat, moved: nat }),
+  MOVE: fc.record({ txid, id: nat, service: word, index: nat, key: word, connections: moved }),
+  MOVED: fc.record({ txid, id: nat, room: nat }),
   ABORT: fc.record({ txid, code, text: word }),
 };
 

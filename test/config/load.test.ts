@@ -157,6 +157,7 @@ services:
         workers: availableParallelism(),
         nodeArgs: ['--enable-source-maps'],
         ready: 'signal',
+        connections: 'move',
         listeners: [
           { family: 'inet', type: 'stream', address: '0.0.0.0', port: 80 },
           { family: 'inet6', type: 'stream', address: '::', port: 443, v6only: true, backlog: 9 },
@@ -174,6 +175,7 @@ services:
         workers: 1,
         nodeArgs: [],
         ready: 'listen',
+        connections: 'move',
         listeners: [],
         drainTimeout: 120_000,
         killSignal: 'SIGTERM',
@@ -281,7 +283,7 @@ daemonise: true
 log: loud
 `);
     assert.deepEqual(problems(), [
-      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, listeners, drainTimeout, killSignal, killGrace; did you mean "workers"?',
+      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, connections, listeners, drainTimeout, killSignal, killGrace; did you mean "workers"?',
       'motya.yaml:6:12: services.web.ready: must be one of listen, signal, not "listn"; did you mean "listen"?',
       `motya.yaml:7:19: services.web.drainTimeout: must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h', not "soon"`,
       'motya.yaml:9:9: services.web.listeners.0: must have a numeric address: IPv4, or IPv6 in brackets, not "tcp://nowhere:80"',

@@ -201,7 +201,7 @@ test('the options of the inspector are read as node reads them', () => {
 test('workers of several services have the ports one after the other', () => {
   const service = (name: string, workers: number, options: string): ServiceSettings => ({
     ...{ name, workers, script: '/server.js', args: [], cwd: '/', env: { NODE_OPTIONS: options }, nodeArgs: [] },
-    ...{ ready: 'listen', listeners: [], drainTimeout: 1, killSignal: 'SIGTERM', killGrace: 1 },
+    ...{ ready: 'listen', connections: 'move', listeners: [], drainTimeout: 1, killSignal: 'SIGTERM', killGrace: 1 },
   });
   const of = (...services: ServiceSettings[]) => Object.fromEntries(inspectorPorts(services));
   const two = of(service('web', 2, '--inspect'), service('api', 1, '--inspect'), service('jobs', 2, ''));

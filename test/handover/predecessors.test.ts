@@ -9,6 +9,7 @@ import { handoverCodec } from '#src/handover/handover-messages.js';
 import type { HandedOver } from '#src/handover/incumbent.js';
 import { Predecessors } from '#src/handover/predecessors.js';
 import { History } from '#src/status/history.js';
+import { NOTHING_DRAINED } from '#src/workers/drained.js';
 import { until } from '../e2e/harness/until.js';
 import { leavesNothing, TestPeer } from './support.js';
 
@@ -20,13 +21,16 @@ const stats = (connections: number, drained: number) => ({
   left: 5000,
   counters: { drained },
 });
-const bye = (drained: number) => ({ type: 'BYE', txid, forced: 2, counters: { drained } });
+const bye = (drained: number) => ({ type: 'BYE', txid, forced: 2, moved: 0, counters: { drained } });
 
 /** A generation as it is seen by itself: what it remembers, and whom it follows. */
 class Generation {
   readonly history = new History();
   readonly warnings: string[] = [];
-  readonly predecessors = new Predecessors(this.history, (text) => this.warnings.push(text));
+  readonly predecessors = new Predecessors(this.history, {
+    warn: (text) => this.warnings.push(text),
+    adopt: async () => 0,
+  });
   readonly number: number;
 
   constructor(number: number) {
@@ -64,6 +68,7 @@ function handedOver(from: Generation, to: Generation): HandedOver {
     removed: 0,
     added: 0,
     leftOut: [],
+    moves: true,
   };
 }
 
@@ -85,8 +90,8 @@ test('a generation that outlives its successor is followed by the next one, and 
     second.predecessors.passOn(handed);
     assert.deepEqual(shown(second), []);
     assert.equal(await end, null);
-    second.history.drained(1, { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 });
-    handed.dialogue.send({ type: 'BYE', txid, forced: 0, counters: second.history.afterCommit });
+    second.history.drained({ ...NOTHING_DRAINED, ended: 1 });
+    handed.dialogue.send({ type: 'BYE', txid, forced: 0, moved: 0, counters: second.history.afterCommit });
     handed.dialogue.close();
     await until(() => third.drained === 11, { what: 'the end of the second', instead: () => third.drained });
 

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { REASON_LENGTH } from '#src/base/limits.js';
 import { HISTORY_BYTES, HISTORY_LENGTH, History, PHASES_KEPT } from '#src/status/history.js';
 import { MOST_SERIES, Totals } from '#src/status/totals.js';
+import { NOTHING_DRAINED } from '#src/workers/drained.js';
 
 /** What a peer makes of it. */
 const sent = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
@@ -63,24 +64,25 @@ describe('what is passed on', () => {
     second.import(exported);
     second.succeeded(2, 1, LIVE);
     // In the drain: shown by the successor once it has heard of it, not by the incumbent.
-    first.drained(3, { ...NONE, http2: 1 });
+    first.drained({ ...NOTHING_DRAINED, ended: 3, moved: 4, forced: { ...NONE, http2: 1 } });
     assert.equal(first.totals.get('drained'), 0);
     for (let times = 0; times < 3; times += 1) assert.equal(first.afterCommit.get('drained'), 3);
     second.add(Totals.from(sent(first.afterCommit)));
-    second.generationEnded(1, 1);
+    second.generationEnded(1, { forced: 1, moved: 4 });
     assert.deepEqual(
       [
         second.totals.get('drained'),
+        second.totals.get('moved'),
         second.totals.get('forced', 'http2'),
         second.totals.get('crashes', 'web'),
         second.totals.get('upgrades', 'failed', 'ERR_MOTYA_PROGRAM'),
         second.totals.get('upgrades', 'succeeded', 'LIVE'),
         second.totals.get('phase', 'booting', '0.05'),
       ],
-      [3, 1, 1, 1, 1, 1],
+      [3, 4, 1, 1, 1, 1, 1],
     );
     const [before, now] = second.generations;
-    assert.deepEqual([before?.generation, before?.handedOverAt, before?.forced], [1, now?.liveAt, 1]);
+    assert.deepEqual([before?.generation, before?.handedOverAt, before?.forced, before?.moved], [1, now?.liveAt, 1, 4]);
     assert.ok(before?.drainedAt !== null);
     assert.deepEqual([now?.generation, now?.pid, now?.handedOverAt], [2, process.pid, null]);
     const last = second.upgrades.at(-1);

@@ -12,6 +12,7 @@ const NONE = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
 
 class Asker extends Conversation {
   readonly pid = 7;
+  readonly index = 0;
   readonly name = 'worker 0 of web';
   end(): void {}
   protected cutOff(): void {}

@@ -45,6 +45,7 @@ function setting(t: TestContext, program: string, more: Partial<ServiceSettings>
     workers: 1,
     nodeArgs: [],
     ready: 'listen',
+    connections: 'move',
     listeners: [],
     drainTimeout: 20_000,
     killSignal: 'SIGTERM',
@@ -66,7 +67,7 @@ async function running(
   try {
     await body(service);
   } finally {
-    await service.drain(NOW);
+    await service.drain({ cut: NOW });
     scene.ledger.removeAll({ unlink: true });
   }
   assert.ok((await service.status()).every(({ pid }) => pid === null));
@@ -439,15 +440,14 @@ test('drain: what is left at its end is closed by force and counted; a deaf prog
     await Promise.all(sockets.map((socket) => once(socket, 'data')));
     await until(async () => total(await service.connections()) === 3, { what: 'them to be counted' });
     let cut!: () => void;
-    const draining = service.drain(
-      new Promise<void>((resolve) => {
-        cut = resolve;
-      }),
-    );
+    const isCut = new Promise<void>((resolve) => {
+      cut = resolve;
+    });
+    const draining = service.drain({ cut: isCut });
     assert.equal(await within(200, draining), null, 'it waits for them');
     assert.equal((await service.status())[0]?.state, 'draining');
     cut();
-    assert.equal(await draining, 3);
+    assert.equal(total((await draining).forced), 3);
     assert.equal((await service.status())[0]?.state, 'ended');
     for (const socket of sockets) socket.destroy();
   });
@@ -463,7 +463,7 @@ test('Fleet: a failure before it has been asked for is not an unhandled rejectio
   await assert.rejects(fleet.ready(), /service bad: .* ended \(exit status 9\)/);
   await new Promise(setImmediate);
   await failsToStart(failed, 'ERR_MOTYA_PROGRAM', /exit status 9/);
-  assert.equal(await fleet.drain(NOW), 0);
+  assert.equal(total((await fleet.drain({ cut: NOW })).forced), 0);
   assert.deepEqual(
     (await fleet.status()).map(({ name, workers }) => [name, workers[0]?.state]),
     [

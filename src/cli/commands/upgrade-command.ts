@@ -52,7 +52,7 @@ const command: Command<UpgradeArguments> = {
     if (wait && detach) throw new SettingsError('--wait: does not go with --detach, which waits for nothing');
     const { controlSocketFor } = await import('../target.js');
     const { connectControl, ensureAnswers, WedgedError } = await import('../../control/client.js');
-    const { OldInstance, forcedOf } = await import('../views/drain-view.js');
+    const { OldInstance, drainEndOf } = await import('../views/drain-view.js');
     const { jsonReporter, PeopleReport } = await import('../views/upgrade-view.js');
     const { printFailure } = await import('../failure-line.js');
     const { printable } = await import('../../base/printable.js');
@@ -111,7 +111,7 @@ const command: Command<UpgradeArguments> = {
       const since = performance.now();
       await instance.drained((drain) => report.draining(drain));
       const took = Math.round(performance.now() - since);
-      report.drained({ pid: old, forced: await forcedOf(path, old), ms: took });
+      report.drained({ pid: old, how: await drainEndOf(path, old), ms: took });
     }
     report.close();
     channel.close();

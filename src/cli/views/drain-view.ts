@@ -65,12 +65,18 @@ export class OldInstance {
   }
 }
 
-/** How many connections the generation had to close by force, as its successor has heard; null: it has not. */
-export async function forcedOf(path: string, pid: number): Promise<number | null> {
+/** What has become of a generation's connections. */
+export interface DrainEnd {
+  readonly forced: number;
+  readonly moved: number;
+}
+
+/** What has become of the connections of a generation, as its successor has heard; null: it has not. */
+export async function drainEndOf(path: string, pid: number): Promise<DrainEnd | null> {
   for (const deadline = performance.now() + STATS_MS; performance.now() < deadline; ) {
     const { generations } = await requestStatus(path);
-    const forced = generations.find((one) => one.pid === pid)?.forced ?? null;
-    if (forced !== null) return forced;
+    const { forced = null, moved = null } = generations.find((one) => one.pid === pid) ?? {};
+    if (forced !== null) return { forced, moved: moved ?? 0 };
     await delay(STATS_MS / 10);
   }
   return null;

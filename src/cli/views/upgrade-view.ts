@@ -2,11 +2,12 @@ import { count, duration, visible } from '../../base/units.js';
 import type { Live, Result, Waited } from '../../control/control-messages.js';
 import { UNKNOWN_ENDS } from '../../control/outcomes.js';
 import { type RemovedListener, removedText } from '../../control/removed-listeners.js';
+import { drainText } from '../../status/drain-text.js';
 import type { DrainStatus } from '../../status/status-document.js';
 import { printFailure } from '../failure-line.js';
 import { type Differences, differenceLines } from '../process-differences.js';
 import { LiveLine } from '../terminal/screen.js';
-import type { Drain } from './drain-view.js';
+import type { Drain, DrainEnd } from './drain-view.js';
 import { connectionsOf } from './status-view.js';
 
 /** How an upgrade is told while it happens. Durations are ms. */
@@ -20,8 +21,8 @@ export interface UpgradeReport {
   /** `old`: pid of the incumbent; `drain`: how it drains, after a hand-over that happened. */
   outcome(result: Result, told: { ms: number; old: number; drain: Drain | null }): void;
   draining(drain: DrainStatus): void;
-  /** `forced`: connections that were closed by force; null where it is not known. */
-  drained(old: { pid: number; forced: number | null; ms: number }): void;
+  /** `how`: what has become of its connections; null where it is not known. */
+  drained(old: { pid: number; how: DrainEnd | null; ms: number }): void;
   close(): void;
 }
 
@@ -37,7 +38,7 @@ export const jsonReporter: UpgradeReport = {
     say({ ...rest, ...gap, ms, ...draining });
   },
   draining: (draining) => say({ draining }),
-  drained: (drained) => say({ drained }),
+  drained: ({ pid, how, ms }) => say({ drained: { pid, ms, forced: how?.forced ?? null, moved: how?.moved ?? null } }),
   close: () => {},
 };
 
@@ -133,10 +134,8 @@ export class PeopleReport implements UpgradeReport {
     this.#connections = connections;
   }
 
-  drained({ pid, forced, ms }: { pid: number; forced: number | null; ms: number }): void {
-    const how =
-      forced === 0 ? ': every connection ended by itself' : `: ${count(forced ?? 0, 'connection')} closed by force`;
-    this.#print(`pid ${pid} has drained in ${duration(ms)}${forced === null ? '' : how}`);
+  drained({ pid, how, ms }: { pid: number; how: DrainEnd | null; ms: number }): void {
+    this.#print(`pid ${pid} has drained in ${duration(ms)}${how === null ? '' : `: ${drainText(how)}`}`);
   }
 
   close(): void {

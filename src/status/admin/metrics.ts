@@ -146,6 +146,19 @@ function addTotals(registry: Registry, { services }: Status, totals: Totals): vo
     'Connections that a drain has closed by force, by protocol',
     PROTOCOLS.map((protocol) => ({ labels: { protocol }, value: totals.get('forced', protocol) })),
   );
+  counter(
+    registry,
+    'moved_connections_total',
+    'Connections that went on in the next generation',
+    one(totals.get('moved')),
+  );
+  const stayed = totals.of('stayed').map(({ labels: [reason = ''], value }) => ({ labels: { reason }, value }));
+  counter(
+    registry,
+    'stayed_connections_total',
+    'Connections that could not go to the next generation, by reason',
+    stayed,
+  );
   for (const [name, series, help] of [
     ['worker_crashes_total', 'crashes', 'Workers that ended by themselves'],
     ['worker_restarts_total', 'restarts', 'Workers that were started again'],

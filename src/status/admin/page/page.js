@@ -139,13 +139,14 @@ function generationRow(one, status, { from, to, now }) {
   bar('drains', handed, ended);
   if (drain !== undefined && drain.deadline !== null) bar('left', now, Date.parse(drain.deadline));
   if (to > now) svg.append(drawing('rect', { class: 'now', x: placeOf(now), y: 0, width: 2, height: 16 }));
-  const forced = one.forced === null || one.forced === 0 ? '' : `, ${one.forced} closed by force`;
+  const moved = one.moved ? `, ${counted(one.moved, 'connection')} moved on` : '';
+  const forced = one.forced ? `, ${one.forced} closed by force` : '';
   const words =
     drain !== undefined
       ? `pid ${one.pid} ${(drain.probation ?? null) === null ? 'drains' : 'can serve again, with'} ${counted(drain.connections, 'connection')}`
       : isCurrent
         ? `pid ${one.pid} serves since ${clock(one.liveAt)}`
-        : `pid ${one.pid} served ${duration(handed - live)}${forced}`;
+        : `pid ${one.pid} served ${duration(handed - live)}${moved}${forced}`;
   return element('li', '', element('strong', '', String(one.generation)), svg, element('span', 'words quiet', words));
 }
 
