@@ -78,6 +78,8 @@ export class Drain {
   force(): void {
     if (this.#over) return;
     this.#moves?.takeBack();
+    // With that, it may be.
+    if (this.#over) return;
     const isClosing = (connection: Connection): boolean => this.#spread.isClosing(connection);
     const late = [...this.#connections].filter(isClosing);
     const open = [...this.#connections].filter((connection) => !isClosing(connection));

@@ -143,6 +143,7 @@ export class MoveSender {
   takeBack(): void {
     this.stop();
     for (const [id, batch] of this.#batches) this.#settle(id, batch);
+    this.#changed();
   }
 
   /** @returns whether there is a reason */

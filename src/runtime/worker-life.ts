@@ -110,11 +110,11 @@ export class WorkerLife {
 
   /** The supervisor is gone, so no process can tell this worker to stop: it must not go on accepting connections. */
   orphaned(): void {
+    this.#moves?.takeBack();
     this.#orphan = true;
     this.#parts.link.lost();
     this.#parts.gate.vacate();
     this.#parts.inspector?.close();
-    this.#moves?.takeBack();
     const drain = this.#startDrain(ORPHAN_DRAIN_MS);
     if (this.#drained !== null) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();

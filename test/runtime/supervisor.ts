@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Channel } from '#src/base/channel.js';
 import { isSystemError } from '#src/base/errors.js';
 import { native } from '#src/base/os/native.js';
+import type { ReceivedFds } from '#src/base/received-fds.js';
 import type { ListenRequest } from '#src/listeners/listen-request.js';
 import {
   WORKER_ENV,
@@ -86,6 +87,8 @@ export class TestWorker {
   readonly channel: Channel<WorkerShapes>;
   readonly messages: WorkerMessage[] = [];
   readonly lines: Line[] = [];
+  /** Each MOVE of the worker, with its fds: closed at the end unless they were taken. */
+  readonly moves: { readonly move: Message<'MOVE'>; readonly fds: number[] }[] = [];
   stderr = '';
   #lastId = 0;
   readonly #supervisor: TestSupervisor;
@@ -125,7 +128,7 @@ export class TestWorker {
       this.#wake();
     });
     this.channel = new Channel(ours, workerCodec);
-    this.channel.on('message', (message) => this.#receive(message)).open();
+    this.channel.on('message', (message, fds) => this.#receive(message, fds)).open();
   }
 
   send(message: Unnumbered, fds: readonly number[] = []): void {
@@ -185,10 +188,12 @@ export class TestWorker {
       await this.exited;
     }
     this.channel.close();
+    for (const { fds } of this.moves) for (const fd of fds.splice(0)) native.fd.close(fd);
   }
 
-  #receive(message: WorkerMessage): void {
+  #receive(message: WorkerMessage, fds: ReceivedFds): void {
     this.messages.push(message);
+    if (message.type === 'MOVE') this.moves.push({ move: message, fds: fds.takeAll() });
     if (message.type === 'LISTEN') {
       this.#supervisor.requests.push(message.request);
       if (this.#supervisor.mode === 'grant') {
