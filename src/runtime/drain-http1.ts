@@ -28,7 +28,7 @@ export function drainHttp1(connections: Connections, willMove: WillMove): void {
 function forceClose(response: ServerResponse, willMove: WillMove): void {
   const writeHead = response.writeHead as WriteHead;
   response.writeHead = ((status: number, ...rest: (string | Headers | undefined)[]) => {
-    if (status < 200 || !isLastRequest(response) || willMove(response.socket))
+    if (status < 200 || !isLastRequest(response) || willMove(response.req.socket))
       return writeHead.call(response, status, ...rest);
     response.shouldKeepAlive = false;
     const [reason] = rest;

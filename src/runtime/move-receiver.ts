@@ -40,9 +40,14 @@ export class MoveReceiver {
   }
 
   #next(): void {
-    const next = this.#waiting.shift();
-    if (next !== undefined) this.#take(next);
-    if (this.#waiting.length > 0) setImmediate(() => this.#next());
+    const [next] = this.#waiting;
+    try {
+      if (next !== undefined) this.#take(next);
+    } finally {
+      // A 'connection' listener of the program may have thrown, and the program may live on.
+      this.#waiting.shift();
+      if (this.#waiting.length > 0) setImmediate(() => this.#next());
+    }
   }
 
   #take({ move: { id, key, connections }, fds }: Waiting): void {

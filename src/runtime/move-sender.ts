@@ -109,13 +109,16 @@ export class MoveSender {
     diagnostics.subscribe('http.server.response.finish', this.#finished);
   }
 
-  /** Whether its next response need not close it: it will move. */
+  /**
+   * Whether its next response need not close it: it will move, unless the program turns out to have left something on it. That is looked
+   * at when it is idle: libraries have listeners on it while a response is under way (on-finished, so Koa and morgan).
+   */
   wants(socket: unknown): boolean {
     const connection = connectionOf(socket);
     if (this.#isOver || connection === undefined) return false;
     const route = this.#routes.get(connection.server);
     if (route === undefined || route.room === 0) return false;
-    return !this.#staysAs(connection, reasonToStay(connection, this.#connections));
+    return !this.#staysAs(connection, kindToStay(connection, this.#connections));
   }
 
   /** MOVED. */
