@@ -8,10 +8,10 @@ import type { ConnectionCounts } from '../runtime/worker-messages.js';
 import type { History } from '../status/history.js';
 import type { DrainStatus } from '../status/status-document.js';
 import { Totals } from '../status/totals.js';
+import { type AdoptMove, receiveMove } from './connection-moves.js';
 import { closeAll, Dialogue, PeerAbort } from './dialogue.js';
 import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
-import { type AdoptMove, receiveMove } from './moves.js';
 
 /** What a generation that was rolled back has said before it heard of that. */
 const STALE = ['PROVING', 'LEFT_OUT', 'SETTLED', 'ROLLBACK'] as const;

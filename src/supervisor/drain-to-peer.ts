@@ -1,7 +1,7 @@
 import { inBackground } from '../base/background.js';
 import { fdRoom } from '../base/os/fd-room.js';
+import { OutgoingMoves } from '../handover/connection-moves.js';
 import type { Dialogue } from '../handover/dialogue.js';
-import { OutgoingMoves } from '../handover/moves.js';
 import { reportOf } from '../handover/predecessors.js';
 import type { Totals } from '../status/totals.js';
 import { mostWithMove } from '../workers/moves.js';

@@ -38,7 +38,6 @@ export class Worker extends Conversation {
   readonly cleared: Promise<void>;
   #order: Order;
   #drains: Promise<Drained>[] = [];
-  #adopted = 0;
   readonly #ended = new EndedBranches();
   #cutOffBy: Error | null = null;
   /** False: the inspector's port is another generation's. */
@@ -165,11 +164,10 @@ export class Worker extends Conversation {
     for (const branch of this.#branches) branch.hurry(timeoutMs);
   }
 
-  /** By the one of its processes that has the listener. */
+  /** By any of its processes that has the listener. */
   override adopt(move: Move, fds: readonly number[]): Promise<number> {
     const holders = this.processes.filter(({ granted }) => granted.has(move.key));
-    this.#adopted += 1;
-    const holder = holders[this.#adopted % holders.length];
+    const holder = holders[Math.floor(Math.random() * holders.length)];
     if (holder === undefined) return Promise.resolve(0);
     return holder instanceof Branch ? holder.adopt(move, fds) : super.adopt(move, fds);
   }

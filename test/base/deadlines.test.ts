@@ -32,6 +32,7 @@ const inequalities: readonly (readonly [less: number, more: number, reason: stri
   [d.SUCCESSOR_GRACE_MS, d.LATE_MS, 'a successor that came within the grace is not called late'],
   [2 * d.LATE_LISTENER_MS, readyTimeout, 'the wait for late listeners fits into the time to become ready'],
   [d.GREETING_MS, d.READY_MARGIN_MS, 'the successor’s own reason reaches the incumbent before its deadline for READY'],
+  [d.MOVED_MS, d.STATS_SILENCE_MS, 'connections come back from a peer that is stopped before the peer counts as lost'],
   [d.RETIRE_MS, d.RETIRED_MS - d.GREETING_MS + 1, 'an address counts as taken until its incumbent has retired it'],
 
   [d.HEALTH_ANSWER_LEAST_MS, d.HEALTH_ANSWER_MS, 'the bounds of a health check are in order'],

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ROOT } from '../e2e/harness/index.js';
 
-export const MODEL = `${ROOT}test/model/handover.pml`;
+const DIRECTORY = `${ROOT}test/model/`;
+const MODEL = 'handover.pml';
 
 /** MiB of states: more than any run needs, and less than a small machine has. */
 const MEMORY_MIB = 1500;
@@ -37,6 +38,11 @@ export interface World {
   readonly UPGRADES: number;
 }
 
+/** Of moves.pml. */
+export interface MovesWorld {
+  readonly FAULTS: number;
+}
+
 export interface Checked {
   readonly errors: number;
   readonly states: number;
@@ -54,8 +60,9 @@ export interface Checked {
  */
 export async function check(
   kind: 'safety' | 'cycles',
-  world: World,
+  world: World | MovesWorld,
   mutants: readonly string[] = [],
+  model = MODEL,
 ): Promise<Checked> {
   const directory = mkdtempSync(join(tmpdir(), 'motya-model-'));
   const run = async (program: string, ...args: string[]): Promise<string> => {
@@ -68,8 +75,8 @@ export async function check(
       ...Object.entries(world).map(([name, value]) => `-D${name}=${value}`),
       ...mutants.map((m) => `-D${m}`),
     ];
-    copyFileSync(MODEL, join(directory, 'handover.pml'));
-    await run('spin', ...defines, '-a', 'handover.pml');
+    copyFileSync(DIRECTORY + model, join(directory, model));
+    await run('spin', ...defines, '-a', model);
     // Without partial order reduction: every statement that matters is global, and `timeout` and `unless` do not go with it.
     const options = ['-DNOREDUCE', `-DMEMLIM=${MEMORY_MIB}`, kind === 'safety' ? '-DSAFETY' : '-DNP'];
     // Compiling with optimization takes longer than it saves.
@@ -84,7 +91,7 @@ export async function check(
       throw new Error(`the search is not complete:\n${searched}`);
     }
     if (depth === undefined || states === undefined) throw new Error(`spin has not searched:\n${searched}`);
-    const way = errors === '0' ? '' : await run('spin', ...defines, '-t', 'handover.pml');
+    const way = errors === '0' ? '' : await run('spin', ...defines, '-t', model);
     return {
       errors: Number(errors),
       states: Number(states),
@@ -99,7 +106,7 @@ export async function check(
 
 /** The steps and the messages among what pan lists; the rest of it are the branches in between, once for each use of a macro. */
 function unreachedIn(output: string): string[] {
-  const lines = readFileSync(MODEL, 'utf8').split('\n');
+  const lines = readFileSync(DIRECTORY + MODEL, 'utf8').split('\n');
   const found = output.matchAll(
     /^\t\S*handover\.pml:(\d+), state \d+, "(assert\(\(phase\[me\]==|(?:down|up)\[\w+\][!?]\d)/gm,
   );
@@ -135,5 +142,5 @@ export function otherAssignments(): string[] {
 
 /** Without comments. */
 function source(): string {
-  return readFileSync(MODEL, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+  return readFileSync(DIRECTORY + MODEL, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
 }
