@@ -18,6 +18,8 @@ type Move = Extract<WorkerMessage, { type: 'MOVE' }>;
 interface Waiting {
   readonly move: Move;
   readonly fds: readonly number[];
+  /** Those that no connection has yet. */
+  left: number;
 }
 
 /** Takes connections of the other generation. ./move-sender.ts is the other side. */
@@ -34,7 +36,7 @@ export class MoveReceiver {
   }
 
   receive(move: Move, fds: ReceivedFds): void {
-    this.#waiting.push({ move, fds: fds.takeAll() });
+    this.#waiting.push({ move, fds: fds.takeAll(), left: fds.length });
     // One a turn: an adoption takes some 80 µs, and clients wait meanwhile.
     if (this.#waiting.length === 1) setImmediate(() => this.#next());
   }
@@ -50,7 +52,9 @@ export class MoveReceiver {
     }
   }
 
-  #take({ move: { id, key, connections }, fds }: Waiting): void {
+  #take(waiting: Waiting): void {
+    const { fds } = waiting;
+    const { id, key, connections } = waiting.move;
     using owned = new OwnedFds(fds);
     const [ownership, ...files] = fds;
     const target = this.#targetOf(key);
@@ -59,6 +63,7 @@ export class MoveReceiver {
       for (const [index, connection] of connections.entries()) {
         if (this.#room(target.server) === 0 || !takeOwnership(ownership, index)) continue;
         this.#free -= 1;
+        waiting.left -= 1;
         target.listener.adopt?.(owned.release(files[index] as number), connection);
       }
     }
@@ -81,7 +86,9 @@ export class MoveReceiver {
   #freeFds(): number {
     if (performance.now() - this.#countedAt > COUNTED_MS) {
       const { open, limit } = fdRoom();
-      this.#free = Math.min(Number.MAX_SAFE_INTEGER, limit - open - SPARE_FDS);
+      // Those that wait need no further fd for their connections.
+      const held = this.#waiting.reduce((sum, { left }) => sum + left, 0);
+      this.#free = Math.min(Number.MAX_SAFE_INTEGER, limit - (open - held) - SPARE_FDS);
       this.#countedAt = performance.now();
     }
     return this.#free;
