@@ -83,10 +83,14 @@ export class Predecessors {
   readonly #adopt: AdoptMove;
   readonly #changed: () => void;
 
-  /** `changed` is called when one is followed, when it has told for the first time what it has open, when it begins to drain,
-   * and when it has ended. */
-  /** @param adopt gives connections of such a generation to a worker of ours; see workers/fleet.ts */
-  constructor(history: History, { warn, adopt, changed = () => {} }: { warn: Warn; adopt: AdoptMove; changed?: () => void }) {
+  /**
+   * `adopt` gives connections of such a generation to a worker of ours. `changed` is called when one is followed, when it has told for
+   * the first time what it has open, when it begins to drain, and when it has ended.
+   */
+  constructor(
+    history: History,
+    { warn, adopt, changed = () => {} }: { warn: Warn; adopt: AdoptMove; changed?: () => void },
+  ) {
     this.#history = history;
     this.#warn = warn;
     this.#adopt = adopt;

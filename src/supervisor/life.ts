@@ -29,7 +29,7 @@ export class Life {
   readonly machine: PhaseMachine<Probation>;
   readonly history = new History();
   readonly predecessors = new Predecessors(this.history, {
-    warn: (text) => this.warn('peer', text),
+    warn: (text, fields) => this.warn('peer', text, fields),
     adopt: (origin, move, fds) => this.instance.fleet.adopt(origin, move, fds),
     changed: () => {
       this.endOfOthers.look();
