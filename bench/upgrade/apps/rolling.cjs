@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const { join } = require('node:path');
 
 const GRACE_MS = 2_000;
-cluster.setupPrimary({ exec: join(__dirname, 'server.cjs') });
+cluster.setupPrimary({ exec: process.env.SCRIPT ?? join(__dirname, 'server.cjs') });
 
 async function fork() {
   const worker = cluster.fork();

@@ -31,7 +31,18 @@ export class ResponseParser {
   #rest: Buffer = Buffer.alloc(0);
   #head: Head | undefined;
   readonly #chunks: Buffer[] = [];
+  readonly #isOneOfMany: boolean;
   #trailers = false;
+
+  /** `isOneOfMany`: bytes after the end of the response belong to the next one; they are in {@link rest}. */
+  constructor({ isOneOfMany = false } = {}) {
+    this.#isOneOfMany = isOneOfMany;
+  }
+
+  /** Bytes that came and are not part of what has been read so far. */
+  get rest(): Buffer {
+    return this.#rest;
+  }
 
   /** True once a byte of the response has come. */
   get started(): boolean {
@@ -56,7 +67,8 @@ export class ResponseParser {
     }
     const body = this.#head.length === 'chunked' ? this.#takeChunked() : this.#takeFixed(this.#head.length);
     if (body === undefined) return undefined;
-    if (this.#rest.length > 0) throw new MalformedResponse(`${this.#rest.length} bytes after the end of the response`);
+    if (this.#rest.length > 0 && !this.#isOneOfMany)
+      throw new MalformedResponse(`${this.#rest.length} bytes after the end of the response`);
     const { status, headers } = this.#head;
     return { status, headers, body, closes: headers.get('connection')?.toLowerCase() === 'close' };
   }
