@@ -15,7 +15,7 @@ class Still {
     while (this.#connections.length < still) {
       const count = Math.min(AT_ONCE, still - this.#connections.length);
       const begun = Array.from({ length: count }, (_, index) =>
-        ClientConnection.connect(port, `still-${this.#connections.length + index}`, this.#tally),
+        ClientConnection.connect({ port, host: '127.0.0.1' }, `still-${this.#connections.length + index}`, this.#tally),
       );
       this.#connections.push(...(await Promise.all(begun)));
     }

@@ -109,7 +109,7 @@ export async function upgradeByCommand(space: Workspace): Promise<UpgradeResult>
 }
 
 /** What `motya upgrade` asks of the instance, without the second that the command takes to start on a busy machine. */
-export async function upgrade(space: Workspace): Promise<UpgradeResult & { readonly probationMs: number }> {
+export async function upgrade(space: Workspace, { allowRemoved = false } = {}): Promise<UpgradeResult> {
   const channel = connectControl(`${space.runtimeDir}/motya/app.control.sock`);
   const result = await new Promise<ControlMessage | undefined>((resolve) => {
     channel.on('close', () => resolve(undefined));
@@ -117,12 +117,12 @@ export async function upgrade(space: Workspace): Promise<UpgradeResult & { reado
       if (message.type === 'RESULT') resolve(message);
     });
     channel.open();
-    channel.send({ type: 'UPGRADE', dryRun: false, settled: false, allowRemoved: false });
+    channel.send({ type: 'UPGRADE', dryRun: false, settled: false, allowRemoved });
   });
   channel.close();
   assert.ok(result?.type === 'RESULT' && result.ok, JSON.stringify(result));
-  const { pid = 0, generation = 0, gapMicros = 0, probationMs = 0 } = result;
-  return { pid, generation, gapMs: gapMicros / 1000, probationMs };
+  const { pid = 0, generation = 0, gapMicros = 0 } = result;
+  return { pid, generation, gapMs: gapMicros / 1000 };
 }
 
 /** The lines of one event, of all generations whose output is the first one's. */

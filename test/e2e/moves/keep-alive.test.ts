@@ -38,11 +38,10 @@ it('a request in flight is answered by the process that has it, the next one by 
   const file = stage.scene.space.path('finish');
   const answer = held.ask({ id: 'held', file });
   await stage.deploy();
-  const isMoved = async () => (await idle.ask({ id: 'idle' }))?.generation === 2;
-  await until(isMoved, { what: 'the move of an idle connection while a request is in flight' });
+  await idle.moves(2);
   stage.scene.space.write('finish', '');
   assert.equal((await answer)?.generation, 1);
-  assert.equal((await held.ask({ id: 'next' }))?.generation, 2);
+  await held.moves(2);
   await stage.formerOnesEnd();
   stage.assertUnnoticed();
 
@@ -63,7 +62,7 @@ it('a connection that has sent nothing yet is served when it does', async (test)
 });
 
 it('a second deploy right after the first moves connections that have just come', async (test) => {
-  const stage = await moveStage(test, { args: ['--probation', '0'] });
+  const stage = await moveStage(test, { probation: '0' });
   const fleet = new Fleet({ port: stage.port, idle: 10, busy: 10 });
   try {
     await allAt(fleet, 1);

@@ -35,7 +35,7 @@ it('server.maxConnections of the new generation', async (test) => {
 });
 
 it('the fd table of the new worker is almost full', async (test) => {
-  const stage = await moveStage(test, { args: ['--probation', '1s'] });
+  const stage = await moveStage(test, { probation: '1s' });
   await somePart(stage, new Fleet({ port: stage.port, idle: COUNT - 10, busy: 10 }), async () => {
     const { pid } = await stage.facts();
     execFileSync('prlimit', ['--pid', String(pid), `--nofile=${fdCount(pid) + ROOM}:`]);

@@ -17,7 +17,7 @@ import * as chain from '../traffic.js';
 import { type Answer, ClientConnection, type Fleet, type Report, Tally } from './clients/index.js';
 
 /** Long enough for requests to be in flight at its end, short enough for a test. */
-export const PROBATION = ['--probation', '300ms'] as const;
+const PROBATION = '300ms';
 
 /** What a program says of its connections. */
 export interface Facts extends Answer {
@@ -33,12 +33,14 @@ export class MoveStage {
   readonly first: Child;
   /** Of all clients that {@link client} began. */
   readonly tally = new Tally();
+  readonly #hasProbation: boolean;
   #generation = 1;
   #clients: ClientConnection[] = [];
 
-  constructor(stage: Scene, first: Child) {
+  constructor(stage: Scene, first: Child, hasProbation: boolean) {
     this.scene = stage;
     this.first = first;
+    this.#hasProbation = hasProbation;
   }
 
   get port(): number {
@@ -50,7 +52,8 @@ export class MoveStage {
   }
 
   async client(): Promise<ClientConnection> {
-    const client = await ClientConnection.connect(this.port, `client-${this.#clients.length}`, this.tally);
+    const to = { port: this.port, host: '127.0.0.1' };
+    const client = await ClientConnection.connect(to, `client-${this.#clients.length}`, this.tally);
     this.#clients.push(client);
     return client;
   }
@@ -64,11 +67,11 @@ export class MoveStage {
   }
 
   /** Replaces the service by its next generation and waits for the end of the probation. */
-  async deploy(): Promise<number> {
-    const { generation, probationMs } = await chain.upgrade(this.scene.space);
+  async deploy({ allowRemoved = false } = {}): Promise<number> {
+    const { generation } = await chain.upgrade(this.scene.space, { allowRemoved });
     this.#generation = generation;
     await this.#line('handover', generation - 1);
-    await this.#line(probationMs > 0 ? 'settled' : 'serving', generation);
+    await this.#line(this.#hasProbation ? 'settled' : 'serving', generation);
     return generation;
   }
 
@@ -124,6 +127,8 @@ export interface StageOptions {
   /** Where its clients connect to; default: a free one, which the program gets as PORT. */
   readonly port?: number;
   readonly args?: readonly string[];
+  /** Default: {@link PROBATION}. */
+  readonly probation?: string;
   /** Path of the `node` to use; {@link MoveStage.deployOn} can take another one then. */
   readonly node?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -143,14 +148,14 @@ export async function stageIn(space: Workspace, options: StageOptions = {}): Pro
   } = options;
   const script = source === undefined ? app(`moves/${program}`) : space.write('server.cjs', source);
   const stage = new Scene(space, port, script);
-  const own = [...PROBATION, ...chain.NEVER_FORCED, ...args];
+  const own = ['--probation', probation, ...chain.NEVER_FORCED, ...args];
   const what = config === undefined ? [script, '--name', 'app'] : ['--config', space.write('motya.yaml', config)];
   // A link, for a deploy to another Node.
   if (node !== undefined) symlinkSync(node, space.path('node'));
   const [command = '', ...rest] = [...launcher, node === undefined ? process.execPath : space.path('node'), CLI];
   const first = space.start(command, [...rest, 'start', ...what, ...own], { env: { PORT: String(port), ...env } });
   await first.waitFor('serving');
-  return new MoveStage(stage, first);
+  return new MoveStage(stage, first, probation !== '0');
 }
 
 export async function moveStage(test: TestContext, options: StageOptions = {}): Promise<MoveStage> {

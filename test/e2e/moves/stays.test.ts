@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { app, freePorts, makeCertificate, until, Workspace } from '../harness/index.js';
+import { app, freePorts, makeCertificate, Workspace } from '../harness/index.js';
 import { ClientConnection, headOf, textOf } from './clients/index.js';
 import { type MoveStage, stageIn } from './stage.js';
 
@@ -111,8 +111,7 @@ services:
 
   it('one that moves is not held up by them', async () => {
     const client = clients.get('moves') as ClientConnection;
-    const hasMoved = async () => (await client.ask({ id: 'moves' }))?.generation === 2;
-    await until(hasMoved, { what: 'the move of a connection' });
+    await client.moves(2);
     assert.equal(client.isTold, false);
   });
 
@@ -139,7 +138,7 @@ services:
       client.socket.write(text());
       assert.equal((await halves.get(name))?.generation, 1);
       // It is as any other then: it moves with its answer, or is told to close.
-      if (!client.isTold) assert.equal((await client.ask({ id: `${name}-next` }))?.generation, 2);
+      if (!client.isTold) await client.moves(2);
     });
   }
 

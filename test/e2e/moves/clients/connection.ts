@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { until } from '../../harness/index.js';
 import { deferred } from '../../load/exchange.js';
 import { type Response, ResponseParser } from '../../load/response-parser.js';
@@ -14,6 +14,8 @@ export interface Asked {
   readonly file?: string;
   /** Of the query: what the program is to do with the connection. */
   readonly way?: string;
+  /** Bytes by which the answer is longer. */
+  readonly size?: number;
   /** Sent by POST; without one it is a GET. */
   readonly body?: string;
 }
@@ -71,8 +73,8 @@ export class ClientConnection {
   }
 
   /** Rejects as the connection does. */
-  static async connect(port: number, name: string, tally: Tally, host = '127.0.0.1'): Promise<ClientConnection> {
-    const socket = connect({ port, host });
+  static async connect(to: NetConnectOpts, name: string, tally: Tally): Promise<ClientConnection> {
+    const socket = connect(to);
     await once(socket, 'connect');
     return new ClientConnection(socket, name, tally);
   }
@@ -106,6 +108,16 @@ export class ClientConnection {
     const { promise, resolve } = deferred<Answer | null>();
     this.#open.push({ asked, since: performance.now(), resolve });
     return promise;
+  }
+
+  /** Asks until `generation` answers. */
+  async moves(generation: number): Promise<void> {
+    const hasMoved = async () => {
+      const answer = await this.ask({ id: `${this.name}-moves` });
+      if (answer === null) throw new Error(`${this.name} was closed`);
+      return answer.generation === generation;
+    };
+    await until(hasMoved, { what: `the move of ${this.name}`, instead: () => this.generation });
   }
 
   /** Waits until the server has closed the connection. @returns when it did (performance.now()) */
@@ -193,10 +205,11 @@ export function textOf(asked: Asked): string {
   return headOf(asked) + (asked.body ?? '');
 }
 
-export function headOf({ id, ms = 0, file, way, body }: Asked): string {
+export function headOf({ id, ms = 0, file, way, size, body }: Asked): string {
   const length = body === undefined ? '' : `Content-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
   const query = [`id=${id}`, `ms=${ms}`];
   if (file !== undefined) query.push(`file=${encodeURIComponent(file)}`);
+  if (size !== undefined) query.push(`size=${size}`);
   if (way !== undefined) query.push(`way=${way}`);
   return `${body === undefined ? 'GET' : 'POST'} /answer?${query.join('&')} HTTP/1.1\r\nHost: localhost\r\n${length}\r\n`;
 }

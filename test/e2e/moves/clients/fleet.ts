@@ -94,7 +94,8 @@ export class Fleet {
 
   async #connect(name: string): Promise<ClientConnection | undefined> {
     try {
-      const connection = await ClientConnection.connect(this.#options.port, name, this.#tally);
+      const to = { port: this.#options.port, host: '127.0.0.1' };
+      const connection = await ClientConnection.connect(to, name, this.#tally);
       this.#connections.set(name, connection);
       return connection;
     } catch (error) {
