@@ -1,3 +1,5 @@
+import { deferred } from '../base/deferred.js';
+import { HandoverError } from '../base/errors.js';
 import { LONGEST_TIMER_MS } from '../base/limits.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { Move, MoveOrigin, SendMove } from '../workers/moves.js';
@@ -12,6 +14,7 @@ export class OutgoingMoves {
   readonly #dialogue: Dialogue;
   readonly #txid: string;
   readonly #pending = new Map<number, (room: number) => void>();
+  readonly #finished = deferred<null>();
   #lastId = 0;
   #isOver = false;
 
@@ -30,18 +33,27 @@ export class OutgoingMoves {
     return answer;
   };
 
-  /** Until the conversation ends: then nothing is answered any more. Never rejects. */
+  /** Until {@link finish}, or until the conversation ends: then nothing is answered any more. */
   async hearAnswers(): Promise<void> {
     try {
       for (;;) {
-        const { message } = await this.#dialogue.expect(['MOVED', ...STALE], LONGEST_TIMER_MS);
-        if (message.type === 'MOVED') this.#answered(message);
+        const heard = this.#dialogue.expect(['MOVED', ...STALE], LONGEST_TIMER_MS);
+        const next = await Promise.race([heard, this.#finished.promise]);
+        if (next === null) return;
+        if (next.message.type === 'MOVED') this.#answered(next.message);
       }
-    } catch {
-      // Whatever it was: what is under way is settled by the words, and the rest drains.
+    } catch (error) {
+      // The words settle what is on its way, and the rest drains.
+      if (!(error instanceof HandoverError)) throw error;
+    } finally {
       this.#isOver = true;
       for (const id of this.#pending.keys()) this.#answered({ id, room: 0 });
     }
+  }
+
+  /** No connection is left. */
+  finish(): void {
+    this.#finished.resolve(null);
   }
 
   #answered({ id, room }: { id: number; room: number }): void {

@@ -25,6 +25,7 @@ export async function drainToPeer(
     dialogue.send({ type: 'STATS', txid, connections, left: ms, protocols, counters: sums, gap, others });
   };
   const { forced, moved } = await life.drain.run(life.generation, tell, moves ? { send: outgoing.send, most } : null);
+  outgoing.finish();
   // Before BYE, whose counters have this phase in them.
   life.machine.step('drained');
   dialogue.send({ type: 'BYE', txid, forced, moved, counters: counters() });

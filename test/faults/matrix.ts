@@ -149,12 +149,15 @@ async function accepting(stage: Scene): Promise<void> {
   await until(answers, { what: 'answers on both listeners', deadline: ACCEPT_MS, instead: () => census(stage) });
 }
 
+/** Points of a successor that has passed its probation: the listeners are its own alone, as those of an incumbent are. */
+const ALONE: readonly string[] = ['send MOVED'];
+
 /**
- * An incumbent that dies before its listeners are elsewhere leaves none: the one row of the table with an outage (a keeper or a
+ * An instance that dies while its listeners are nowhere else leaves none: the one row of the table with an outage (a keeper or a
  * service manager with FileDescriptorStoreMax= has copies). Then a start by hand must find nothing in its way.
  */
-async function serves(stage: Scene, { side, action }: Case): Promise<boolean> {
-  const isOutage = side === 'incumbent' && action === 'kill';
+async function serves(stage: Scene, { side, point, action }: Case): Promise<boolean> {
+  const isOutage = action === 'kill' && (side === 'incumbent' || ALONE.includes(point));
   const look = async (): Promise<boolean> => (await settled(stage)) !== null;
   const nobody = (): boolean => isOutage && supervisors(stage).length === 0;
   await until(async () => nobody() || (await look()), {
