@@ -140,6 +140,7 @@ export async function stageIn(space: Workspace, options: StageOptions = {}): Pro
     program = 'http.cjs',
     source,
     config,
+    probation = PROBATION,
     args = [],
     env = {},
     node,
