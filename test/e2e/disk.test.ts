@@ -21,7 +21,7 @@ for (const [what, fill] of [
     const stage = await scene(context, '', TALKS);
     const disk = stage.space.path('disk');
     mkdirSync(disk);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k,mode=700', 'tmpfs', disk]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=20k,mode=700', 'tmpfs', disk]);
     try {
       await fill(stage, disk);
     } finally {

@@ -47,7 +47,7 @@ async function connections(stage: Scene, count: number): Promise<void> {
   await until(open, { what: `${count} connections` });
 }
 
-/** A program that keeps idle connections for longer than any test, and whose server is set up by `lines`. */
+/** A program whose connections drain, which keeps idle ones for longer than any test, and whose server is set up by `lines`. */
 async function custom(test: TestContext, lines: string, tls = false): Promise<Scene> {
   const source = `'use strict';
 const { address, announce, handler, tlsOptions } = require(${JSON.stringify(app('shared/handler.cjs'))});
@@ -56,7 +56,9 @@ server.keepAliveTimeout = 600_000;
 ${lines}
 server.listen(...address(), () => announce(server));
 `;
-  return scene(test, '', source);
+  const stage = await scene(test, '', source);
+  stage.space.env.MOTYA_CONNECTIONS = 'drain';
+  return stage;
 }
 
 const LAST_ANSWER = { generation: '1', closes: true, connection: 'close' };

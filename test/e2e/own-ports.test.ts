@@ -76,7 +76,8 @@ test('a proxy reaches its backend in the same process on probation, and while it
   const stage = await scene(t, '', PROXY);
   const backend = String(await freePort());
   const env = { BACKEND: backend };
-  const first = await stage.first(['--probation', '10m'], env);
+  // The connection stays with the old version.
+  const first = await stage.first(['--probation', '10m', '--connections', 'drain'], env);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
   const ask = async (): Promise<string> => {
