@@ -181,7 +181,7 @@ describe('motya status --watch', () => {
 
   test('at a terminal: redrawn in place, through an upgrade; Ctrl-C gives the screen back', async (test) => {
     const stage = await scene(test);
-    await stage.first();
+    await stage.first(['--connections', 'drain']);
     const hangUp = await connected(stage);
     test.after(hangUp);
     const terminal = new Terminal(stage.space, `${process.execPath} ${CLI} status --name app --watch 200ms`);
