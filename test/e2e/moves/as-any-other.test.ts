@@ -15,6 +15,8 @@ describe('in the new generation a connection that has moved is like one that it 
   let stage: MoveStage;
   /** Each has had one answer of generation 1, and belongs to generation 2. */
   let clients: ClientConnection[];
+  /** As they are, but it has sent nothing. */
+  let fresh: ClientConnection;
   /** ms since the epoch: when the first of them may have moved. */
   let settled: number;
   const pinging = new AbortController();
@@ -24,13 +26,14 @@ describe('in the new generation a connection that has moved is like one that it 
   before(async () => {
     stage = await stageIn(space, {
       env: {
-        HEADERS_TIMEOUT_MS: String(HEADERS_MS),
+        LATER_HEADERS_TIMEOUT_MS: String(HEADERS_MS),
         LATER_KEEP_ALIVE_MS: String(KEEP_ALIVE_MS),
         KEEP_ALIVE_BUFFER_MS: String(KEEP_ALIVE_BUFFER_MS),
       },
     });
     clients = await stage.clients(COUNT);
     await askAll(clients, 'before', 1);
+    fresh = await stage.client();
     await stage.deploy();
     settled = await stage.settledAt(2);
     await stage.formerOnesEnd();
@@ -61,8 +64,13 @@ describe('in the new generation a connection that has moved is like one that it 
     );
   };
 
+  it('before its first request headersTimeout ends it', async () => {
+    const elapsed = performance.timeOrigin + (await fresh.closed()) - settled;
+    assert.ok(elapsed >= HEADERS_MS - 5 && elapsed < KEEP_ALIVE_MS, `closed after ${elapsed} ms`);
+  });
+
   it('getConnections() counts it', async () => {
-    assert.equal((await stage.drained(1)).moved, COUNT);
+    assert.equal((await stage.drained(1)).moved, COUNT + 1);
     assert.equal((await stage.facts()).connections, COUNT);
   });
 

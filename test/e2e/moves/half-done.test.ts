@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { until, Workspace } from '../harness/index.js';
 import { type Answer, type ClientConnection, textOf } from './clients/index.js';
 import { type MoveStage, stageIn } from './stage.js';
 
 /** Larger than what the kernel takes for a client that does not read. */
 const LARGE = 12 * 1024 * 1024;
+
+/** ms: many times what a move takes. */
+const PAUSE_MS = 500;
 
 describe('connections that are not idle when the others move', () => {
   const space = new Workspace();
@@ -39,6 +43,8 @@ describe('connections that are not idle when the others move', () => {
   it('half a request behind one that is answered now: it is read to its end where it was begun', async () => {
     space.write('finish', '');
     assert.equal((await answers[0])?.generation, 1);
+    // How long the client takes for the rest, in which it must not move.
+    await wait(PAUSE_MS);
     half.socket.write(second.slice(20));
     assert.equal((await answers[1])?.generation, 1);
     await half.moves(2);

@@ -61,14 +61,19 @@ it('a connection that has sent nothing yet is served when it does', async (test)
   stage.assertUnnoticed();
 });
 
-it('a second deploy right after the first moves connections that have just come', async (test) => {
+it('deploys right after one another: busy connections and silent ones go along', async (test) => {
   const stage = await moveStage(test, { probation: '0' });
   const fleet = new Fleet({ port: stage.port, idle: 10, busy: 10 });
+  const silent = await stage.clients(4);
+  // Two that have been used, two that never were.
+  for (const client of silent.slice(2)) await client.ask({ id: client.name });
   try {
     await allAt(fleet, 1);
     for (let deploy = 0; deploy < 3; deploy++) await stage.deploy();
     await allAt(fleet, 4);
     await stage.formerOnesEnd();
+    for (const client of silent) assert.equal((await client.ask({ id: `${client.name}-last` }))?.generation, 4);
+    stage.assertUnnoticed();
   } finally {
     stage.assertUnnoticed(await fleet.stop());
   }
