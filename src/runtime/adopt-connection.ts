@@ -20,7 +20,14 @@ export function adoptConnection(server: HttpServer, fd: number, { isFresh }: Mov
   // As net.Server does before it tells of a connection: getConnections() and close() know of it.
   server._connections = (server._connections ?? 0) + 1;
   Object.assign(socket, { server, _server: server });
-  server.emit('connection', socket);
+  try {
+    server.emit('connection', socket);
+  } catch (error) {
+    // For the program it is an uncaught exception, as in a connection that Node has accepted. The other connections come first.
+    process.nextTick(() => {
+      throw error;
+    });
+  }
   const { parser } = socket as HttpSocket;
   if (!isFresh && parser && !socket.destroyed) awaitNextRequest(server, socket, parser as HttpParser);
   const connection = connectionOf(socket);

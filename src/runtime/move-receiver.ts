@@ -43,13 +43,9 @@ export class MoveReceiver {
 
   #next(): void {
     const [next] = this.#waiting;
-    try {
-      if (next !== undefined) this.#take(next);
-    } finally {
-      // A 'connection' listener of the program may have thrown, and the program may live on.
-      this.#waiting.shift();
-      if (this.#waiting.length > 0) setImmediate(() => this.#next());
-    }
+    if (next !== undefined) this.#take(next);
+    this.#waiting.shift();
+    if (this.#waiting.length > 0) setImmediate(() => this.#next());
   }
 
   #take(waiting: Waiting): void {

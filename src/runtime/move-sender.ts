@@ -70,7 +70,7 @@ export class MoveSender {
   #isOutdated = true;
   #nextLook = 0;
   #turn: NodeJS.Immediate | null = null;
-  #pause: NodeJS.Timeout | undefined;
+  #nextTurn: NodeJS.Timeout | undefined;
   #isOver = false;
   readonly #finished = (): void => {
     this.#isOutdated = true;
@@ -137,7 +137,7 @@ export class MoveSender {
     this.#isOver = true;
     this.#candidates = [];
     diagnostics.unsubscribe('http.server.response.finish', this.#finished);
-    clearTimeout(this.#pause);
+    clearTimeout(this.#nextTurn);
     if (this.#turn !== null) clearImmediate(this.#turn);
     for (const [id, batch] of this.#batches) if (batch.ownership === null) this.#settle(id, batch);
   }
@@ -179,7 +179,9 @@ export class MoveSender {
       const its = this.#routes.get(next.connection.server);
       if (its === undefined || (route !== undefined && its !== route)) break;
       if (its.room === null || its.room - this.#onTheWay(its) - batch.length <= 0) {
+        // Until the next MOVED.
         this.#candidates = this.#candidates.filter(({ connection }) => connection.server !== next.connection.server);
+        this.#isOutdated = true;
         continue;
       }
       this.#candidates.pop();
@@ -199,9 +201,15 @@ export class MoveSender {
     if (this.#staysAs(connection, reasonToStay(connection, this.#connections))) return false;
     if (isQuiet(connection)) return true;
     // Its client is slow to read, or the program has paused it: no event tells when that is over.
-    this.#isOutdated = true;
-    this.#nextLook = Math.max(this.#nextLook, performance.now() + LOOK_AGAIN_MS);
+    this.#lookIn(LOOK_AGAIN_MS);
     return false;
+  }
+
+  #lookIn(ms: number): void {
+    this.#nextTurn ??= setTimeout(() => {
+      this.#nextTurn = undefined;
+      this.#finished();
+    }, ms);
   }
 
   /** Looks for idle connections, unless it has looked a moment ago: then a little later. */
@@ -209,8 +217,7 @@ export class MoveSender {
     if (!this.#isOutdated) return;
     const began = performance.now();
     if (began < this.#nextLook) {
-      clearTimeout(this.#pause);
-      this.#pause = setTimeout(() => this.#continue(), this.#nextLook - began);
+      this.#lookIn(this.#nextLook - began);
       return;
     }
     this.#isOutdated = false;

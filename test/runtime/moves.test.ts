@@ -185,3 +185,26 @@ test(
     assert.deepEqual([moved, ended], [0, 2]);
   }),
 );
+
+test(
+  'two listeners: the connections of each go when their own room is known',
+  supervised(async (supervisor) => {
+    const from = supervisor.spawn('moving.cjs', { args: ['2'] });
+    const ports = await Promise.all(
+      [0, 1].map(async (at) => (await from.nth('listening', at)).address as { port: number }),
+    );
+    const clients = await Promise.all(ports.map(({ port }) => HttpClient.connect(port)));
+    for (const client of clients) await client.get('/');
+    from.send(drain);
+    const asked = (): Message<'MOVE'>[] =>
+      from.moves.map(({ move }) => move).filter(({ connections }) => connections.length === 0);
+    await from.until('both questions', () => asked().length === 2);
+    for (const { id, key } of asked()) {
+      from.send({ type: 'MOVED', id, room: ROOM });
+      await from.until(`the connection of ${key}`, () =>
+        from.moves.some(({ move }) => move.key === key && move.connections.length === 1),
+      );
+    }
+    for (const client of clients) client.close();
+  }),
+);

@@ -151,6 +151,11 @@ export class TestWorker {
     return this.until(event, () => this.lines.slice(from).find((line) => line.event === event));
   }
 
+  /** The line of this event that comes `at`th, from 0. */
+  nth(event: string, at: number): Promise<Line> {
+    return this.until(`${event} ${at}`, () => this.lines.filter((line) => line.event === event)[at]);
+  }
+
   /** The address that the fixture printed when it listened. */
   async address(): Promise<{ address: string; family: string; port: number }> {
     return (await this.line('listening')).address as { address: string; family: string; port: number };
