@@ -147,8 +147,9 @@ export class Ledger {
   }
 
   /** A program has closed its server on it, and no other generation has it: closed here, its address is free. */
-  isFree({ declared, isUsed, users, inherited }: Listener): boolean {
-    return !declared && !isUsed && users.size === 0 && !(inherited && this.isShared);
+  isFree(listener: Listener): boolean {
+    const { declared, isUsed, users } = listener;
+    return !declared && !isUsed && users.size === 0 && !this.#isIncumbents(listener);
   }
 
   /** A process has ended: the one that takes its place is about to ask for the same. @returns keys of what it had */
@@ -183,7 +184,7 @@ export class Ledger {
     if (this.#listeners.get(listener.key) !== listener) return;
     this.#listeners.delete(listener.key);
     if (listener.alias !== null) this.#aliases.delete(listener.alias);
-    this.watcher?.removed(listener);
+    this.watcher?.removed(listener, { isShared: this.#isIncumbents(listener) });
     native.fd.close(listener.fd);
     if (unlink && listener.path !== null && listener.socket.path !== null) {
       unlinkIfSame(listener.socket.path, listener.path);
@@ -198,6 +199,10 @@ export class Ledger {
   abandonAll(): void {
     this.closeReservations();
     for (const listener of this.all()) this.remove(listener, { unlink: !listener.inherited });
+  }
+
+  #isIncumbents({ inherited }: Listener): boolean {
+    return inherited && this.isShared;
   }
 
   #setUse(listener: Listener, isUsed: boolean): void {

@@ -51,7 +51,8 @@ export type Inherited = Pick<Listener, 'alias' | 'backlog' | 'path'> & {
 /** It is told of changes. */
 export interface LedgerWatcher {
   entered(listener: Listener): void;
-  removed(listener: Listener): void;
+  /** `isShared`: the incumbent has it too, and may serve on it again. */
+  removed(listener: Listener, options: { isShared: boolean }): void;
 }
 
 /**

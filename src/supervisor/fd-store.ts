@@ -8,6 +8,8 @@ import type { Listener } from '../listeners/listener.js';
  */
 export class FdStore {
   readonly #socket: NotifySocket;
+  /** Names of those that were let go while the incumbent had them too. */
+  readonly #later = new Set<string>();
 
   constructor(socket: NotifySocket) {
     this.#socket = socket;
@@ -17,6 +19,8 @@ export class FdStore {
   add(listener: Listener): boolean {
     if (listener.heldAs !== null) return true;
     const name = storeName(listener);
+    // Bound anew, so the incumbent has closed the one before it. Removed afterwards, both would go: they have one name.
+    if (this.#later.delete(name)) this.remove(name);
     // FDPOLL=0: else the manager would drop it at the first EPOLLHUP or EPOLLERR.
     const isStored = this.#socket.send(['FDSTORE=1', `FDNAME=${name}`, 'FDPOLL=0'], [listener.fd]);
     if (isStored) listener.heldAs = name;
@@ -26,5 +30,15 @@ export class FdStore {
   /** A listener on which no program accepts would leave clients hanging instead of being refused. */
   remove(heldAs: string | null): void {
     if (isStoreName(heldAs)) this.#socket.send(['FDSTOREREMOVE=1', `FDNAME=${heldAs}`]);
+  }
+
+  /** As {@link remove}, at {@link removeNow}. */
+  removeLater(heldAs: string | null): void {
+    if (isStoreName(heldAs)) this.#later.add(heldAs);
+  }
+
+  removeNow(): void {
+    for (const name of this.#later) this.remove(name);
+    this.#later.clear();
   }
 }

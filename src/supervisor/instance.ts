@@ -216,7 +216,7 @@ export class Instance {
     this.gate.shut();
     this.endpoints.pauseAdmin();
     // The service manager is to forget what only this instance has, and to keep the rest.
-    for (const listener of this.added) this.manager.removed(listener);
+    for (const listener of this.added) this.manager.removed(listener, { isShared: false });
     this.manager.handedTo(incumbent);
     for (const listener of this.ledger.all()) if (listener.inherited) this.ledger.remove(listener, { unlink: false });
     // Not removed: it is the incumbent's business from here.

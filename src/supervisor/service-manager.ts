@@ -77,9 +77,16 @@ export class ServiceManager {
     if (this.#isMain) this.#store.add(listener);
   }
 
-  /** A listener is not used any more. */
-  removed(listener: Listener): void {
-    if (this.#isMain) this.#store.remove(listener.heldAs);
+  /** A listener is not used any more. One that the incumbent has too stays stored until {@link settled}: a crash may come after a rollback. */
+  removed({ heldAs }: Listener, { isShared }: { isShared: boolean }): void {
+    if (!this.#isMain) return;
+    if (isShared) this.#store.removeLater(heldAs);
+    else this.#store.remove(heldAs);
+  }
+
+  /** The incumbent has let go, and cannot serve again. */
+  settled(): void {
+    if (this.#isMain) this.#store.removeNow();
   }
 
   /** A stored socket is of no use. */

@@ -5,8 +5,9 @@ import type { Life } from './life.js';
 
 /** Closes the listeners that no program uses and no setting names. No other generation has them. */
 export function dropUnused(life: Life): void {
-  const { ledger } = life.instance;
+  const { ledger, manager } = life.instance;
   ledger.isShared = false;
+  manager.settled();
   close(life, ledger.unused(), { unlink: true });
 }
 

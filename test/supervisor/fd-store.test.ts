@@ -55,4 +55,7 @@ test('a unit that will hurt is named with what to write into it', () => {
     defectsOf(mean, 2).join(),
     /stores 1 of 2 listeners \(FileDescriptorStoreMax=1\).*set FileDescriptorStoreMax=64/,
   );
+  const lost = { ...good, NFileDescriptorStore: 1 };
+  assert.match(defectsOf(lost, 2).join(), /stores 1 of 2 listeners .*systemctl restart app\.service/);
+  assert.doesNotMatch(defectsOf(lost, 2).join(), /set FileDescriptorStoreMax/);
 });

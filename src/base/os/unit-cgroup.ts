@@ -79,8 +79,13 @@ export function defectsOf(unit: Unit, held: number): string[] {
     );
   }
   if (unit.NFileDescriptorStore < held) {
+    // One that has room and holds fewer has not taken them, or has dropped them.
+    const mend =
+      unit.FileDescriptorStoreMax < held
+        ? `set FileDescriptorStoreMax=${Math.max(64, held)}`
+        : `systemctl restart ${unit.name} stores them anew`;
     defects.push(
-      `${unit.name} stores ${unit.NFileDescriptorStore} of ${held} listeners (FileDescriptorStoreMax=${unit.FileDescriptorStoreMax}): after a crash the clients of the others are refused until the next start; set FileDescriptorStoreMax=${Math.max(64, held)}`,
+      `${unit.name} stores ${unit.NFileDescriptorStore} of ${held} listeners (FileDescriptorStoreMax=${unit.FileDescriptorStoreMax}): after a crash the clients of the others are refused until the next start; ${mend}`,
     );
   }
   return defects;

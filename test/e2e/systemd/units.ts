@@ -18,6 +18,7 @@ const SOON_MS = 6_000;
 export async function units(system: System): Promise<void> {
   await onSystem(`units on ${system}`, system, (test) => {
     test('a listener that a new version does not use leaves the fd store', droppedListener);
+    test('a listener that only a rolled-back version did not use stays in the fd store', droppedAndRolledBack);
     test('stored listeners keep their names over upgrades, and are found by them', storedNames, { since: 254 });
     test('a restart keeps whoever waits; a stop serves them and refuses the rest: nobody is reset', restartAndStop);
     test('a drain longer than TimeoutStopSec= is not cut; the status line says what drains', longDrain);
@@ -41,6 +42,26 @@ async function droppedListener(shop: Shop): Promise<void> {
   shop.release('three', { ports: [9090, 9091] });
   await reload(shop);
   await shop.is({ NFileDescriptorStore: '4' });
+}
+
+async function droppedAndRolledBack(shop: Shop): Promise<void> {
+  await shop.install(RECOMMENDED, STATIC_USER);
+  shop.release('1', { ports: [9090] });
+  const { pid } = await shop.start();
+  await shop.is({ NFileDescriptorStore: '3' });
+  shop.release('2');
+  const reloading = shop.reload();
+  await shop.said(/"event":"probation"/);
+  assert.match(await shop.sandbox.get(9090), /"version":"1"/);
+  assert.equal((await reloading).code, 1);
+  await shop.said(/"code":"ERR_MOTYA_REMOVED_IN_USE"/);
+  await shop.is({ MainPID: pid, NFileDescriptorStore: '3' }, MOVE_MS);
+  // A client that connects after a crash waits for the next process.
+  shop.release('3', { ports: [9090] });
+  await shop.sandbox.manage('kill', '-s', 'KILL', '--kill-whom=main', UNIT);
+  assert.match(await shop.sandbox.get(9090), /"version":"3"/);
+  await shop.moved(pid, 30_000);
+  assert.doesNotMatch(await shop.journal(), /stores \d of \d listeners/);
 }
 
 async function storedNames(shop: Shop): Promise<void> {
