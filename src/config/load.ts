@@ -75,6 +75,8 @@ export function loadSettings({ flags, env, cwd }: LoadInput): Settings {
     if (given === undefined) continue;
     // A flag or a variable goes before the file, whichever name each has used.
     if (option.former !== undefined && isObject(input)) delete (input as Record<string, unknown>)[option.former.path];
+    // So does --drain-timeout before one duration for all kinds, which says the same.
+    if (option.path === 'drainTimeout' && isObject(input) && !isObject(input.drain)) delete input.drain;
     for (const path of expand(option.path ?? '', input)) {
       if (assign(input, path, given.value)) places.set(path.join('.'), given.name);
     }

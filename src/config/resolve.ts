@@ -9,6 +9,7 @@ import { adminSocketOf, controlSocketOf, defaultName, socketPathProblem } from '
 import { directoryOf } from '../base/os/places.js';
 import { nameOf, PASSABLE } from '../base/os/signal-names.js';
 import { causeOf } from './document.js';
+import { drainProblems, drainTimeoutOf, drainTimes } from './drain-settings.js';
 import { saysOtherwise } from './options.js';
 import { whyPm2Settings } from './pm2-settings.js';
 import { type Locate, linesOf, type Problem, problemsOf, valueAt } from './problems.js';
@@ -61,7 +62,7 @@ export function resolveSettings(input: SettingsInput, context: ResolveContext): 
       text: 'missing; name a service, or give a script on the command line',
     });
   }
-  if (result.success) problems.push(...formerNameProblems(result.data));
+  if (result.success) problems.push(...formerNameProblems(result.data), ...drainProblems(input, result.data));
   const { account, problems: unknown } = result.success ? accountOf(result.data) : { account: null, problems: [] };
   problems.push(...unknown);
   const settings = result.success && problems.length === 0 ? fillIn(result.data, account, base, context) : null;
@@ -78,14 +79,15 @@ function formerNameProblems({ keeper, supervise }: ValidSettings): Problem[] {
 
 function fillIn(valid: ValidSettings, user: Account | null, base: string, context: ResolveContext): Settings {
   const services = Object.entries(valid.services ?? {}).map(
-    ([name, service]): ServiceSettings => ({
+    ([name, { drainTimeout, drain, ...service }]): ServiceSettings => ({
       ...service,
       name,
       script: absolutePath(base, service.script),
       cwd: absolutePath(base, service.cwd ?? '.'),
       workers: service.workers === 'auto' ? availableParallelism() : service.workers,
       listeners: service.listeners.map((listener) => absoluteListener(base, listener)),
-      drainTimeout: service.drainTimeout ?? valid.drainTimeout,
+      drainTimeout: drainTimeoutOf({ drain, drainTimeout }, valid),
+      drain: drainTimes({ drain, drainTimeout }, valid),
       killSignal: `SIG${service.killSignal}`,
     }),
   );
@@ -106,7 +108,8 @@ function fillIn(valid: ValidSettings, user: Account | null, base: string, contex
     force: context.force ?? false,
     allowRemoved: context.allowRemoved ?? false,
     adopt: context.adopt ?? null,
-    drainTimeout: valid.drainTimeout,
+    drainTimeout: drainTimeoutOf(valid),
+    drain: drainTimes(valid),
     probation: valid.probation,
     health: { path: valid.health.path ?? null, crashes: valid.health.crashes, errors: valid.health.errors ?? null },
     passedSignals: PASSABLE.filter((name) => valid.signals[name] === 'pass').map(nameOf),

@@ -1,3 +1,4 @@
+import { DRAIN_KINDS } from '../base/drain-kinds.js';
 import { LARGEST_ID } from '../base/limits.js';
 import { PASSABLE, type Passable } from '../base/os/signal-names.js';
 import * as z from '../base/vendor/zod.js';
@@ -62,6 +63,22 @@ const duration = () =>
   z
     .union([z.number().min(0, durationForm), z.string().regex(durationPattern, durationForm)], { error: durationForm })
     .transform(parsed(parseDuration));
+
+const drainForm = `must be a duration such as '30s', or an object of ${DRAIN_KINDS.join(', ')} and durations`;
+/** The object first: an object's problems are told by it. */
+export const drainObject = z.strictObject(
+  {
+    http: duration().optional().describe('Requests, idle connections, HTTP/2 without a stream'),
+    streams: duration()
+      .optional()
+      .describe('Responses under way that have no Content-Length: event streams, tokens, gRPC'),
+    webSockets: duration().optional().describe('WebSockets and other upgraded sockets'),
+    tcp: duration().optional().describe('Other TCP'),
+  },
+  { error: drainForm },
+);
+const drain = () => z.union([drainObject, duration()], { error: drainForm });
+
 const optionalPass = () => z.literal('pass', { error: 'must be pass' }).optional();
 const keeper = () => z.union([z.boolean(), z.literal('auto')], { error: 'must be true, false or auto' });
 const positiveDuration = () => duration().refine((ms) => ms > 0, 'must be longer than 0');
@@ -133,6 +150,7 @@ export const serviceObject = z.strictObject(
     connections: choice('move', 'drain').default('move').describe(descriptionOf('services.*.connections')),
     listeners: listOf(listener).default([]).describe('Listeners to open before the program asks for them'),
     drainTimeout: duration().optional().describe("This service's own drainTimeout"),
+    drain: drain().optional().describe("This service's own drain"),
     killSignal: choice('TERM', 'INT', 'QUIT', 'HUP', 'USR2')
       .default('TERM')
       .describe('Signal that asks a worker to end, after the drain; pm2 sends INT'),
@@ -233,6 +251,7 @@ export const settingsObject = z.strictObject(
     /** The former name of `keeper`. */
     supervise: keeper().optional(),
     drainTimeout: duration().prefault(defaultOf('drainTimeout')).describe(descriptionOf('drainTimeout')),
+    drain: drain().optional().describe('The same by kind of connection; kinds that are not named have drainTimeout'),
     upgradeWait: duration().prefault(defaultOf('upgradeWait')).describe(descriptionOf('upgradeWait')),
     readyTimeout: positiveDuration().prefault(defaultOf('readyTimeout')).describe(descriptionOf('readyTimeout')),
     probation: duration().prefault(defaultOf('probation')).describe(descriptionOf('probation')),
@@ -260,6 +279,8 @@ export type ValidSettings = z.output<typeof settingsObject>;
 /** Keys that are allowed at a place of the settings, or none where any is. */
 export function keysAt(path: readonly PropertyKey[]): string[] {
   const [first, , third] = path;
+  if (path.at(-1) === 'drain' && (path.length === 1 || (path.length === 3 && first === 'services')))
+    return [...DRAIN_KINDS];
   if (path.length === 0) return Object.keys(presentNames.shape);
   if (path.length === 1 && first === 'log') return Object.keys(logObject.shape);
   if (path.length === 3 && first === 'log') return Object.keys(transportObject.shape);

@@ -1,3 +1,4 @@
+import type { PerKind } from '../base/drain-kinds.js';
 import type { Account } from '../base/os/account.js';
 import type { ListenerSpec } from '../base/os/native.js';
 import type { Sandbox } from './sandbox.js';
@@ -58,8 +59,10 @@ export interface ServiceSettings {
   readonly connections: 'move' | 'drain';
   /** Declared listeners; those that the program asks for come on top. */
   readonly listeners: readonly DeclaredListener[];
-  /** ms from the start of the drain until what is left is closed by force. */
+  /** ms for kinds that its `drain` did not name. */
   readonly drainTimeout: number;
+  /** ms from the start of the drain until what is left of each kind is closed by force. */
+  readonly drain: PerKind<number>;
   /** Asks a worker to end, after the drain. */
   readonly killSignal: NodeJS.Signals;
   /** ms from that to SIGKILL. */
@@ -110,8 +113,10 @@ export interface Settings {
   readonly allowRemoved: boolean;
   /** Pid of another program whose listeners a first instance takes over; null: none. */
   readonly adopt: number | null;
-  /** ms; services may have their own. */
+  /** ms for kinds that `drain` did not name; services may have their own. */
   readonly drainTimeout: number;
+  /** ms for each kind; services may have their own. */
+  readonly drain: PerKind<number>;
   /** ms after a hand-over in which the incumbent keeps what it needs to serve again; 0: none. The successor's setting counts. */
   readonly probation: number;
   readonly health: HealthSettings;

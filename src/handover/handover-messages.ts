@@ -34,6 +34,11 @@ const entry = record({
 });
 export type ManifestEntry = NonNullable<(typeof entry)['type']>;
 
+/** What a drain waits for, of one kind: ms until what is left of it is closed by force. */
+const wait = record({ connections: int, left: int });
+const waits = record({ http: wait, streams: wait, webSockets: wait, tcp: wait });
+export type WaitReport = NonNullable<(typeof waits)['type']>;
+
 /** A generation that drains, as another one tells of it. */
 const other = record({
   pid: int,
@@ -41,6 +46,7 @@ const other = record({
   connections: int,
   left: optional(int),
   protocols: optional(connectionCounts),
+  waits: optional(waits),
 });
 
 const shapes = {
@@ -97,8 +103,9 @@ const shapes = {
    */
   COMMIT: { txid: text, history: optional(anything), signalled: optional(int) },
   /**
-   * While the successor is on probation, and while it drains, once a second. `left`: ms until what is left is closed by force, at
-   * most; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `counters`: all that it has
+   * While the successor is on probation, and while it drains, once a second. `left`: ms until the last of what is open now is
+   * closed by force; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `waits`: the same by
+   * what the drain gives a time of its own; `counters`: all that it has
    * counted since COMMIT; `gap`: µs from COMMIT to LIVE; `others`: generations before it that it still follows.
    */
   STATS: {
@@ -106,6 +113,7 @@ const shapes = {
     connections: int,
     left: int,
     protocols: optional(connectionCounts),
+    waits: optional(waits),
     counters: optional(anything),
     gap: optional(int),
     probation: optional(int),
@@ -117,8 +125,8 @@ const shapes = {
   REVOKED: { txid: text, code: failureCode, text, details },
   /**
    * With one fd: the conversation with a generation that drains still, which the successor is to follow from here on.
-   * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`: what it has
-   * said last.
+   * `counted`: what of its counters COMMIT had in it; `connections`, `left`, `protocols`, `waits`: what it
+   * has said last.
    */
   PREDECESSOR: {
     txid: text,
@@ -128,6 +136,7 @@ const shapes = {
     connections: optional(int),
     left: optional(int),
     protocols: optional(connectionCounts),
+    waits: optional(waits),
   },
   BYE: { txid: text, forced: int, moved: int, counters: anything },
 

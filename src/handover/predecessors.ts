@@ -4,12 +4,13 @@ import { STATS_SILENCE_MS } from '../base/deadlines.js';
 import { failureFields, HandoverError, reasonOf, type Warn } from '../base/errors.js';
 import { LONGEST_TIMER_MS } from '../base/limits.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
-import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import { waitsNow } from '../status/drain-waits.js';
 import type { History } from '../status/history.js';
 import type { DrainStatus } from '../status/status-document.js';
 import { Totals } from '../status/totals.js';
 import { type AdoptMove, receiveMove } from './connection-moves.js';
 import { closeAll, Dialogue, PeerAbort } from './dialogue.js';
+import { leftUntil, type PredecessorReport, reportOf, statusOf } from './drain-report.js';
 import { type HandoverMessage, handoverCodec } from './handover-messages.js';
 import type { HandedOver } from './incumbent.js';
 
@@ -35,41 +36,6 @@ interface Followed {
   /** Connections of it that are on their way to our workers: MOVEs that are not answered yet. */
   moves: number;
 }
-
-export interface PredecessorReport {
-  readonly pid: number;
-  readonly generation: number;
-  readonly connections?: number | undefined;
-  /** ms */
-  readonly left?: number | undefined;
-  readonly protocols?: ConnectionCounts | undefined;
-}
-
-function statusOf({ pid, generation, connections = 0, left, protocols }: PredecessorReport): DrainStatus {
-  const deadline = left === undefined ? null : new Date(Date.now() + left).toISOString();
-  return { pid, generation, connections, protocols: protocols ?? null, left: left ?? null, deadline, probation: null };
-}
-
-/** What is told of it to another generation. */
-export function reportOf({
-  pid,
-  generation,
-  connections,
-  deadline,
-  protocols,
-}: DrainStatus): PredecessorReport & { connections: number } {
-  const left = leftUntil(deadline);
-  return {
-    pid,
-    generation,
-    connections,
-    ...(left === null ? {} : { left: Math.round(left) }),
-    ...(protocols === null ? {} : { protocols }),
-  };
-}
-
-const leftUntil = (deadline: string | null): number | null =>
-  deadline === null ? null : Math.max(0, Date.parse(deadline) - Date.now());
 
 /**
  * The generations before this one that still drain, as far as they have told. One that outlives its own successor goes on
@@ -107,7 +73,11 @@ export class Predecessors {
     // One that was passed on to us speaks for itself.
     const all = new Map([...told, ...own].map((status) => [status.pid, status]));
     return [...all.values()]
-      .map((status) => ({ ...status, left: leftUntil(status.deadline) }))
+      .map((status) => ({
+        ...status,
+        left: leftUntil(status.deadline),
+        waits: status.waits === null ? null : waitsNow(status.waits),
+      }))
       .sort((a, b) => a.generation - b.generation);
   }
 
@@ -216,8 +186,8 @@ export class Predecessors {
           this.#history.generationEnded(generation, message);
           return null;
         }
-        const { connections, left, protocols, gap, probation, others = [] } = message;
-        followed.status = statusOf({ pid, generation, connections, left, protocols });
+        const { gap, probation, others = [] } = message;
+        followed.status = statusOf({ ...message, pid, generation });
         const hasSettled = followed.drainsAt !== null && probation === undefined;
         followed.drainsAt = probation === undefined ? null : Date.now() + probation;
         followed.others = others.map(statusOf);

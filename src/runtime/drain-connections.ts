@@ -1,5 +1,6 @@
 import { inBackground } from '../base/background.js';
 import { LAST_MOVE_MS } from '../base/deadlines.js';
+import { longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import type { Connection, Connections } from './connections.js';
 import { total } from './counts.js';
 import { drainHttp1 } from './drain-http1.js';
@@ -9,6 +10,13 @@ import { endEventStream } from './event-stream.js';
 import type { MoveSender } from './move-sender.js';
 import type { ConnectionCounts, StayedCounts } from './worker-messages.js';
 import type { DrainCallback } from './worker-state.js';
+import { closeWebSocket } from './ws-close.js';
+
+/**
+ * ms for what is closed in an orderly way: a WebSocket's client answers the close frame in a round trip, one of an event stream reads
+ * its end. Less than FORCE_MS, which the supervisor gives the worker after FORCE.
+ */
+const CLOSE_ANSWER_MS = 500;
 
 /** How the connections of a drain ended: see DRAINED. */
 export interface DrainOutcome {
@@ -31,6 +39,8 @@ export class Drain {
   readonly #cut: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
   #programBusy = true;
   #lastMove: NodeJS.Timeout | undefined;
+  /** Runs once everything is being closed, until {@link CLOSE_ANSWER_MS} is over. */
+  #forced: NodeJS.Timeout | undefined;
   #over = false;
   /** Connections that have closed, by themselves or not. */
   #closed = 0;
@@ -46,18 +56,20 @@ export class Drain {
     this.#spread = new Spread(connections, (connection) => this.#close(connection));
   }
 
-  /** @param timeout ms until {@link force} will be called; what is open then is closed over the last part of it */
-  start(callbacks: readonly DrainCallback[], timeout: number): void {
+  /** @param times ms for what is open of each kind, which is closed over the last part of it; after the longest, {@link force} comes */
+  start(callbacks: readonly DrainCallback[], times: PerKind<number>): void {
     this.#connections.observe(() => {
       if (!this.#over) this.#closed++;
       this.check();
     }, drainLateSession);
     this.#moves?.begin();
-    this.#stopMoving(timeout);
+    this.#stopMoving(longestOf(times));
     drainHttp1(this.#connections, (socket) => this.#moves?.wants(socket) === true);
     drainHttp2(this.#connections);
-    this.#spread.plan(timeout);
-    const info = { deadline: Date.now() + timeout - spreadOf(timeout) };
+    this.#spread.plan(times);
+    const now = Date.now();
+    const deadlines = perKind((kind) => now + times[kind] - spreadOf(times[kind]));
+    const info = { deadline: longestOf(deadlines), deadlines };
     const running = callbacks.map(async (callback) => callback(info));
     const settled = Promise.allSettled(running).then((outcomes) => {
       for (const outcome of outcomes) if (outcome.status === 'rejected') warn(outcome.reason);
@@ -67,42 +79,41 @@ export class Drain {
     inBackground('waiting for onDrain()', settled);
   }
 
-  /** It ends earlier: {@link force} will be called in `timeout` ms. */
+  /** It ends earlier: {@link force} will be called in `timeout` ms, at the latest. */
   shorten(timeout: number): void {
     if (this.#over) return;
-    this.#stopMoving(timeout);
-    this.#spread.plan(timeout);
+    this.#stopMoving(this.#spread.shorten(timeout));
   }
 
-  /** Closes what is open, waits for nothing. */
+  /** Closes what is open. It is over when that has gone, in {@link CLOSE_ANSWER_MS}; the program is not waited for. */
   force(): void {
-    if (this.#over) return;
+    if (this.#over || this.#forced !== undefined) return;
     this.#moves?.takeBack();
     // With that, it may be.
     if (this.#over) return;
-    const isClosing = (connection: Connection): boolean => this.#spread.isClosing(connection);
-    const late = [...this.#connections].filter(isClosing);
-    const open = [...this.#connections].filter((connection) => !isClosing(connection));
-    const ended = this.#closed - (total(this.#cut) - late.length);
-    this.#finish(ended, () => {
-      for (const connection of open) this.#close(connection);
-      // Event streams whose client does not read the end.
-      for (const connection of late) destroy(connection);
-    });
+    this.#spread.stop();
+    for (const connection of this.#connections) if (!this.#spread.isClosing(connection)) this.#spread.end(connection);
+    this.#forced = setTimeout(() => this.#finish(), CLOSE_ANSWER_MS);
+    this.check();
   }
 
   /** Whether it is over by now. */
   check(): void {
-    if (this.#over || this.#programBusy || this.#connections.size > 0 || this.#moves?.isBusy) return;
-    this.#finish(this.#closed - total(this.#cut));
+    if (this.#over || this.#connections.size > 0) return;
+    if (this.#forced === undefined && (this.#programBusy || this.#moves?.isBusy)) return;
+    this.#finish();
   }
 
-  #finish(ended: number, before = (): void => {}): void {
+  #finish(): void {
     this.#over = true;
     this.#spread.stop();
     clearTimeout(this.#lastMove);
+    clearTimeout(this.#forced);
     this.#moves?.stop();
-    before();
+    const late = [...this.#connections];
+    const ended = this.#closed - (total(this.#cut) - late.length);
+    // Event streams whose client does not read the end.
+    for (const connection of late) destroy(connection);
     const { moved = 0, stayed = NONE_STAYED } = this.#moves ?? {};
     this.#drained({ forced: this.#cut, ended, moved, stayed });
   }
@@ -115,7 +126,9 @@ export class Drain {
 
   #close(connection: Connection): void {
     this.#cut[connection.protocol]++;
-    if (!endEventStream(connection)) destroy(connection);
+    if (endEventStream(connection)) return;
+    if (closeWebSocket(connection)) setTimeout(() => destroy(connection), CLOSE_ANSWER_MS).unref();
+    else destroy(connection);
   }
 }
 

@@ -1,4 +1,6 @@
+import { atMost, DRAIN_KINDS, longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import type { Connection, Connections } from './connections.js';
+import { drainKindOf } from './drain-kind.js';
 import { sentHead } from './event-stream.js';
 
 /** Part of a drain, at its end, over which what is open is closed; and the most ms of it. */
@@ -12,57 +14,94 @@ export function spreadOf(timeout: number): number {
   return Math.min(timeout * SPREAD_SHARE, SPREAD_MOST_MS);
 }
 
+/** Kinds that end at the same time end together. */
+interface Ending {
+  /** performance.now() */
+  readonly at: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
 /**
- * Closes what is open over the last part of a drain, evenly: closed all at once, clients would all connect anew in one moment. Those
- * that know of the end go first, idle ones before busy ones, the oldest first. A single connection has the whole time.
+ * Closes what is open of each kind over the last part of its time, evenly: closed all at once, clients would all connect anew in one
+ * moment. Those that know of the end go first, idle ones before busy ones, the oldest first. A single connection has the whole time.
+ * A connection that becomes one of a kind whose time is over ends with the next kind.
  */
 export class Spread {
   readonly #connections: Connections;
   readonly #close: (connection: Connection) => void;
   /** Those that are being closed. */
   readonly #closing = new Set<Connection>();
-  #timer: NodeJS.Timeout | undefined;
+  /** When each kind ends (performance.now()). */
+  #ends: PerKind<number> = perKind(() => Number.POSITIVE_INFINITY);
+  #endings: Ending[] = [];
 
   constructor(connections: Connections, close: (connection: Connection) => void) {
     this.#connections = connections;
     this.#close = close;
   }
 
-  /** `timeout`: ms until the end; may be called again, with a shorter one. */
-  plan(timeout: number): void {
-    clearTimeout(this.#timer);
-    const length = spreadOf(timeout);
-    this.#timer = setTimeout(() => this.#begin(length), timeout - length);
+  /** `times`: ms until the end of each kind. */
+  plan(times: PerKind<number>): void {
+    const now = performance.now();
+    this.#ends = perKind((kind) => now + times[kind]);
+    for (const time of new Set(Object.values(times))) this.#planEnding(now + time, time);
+  }
+
+  /** What would end later ends in `timeout` ms. @returns ms until the last end */
+  shorten(timeout: number): number {
+    const now = performance.now();
+    const at = now + timeout;
+    for (const { timer } of this.#endings.filter((ending) => ending.at > at)) clearTimeout(timer);
+    this.#endings = this.#endings.filter((ending) => ending.at <= at);
+    const isShortened = DRAIN_KINDS.some((kind) => this.#ends[kind] > at);
+    this.#ends = atMost(this.#ends, at);
+    if (isShortened) this.#planEnding(at, timeout);
+    return longestOf(this.#ends) - now;
   }
 
   stop(): void {
-    clearTimeout(this.#timer);
+    for (const { timer } of this.#endings) clearTimeout(timer);
+  }
+
+  /** Closes it now. */
+  end(connection: Connection): void {
+    this.#closing.add(connection);
+    this.#close(connection);
   }
 
   isClosing(connection: Connection): boolean {
     return this.#closing.has(connection);
   }
 
-  #begin(length: number): void {
-    const began = performance.now();
-    const total = this.#open().length;
+  #planEnding(at: number, timeout: number): void {
+    const length = spreadOf(timeout);
+    const ending: Ending = { at, timer: undefined };
+    ending.timer = setTimeout(() => this.#begin(ending, length), timeout - length);
+    this.#endings.push(ending);
+  }
+
+  #begin(ending: Ending, length: number): void {
+    const total = this.#open(ending.at).length;
     const step = (): void => {
-      const left = Math.max(0, 1 - (performance.now() - began) / length);
-      const open = this.#open();
+      const rest = ending.at - performance.now();
+      const left = rest > 0 ? rest / length : 0;
+      const open = this.#open(ending.at);
       // What ends by itself counts, too.
-      const excess = open.length - Math.ceil(total * left);
-      if (excess > 0) for (const connection of open.sort(byRank).slice(0, excess)) this.#end(connection);
+      const excess = open.length - Math.ceil(total * Math.min(1, left));
+      if (excess > 0) for (const connection of open.sort(byRank).slice(0, excess)) this.end(connection);
+      if (rest > 0) ending.timer = setTimeout(step, Math.min(SPREAD_STEP_MS, rest));
     };
-    this.#timer = setInterval(step, SPREAD_STEP_MS);
+    step();
   }
 
-  #end(connection: Connection): void {
-    this.#closing.add(connection);
-    this.#close(connection);
-  }
-
-  #open(): Connection[] {
-    return [...this.#connections].filter((connection) => !this.#closing.has(connection));
+  /** Those that end at that time. */
+  #open(at: number): Connection[] {
+    const now = performance.now();
+    return [...this.#connections].filter((connection) => {
+      if (this.#closing.has(connection)) return false;
+      const end = this.#ends[drainKindOf(connection)];
+      return end === at || end <= now;
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 import type * as dgram from 'node:dgram';
 import type * as http from 'node:http';
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type * as net from 'node:net';
 import type { Duplex } from 'node:stream';
 
@@ -91,6 +92,17 @@ export interface HttpSocket extends Duplex {
   _httpMessage?: unknown;
   /** The socket below a TLSSocket. */
   _parent?: unknown;
+}
+
+/** The streams of an HTTP/2 session that are open; none where Node has moved them. */
+export function openStreams(session: Http2Session): ServerHttp2Stream[] {
+  for (const symbol of Object.getOwnPropertySymbols(session)) {
+    if (symbol.description !== 'state') continue;
+    const { streams } =
+      (session as unknown as Record<symbol, { streams?: Map<number, ServerHttp2Stream> }>)[symbol] ?? {};
+    return streams === undefined ? [] : [...streams.values()];
+  }
+  return [];
 }
 
 /** What every handle of libuv is. */

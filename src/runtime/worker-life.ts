@@ -1,4 +1,5 @@
 import { inBackground } from '../base/background.js';
+import { allKinds, type PerKind } from '../base/drain-kinds.js';
 import { LoopDelay, toMicros } from '../base/loop-delay.js';
 import { native } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
@@ -7,6 +8,7 @@ import type { Gate } from './accept-gate.js';
 import { AnswerCount } from './answer-count.js';
 import type { Connections } from './connections.js';
 import { Drain, type DrainOutcome } from './drain-connections.js';
+import { countKinds } from './drain-kind.js';
 import type { Inspector } from './inspector.js';
 import { MoveReceiver } from './move-receiver.js';
 import { canMoveConnections } from './move-self-test.js';
@@ -72,7 +74,7 @@ export class WorkerLife {
         break;
       case 'DRAIN':
         this.#drainId = message.id;
-        this.#startDrain(message.timeout, message.move);
+        this.#startDrain(message.times, message.move);
         this.#tellDrained();
         break;
       case 'MOVE':
@@ -85,7 +87,7 @@ export class WorkerLife {
         this.#drain?.shorten(message.timeout);
         break;
       case 'FORCE':
-        this.#startDrain(0).force();
+        this.#startDrain(allKinds(0)).force();
         break;
       case 'COUNT':
         if (message.answers) this.#answers.read();
@@ -115,7 +117,8 @@ export class WorkerLife {
     this.#parts.link.lost();
     this.#parts.gate.vacate();
     this.#parts.inspector?.close();
-    const drain = this.#startDrain(ORPHAN_DRAIN_MS);
+    const drain = this.#startDrain(allKinds(ORPHAN_DRAIN_MS));
+    drain.shorten(ORPHAN_DRAIN_MS);
     if (this.#drained !== null) terminate();
     else setTimeout(() => drain.force(), ORPHAN_DRAIN_MS).unref();
   }
@@ -140,11 +143,12 @@ export class WorkerLife {
       connections: this.#parts.connections.counts(),
       answers: this.#answers.current ?? undefined,
       delay: measured === null ? undefined : toMicros(measured),
+      kinds: this.#drain === null ? undefined : countKinds(this.#parts.connections),
     });
   }
 
   /** `most`: connections with a MOVE; undefined: none may move. */
-  #startDrain(timeout: number, most?: number): Drain {
+  #startDrain(times: PerKind<number>, most?: number): Drain {
     if (this.#drain !== null) return this.#drain;
     const { connections, link, gate, state } = this.#parts;
     const listeners = gate.connectionListeners;
@@ -161,7 +165,7 @@ export class WorkerLife {
     };
     const drain = new Drain(connections, drained, this.#moves);
     this.#drain = drain;
-    drain.start([...state.drainCallbacks], timeout);
+    drain.start([...state.drainCallbacks], times);
     return drain;
   }
 

@@ -23,6 +23,9 @@ import { listenRequest } from '../listeners/listen-request.js';
 export const connectionCounts = record({ http1: int, idle: int, http2: int, upgraded: int, other: int });
 export type ConnectionCounts = NonNullable<(typeof connectionCounts)['type']>;
 
+/** Of each kind that a drain knows (base/drain-kinds.ts): a number of connections, or ms. */
+export const kindNumbers = record({ http: int, streams: int, webSockets: int, tcp: int });
+
 /** HTTP/1 answers, and those of them with status 5xx. */
 export const answerCounts = record({ answers: int, failed: int });
 export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
@@ -75,6 +78,8 @@ const shapes = {
     connections: connectionCounts,
     delay: optional(record({ p50: int, p99: int, max: int })),
     answers: optional(answerCounts),
+    /** While it drains. */
+    kinds: optional(kindNumbers),
   },
   /** Of those that COUNT_LISTENERS names and that the worker has. */
   LISTENER_COUNTS: { id: int, listeners: list(listenerCount) },
@@ -123,11 +128,11 @@ const shapes = {
   /** Accept (again); answered by ACCEPTING. */
   ACCEPT: { id: int },
   /**
-   * Give the listeners up and finish what is open; said once, answered by DRAINED when nothing is. `timeout`: ms until FORCE will come.
-   * `move`: connections may go to the other generation, this many with a MOVE.
+   * Give the listeners up and finish what is open; said once, answered by DRAINED when nothing is. `times`: ms for what is
+   * open of each kind; after the longest, FORCE comes. `move`: connections may go to the other generation, this many with a MOVE.
    */
-  DRAIN: { id: int, timeout: int, move: optional(int) },
-  /** After DRAIN: FORCE will come earlier, in `timeout` ms. */
+  DRAIN: { id: int, times: kindNumbers, move: optional(int) },
+  /** After DRAIN: no kind has longer than `timeout` ms, and FORCE comes then. */
   SHORTEN: { timeout: int },
   /** Close what is still open, now. */
   FORCE: {},

@@ -13,8 +13,15 @@ export interface WorkerState {
 }
 
 export interface DrainInfo {
-  /** When the connections that are left will be closed by force: ms since the epoch, as `Date.now()`. */
+  /** From when on the connections that are left are closed: ms since the epoch, as `Date.now()`. Of kinds with times of their own, the last. */
   readonly deadline: number;
+  /** The same of each kind: requests, streamed responses, upgraded sockets, other TCP. */
+  readonly deadlines: {
+    readonly http: number;
+    readonly streams: number;
+    readonly webSockets: number;
+    readonly tcp: number;
+  };
 }
 
 /** Called once, when the worker begins to drain. The drain lasts until the promise settles, or until the deadline. */

@@ -1,5 +1,7 @@
+import type { PerKind } from '../base/drain-kinds.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import type { DrainWait } from './drain-waits.js';
 import type { GenerationRecord, PhaseRecord, UpgradeRecord } from './history.js';
 import type { Phase } from './phases.js';
 
@@ -90,7 +92,9 @@ export interface DrainStatus {
   readonly generation: number;
   readonly connections: number;
   readonly protocols: ConnectionCounts | null;
-  /** ms until what is left is closed by force, at most, and when that will be; null: it has not said yet. */
+  /** The same connections by what a drain gives a time of its own; null: it has not said yet. */
+  readonly waits: PerKind<DrainWait> | null;
+  /** ms until the last of them is closed by force, as they are now, and when that will be; null: it has not said yet. */
   readonly left: number | null;
   readonly deadline: string | null;
   /** ms until it begins to drain: its successor is on probation, and until then it can serve again. Null: it drains. */

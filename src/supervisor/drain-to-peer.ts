@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.js';
 import { fdRoom } from '../base/os/fd-room.js';
 import { OutgoingMoves } from '../handover/connection-moves.js';
 import type { Dialogue } from '../handover/dialogue.js';
-import { reportOf } from '../handover/predecessors.js';
+import { reportOf, waitReport } from '../handover/drain-report.js';
 import type { Totals } from '../status/totals.js';
 import { mostWithMove } from '../workers/moves.js';
 import type { Progress } from './drain.js';
@@ -18,11 +18,21 @@ export async function drainToPeer(
   const outgoing = new OutgoingMoves(dialogue, txid);
   inBackground('hearing what has become of connections', outgoing.hearAnswers());
   const most = mostWithMove(fdRoom().limit, life.instance.fleet.size);
-  const tell: Progress = ({ connections, protocols, left }) => {
+  const tell: Progress = ({ connections, protocols, left, waits }) => {
     const sums = counters();
     const others = othersOf(life);
     const ms = Math.round(left);
-    dialogue.send({ type: 'STATS', txid, connections, left: ms, protocols, counters: sums, gap, others });
+    dialogue.send({
+      type: 'STATS',
+      txid,
+      connections,
+      left: ms,
+      protocols,
+      waits: waitReport(waits),
+      counters: sums,
+      gap,
+      others,
+    });
   };
   const { forced, moved } = await life.drain.run(life.generation, tell, moves ? { send: outgoing.send, most } : null);
   outgoing.finish();

@@ -2,8 +2,10 @@ import type { EventEmitter } from 'node:events';
 import { repeatInBackground } from '../base/background.js';
 import { STATS_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
+import { allKinds, atMost, longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import { total } from '../runtime/counts.js';
 import type { ConnectionCounts } from '../runtime/worker-messages.js';
+import { type DrainWait, lastLeft, waitsOf } from '../status/drain-waits.js';
 import type { DrainStatus } from '../status/status-document.js';
 import type { Moving } from '../workers/moves.js';
 import type { SupervisorEvents } from './events.js';
@@ -12,7 +14,11 @@ import type { Instance } from './instance.js';
 /** ms that a drain goes on after SIGTERM reached an instance that drains already. */
 const STOP_WHILE_DRAINING_MS = 5_000;
 
-type OwnDrainStatus = DrainStatus & { readonly protocols: ConnectionCounts; readonly left: number };
+interface OwnDrainStatus extends DrainStatus {
+  readonly protocols: ConnectionCounts;
+  readonly left: number;
+  readonly waits: PerKind<DrainWait>;
+}
 
 export type Progress = (drain: OwnDrainStatus) => void;
 
@@ -20,31 +26,44 @@ export type Progress = (drain: OwnDrainStatus) => void;
 export class Drain {
   readonly #instance: Instance;
   readonly #events: EventEmitter<SupervisorEvents>;
-  /** ms from its beginning to its end, at most. */
-  readonly longest: number;
+  /** ms for what is open of each kind: the most that a service has. */
+  readonly #times: PerKind<number>;
   readonly #cut = deferred<void>();
-  #deadline = Number.POSITIVE_INFINITY;
+  /** Of each kind (performance.now()). */
+  #ends = allKinds(Number.POSITIVE_INFINITY);
   #hasBegun = false;
   #wasCut = false;
 
-  /** @param longest ms from its beginning to its end, at most */
-  constructor(instance: Instance, longest: number, events: EventEmitter<SupervisorEvents>) {
+  /** @param times ms for what is open of each kind */
+  constructor(instance: Instance, times: PerKind<number>, events: EventEmitter<SupervisorEvents>) {
     this.#instance = instance;
-    this.longest = longest;
+    this.#times = times;
     this.#events = events;
   }
 
   /** Of connections that were counted just now; null before it has begun. */
   status(protocols: ConnectionCounts, generation: number): OwnDrainStatus | null {
     if (!this.#hasBegun) return null;
-    const { left } = this;
+    const waits = waitsOf(this.#instance.fleet.lastKinds, this.#lefts);
+    const left = lastLeft(waits) ?? this.left;
     const deadline = new Date(Date.now() + left).toISOString();
-    return { pid: process.pid, generation, connections: total(protocols), protocols, left, deadline, probation: null };
+    const connections = total(protocols);
+    return { pid: process.pid, generation, connections, protocols, waits, left, deadline, probation: null };
   }
 
-  /** ms until what is open is closed by force. */
+  /** ms from its beginning to its end, at most. */
+  get longest(): number {
+    return longestOf(this.#times);
+  }
+
+  /** ms until all that is open is closed by force. */
   get left(): number {
-    return Math.max(0, this.#deadline - performance.now());
+    return longestOf(this.#lefts);
+  }
+
+  get #lefts(): PerKind<number> {
+    const now = performance.now();
+    return perKind((kind) => Math.max(0, this.#ends[kind] - now));
   }
 
   /** Resolves when it is to end now. */
@@ -64,7 +83,7 @@ export class Drain {
 
   /** Of an instance that drains after a hand-over and is told to stop. */
   shorten(): void {
-    this.#deadline = Math.min(this.#deadline, performance.now() + STOP_WHILE_DRAINING_MS);
+    this.#ends = atMost(this.#ends, performance.now() + STOP_WHILE_DRAINING_MS);
     this.#instance.fleet.hurry(this.left);
     setTimeout(() => this.cut(), STOP_WHILE_DRAINING_MS).unref();
   }
@@ -73,7 +92,8 @@ export class Drain {
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    this.#deadline = Math.min(this.#deadline, performance.now() + this.longest);
+    const now = performance.now();
+    this.#ends = perKind((kind) => Math.min(this.#ends[kind], now + this.#times[kind]));
   }
 
   /**

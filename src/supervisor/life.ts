@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { PAUSE_MS } from '../base/deadlines.js';
 import { type Deferred, deferred } from '../base/deferred.js';
+import { perKind } from '../base/drain-kinds.js';
 import { HandoverError } from '../base/errors.js';
 import { LoopDelay } from '../base/loop-delay.js';
 import { isDone } from '../base/timeout.js';
@@ -57,9 +58,9 @@ export class Life {
     this.settings = settings;
     this.events = events;
     this.endOfOthers = new EndOfOthers(settings.controlSocket, this.predecessors);
-    const longest = Math.max(0, ...settings.services.map((service) => service.drainTimeout));
+    const times = perKind((kind) => Math.max(0, ...settings.services.map(({ drain }) => drain[kind])));
     this.instance = new Instance(settings, this);
-    this.drain = new Drain(this.instance, longest, events);
+    this.drain = new Drain(this.instance, times, events);
     this.machine = new PhaseMachine<Probation>(settings.upgrade ? 'waiting' : 'starting', (from, to, ms) => {
       this.history.phase(from, ms);
       events.emit('phase', { from, to, ms, listeners: this.instance.ledger.size });

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Channel } from '../base/channel.js';
+import { longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import { HandoverError } from '../base/errors.js';
 import { MESSAGE_FDS, PORT_PROBE_MS } from '../base/limits.js';
 import type { EventLoopDelay } from '../base/loop-delay.js';
@@ -75,6 +76,11 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
   /** As it counted them last. */
   get lastCounts(): ConnectionCounts {
     return this.#counters.connections;
+  }
+
+  /** As {@link lastCounts}, by the kinds that a drain knows; none unless it drains. */
+  get lastKinds(): PerKind<number> {
+    return this.#counters.kinds;
   }
 
   /** Since they were asked for first. */
@@ -161,16 +167,17 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     return this.#counters.countListeners(keys);
   }
 
-  /** Resolves when no connection is left, or it has ended. `moving`: where connections may go; null: nowhere. */
-  drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
-    if (this.#draining === null) this.#draining = this.#drain(timeoutMs, moving);
-    else this.hurry(timeoutMs);
+  /** Resolves when no connection is left, or it has ended. `times`: ms for each kind. `moving`: where connections may go; null: nowhere. */
+  drain(times: PerKind<number>, moving: Moving | null): Promise<Drained> {
+    if (this.#draining === null) this.#draining = this.#drain(times, moving);
+    else this.hurry(longestOf(times));
     return this.#draining;
   }
 
-  async #drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
+  async #drain(times: PerKind<number>, moving: Moving | null): Promise<Drained> {
     this.#moves.moving = moving;
-    const question = { type: 'DRAIN', timeout: Math.round(timeoutMs), move: moving?.most } as const;
+    const rounded = perKind((kind) => Math.round(times[kind]));
+    const question = { type: 'DRAIN', times: rounded, move: moving?.most } as const;
     const drained = await this.#questions.ask(question, ({ type: _, id: __, ...outcome }) => outcome);
     return drained ?? NOTHING_DRAINED;
   }
@@ -180,7 +187,7 @@ export abstract class Conversation extends EventEmitter<ConversationEvents> impl
     return this.#moves.deliver(move, fds);
   }
 
-  /** After {@link drain}: {@link force} will come earlier, in `timeoutMs`. */
+  /** After {@link drain}: no kind has longer than `timeoutMs`, after which {@link force} comes. */
   hurry(timeoutMs: number): void {
     this.#channel.send({ type: 'SHORTEN', timeout: Math.round(timeoutMs) });
   }

@@ -1,3 +1,4 @@
+import { allKinds, type PerKind } from '../base/drain-kinds.js';
 import { type EventLoopDelay, fromMicros, worse } from '../base/loop-delay.js';
 import { NO_ANSWERS, NO_CONNECTIONS } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts, ListenerCount } from '../runtime/worker-messages.js';
@@ -23,6 +24,7 @@ export class Counters {
   #delay: EventLoopDelay | null = null;
   /** As it counted them last. */
   connections = NO_CONNECTIONS;
+  kinds: PerKind<number> = allKinds(0);
   /** Since they were asked for first. */
   answers: AnswerCounts = NO_ANSWERS;
 
@@ -59,8 +61,9 @@ export class Counters {
 
   async #count(what: Counted): Promise<ConnectionCounts> {
     // Stored when the answer comes: the process that asked may have given up waiting, and a long delay must not get lost with that.
-    const counts = await this.#questions.ask({ type: 'COUNT', ...what }, ({ connections, answers, delay }) => {
+    const counts = await this.#questions.ask({ type: 'COUNT', ...what }, ({ connections, answers, delay, kinds }) => {
       this.connections = connections;
+      this.kinds = kinds ?? this.kinds;
       this.answers = answers ?? this.answers;
       if (delay !== undefined) this.#delay = worse(this.#delay, fromMicros(delay));
       return connections;

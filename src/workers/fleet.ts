@@ -1,3 +1,4 @@
+import { allKinds, type PerKind, sumOfKinds } from '../base/drain-kinds.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { both, NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
@@ -72,6 +73,11 @@ export class Fleet {
     return counts.reduce(plus, NO_CONNECTIONS);
   }
 
+  /** As workers that drain have counted them last, with {@link connections} or {@link status}. */
+  get lastKinds(): PerKind<number> {
+    return this.services.map(({ ending }) => ending.lastKinds).reduce(sumOfKinds, allKinds(0));
+  }
+
   /** HTTP answers of all workers that run, since they were asked for first. */
   async answered(): Promise<AnswerCounts> {
     return (await Promise.all(this.services.map((service) => service.answered()))).reduce(both);
@@ -130,7 +136,7 @@ export class Fleet {
 
   /** A drain, now or later, is cut in `ms`. */
   hurry(ms: number): void {
-    for (const service of this.services) service.hurry(ms);
+    for (const service of this.services) service.ending.hurry(ms);
   }
 
   /** False: for the inspectors of another generation, which have the same ports. */

@@ -1,7 +1,9 @@
+import { atMost, type PerKind } from '../base/drain-kinds.js';
 import type { ServiceSettings } from '../config/settings.js';
 import { bothDrained, type Drained, NOTHING_DRAINED } from './drained.js';
 import type { Moving } from './moves.js';
 import type { Slot } from './slot.js';
+import { lastKindsOf } from './worker-counts.js';
 import type { Ending } from './worker-end.js';
 
 export interface DrainOptions {
@@ -30,7 +32,8 @@ export class ServiceDrain {
 
   /**
    * Lets every worker finish what it has and then ends it: SIGTERM when no connection is left, so that the program's own
-   * clean-up runs; SIGKILL after its grace. What is open at the drain timeout, or when `cut` resolves, is closed by force.
+   * clean-up runs; SIGKILL after its grace. What is open of a kind at the end of its time, or of any kind when `cut` resolves, is closed
+   * by force.
    */
   async run({ cut, mostGrace = Number.POSITIVE_INFINITY, moving = null }: DrainOptions): Promise<Drained> {
     const { connections, killSignal } = this.#settings;
@@ -40,15 +43,20 @@ export class ServiceDrain {
     return drained.reduce(bothDrained, NOTHING_DRAINED);
   }
 
+  /** Open connections by kind, as workers that drain have counted them last. */
+  get lastKinds(): PerKind<number> {
+    return lastKindsOf(this.#slots.map(({ worker }) => worker));
+  }
+
   /** A run, now or later, is cut in `ms`. */
   hurry(ms: number): void {
     this.#cutAt = performance.now() + ms;
     for (const { worker, isDraining } of this.#slots) if (isDraining && !worker.hasExited) worker.hurry(ms);
   }
 
-  async #drain(slot: Slot, ending: Omit<Ending, 'timeout' | 'signalling'>): Promise<Drained> {
-    const timeout = Math.max(0, Math.min(this.#settings.drainTimeout, this.#cutAt - performance.now()));
-    const drained = await slot.drain({ ...ending, timeout });
+  async #drain(slot: Slot, ending: Omit<Ending, 'times' | 'signalling'>): Promise<Drained> {
+    const times = atMost(this.#settings.drain, this.#cutAt - performance.now());
+    const drained = await slot.drain({ ...ending, times });
     if (drained === null) return NOTHING_DRAINED;
     this.#drained(drained);
     return drained;

@@ -53,7 +53,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   #hasInspectors = true;
   readonly #outside: ServiceOutside;
   readonly #start: ServiceStart;
-  readonly #drain: ServiceDrain;
+  readonly ending: ServiceDrain;
   readonly #childEnds = new ChildEnds();
   /** Of workers that have ended, and what they have left. */
   readonly #clearing = new Set<Promise<void>>();
@@ -66,7 +66,7 @@ export class Service extends EventEmitter<ServiceEvents> {
     this.#released = new ReleasedListeners(context);
     this.#accepting = accepting;
     const workers = (): readonly Worker[] => this.#workers;
-    this.#drain = new ServiceDrain(settings, this.#slots, (drained) => this.emit('drained', drained));
+    this.ending = new ServiceDrain(settings, this.#slots, (drained) => this.emit('drained', drained));
     this.#outside = new ServiceOutside(context.ledger, workers);
     this.#start = new ServiceStart({
       settings,
@@ -182,7 +182,7 @@ export class Service extends EventEmitter<ServiceEvents> {
   /** Lets every worker finish what it has and then ends it; see {@link ServiceDrain}. */
   async drain(options: DrainOptions): Promise<Drained> {
     this.#draining = true;
-    const drained = await this.#drain.run(options);
+    const drained = await this.ending.run(options);
     await Promise.all(this.#clearing);
     return drained;
   }
@@ -202,11 +202,6 @@ export class Service extends EventEmitter<ServiceEvents> {
     const running = this.#workers.filter(({ hasExited }) => !hasExited);
     for (const worker of running) worker.signal(signal);
     return running.length;
-  }
-
-  /** A drain, now or later, is cut in `ms`. */
-  hurry(ms: number): void {
-    this.#drain.hurry(ms);
   }
 
   /** Those of its programs, if they have ports of their own; see `--inspect` of node. */

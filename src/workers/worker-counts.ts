@@ -1,4 +1,5 @@
 import { COUNT_MS } from '../base/deadlines.js';
+import { allKinds, type PerKind, sumOfKinds } from '../base/drain-kinds.js';
 import { within } from '../base/timeout.js';
 import { both, NO_ANSWERS, NO_CONNECTIONS, plus } from '../runtime/counts.js';
 import type { AnswerCounts, ConnectionCounts } from '../runtime/worker-messages.js';
@@ -9,6 +10,12 @@ import type { Worker } from './worker.js';
 export async function countConnections(workers: readonly Worker[]): Promise<ConnectionCounts> {
   const counted = workers.map(async (worker) => (await within(COUNT_MS, worker.count())) ?? worker.lastCounts);
   return (await Promise.all(counted)).reduce(plus, NO_CONNECTIONS);
+}
+
+/** As workers that run and drain have counted them last. */
+export function lastKindsOf(workers: readonly Worker[]): PerKind<number> {
+  const running = workers.filter(({ hasExited }) => !hasExited);
+  return running.map(({ lastKinds }) => lastKinds).reduce(sumOfKinds, allKinds(0));
 }
 
 /** HTTP answers of all workers, since they were asked for first. */

@@ -1,3 +1,4 @@
+import { longestOf, type PerKind } from '../base/drain-kinds.js';
 import { FORCE_MS } from '../base/limits.js';
 import { within } from '../base/timeout.js';
 import { type Drained, NOTHING_DRAINED } from './drained.js';
@@ -5,8 +6,8 @@ import type { Moving } from './moves.js';
 import type { Worker } from './worker.js';
 
 export interface Ending {
-  /** ms until what is open is closed by force. */
-  readonly timeout: number;
+  /** ms until what is open of each kind is closed by force. */
+  readonly times: PerKind<number>;
   /** Resolves when that is to be done now. */
   readonly cut: Promise<void>;
   readonly killSignal: NodeJS.Signals;
@@ -20,8 +21,8 @@ export interface Ending {
 
 /** Lets a worker finish what it has, and ends it. Resolves when it has ended. */
 export async function drainAndEnd(worker: Worker, ending: Ending): Promise<Drained> {
-  const draining = worker.drain(ending.timeout, ending.moving);
-  await within(ending.timeout, Promise.race([draining, ending.cut]));
+  const draining = worker.drain(ending.times, ending.moving);
+  await within(longestOf(ending.times), Promise.race([draining, ending.cut]));
   worker.force();
   const drained = await within(FORCE_MS, draining);
   ending.signalling();

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { inBackground } from '../base/background.js';
 import type { Channel } from '../base/channel.js';
+import { type PerKind, sumOfKinds } from '../base/drain-kinds.js';
 import { HandoverError, isSystemError, reasonOf } from '../base/errors.js';
 import { type EventLoopDelay, worse } from '../base/loop-delay.js';
 import type { ServiceSettings } from '../config/settings.js';
@@ -20,10 +21,8 @@ import { endSession, strayed } from './leftovers.js';
 import type { ListenGate } from './listen-gate.js';
 import type { Move, Moving } from './moves.js';
 import type { InspectedFamily } from './outside.js';
+import { drainsIn, hurried, isDraining, type Order, timesLeft } from './worker-order.js';
 import { type StartedAs, startWorkerProcess } from './worker-process.js';
-
-/** The last order to the processes of a worker, for one that joins later. */
-type Order = { readonly paused: Pause } | 'accept' | { readonly drainsUntil: number; readonly moving: Moving | null };
 
 /** One worker, seen from the supervisor: its process, and the Node processes that its program has started and that listen. */
 export class Worker extends Conversation {
@@ -62,9 +61,7 @@ export class Worker extends Conversation {
     joined = (channel) => this.#join(channel);
     this.open();
     this.exited = new Promise((resolve) => {
-      this.#child.once('exit', (code, signal) => {
-        resolve(signal === null ? `exit status ${code}` : `signal ${signal}`);
-      });
+      this.#child.once('exit', (code, signal) => resolve(signal === null ? `exit status ${code}` : `signal ${signal}`));
       this.#child.once('error', (error) => resolve(error.message));
     });
     this.cleared = this.exited.then((reason) => this.#clear(reason));
@@ -99,6 +96,10 @@ export class Worker extends Conversation {
 
   override get lastCounts(): ConnectionCounts {
     return [...this.#branches].map(({ lastCounts }) => lastCounts).reduce(plus, super.lastCounts);
+  }
+
+  override get lastKinds(): PerKind<number> {
+    return [...this.#branches].map(({ lastKinds }) => lastKinds).reduce(sumOfKinds, super.lastKinds);
   }
 
   override get lastAnswers(): AnswerCounts {
@@ -149,9 +150,9 @@ export class Worker extends Conversation {
     return counts.reduce(plus);
   }
 
-  override async drain(timeoutMs: number, moving: Moving | null): Promise<Drained> {
-    this.#setOrder({ drainsUntil: performance.now() + timeoutMs, moving });
-    this.#drains = [super.drain(timeoutMs, moving), ...this.#each((branch) => branch.drain(timeoutMs, moving))];
+  override async drain(times: PerKind<number>, moving: Moving | null): Promise<Drained> {
+    this.#setOrder(drainsIn(times, moving));
+    this.#drains = [super.drain(times, moving), ...this.#each((branch) => branch.drain(times, moving))];
     let drained: Drained[] = [];
     // A process that has joined meanwhile drains, too.
     while (drained.length < this.#drains.length) drained = await Promise.all(this.#drains);
@@ -159,7 +160,7 @@ export class Worker extends Conversation {
   }
 
   override hurry(timeoutMs: number): void {
-    this.#setOrder({ drainsUntil: performance.now() + timeoutMs, moving: null });
+    this.#order = hurried(this.#order, timeoutMs);
     super.hurry(timeoutMs);
     for (const branch of this.#branches) branch.hurry(timeoutMs);
   }
@@ -234,7 +235,7 @@ export class Worker extends Conversation {
 
   #setOrder(order: Order): void {
     // The end of a worker is not taken back.
-    if (typeof this.#order !== 'object' || !('drainsUntil' in this.#order)) this.#order = order;
+    if (!isDraining(this.#order)) this.#order = order;
   }
 
   /** It accepts nothing until it gets the order of the others. */
@@ -260,12 +261,12 @@ export class Worker extends Conversation {
     const order = this.#order;
     if (order === 'accept') inBackground('accepting in a joined process', branch.accept());
     else if ('paused' in order) inBackground('pausing a joined process', branch.pause(order.paused));
-    else this.#drains.push(branch.drain(Math.max(0, order.drainsUntil - performance.now()), order.moving));
+    else this.#drains.push(branch.drain(timesLeft(order), order.moving));
   }
 
   /** It had listeners. One that ends before its worker drains has failed, unless its worker ends, too. */
   #childEnded({ pid, lastKeys }: Branch, reason: string, lived: number): void {
-    if (this.hasExited || (typeof this.#order === 'object' && 'drainsUntil' in this.#order)) return;
+    if (this.hasExited || isDraining(this.#order)) return;
     const keys = lastKeys.filter((key) => !this.#gate.isUsedBy(key, this.pids));
     this.emit('childEnd', { pid, reason, keys, lived });
   }

@@ -26,6 +26,9 @@ const stayed = fc.record({
   ...{ touched: nat, kept: nat, tls: nat, http2: nat },
   ...{ upgraded: nat, refused: nat, other: nat },
 });
+const kinds = fc.record({ http: nat, streams: nat, webSockets: nat, tcp: nat });
+const wait = fc.record({ connections: nat, left: nat });
+const waits = fc.record({ http: wait, streams: wait, webSockets: wait, tcp: wait });
 const moved = fc.array(fc.record({ isFresh: flag }), { maxLength: 32 });
 const counts = fc.record({ http1: nat, idle: nat, http2: nat, upgraded: nat, other: nat });
 const request = fc.oneof(
@@ -63,7 +66,7 @@ const worker: Arbitraries<WorkerMessage> = {
   AWAITS: none,
   PAUSED: numbered,
   ACCEPTING: numbered,
-  COUNTS: fc.record({ id: nat, connections: counts }),
+  COUNTS: fc.record({ id: nat, connections: counts, kinds }),
   DRAINED: fc.record({ id: nat, forced: counts, ended: nat, moved: nat, stayed }),
   MOVE: fc.record({ id: nat, key: word, connections: moved }),
   MOVED: fc.record({ id: nat, room: nat }),
@@ -82,7 +85,7 @@ const worker: Arbitraries<WorkerMessage> = {
   INHERIT: none,
   PAUSE: fc.oneof(numbered, fc.record({ id: nat, lease: nat, except: fc.array(word) })),
   ACCEPT: numbered,
-  DRAIN: fc.record({ id: nat, timeout: nat }),
+  DRAIN: fc.record({ id: nat, times: kinds }),
   SHORTEN: fc.record({ timeout: nat }),
   FORCE: none,
   COUNT: numbered,
@@ -117,7 +120,7 @@ const handover: Arbitraries<HandoverMessage> = {
   LOCK: fc.record({ txid }),
   STATE: fc.record({ txid, service: word, index: nat }),
   COMMIT: fc.record({ txid }),
-  STATS: fc.record({ txid, connections: nat, left: nat }),
+  STATS: fc.record({ txid, connections: nat, left: nat, waits }),
   PREDECESSOR: fc.record({ txid, pid: nat, generation: nat, counted: fc.dictionary(word, nat) }),
   DRAINING: fc.record({ txid }),
   REVOKED: fc.record({ txid, code, text: word }),

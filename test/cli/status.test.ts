@@ -105,6 +105,7 @@ describe('the status for people', () => {
           generation: 2,
           connections: 3,
           protocols: { ...counts, upgraded: 3 },
+          waits: null,
           left: 24_000,
           deadline,
           probation: null,

@@ -97,6 +97,7 @@ upgradeSocket: run/shop.sock
 daemonize: true
 keeper: true
 drainTimeout: 2m
+drain: { streams: 15m }
 upgradeWait: 500ms
 readyTimeout: 1h
 onQuit: wait
@@ -116,6 +117,7 @@ services:
       - tcp://0.0.0.0:80
       - {listen: 'tcp://[::]:443', ipv6Only: true, backlog: 9}
     drainTimeout: 1.5
+    drain: { webSockets: 1h }
     killGrace: 0
   api:
     script: ./server.js
@@ -136,6 +138,7 @@ services:
     allowRemoved: false,
     adopt: null,
     drainTimeout: 120_000,
+    drain: { http: 120_000, streams: 900_000, webSockets: 120_000, tcp: 120_000 },
     upgradeWait: 500,
     readyTimeout: 3_600_000,
     probation: 60_000,
@@ -163,6 +166,7 @@ services:
           { family: 'inet6', type: 'stream', address: '::', port: 443, v6only: true, backlog: 9 },
         ],
         drainTimeout: 1500,
+        drain: { http: 1500, streams: 1500, webSockets: 3_600_000, tcp: 1500 },
         killSignal: 'SIGTERM',
         killGrace: 0,
       },
@@ -178,6 +182,7 @@ services:
         connections: 'move',
         listeners: [],
         drainTimeout: 120_000,
+        drain: { http: 120_000, streams: 900_000, webSockets: 120_000, tcp: 120_000 },
         killSignal: 'SIGTERM',
         killGrace: 5000,
       },
@@ -262,6 +267,58 @@ describe('precedence', () => {
   });
 });
 
+describe('drain', () => {
+  const web = 'services: {web: {script: server.js}}\n';
+  const times = (http: number, streams: number, webSockets: number, tcp: number) => ({
+    http,
+    streams,
+    webSockets,
+    tcp,
+  });
+  const ofWeb = () => load().services[0]?.drain;
+
+  test('one duration is drainTimeout; kinds that an object does not name have drainTimeout', () => {
+    yaml(`${web}drain: 1m\n`);
+    assert.deepEqual([ofWeb(), load().drainTimeout], [times(60_000, 60_000, 60_000, 60_000), 60_000]);
+    yaml(`${web}drain: {}\n`);
+    assert.deepEqual(ofWeb(), times(30_000, 30_000, 30_000, 30_000));
+    yaml(`${web}drain: {streams: 15m, tcp: 0}\ndrainTimeout: 10s\n`);
+    assert.deepEqual(ofWeb(), times(10_000, 900_000, 10_000, 0));
+  });
+
+  test("a service's drain goes before its drainTimeout, and both before the instance's", () => {
+    yaml('services: {web: {script: server.js, drain: {tcp: 5m}}}\ndrain: {webSockets: 1h, tcp: 1s}\n');
+    assert.deepEqual(ofWeb(), times(30_000, 30_000, 3_600_000, 300_000));
+    yaml('services: {web: {script: server.js, drain: {tcp: 5m}, drainTimeout: 2s}}\ndrain: {webSockets: 1h}\n');
+    assert.deepEqual(ofWeb(), times(2000, 2000, 2000, 300_000));
+  });
+
+  test('--drain-timeout goes before one duration of the file, and not before a kind', () => {
+    yaml(`${web}drain: 1m\n`);
+    assert.equal(load({ 'drain-timeout': '3s' }).services[0]?.drain.webSockets, 3000);
+    yaml(`${web}drain: {webSockets: 1h}\n`);
+    assert.deepEqual(load({ 'drain-timeout': '3s' }).services[0]?.drain, times(3000, 3000, 3_600_000, 3000));
+  });
+
+  test('what is wrong is told with its place', () => {
+    yaml(`services:
+  web:
+    script: server.js
+    drain: {websockets: 1h, http: -1}
+  api: {script: server.js, drain: 1s, drainTimeout: 2s}
+drain: soon
+`);
+    assert.deepEqual(problems(), [
+      'motya.yaml:4:13: services.web.drain.websockets: unknown key; allowed: http, streams, webSockets, tcp; did you mean "webSockets"?',
+      "motya.yaml:4:35: services.web.drain.http: must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h', not -1",
+      `motya.yaml:6:8: drain: must be a duration such as '30s', or an object of http, streams, webSockets, tcp and durations, not "soon"`,
+    ]);
+    yaml('services:\n  web: {script: server.js, drain: 1s, drainTimeout: 2s}\n');
+    const [problem = '', ...more] = problems();
+    assert.deepEqual([problem.split(': ').slice(0, 2), more], [['motya.yaml:2:28', 'services.web.drain'], []]);
+  });
+});
+
 describe('errors', () => {
   test('point at the line and column of what is wrong, all of them, in the order of the file', () => {
     yaml(`# a comment
@@ -283,7 +340,7 @@ daemonise: true
 log: loud
 `);
     assert.deepEqual(problems(), [
-      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, connections, listeners, drainTimeout, killSignal, killGrace; did you mean "workers"?',
+      'motya.yaml:5:5: services.web.worker: unknown key; allowed: script, args, cwd, env, workers, nodeArgs, ready, connections, listeners, drainTimeout, drain, killSignal, killGrace; did you mean "workers"?',
       'motya.yaml:6:12: services.web.ready: must be one of listen, signal, not "listn"; did you mean "listen"?',
       `motya.yaml:7:19: services.web.drainTimeout: must be a number of seconds or a text such as '500ms', '5s', '2m' or '1h', not "soon"`,
       'motya.yaml:9:9: services.web.listeners.0: must have a numeric address: IPv4, or IPv6 in brackets, not "tcp://nowhere:80"',
@@ -294,7 +351,7 @@ log: loud
       'motya.yaml:14:3: services.-bad: the name must be 1 to 64 letters, digits, _ - or . and not begin with - or .',
       'motya.yaml:14:20: services.-bad.script: no such file',
       `motya.yaml:15:8: umask: must be octal digits in quotes, such as '022', not 22`,
-      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, keeper, drainTimeout, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
+      'motya.yaml:16:1: daemonise: unknown key; allowed: name, services, pidfile, upgradeSocket, user, group, daemonize, keeper, drainTimeout, drain, upgradeWait, readyTimeout, probation, health, signals, onQuit, umask, admin, log; did you mean "daemonize"?',
       'motya.yaml:17:6: log: must be an object of level, format, file, programs and transports, not "loud"',
     ]);
   });

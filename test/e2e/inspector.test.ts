@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { splitOptions } from '#src/base/os/node-options.js';
 import type { ServiceSettings } from '#src/config/settings.js';
 import { inspectorIn } from '#src/runtime/inspector-option.js';
@@ -201,7 +202,15 @@ test('the options of the inspector are read as node reads them', () => {
 test('workers of several services have the ports one after the other', () => {
   const service = (name: string, workers: number, options: string): ServiceSettings => ({
     ...{ name, workers, script: '/server.js', args: [], cwd: '/', env: { NODE_OPTIONS: options }, nodeArgs: [] },
-    ...{ ready: 'listen', connections: 'move', listeners: [], drainTimeout: 1, killSignal: 'SIGTERM', killGrace: 1 },
+    ...{
+      ready: 'listen',
+      connections: 'move',
+      listeners: [],
+      drainTimeout: 1,
+      drain: allKinds(1),
+      killSignal: 'SIGTERM',
+      killGrace: 1,
+    },
   });
   const of = (...services: ServiceSettings[]) => Object.fromEntries(inspectorPorts(services));
   const two = of(service('web', 2, '--inspect'), service('api', 1, '--inspect'), service('jobs', 2, ''));

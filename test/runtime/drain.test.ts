@@ -5,13 +5,14 @@ import net from 'node:net';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { WebSocket } from 'ws';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { certificate } from './certificate.js';
 import { H2Client } from './h2-client.js';
 import { HttpClient } from './http-client.js';
 import { supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
 
 const none = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
-const drain = { type: 'DRAIN', timeout: 60_000 } as const;
+const drain = { type: 'DRAIN', times: allKinds(60_000) } as const;
 const count = async (worker: TestWorker) => (await worker.ask({ type: 'COUNT' }, 'COUNTS')).connections;
 const isDrained = (worker: TestWorker) => worker.messages.some(({ type }) => type === 'DRAINED');
 

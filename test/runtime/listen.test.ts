@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { native } from '#src/base/os/native.js';
 import { freePort } from '../e2e/harness/ports.js';
 import { HttpClient } from './http-client.js';
@@ -95,7 +96,7 @@ test(
     process.umask(before);
     const { ino, mode } = fs.statSync(file);
     assert.equal(mode & 0o666, 0o666);
-    await first.ask({ type: 'DRAIN', timeout: 1000 }, 'DRAINED');
+    await first.ask({ type: 'DRAIN', times: allKinds(1000) }, 'DRAINED');
     first.child.kill('SIGTERM');
     await first.exited;
     const held = { role: { held: true }, ...listenArgs({ path: file, readableAll: true }) };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { HttpClient } from './http-client.js';
 import { supervised } from './supervisor.js';
 
@@ -72,7 +73,7 @@ test(
       await next.message('READY');
       await worker.ask({ type: 'PAUSE' }, 'PAUSED');
       await next.ask({ type: 'ACCEPT' }, 'ACCEPTING');
-      const { forced } = await worker.ask({ type: 'DRAIN', timeout: 60_000 }, 'DRAINED');
+      const { forced } = await worker.ask({ type: 'DRAIN', times: allKinds(60_000) }, 'DRAINED');
       assert.deepEqual(forced, { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 });
       worker.child.kill('SIGTERM');
       assert.deepEqual(await worker.exited, [0, null]);

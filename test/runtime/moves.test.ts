@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { HttpClient } from './http-client.js';
 import { type Message, supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
 
 const ROOM = 1000;
-const drain = { type: 'DRAIN', timeout: 60_000, move: 32 } as const;
+const drain = { type: 'DRAIN', times: allKinds(60_000), move: 32 } as const;
 
 interface Pair {
   readonly from: TestWorker;

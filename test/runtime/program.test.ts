@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { native } from '#src/base/os/native.js';
 import { HttpClient } from './http-client.js';
 import { supervised } from './supervisor.js';
@@ -23,7 +24,7 @@ test(
     );
     worker.child.kill('SIGUSR2');
     await worker.message('READY');
-    worker.send({ type: 'DRAIN', timeout: 50_000 });
+    worker.send({ type: 'DRAIN', times: allKinds(50_000) });
     const { left } = await worker.line('drain');
     // In the last fifth what is still open is closed.
     assert.ok(Number(left) > 30_000 && Number(left) <= 40_000, `${left} ms`);
@@ -184,7 +185,7 @@ for (const name of ['express', 'fastify', 'koa']) {
       assert.equal((await client.answer()).body, name);
       await worker.ask({ type: 'PAUSE' }, 'PAUSED');
       assert.equal((await client.get('/')).body, name);
-      worker.send({ type: 'DRAIN', timeout: 60_000 });
+      worker.send({ type: 'DRAIN', times: allKinds(60_000) });
       await worker.ask({ type: 'COUNT' }, 'COUNTS');
       assert.equal((await client.get('/')).closes, true);
       await client.closed;

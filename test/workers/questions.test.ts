@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { Channel } from '#src/base/channel.js';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { native } from '#src/base/os/native.js';
 import { type WorkerMessage, type WorkerShapes, workerCodec } from '#src/runtime/worker-messages.js';
 import { Counters } from '#src/workers/counters.js';
@@ -82,7 +83,7 @@ test('the fd of each answer is taken by its own question; one that is not wanted
 
 test('a process that ends answers nothing: whoever waits, or asks later, gets null', async (t) => {
   const { questions, heard, close } = ends(t);
-  const asked = questions.ask({ type: 'DRAIN', timeout: 1 }, () => 'drained');
+  const asked = questions.ask({ type: 'DRAIN', times: allKinds(1) }, () => 'drained');
   await until(() => heard.length === 1, { what: 'the question' });
   close();
   assert.equal(await asked, null);

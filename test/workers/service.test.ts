@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { deserialize } from 'node:v8';
 import { RESTART_MS } from '#src/base/backoff.js';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { StartError } from '#src/base/errors.js';
 import { within } from '#src/base/timeout.js';
 import type { ServiceSettings } from '#src/config/settings.js';
@@ -48,6 +49,7 @@ function setting(t: TestContext, program: string, more: Partial<ServiceSettings>
     connections: 'move',
     listeners: [],
     drainTimeout: 20_000,
+    drain: allKinds(20_000),
     killSignal: 'SIGTERM',
     killGrace: 20_000,
     ...more,

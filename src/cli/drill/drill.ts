@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { longestOf } from '../../base/drain-kinds.js';
 import { MotyaError } from '../../base/errors.js';
 import { checkPrivileges } from '../../config/privilege-check.js';
 import type { Settings } from '../../config/settings.js';
@@ -251,7 +252,7 @@ class DrillRun {
   /** Waits for a generation's end, for as long as it may drain. */
   async #waitForEnd(generation: number): Promise<boolean> {
     const { services } = this.#plan.settings;
-    const longest = Math.max(...services.map(({ drainTimeout, killGrace }) => drainTimeout + killGrace));
+    const longest = Math.max(...services.map(({ drain, killGrace }) => longestOf(drain) + killGrace));
     for (const end = performance.now() + longest + DRILL_END_MS; ; await delay(DRILL_LOOK_MS)) {
       const lines = this.#sandbox.log();
       if (lines.some((line) => line.event === 'ended' && line.generation === generation)) return true;

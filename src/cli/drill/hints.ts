@@ -1,3 +1,4 @@
+import { longestOf } from '../../base/drain-kinds.js';
 import { count, duration } from '../../base/units.js';
 import type { Settings } from '../../config/settings.js';
 import { DRILL_STALL_MS } from './drill-limits.js';
@@ -60,7 +61,7 @@ function crashes({ log }: Evidence): string[] {
 }
 
 function drains({ log, settings }: Evidence): string[] {
-  const longest = Math.max(...settings.services.map(({ drainTimeout }) => drainTimeout));
+  const longest = Math.max(...settings.services.map(({ drain }) => longestOf(drain)));
   const forced = log
     .filter(({ event }) => event === 'drained')
     .reduce((most, line) => Math.max(most, Number(line.forced)), 0);

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { perKind } from '../../base/drain-kinds.js';
 import { isSystemError, MotyaError } from '../../base/errors.js';
 import { isProtectedPath } from '../../base/os/create-for-user.js';
 import { typedInvocation } from '../../base/os/invocation.js';
@@ -198,7 +199,7 @@ const text = (ms: number): string => `${ms}ms`;
 
 /** The user's settings as far as they concern the programs. Addresses, sockets and files are the drill's own. */
 function drillSettings(settings: Settings, directory: string, nodeArgs: string[]): SettingsInput {
-  const { user, umask, health, drainTimeout, readyTimeout } = settings;
+  const { user, umask, health, readyTimeout } = settings;
   const services: SettingsInput['services'] = {};
   for (const { name, script, args, cwd, env, workers, ready, ...service } of settings.services) {
     services[name] = {
@@ -209,7 +210,7 @@ function drillSettings(settings: Settings, directory: string, nodeArgs: string[]
       workers,
       ready,
       nodeArgs: [...nodeArgs, ...service.nodeArgs],
-      drainTimeout: text(service.drainTimeout),
+      drain: perKind((kind) => text(service.drain[kind])),
       killGrace: text(service.killGrace),
     };
   }
@@ -223,7 +224,6 @@ function drillSettings(settings: Settings, directory: string, nodeArgs: string[]
     ...(user === null ? {} : { user: String(user.uid), group: String(user.gid) }),
     ...(umask === null ? {} : { umask: umask.toString(8).padStart(3, '0') }),
     keeper: false,
-    drainTimeout: text(drainTimeout),
     readyTimeout: text(readyTimeout),
     probation: text(DRILL_PROBATION_MS),
     health: { ...path, crashes: health.crashes, ...(health.errors === null ? {} : { errors: health.errors }) },

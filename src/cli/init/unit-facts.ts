@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ACCEPT_MS, COMMIT_MS, LIVE_MS, READY_MARGIN_MS, SUCCESSOR_START_MS } from '../../base/deadlines.js';
+import { longestOf } from '../../base/drain-kinds.js';
 import { SettingsError } from '../../base/errors.js';
 import { FORCE_MS } from '../../base/limits.js';
 import type { Account } from '../../base/os/account.js';
@@ -39,7 +40,7 @@ export function unitFacts(given: Flags): UnitFacts {
   const inHome = places.find((path) => /^\/(home|root|run\/user)\//.test(`${path}/`));
   const inTmp = places.find((path) => /^\/(tmp|var\/tmp)\//.test(`${path}/`));
   const listeners = settings.services.flatMap((service) => service.listeners);
-  const drains = settings.services.map(({ drainTimeout, killGrace }) => drainTimeout + killGrace);
+  const drains = settings.services.map(({ drain, killGrace }) => longestOf(drain) + killGrace);
 
   return {
     name,

@@ -63,7 +63,7 @@ export function unitFile(facts: UnitFacts): string {
     "# Bounds the start and each reload, not the drain of the old process: longer than readyTimeout, so that Motya's own",
     '# reason comes first.',
     `TimeoutStartSec=${facts.startSeconds}`,
-    '# The longest drainTimeout, killGrace and a margin.',
+    '# The longest time of a drain, killGrace and a margin.',
     `TimeoutStopSec=${facts.stopSeconds}`,
     '# SIGTERM to the main process only. An old one that still drains may do so until the main one is gone, and a crash of the',
     '# main one does not wait for it (control-group would).',

@@ -87,5 +87,5 @@ function ownDrain({ pid, generation, draining, services }: Status): DrainStatus 
   const connections = services.flatMap(({ workers }) => workers).reduce((sum, worker) => sum + worker.connections, 0);
   const own = draining.find((one) => one.pid === pid);
   if (own !== undefined) return { ...own, left: own.left === null ? null : Math.round(own.left) };
-  return { pid, generation, connections, protocols: null, left: null, deadline: null, probation: null };
+  return { pid, generation, connections, protocols: null, waits: null, left: null, deadline: null, probation: null };
 }

@@ -1,3 +1,4 @@
+import { DRAIN_KINDS } from '../../base/drain-kinds.js';
 import type { EventLoopDelay } from '../../base/loop-delay.js';
 import { count, duration, size, timeOfDay, visible } from '../../base/units.js';
 import type { ConnectionCounts } from '../../runtime/worker-messages.js';
@@ -22,7 +23,7 @@ export function statusLines(status: Status): string[] {
     ...table(WORKER_COLUMNS, workerRows(status)),
     '',
     ...listenerLines(status),
-    ...(draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, draining.map(drainRow))]),
+    ...(draining.length === 0 ? [] : ['', ...table(DRAIN_COLUMNS, draining.flatMap(drainRows))]),
     ...(status.probation === null ? [] : ['', probationLine(status.probation)]),
     ...(status.successor === null
       ? []
@@ -103,10 +104,21 @@ function probationLine({ incumbent, until }: NonNullable<Status['probation']>): 
 
 const DRAIN_COLUMNS = [left('DRAINING'), right('PID'), left('UNTIL'), right('LEFT'), left('CONNECTIONS')];
 
-function drainRow(one: DrainStatus): string[] {
-  const { generation, pid, deadline, connections, protocols } = one;
+/** With what it waits for below it, where that has different times. */
+function drainRows(one: DrainStatus): string[][] {
+  const { generation, pid, deadline, connections, protocols, waits, probation } = one;
   const until = deadline === null ? '-' : timeOfDay(deadline);
-  return [`generation ${generation}`, String(pid), until, leftOf(one), connectionsOf(connections, protocols)];
+  const own = [`generation ${generation}`, String(pid), until, leftOf(one), connectionsOf(connections, protocols)];
+  const kinds = probation === null ? waitRows(waits) : [];
+  return [own, ...(new Set(kinds.map(([, , end]) => end)).size > 1 ? kinds : [])];
+}
+
+function waitRows(waits: DrainStatus['waits']): string[][] {
+  if (waits === null) return [];
+  return DRAIN_KINDS.filter((kind) => waits[kind].connections > 0).map((kind) => {
+    const { connections, left, deadline } = waits[kind];
+    return [`  ${kind}`, '', timeOfDay(deadline), left > 0 ? duration(left) : 'closing', String(connections)];
+  });
 }
 
 /** How long it has: `24 s`; `closing` when its time is over and what is left is being closed; `drains in 8 s` before that. */

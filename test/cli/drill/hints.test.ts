@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allKinds } from '#src/base/drain-kinds.js';
 import { type Evidence, hintsFor } from '#src/cli/drill/hints.js';
 import { Failure, lostRequests, RequestCounts } from '#src/cli/drill/request-counts.js';
 import type { Step } from '#src/cli/drill/step.js';
 import type { Settings } from '#src/config/settings.js';
 
-const settings = { services: [{ drainTimeout: 30_000 }] } as unknown as Settings;
+const settings = { services: [{ drain: allKinds(30_000) }] } as unknown as Settings;
 const stepOf = (step: Step['step'], more: Partial<Step> = {}): Step => {
   const seen = { answers: 1, failures: {}, inside: 0, longest: 10, example: null };
   return { step, title: '', ok: true, text: '', ...seen, ...more };

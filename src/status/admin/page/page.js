@@ -150,6 +150,20 @@ function generationRow(one, status, { from, to, now }) {
   return element('li', '', element('strong', '', String(one.generation)), svg, element('span', 'words quiet', words));
 }
 
+/**
+ * What a drain waits for, where that has different times.
+ * @param {Status['draining'][number]['waits']} waits
+ */
+function waitsOf(waits) {
+  const open = Object.entries(waits ?? {}).filter(([, { connections }]) => connections > 0);
+  const isOne = new Set(open.map(([, { deadline }]) => Math.round(Date.parse(deadline) / 1000))).size < 2;
+  if (isOne) return '';
+  const words = open.map(
+    ([kind, { connections, left }]) => `${connections} ${kind} ${left > 0 ? `for ${duration(left)}` : 'closing'}`,
+  );
+  return `; waits for ${words.join(', ')}`;
+}
+
 /** How long each drain was to last when it was first seen: the bar is full then. */
 const whole = /** @type {Map<number, number>} */ (new Map());
 
@@ -157,7 +171,7 @@ const whole = /** @type {Map<number, number>} */ (new Map());
 function showDraining({ draining }) {
   at('draining-section').hidden = draining.length === 0;
   for (const pid of whole.keys()) if (!draining.some((one) => one.pid === pid)) whole.delete(pid);
-  const rows = draining.map(({ pid, generation, connections, protocols, left, probation = null }) => {
+  const rows = draining.map(({ pid, generation, connections, protocols, waits = null, left, probation = null }) => {
     const all = Math.max(whole.get(pid) ?? 0, left ?? 0, 1);
     whole.set(pid, all);
     const bar = /** @type {HTMLProgressElement} */ (element('progress', ''));
@@ -174,7 +188,15 @@ function showDraining({ draining }) {
           : left > 0
             ? `, ${duration(left)} left`
             : ', closing';
-    return element('li', '', what, kinds === '' ? '' : ` (${kinds})`, time, bar);
+    return element(
+      'li',
+      '',
+      what,
+      kinds === '' ? '' : ` (${kinds})`,
+      time,
+      probation === null ? waitsOf(waits) : '',
+      bar,
+    );
   });
   at('draining').replaceChildren(...rows);
 }
