@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { circumstances, writePart } from '../upgrade/lib/report.mjs';
 import { sideBySide } from './side-by-side.mjs';
 import { speed } from './speed.mjs';
+import { waiting } from './waiting.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +22,7 @@ const options = {
   clients: Number(values.clients ?? (quick ? 100 : 1_000)),
   deploys: Number(values.deploys ?? (quick ? 2 : 10)),
   rounds: Number(values.rounds ?? (quick ? 1 : 3)),
+  minutes: quick ? 0.1 : 1,
   counts: quick ? [0, 1_000] : [0, 1_000, 10_000],
   say: (text) => process.stderr.write(`${text}\n`),
 };
@@ -30,6 +32,7 @@ const command = `npm run bench:moves${typed.length > 0 ? ` -- ${typed.join(' ')}
 const PARTS = {
   clients: ['## Connections that live through deploys', sideBySide],
   speed: ['## Speed of a move', speed],
+  waiting: ['## A generation that waits', waiting],
 };
 const names = values.only?.split(',') ?? Object.keys(PARTS);
 const unknown = names.filter((name) => !(name in PARTS));
