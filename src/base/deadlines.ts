@@ -113,6 +113,8 @@ export const PROBATION_MARGIN_MS = LAST_LOOK_MS + 2_000;
 
 /** ms between two STATS while draining. */
 export const STATS_MS = 1_000;
+/** The same while nothing changes: a generation may wait for an hour for idle WebSockets. */
+export const STATS_QUIET_MS = 3_000;
 /**
  * ms for an answer to MOVE, over two supervisors and a worker that adopts one batch a turn: milliseconds, unless one of them is stopped
  * or spins. Then its connections are served where they were.
@@ -120,9 +122,9 @@ export const STATS_MS = 1_000;
 export const MOVED_MS = 5_000;
 /** ms before the end of a drain from which on no connection is sent: what comes back must be ended in time. */
 export const LAST_MOVE_MS = 1_000;
-/** ms without STATS after which a draining predecessor counts as lost for status; ten times the interval. */
+/** ms without STATS after which a draining predecessor counts as lost for status; three times the longest interval. */
 export const STATS_SILENCE_MS = 10_000;
-/** ms by which each step of a drain (every STATS_MS) puts off the manager's TimeoutStopSec=. */
+/** ms by which each step of a drain (every STATS_QUIET_MS, at least) puts off the manager's TimeoutStopSec=. */
 export const STOP_EXTENSION_MS = 10_000;
 /** ms for workers to accept the clients in the backlog: they need some; one that is busy for longer would hold up the end. */
 export const RETIRE_MS = 3_000;

@@ -103,7 +103,7 @@ const shapes = {
    */
   COMMIT: { txid: text, history: optional(anything), signalled: optional(int) },
   /**
-   * While the successor is on probation, and while it drains, once a second. `left`: ms until the last of what is open now is
+   * While the successor is on probation, and while it drains, every few seconds at least. `left`: ms until the last of what is open now is
    * closed by force; `probation`: ms until it begins to drain; `protocols`: the connections by what is spoken; `waits`: the same by
    * what the drain gives a time of its own; `counters`: all that it has
    * counted since COMMIT; `gap`: µs from COMMIT to LIVE; `others`: generations before it that it still follows.

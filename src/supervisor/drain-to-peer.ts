@@ -9,7 +9,7 @@ import type { Progress } from './drain.js';
 import type { Ended } from './events.js';
 import type { Life } from './life.js';
 
-/** Drains, tells the other generation about it once a second, and ends. */
+/** Drains, tells the other generation about it, and ends. */
 export async function drainToPeer(
   life: Life,
   { dialogue, txid, moves }: { dialogue: Dialogue; txid: string; moves: boolean },

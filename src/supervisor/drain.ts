@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events';
-import { repeatInBackground } from '../base/background.js';
-import { STATS_MS } from '../base/deadlines.js';
+import { inBackground } from '../base/background.js';
+import { STATS_MS, STATS_QUIET_MS } from '../base/deadlines.js';
 import { deferred } from '../base/deferred.js';
 import { allKinds, atMost, longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import { total } from '../runtime/counts.js';
@@ -11,6 +11,8 @@ import type { Moving } from '../workers/moves.js';
 import type { SupervisorEvents } from './events.js';
 import type { Instance } from './instance.js';
 
+/** Steps in which no number has changed, after which it takes longer to the next. */
+const QUIET_STEPS = 10;
 /** ms that a drain goes on after SIGTERM reached an instance that drains already. */
 const STOP_WHILE_DRAINING_MS = 5_000;
 
@@ -97,7 +99,7 @@ export class Drain {
   }
 
   /**
-   * `progress` is told at once and then each second. `moving`: where connections may go.
+   * `progress` is told at once and then each second, or less often when nothing changes. `moving`: where connections may go.
    * @returns how many connections were closed by force, and how many moved
    */
   async run(
@@ -108,16 +110,25 @@ export class Drain {
     const { fleet } = this.#instance;
     const started = performance.now();
     this.begin();
+    let last = -1;
+    let same = 0;
     const tell = async (): Promise<void> => {
       const drain = this.status(await fleet.connections(), generation);
       if (drain === null) return;
+      same = drain.connections === last ? same + 1 : 0;
+      last = drain.connections;
       progress(drain);
       this.#events.emit('draining', { connections: drain.connections, leftMs: drain.left });
     };
-    const timer = repeatInBackground('telling how the drain goes', STATS_MS, tell);
+    let timer: NodeJS.Timeout | undefined;
+    const step = (): void => {
+      timer = setTimeout(step, same < QUIET_STEPS ? STATS_MS : STATS_QUIET_MS);
+      inBackground('telling how the drain goes', tell());
+    };
+    step();
     const { forced: cut, ended, moved, stayed } = await fleet.drain({ cut: this.isCut, moving });
     const forced = total(cut);
-    clearInterval(timer);
+    clearTimeout(timer);
     this.#events.emit('drained', { ms: performance.now() - started, forced, ended, moved, stayed });
     return { forced, moved };
   }

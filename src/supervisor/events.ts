@@ -53,7 +53,7 @@ export interface SupervisorEvents {
   signalled: [sent: { signal: NodeJS.Signals; workers: number }];
   /** It stops gracefully, without a successor. */
   stopping: [];
-  /** While it drains, about once a second. `leftMs`: until the rest is closed by force. */
+  /** While it drains, every few seconds at least. `leftMs`: until the rest is closed by force. */
   draining: [progress: { connections: number; leftMs: number }];
   /**
    * `forced`: connections that had to be closed by force; `ended`: by themselves; `moved`: they go on in the other generation; `stayed`:

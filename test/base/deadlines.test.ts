@@ -65,8 +65,12 @@ const inequalities: readonly (readonly [less: number, more: number, reason: stri
   [d.LAST_LOOK_MS, d.PROBATION_MARGIN_MS, 'the incumbent waits for the last look of its successor'],
   [d.LEFT_OUT_ANSWER_MS, d.PROBATION_MARGIN_MS - d.LAST_LOOK_MS + 1, 'there is time to ask about listeners left out'],
   [3 * d.STATS_MS, d.PROBATION_MARGIN_MS, 'a successor that says each second that it is there is not called silent'],
-  [5 * d.STATS_MS, d.STATS_SILENCE_MS, 'a predecessor is not called lost for some late STATS'],
-  [2 * d.STATS_MS, d.STOP_EXTENSION_MS, 'each step of a drain puts off the manager’s timeout beyond the next step'],
+  [3 * d.STATS_QUIET_MS, d.STATS_SILENCE_MS, 'a predecessor is not called lost for some late STATS'],
+  [
+    2 * d.STATS_QUIET_MS,
+    d.STOP_EXTENSION_MS,
+    'each step of a drain puts off the manager’s timeout beyond the next step',
+  ],
 
   [d.COUNT_MS, d.ANSWER_MS, 'a status answers in time although a worker does not'],
   [d.COUNT_MS, d.FIRST_DRAIN_MS, 'a drain is told although a worker does not answer'],

@@ -170,10 +170,9 @@ describe('a WebSocket of ws that stays', () => {
         for (const text of sent) socket.send(text);
         const [code, reason] = await closed;
         assert.deepEqual([code, String(reason)], [1012, 'service restart']);
-        assert.deepEqual(
-          echoes,
-          sent.map((text) => `echo ${text}`),
-        );
+        // What the server has not read by then is not answered; nothing is lost in between.
+        const answers = sent.map((text) => `echo ${text}`);
+        assert.deepEqual(echoes, answers.slice(0, echoes.length));
         // The answer of the client has come.
         assert.equal((await worker.line('ws-closed')).code, 1012);
         assert.equal((await worker.message('DRAINED')).forced.upgraded, 1);
