@@ -33,6 +33,11 @@ export class Connection {
     this.server = server;
   }
 
+  /** By this process. */
+  get bytesRead(): number {
+    return (this.top as net.Socket).bytesRead;
+  }
+
   get protocol(): Protocol {
     if (this.session !== null) return 'http2';
     if (this.top.parser === null) return 'upgraded';

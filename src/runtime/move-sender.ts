@@ -6,18 +6,15 @@ import { native } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { GatedListener } from './accept-gate.js';
 import { type Connection, type Connections, connectionOf } from './connections.js';
-import { idleConnections } from './http-idle.js';
+import { type Candidate, IdleSearch } from './idle-search.js';
 import { offerOwnership, takeBackOwnership } from './move-ownership.js';
-import { isHttpServer, type SocketHandle } from './node-internals.js';
+import { type HttpServer, isHttpServer, type SocketHandle } from './node-internals.js';
 import { isQuiet, kindToStay, reasonToStay } from './reason-to-stay.js';
 import type { SupervisorLink } from './supervisor-link.js';
 import type { MovedConnection, ReasonToStay, StayedCounts } from './worker-messages.js';
 
 /** MOVEs that are not answered yet: one is read while the next one comes, and no process holds more fds than these. */
 const WINDOW = 2;
-/** Part of the time that may be spent in looking for idle connections: each look asks for all of them (1 ms for 5,000). */
-const LOOK_SHARE = 0.2;
-
 /** ms until the next look for one whose answer has not gone out yet. */
 const LOOK_AGAIN_MS = 50;
 
@@ -27,13 +24,6 @@ interface Route {
   readonly listener: GatedListener;
   /** How many more the other process can take; null: it has not answered yet. */
   room: number | null;
-}
-
-interface Candidate {
-  readonly connection: Connection;
-  readonly isFresh: boolean;
-  /** When it was seen to be idle. Unchanged: it still is. */
-  readonly bytesRead: number;
 }
 
 /** On its way: to be taken back, or to be let go. */
@@ -65,15 +55,12 @@ export class MoveSender {
   readonly stayed: StayedCounts = { touched: 0, kept: 0, tls: 0, http2: 0, upgraded: 0, refused: 0, other: 0 };
   moved = 0;
   #lastId = 0;
-  #candidates: Candidate[] = [];
-  /** A connection may have become idle since the last look. */
-  #isOutdated = true;
-  #nextLook = 0;
+  readonly #idle: IdleSearch;
   #turn: NodeJS.Immediate | null = null;
   #nextTurn: NodeJS.Timeout | undefined;
   #isOver = false;
   readonly #finished = (): void => {
-    this.#isOutdated = true;
+    this.#idle.outdate();
     this.#continue();
   };
 
@@ -96,6 +83,7 @@ export class MoveSender {
         : [[server, { key: listener.key, listener, room: null }] as const],
     );
     this.#routes = new Map(routes);
+    this.#idle = new IdleSearch(connections, [...this.#routes.keys()] as HttpServer[]);
   }
 
   /** Connections are on their way. */
@@ -135,7 +123,6 @@ export class MoveSender {
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#candidates = [];
     diagnostics.unsubscribe('http.server.response.finish', this.#finished);
     clearTimeout(this.#nextTurn);
     if (this.#turn !== null) clearImmediate(this.#turn);
@@ -170,21 +157,19 @@ export class MoveSender {
 
   /** @returns whether a batch has gone */
   #sendNext(): boolean {
-    if (this.#candidates.length === 0) this.#look();
+    const wait = this.#idle.look();
+    if (wait > 0) this.#lookIn(wait);
     let route: Route | undefined;
     const batch: Candidate[] = [];
-    while (batch.length < this.#most) {
-      const next = this.#candidates.at(-1);
-      if (next === undefined) break;
+    for (let next = this.#idle.first; next !== undefined && batch.length < this.#most; next = this.#idle.first) {
       const its = this.#routes.get(next.connection.server);
       if (its === undefined || (route !== undefined && its !== route)) break;
       if (its.room === null || its.room - this.#onTheWay(its) - batch.length <= 0) {
         // Until the next MOVED.
-        this.#candidates = this.#candidates.filter(({ connection }) => connection.server !== next.connection.server);
-        this.#isOutdated = true;
+        this.#idle.drop(next.connection.server);
         continue;
       }
-      this.#candidates.pop();
+      this.#idle.shift();
       if (!this.#isStillIdle(next)) continue;
       route = its;
       batch.push(next);
@@ -197,7 +182,7 @@ export class MoveSender {
   }
 
   #isStillIdle({ connection, bytesRead }: Candidate): boolean {
-    if ((connection.top as net.Socket).bytesRead !== bytesRead) return false;
+    if (connection.bytesRead !== bytesRead) return false;
     if (this.#staysAs(connection, reasonToStay(connection, this.#connections))) return false;
     if (isQuiet(connection)) return true;
     // Its client is slow to read, or the program has paused it: no event tells when that is over.
@@ -210,34 +195,6 @@ export class MoveSender {
       this.#nextTurn = undefined;
       this.#finished();
     }, ms);
-  }
-
-  /** Looks for idle connections, unless it has looked a moment ago: then a little later. */
-  #look(): void {
-    if (!this.#isOutdated) return;
-    const began = performance.now();
-    if (began < this.#nextLook) {
-      this.#lookIn(this.#nextLook - began);
-      return;
-    }
-    this.#isOutdated = false;
-    this.#candidates = [...this.#routes.keys()].flatMap((server) => this.#idleOf(server));
-    const ended = performance.now();
-    this.#nextLook = ended + (ended - began) / LOOK_SHARE;
-  }
-
-  #idleOf(server: net.Server): Candidate[] {
-    if (!isHttpServer(server)) return [];
-    const candidate = (connection: Connection, isFresh: boolean): Candidate => ({
-      connection,
-      isFresh,
-      bytesRead: (connection.top as net.Socket).bytesRead,
-    });
-    // Nothing was read: idle for us, whatever Node calls it, which differs between its lines.
-    const isFresh = (one: Connection): boolean => !one.isUsed && (one.top as net.Socket).bytesRead === 0;
-    const fresh = [...this.#connections].filter((one) => one.server === server && one.stays === null && isFresh(one));
-    const idle = idleConnections(server, this.#connections).filter((one) => one.stays === null && !isFresh(one));
-    return [...fresh.map((one) => candidate(one, true)), ...idle.map((one) => candidate(one, false))];
   }
 
   /** @returns whether they have gone; false: for want of fds or memory none will */

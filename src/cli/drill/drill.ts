@@ -18,6 +18,7 @@ import {
 import { hintsFor } from './hints.js';
 import { HalfRequest } from './http-request.js';
 import { Load } from './load-driver.js';
+import { type MovedConnections, movedConnections } from './moved-connections.js';
 import { Failure, lostRequests, RequestCounts, type Seen } from './request-counts.js';
 import { SandboxInstance } from './sandbox-instance.js';
 import { kill } from './sandbox-processes.js';
@@ -46,6 +47,7 @@ export interface ProgressReporter {
 
 export interface DrillResult {
   readonly steps: readonly Step[];
+  readonly connections: MovedConnections;
   readonly hints: readonly string[];
 }
 
@@ -113,7 +115,7 @@ class DrillRun {
       programCalls: this.#sandbox.programCalls(),
       settings: this.#plan.settings,
     });
-    return { steps: this.#steps, hints };
+    return { steps: this.#steps, connections: movedConnections(log), hints };
   }
 
   /** May be called at any time, also while a step runs. */

@@ -1,5 +1,6 @@
 import { count, visible } from '../../base/units.js';
 import type { DrillResult, LoadPlan, ProgressReporter } from './drill.js';
+import type { MovedConnections } from './moved-connections.js';
 import { FAILURES, type FailureKind, lostRequests } from './request-counts.js';
 import type { Step } from './step.js';
 
@@ -23,7 +24,8 @@ export const jsonReporter: DrillReporter = {
     const { steps, hints } = result;
     const answers = sumOf(steps, (step) => step.answers);
     const inside = sumOf(steps, (step) => step.inside);
-    say({ ok: passed(result), answers, lost: allLostRequests(result), inside, hints });
+    const { moved, stayed } = result.connections;
+    say({ ok: passed(result), answers, lost: allLostRequests(result), inside, moved, stayed, hints });
   },
 };
 
@@ -65,11 +67,19 @@ export const textReporter: DrillReporter = {
     if (passed(result)) tell(`nothing was lost: ${answers}`);
     else if (lost > 0) tell(`${count(lost, 'request')} lost, beside ${answers}`);
     else tell(`not every step went as it should; no request was lost, ${answers}`);
+    tell(connectionsText(result.connections));
     for (const hint of hints) tell(`hint: ${hint}`);
   },
 };
 
 const tell = (line: string): void => console.log(visible(line));
+
+/** The connections of the old versions. */
+function connectionsText({ moved, stayed }: MovedConnections): string {
+  const reasons = Object.entries(stayed).map(([reason, number]) => `${number} ${reason}`);
+  const others = reasons.length === 0 ? '' : `; could not: ${reasons.join(', ')}`;
+  return `${count(moved, 'connection')} moved to the next version${others}`;
+}
 
 function failuresOf({ failures }: Step): string {
   const kinds = Object.entries(failures) as [FailureKind, number][];

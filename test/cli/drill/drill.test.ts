@@ -21,8 +21,16 @@ interface Step {
 const unlessSlow = (hints: readonly string[]): string[] =>
   hints.filter((hint) => !/slow to answer at first/.test(hint));
 
+interface Result {
+  readonly ok: boolean;
+  readonly lost: number;
+  readonly moved: number;
+  readonly stayed: object;
+  readonly hints: string[];
+}
+
 /** What `motya drill --json` has said: the beginning, the steps, the result. */
-function told(stdout: string): { steps: Step[]; result: { ok: boolean; lost: number; hints: string[] } } {
+function told(stdout: string): { steps: Step[]; result: Result } {
   const [, ...lines] = stdout
     .trim()
     .split('\n')
@@ -60,6 +68,8 @@ test('a good program loses nothing, and the same one in production is left alone
   // It has no handler, so the kernel has ended it with these inside.
   assert.equal(steps.at(-1)?.inside, 4, stdout);
   assert.deepEqual([result.ok, result.lost], [true, 0]);
+  // The clients that keep their connection.
+  assert.deepEqual([result.moved, result.stayed], [4, {}]);
   assert.deepEqual(unlessSlow(result.hints), []);
   assert.deepEqual(left(), []);
   assert.deepEqual(space.processes().sort(), [production.pid, Number(body)].sort());
