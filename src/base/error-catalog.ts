@@ -254,8 +254,10 @@ export const ERRORS = {
   },
   ERR_MOTYA_REMOVED_IN_USE: {
     classes: ['HandoverError'],
-    meaning: 'The successor does not listen on an address that clients use. It was rolled back.',
-    remedy: 'Let the new version listen on it, or give `--allow-removed`.',
+    meaning:
+      'The successor does not listen on an address that clients use, that the settings name, or on which the old version was asked for its health. It was rolled back.',
+    remedy:
+      'Let the new version listen on it, or give `--allow-removed`. Remove one that is not used from `listeners`.',
   },
   ERR_MOTYA_REPLACED: {
     classes: ['HandoverError', 'MotyaError'],

@@ -12,15 +12,26 @@ export const NO_LISTENER =
  * What the health check asks. For a path: the first stream listener in use, in the order of the services in the settings, then of the
  * time at which it was opened. For a URL: the server that it names. Null: a path, and there is no such listener.
  */
-export function healthTarget(path: string, { services }: Settings, listeners: readonly Listener[]): Target | null {
-  const streams = listeners.filter(({ socket, users }) => socket.type === 'stream' && users.size > 0);
-  if (!path.startsWith('/')) return { url: path, isOwn: streams.some((listener) => isAt(new URL(path), listener)) };
-  const order = ({ service }: Listener): number => services.findIndex(({ name }) => name === service);
-  const [first] = [...streams].sort((a, b) => order(a) - order(b));
-  if (first === undefined) return null;
+export function healthTarget(path: string, settings: Settings, listeners: readonly Listener[]): Target | null {
+  if (!path.startsWith('/')) {
+    const url = new URL(path);
+    return { url: path, isOwn: streamsInUse(listeners).some((listener) => isAt(url, listener)) };
+  }
+  const first = listenerOfPath(settings, listeners);
+  if (first === null) return null;
   const address = addressOf(first);
   return address === null ? null : { address, speaks: first.tls ? 'https' : 'http', path };
 }
+
+/** On which a path is asked; null: there is none. */
+export function listenerOfPath({ services }: Settings, listeners: readonly Listener[]): Listener | null {
+  const order = ({ service }: Listener): number => services.findIndex(({ name }) => name === service);
+  const [first = null] = streamsInUse(listeners).sort((a, b) => order(a) - order(b));
+  return first;
+}
+
+const streamsInUse = (listeners: readonly Listener[]): Listener[] =>
+  listeners.filter(({ socket, users }) => socket.type === 'stream' && users.size > 0);
 
 /** For an instance whose programs are ready. @throws {StartError} they have opened datagram listeners only: no probation would pass. */
 export function checkHealthPath({ health: { path } }: Settings, listeners: readonly Listener[]): void {

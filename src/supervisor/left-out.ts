@@ -7,6 +7,7 @@ import { ADMIN } from '../listeners/declared.js';
 import { isOfStart, type Listener } from '../listeners/listener.js';
 import type { ListenerCounts } from '../workers/listener-counts.js';
 import { describeOutside } from '../workers/outside.js';
+import { listenerOfPath } from './health-target.js';
 import type { Life } from './life.js';
 
 /** Listeners of which an upgrade tells that they are removed: what fits on a screen. */
@@ -54,20 +55,33 @@ export class LeftOut {
 
   /**
    * At the end of the probation: a listener that the new version has left out, though clients still come to it; or an address of a
-   * process that listens by itself and ends with the old version. `removed`: keys of the listeners that are to end. One that the
-   * settings had named and do not any more ends as they say.
+   * process that listens by itself and ends with the old version; or one without which the service is not what it was: the new
+   * settings name it, or the old version was asked for its health there. `removed`: keys of the listeners that are to end. One that
+   * the settings had named and do not any more ends as they say.
    */
   async fault(removed: readonly string[]): Promise<HandoverError | null> {
     const [outside] = this.#life.instance.fleet.endingOutside();
     if (outside !== undefined) {
       const what = `${describeOutside(outside)} listens on ${outside.where} by itself and ends with the old version`;
       const how = 'run it apart from the program, or say --allow-removed if it is to end';
-      const text = `${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`;
-      return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
+      return inUse(`${what}, and nothing of the new version listens there (it cannot while the old one does): ${how}`);
     }
-    const staying = [...this.#since.keys()].filter((key) => !removed.includes(key));
-    const keys = [...this.#undeclared(removed).map(({ key }) => key), ...staying];
+    const isUsed = (key: string): boolean => this.#life.instance.ledger.get(key)?.isUsed === true;
+    const staying = [...this.#since.keys()].find((key) => !removed.includes(key) && isUsed(key));
+    if (staying !== undefined) {
+      // It would accept for ever, and no program would answer.
+      const how = 'open it in the program, or remove it from the settings';
+      return inUse(`${staying} is in the settings, and no program of the new version listens on it: ${how}`);
+    }
+    const keys = this.#undeclared(removed).map(({ key }) => key);
     if (keys.length === 0) return null;
+    const { health } = this.#life.settings;
+    const asked = health.path?.startsWith('/')
+      ? listenerOfPath(this.#life.settings, this.#life.instance.programListeners())
+      : null;
+    if (asked !== null && keys.includes(asked.key)) {
+      return inUse(`the old version answers ${health.path} on ${asked.key}, and ${UNUSED}${ALLOW}`);
+    }
     const now = await this.#countNow(keys);
     for (const key of keys) {
       const then = (await this.#since.get(key)) ?? now;
@@ -80,9 +94,7 @@ export class LeftOut {
         came > 0
           ? `${key} still gets connections (${came} in ${seconds} s)`
           : `${key} may still get connections: its program in the old version ${since}`;
-      const mend = removed.includes(key) ? '; say --allow-removed if that is meant' : '';
-      const text = `${gets}, and no program of the new version listens on it${mend}`;
-      return new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
+      return inUse(`${gets}, and ${UNUSED}${ALLOW}`);
     }
     return null;
   }
@@ -116,6 +128,10 @@ export class LeftOut {
       .filter((one) => !one.declared && isOfStart(one) && keys.includes(one.key));
   }
 }
+
+const UNUSED = 'no program of the new version listens on it';
+const ALLOW = '; say --allow-removed if that is meant';
+const inUse = (text: string): HandoverError => new HandoverError('ERR_MOTYA_REMOVED_IN_USE', text);
 
 /** What the programs have accepted until now, on all that a successor may leave out. */
 export function countAll({ instance }: Life): Promise<ListenerCounts> {
