@@ -14,25 +14,34 @@ const REQUEST = Buffer.from('GET / HTTP/1.1\r\n\r\n');
  * async context of `listen()`. The fd is the socket's from here on, also when this throws.
  */
 export function adoptConnection(server: HttpServer, fd: number, { isFresh }: MovedConnection): Connection | undefined {
-  const { allowHalfOpen, highWaterMark } = server;
-  const options = { fd, allowHalfOpen, readableHighWaterMark: highWaterMark, writableHighWaterMark: highWaterMark };
-  const socket = socketOf(options);
-  // As net.Server does before it tells of a connection: getConnections() and close() know of it.
-  server._connections = (server._connections ?? 0) + 1;
-  Object.assign(socket, { server, _server: server });
-  try {
-    server.emit('connection', socket);
-  } catch (error) {
-    // For the program it is an uncaught exception, as in a connection that Node has accepted. The other connections come first.
-    process.nextTick(() => {
-      throw error;
-    });
-  }
+  const socket = adoptSocket(server, fd);
+  callProgram(() => server.emit('connection', socket));
   const { parser } = socket as HttpSocket;
   if (!isFresh && parser && !socket.destroyed) awaitNextRequest(server, socket, parser as HttpParser);
   const connection = connectionOf(socket);
   if (connection !== undefined) connection.isUsed = !isFresh;
   return connection;
+}
+
+/** What the program throws is an uncaught exception, as in a connection that Node has accepted. The other connections come first. */
+export function callProgram(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/** An open connection as a socket of the server, of which no event tells. The fd is the socket's, also when this throws. */
+export function adoptSocket(server: HttpServer, fd: number): net.Socket {
+  const { allowHalfOpen, highWaterMark } = server;
+  const options = { fd, allowHalfOpen, readableHighWaterMark: highWaterMark, writableHighWaterMark: highWaterMark };
+  const socket = socketOf(options);
+  // As net.Server does before it tells of a connection: getConnections() and close() know of it.
+  server._connections = (server._connections ?? 0) + 1;
+  return Object.assign(socket, { server, _server: server });
 }
 
 function socketOf(options: net.SocketConstructorOpts & { fd: number }): net.Socket {

@@ -46,6 +46,30 @@ export function stay(socket: Socket): boolean {
 }
 
 /**
+ * Lets a connection go to the next generation of this program, at an upgrade: the client keeps it. For plain TCP and unix sockets; of a
+ * server that speaks HTTP, those that were upgraded. When nothing waits to be written to it, `save` is called, and what it returns travels
+ * along (structured clone, 1 MiB at most), as do the bytes that have been read and not used. The next generation takes it with
+ * {@link onAdopt}. If it does not, nothing changes, and the connection drains; so `save` must not change anything. Once it has been
+ * taken, this program hears no event of the socket any more; what it still writes to it is written by the next generation, whole
+ * writes at a time, and what it had written before that comes first.
+ * @param kind names the callback of the other side; 100 characters at most
+ * @param moved called when it has been taken: the moment to stop timers
+ * @returns whether it may go; false for TLS, for HTTP that is not upgraded, and under plain `node`
+ */
+export function handOver<T>(kind: string, socket: Socket, save: () => T, moved?: () => void): boolean {
+  return state?.handOver(socket, { kind, save, ...(moved && { moved }) }) ?? false;
+}
+
+/**
+ * Takes the connections of this kind that the generation before hands over ({@link handOver}): `callback` gets each as a new
+ * socket, in place of a 'connection' event. To be called before the program is ready. Once for a kind.
+ * @returns a function that takes it back.
+ */
+export function onAdopt<T>(kind: string, callback: (socket: Socket, value: T) => void): () => void {
+  return state?.onAdopt(kind, (socket, value) => callback(socket, value as T)) ?? (() => {});
+}
+
+/**
  * Hands the value that `give` returns, or resolves to, to the next generation. It is called when this worker has stopped to accept
  * for an upgrade, and the next one waits to: within a second, please (GIVE_MS). The value is cloned (structured clone, as
  * `v8.serialize` has it; 16 MiB at most). An error, a late or an unfit value rejects the upgrade. `undo` is called when this worker

@@ -75,5 +75,7 @@ function stateOf({ service, index, generation }: WorkerRole, joined: () => Worke
     onHandover: (give, undo) => joined()?.onHandover(give, undo) ?? (() => {}),
     inherited: async () => joined()?.inherited() ?? [],
     stay: (socket) => joined()?.stay(socket) ?? false,
+    handOver: (socket, handOver) => joined()?.handOver(socket, handOver) ?? false,
+    onAdopt: (kind, callback) => joined()?.onAdopt(kind, callback) ?? (() => {}),
   };
 }

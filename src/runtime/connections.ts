@@ -1,6 +1,8 @@
 import type { Http2Session } from 'node:http2';
 import type * as net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { checkKind, type HandOver } from './handed-over.js';
+import { isKnownSocket } from './held-socket.js';
 import { type HttpSocket, isHttpServer } from './node-internals.js';
 import { SocketBaseline } from './socket-baseline.js';
 import type { ConnectionCounts, ReasonToStay } from './worker-messages.js';
@@ -26,6 +28,10 @@ export class Connection {
   stays: ReasonToStay | null = null;
   /** It has been counted among those that stay. */
   isCounted = false;
+  /** How the program hands it to the next generation. */
+  handOver: HandOver | null = null;
+  /** It is on its way there. */
+  isLeaving = false;
 
   constructor(raw: Duplex, server: net.Server) {
     this.raw = raw;
@@ -54,6 +60,9 @@ export class Connections {
   readonly #baselines = new WeakMap<net.Server, SocketBaseline | null>();
   #ended = (): void => {};
   #sessionOpened = (_connection: Connection): void => {};
+  #handedOver = (_connection: Connection, _stayed: ReasonToStay | null): void => {};
+  /** The program has handed one over. */
+  hasHandOver = false;
 
   /** While draining: `ended` whenever a connection has ended, `session` for HTTP/2 sessions that begin now. */
   observe(ended: () => void, session: (connection: Connection) => void): void {
@@ -99,6 +108,33 @@ export class Connections {
     if (connection === undefined) return false;
     connection.stays ??= 'kept';
     return true;
+  }
+
+  /** While draining: `handedOver` whenever the program hands one over; `stayed`: why it would have stayed. */
+  observeHandOver(handedOver: (connection: Connection, stayed: ReasonToStay | null) => void): void {
+    this.#handedOver = handedOver;
+  }
+
+  /** The program wants a connection to go to the next generation. @returns whether it may */
+  handOver(socket: unknown, handOver: HandOver): boolean {
+    checkKind(handOver.kind);
+    const connection = connectionOf(socket);
+    if (connection === undefined || connection.top !== connection.raw || connection.session !== null) return false;
+    const { stays } = connection;
+    // `kept`: the program has said stay().
+    if (stays === 'kept' || stays === 'refused' || !isKnownSocket(socket as net.Socket)) return false;
+    connection.stays = null;
+    connection.handOver = handOver;
+    this.hasHandOver = true;
+    this.#handedOver(connection, stays);
+    return true;
+  }
+
+  /** One that the generation before has handed over, and that no 'connection' event tells of. */
+  adopt(socket: net.Socket, server: net.Server): void {
+    this.#opened(socket, server);
+    const connection = connectionOf(socket);
+    if (connection !== undefined) connection.isUsed = true;
   }
 
   counts(): ConnectionCounts {

@@ -9,6 +9,7 @@ import { hookConnect } from './connect-hook.js';
 import { Connections } from './connections.js';
 import { hookBind } from './dgram-hook.js';
 import { Exhaustion } from './exhaustion.js';
+import { Adopters } from './handed-over.js';
 import { Inspector } from './inspector.js';
 import { hookListen } from './listen-hook.js';
 import { Ordinals } from './ordinals.js';
@@ -76,6 +77,7 @@ function begin(
   const link = new SupervisorLink(channel);
   const gate = new Gate(!role.held);
   const connections = new Connections();
+  const adopters = new Adopters();
   // The primary of a cluster says it for its workers.
   const readiness = new Readiness(role.ready, () => isClusterWorker() || link.send({ type: 'READY' }));
   const ordinals = new Ordinals();
@@ -89,6 +91,8 @@ function begin(
     onHandover: (give, undo) => programState.onHandover(give, undo),
     inherited: () => programState.inherited(),
     stay: (socket) => connections.keep(socket),
+    handOver: (socket, handOver) => connections.handOver(socket, handOver),
+    onAdopt: (kind, callback) => adopters.add(kind, callback),
   };
 
   hookListen({ link, gate, exhaustion: new Exhaustion(gate, link), connections, readiness, ordinals });
@@ -102,7 +106,7 @@ function begin(
   const output = role.tagged ? new OutputGuard() : null;
   const inspector = Inspector.ofThisProcess({ insists: !isBranch || isClusterWorker() });
   watchChildren((pid) => link.send({ type: 'CHILD_DONE', pid }));
-  const life = new WorkerLife({ link, gate, connections, state, programState, inspector });
+  const life = new WorkerLife({ link, gate, connections, adopters, state, programState, inspector });
   channel.on('message', (message, fds) => {
     link.receive(message, fds);
     life.receive(message, fds);

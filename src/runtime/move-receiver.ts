@@ -2,6 +2,9 @@ import { fdRoom } from '../base/os/fd-room.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { ReceivedFds } from '../base/received-fds.js';
 import type { Gate, GatedListener } from './accept-gate.js';
+import { Arrivals, FDS_OF_HANDED_OVER } from './adopt-handed-over.js';
+import type { Connections } from './connections.js';
+import type { Adopters } from './handed-over.js';
 import { takeOwnership } from './move-ownership.js';
 import { canMoveConnections } from './move-self-test.js';
 import { type HttpServer, isHttpServer } from './node-internals.js';
@@ -22,17 +25,33 @@ interface Waiting {
   left: number;
 }
 
+interface Target {
+  readonly server: HttpServer;
+  readonly listener: GatedListener;
+}
+
+export interface ReceiverParts {
+  readonly gate: Gate;
+  readonly link: SupervisorLink;
+  readonly connections: Connections;
+  readonly adopters: Adopters;
+}
+
 /** Takes connections of the other generation. ./move-sender.ts is the other side. */
 export class MoveReceiver {
   readonly #gate: Gate;
   readonly #link: SupervisorLink;
+  readonly #connections: Connections;
+  readonly #adopters: Adopters;
   readonly #waiting: Waiting[] = [];
   #free = 0;
   #countedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(gate: Gate, link: SupervisorLink) {
+  constructor({ gate, link, connections, adopters }: ReceiverParts) {
     this.#gate = gate;
     this.#link = link;
+    this.#connections = connections;
+    this.#adopters = adopters;
   }
 
   receive(move: Move, fds: ReceivedFds): void {
@@ -54,21 +73,47 @@ export class MoveReceiver {
     using owned = new OwnedFds(fds);
     const [ownership, ...files] = fds;
     const target = this.#targetOf(key);
+    const isHandedOver = connections.some(({ kind }) => kind !== undefined);
+    const more = isHandedOver ? FDS_OF_HANDED_OVER : 0;
     // Fewer fds than connections: the kernel had no room for them. They are still the sender's.
-    if (target !== null && ownership !== undefined && files.length === connections.length) {
-      for (const [index, connection] of connections.entries()) {
-        if (this.#room(target.server) === 0 || !takeOwnership(ownership, index)) continue;
-        this.#free -= 1;
-        waiting.left -= 1;
-        target.listener.adopt?.(owned.release(files[index] as number), connection);
-      }
+    if (target !== null && ownership !== undefined && files.length === connections.length + more) {
+      if (isHandedOver) this.#takeHandedOver(waiting, ownership, target, owned);
+      else this.#takeIdle(waiting, ownership, target, owned);
     }
     this.#link.send({ type: 'MOVED', id, room: target === null ? 0 : this.#room(target.server) });
   }
 
-  #targetOf(key: string): { readonly server: HttpServer; readonly listener: GatedListener } | null {
+  #takeIdle(waiting: Waiting, ownership: number, { server, listener }: Target, owned: OwnedFds): void {
+    for (const [index, connection] of waiting.move.connections.entries()) {
+      if (this.#room(server) === 0 || !takeOwnership(ownership, index)) continue;
+      listener.adopt?.(this.#release(waiting, index, owned), connection);
+    }
+  }
+
+  #takeHandedOver(waiting: Waiting, ownership: number, { server }: Target, owned: OwnedFds): void {
+    const { connections } = waiting.move;
+    const others = waiting.fds.slice(1 + connections.length).map((fd) => owned.release(fd));
+    const arrivals = new Arrivals(this.#connections, this.#adopters, others);
+    for (const [index, connection] of connections.entries()) {
+      const arrival = arrivals.expect(index, connection);
+      if (arrival === null || this.#room(server) === 0 || !takeOwnership(ownership, index)) continue;
+      arrivals.adopt(index, arrival, server, this.#release(waiting, index, owned));
+    }
+    arrivals.done();
+  }
+
+  /** It has become a connection. */
+  #release(waiting: Waiting, index: number, owned: OwnedFds): number {
+    this.#free -= 1;
+    waiting.left -= 1;
+    return owned.release(waiting.fds[index + 1] as number);
+  }
+
+  #targetOf(key: string): Target | null {
     for (const [server, listener] of this.#gate.connectionListeners) {
-      if (listener.key === key) return isHttpServer(server) && canMoveConnections() ? { server, listener } : null;
+      if (listener.key !== key || (isHttpServer(server) && !canMoveConnections())) continue;
+      // What is asked of it, any server has.
+      return { server: server as HttpServer, listener };
     }
     return null;
   }

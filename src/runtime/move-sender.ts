@@ -2,21 +2,26 @@ import diagnostics from 'node:diagnostics_channel';
 import type * as net from 'node:net';
 import { MOVED_MS } from '../base/deadlines.js';
 import { isSystemError, reasonOf } from '../base/errors.js';
-import { native } from '../base/os/native.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { GatedListener } from './accept-gate.js';
 import { type Connection, type Connections, connectionOf } from './connections.js';
-import { type Candidate, IdleSearch } from './idle-search.js';
+import { type Departure, type Departures, departHandedOver, departIdle } from './departures.js';
+import { type Candidate, MoveCandidates } from './move-candidates.js';
 import { offerOwnership, takeBackOwnership } from './move-ownership.js';
-import { type HttpServer, isHttpServer, type SocketHandle } from './node-internals.js';
-import { isQuiet, kindToStay, reasonToStay } from './reason-to-stay.js';
+import { canMoveConnections } from './move-self-test.js';
+import type { TailWriter } from './move-tail.js';
+import { isHttpServer } from './node-internals.js';
+import { kindToStay } from './reason-to-stay.js';
 import type { SupervisorLink } from './supervisor-link.js';
-import type { MovedConnection, ReasonToStay, StayedCounts } from './worker-messages.js';
+import type { ReasonToStay, StayedCounts } from './worker-messages.js';
 
 /** MOVEs that are not answered yet: one is read while the next one comes, and no process holds more fds than these. */
 const WINDOW = 2;
-/** ms until the next look for one whose answer has not gone out yet. */
-const LOOK_AGAIN_MS = 50;
+/**
+ * ms for which a worker lives on after the last connection that its program has handed over, and after what the program has written to one
+ * last: handlers that still run write their answers.
+ */
+const LATE_WRITES_MS = 1_000;
 
 /** Where the connections of one server go. */
 interface Route {
@@ -26,17 +31,12 @@ interface Route {
   room: number | null;
 }
 
-/** On its way: to be taken back, or to be let go. */
-interface Sent {
-  readonly fd: number;
-  readonly as: MovedConnection;
-}
-
 interface Batch {
   readonly route: Route;
-  readonly sent: readonly Sent[];
+  readonly sent: readonly Departure[];
   /** Of the words; null: it only asks for the room. */
   readonly ownership: number | null;
+  readonly tail: TailWriter | null;
   readonly late: NodeJS.Timeout;
 }
 
@@ -55,12 +55,14 @@ export class MoveSender {
   readonly stayed: StayedCounts = { touched: 0, kept: 0, tls: 0, http2: 0, upgraded: 0, refused: 0, other: 0 };
   moved = 0;
   #lastId = 0;
-  readonly #idle: IdleSearch;
+  readonly #candidates: MoveCandidates;
+  /** Of connections that have moved. */
+  readonly #tails = new Set<TailWriter>();
+  #lateWrites: NodeJS.Timeout | undefined;
   #turn: NodeJS.Immediate | null = null;
-  #nextTurn: NodeJS.Timeout | undefined;
   #isOver = false;
   readonly #finished = (): void => {
-    this.#idle.outdate();
+    this.#candidates.changed();
     this.#continue();
   };
 
@@ -78,23 +80,31 @@ export class MoveSender {
     this.#most = most;
     this.#changed = changed;
     const routes = [...listeners].flatMap(([server, listener]) =>
-      listener.key === null || !isHttpServer(server)
+      listener.key === null || (isHttpServer(server) && !canMoveConnections())
         ? []
         : [[server, { key: listener.key, listener, room: null }] as const],
     );
     this.#routes = new Map(routes);
-    this.#idle = new IdleSearch(connections, [...this.#routes.keys()] as HttpServer[]);
+    this.#candidates = new MoveCandidates(connections, this.#routes.keys(), {
+      staysAs: (connection, reason) => this.#staysAs(connection, reason),
+      again: this.#finished,
+    });
   }
 
-  /** Connections are on their way. */
+  /** Connections are on their way, or what is still written to them is. */
   get isBusy(): boolean {
-    return [...this.#batches.values()].some(({ sent }) => sent.length > 0);
+    return this.#tails.size > 0 || [...this.#batches.values()].some(({ sent }) => sent.length > 0);
   }
 
   begin(): void {
     for (const connection of this.#connections) this.#staysAs(connection, kindToStay(connection, this.#connections));
-    for (const route of this.#routes.values()) this.#send(route, [], null);
+    for (const route of this.#routes.values()) this.#send(route, NO_DEPARTURES, null);
     diagnostics.subscribe('http.server.response.finish', this.#finished);
+    this.#connections.observeHandOver((connection, stayed) => {
+      if (stayed !== null && connection.isCounted) this.stayed[stayed] -= 1;
+      connection.isCounted = false;
+      this.#finished();
+    });
   }
 
   /**
@@ -123,8 +133,8 @@ export class MoveSender {
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#candidates.stop();
     diagnostics.unsubscribe('http.server.response.finish', this.#finished);
-    clearTimeout(this.#nextTurn);
     if (this.#turn !== null) clearImmediate(this.#turn);
     for (const [id, batch] of this.#batches) if (batch.ownership === null) this.#settle(id, batch);
   }
@@ -157,80 +167,70 @@ export class MoveSender {
 
   /** @returns whether a batch has gone */
   #sendNext(): boolean {
-    const wait = this.#idle.look();
-    if (wait > 0) this.#lookIn(wait);
+    const candidates = this.#candidates;
+    if (candidates.next === undefined) candidates.look();
     let route: Route | undefined;
     const batch: Candidate[] = [];
-    for (let next = this.#idle.first; next !== undefined && batch.length < this.#most; next = this.#idle.first) {
-      const its = this.#routes.get(next.connection.server);
-      if (its === undefined || (route !== undefined && its !== route)) break;
+    for (;;) {
+      const { next } = candidates;
+      if (next === undefined || batch.length >= this.#most) break;
+      const { server } = next.connection;
+      const its = this.#routes.get(server);
+      if (its === undefined || (route !== undefined && its !== route) || !isAlike(next, batch[0])) break;
       if (its.room === null || its.room - this.#onTheWay(its) - batch.length <= 0) {
-        // Until the next MOVED.
-        this.#idle.drop(next.connection.server);
+        candidates.leaveOut(server);
         continue;
       }
-      this.#idle.shift();
-      if (!this.#isStillIdle(next)) continue;
+      const ready = candidates.pop();
+      if (ready === null) continue;
       route = its;
-      batch.push(next);
+      batch.push(ready);
     }
-    return route !== undefined && this.#detach(route, batch);
+    return route !== undefined && this.#depart(route, batch);
   }
 
   #onTheWay(route: Route): number {
     return [...this.#batches.values()].reduce((sum, batch) => sum + (batch.route === route ? batch.sent.length : 0), 0);
   }
 
-  #isStillIdle({ connection, bytesRead }: Candidate): boolean {
-    if (connection.bytesRead !== bytesRead) return false;
-    if (this.#staysAs(connection, reasonToStay(connection, this.#connections))) return false;
-    if (isQuiet(connection)) return true;
-    // Its client is slow to read, or the program has paused it: no event tells when that is over.
-    this.#lookIn(LOOK_AGAIN_MS);
-    return false;
-  }
-
-  #lookIn(ms: number): void {
-    this.#nextTurn ??= setTimeout(() => {
-      this.#nextTurn = undefined;
-      this.#finished();
-    }, ms);
-  }
-
   /** @returns whether they have gone; false: for want of fds or memory none will */
-  #detach(route: Route, batch: readonly Candidate[]): boolean {
+  #depart(route: Route, batch: readonly Candidate[]): boolean {
     using owned = new OwnedFds();
-    let sent: Sent[];
+    let departures: Departures;
     let ownership: number;
     try {
       ownership = owned.own(offerOwnership(batch.length));
-      sent = batch.map(({ connection, isFresh }) => {
-        const { fd } = (connection.top as unknown as { _handle: SocketHandle })._handle;
-        return { fd: owned.own(native.fd.dup(fd)), as: { isFresh } };
-      });
+      departures = batch[0]?.connection.handOver
+        ? departHandedOver(
+            batch.map(({ connection }) => connection),
+            this.#connections,
+          )
+        : departIdle(batch, this.#connections, route.listener);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       process.emitWarning(`connections drain instead of moving: ${reasonOf(error)}`, 'MotyaWarning');
       this.stop();
       return false;
     }
-    owned.releaseAll();
-    for (const { connection } of batch) {
-      this.#connections.remove(connection);
-      // Not end(): a FIN would end the connection, which lives on in the duplicate.
-      connection.top.destroy();
+    for (const { connection } of batch) this.#staysAs(connection, connection.stays);
+    if (departures.all.length === 0) {
+      departures.sent();
+      departures.tail?.close();
+      return true;
     }
-    this.#send(route, sent, ownership);
+    owned.releaseAll();
+    this.#send(route, departures, ownership);
+    departures.sent();
     return true;
   }
 
-  #send(route: Route, sent: readonly Sent[], ownership: number | null): void {
+  #send(route: Route, { all: sent, fds, tail }: Departures, ownership: number | null): void {
     this.#lastId += 1;
     const id = this.#lastId;
     const late = setTimeout(() => this.#late(id), MOVED_MS);
-    this.#batches.set(id, { route, sent, ownership, late });
-    const fds = [...(ownership === null ? [] : [ownership]), ...sent.map(({ fd }) => fd)];
-    this.#link.send({ type: 'MOVE', id, key: route.key, connections: sent.map(({ as }) => as) }, fds);
+    this.#batches.set(id, { route, sent, ownership, tail, late });
+    const all = [...(ownership === null ? [] : [ownership]), ...fds];
+    this.#link.send({ type: 'MOVE', id, key: route.key, connections: sent.map(({ as }) => as) }, all);
   }
 
   #late(id: number): void {
@@ -242,22 +242,46 @@ export class MoveSender {
   }
 
   /** The words tell what has become of each. */
-  #settle(id: number, { route, sent, ownership, late }: Batch): void {
+  #settle(id: number, { sent, ownership, tail, late }: Batch): void {
     this.#batches.delete(id);
     clearTimeout(late);
     if (ownership === null) return;
     using _words = new OwnedFds([ownership]);
-    for (const [index, { fd, as }] of sent.entries()) {
-      if (takeBackOwnership(ownership, index)) this.#resume(route, fd, as);
-      else {
+    const before = this.moved;
+    for (const [index, departure] of sent.entries()) {
+      if (takeBackOwnership(ownership, index)) {
+        const connection = departure.back();
+        if (connection !== undefined) this.#staysAs(connection, 'refused');
+      } else {
         this.moved++;
-        native.fd.close(fd);
+        departure.moved();
       }
     }
+    if (this.moved === before) tail?.close();
+    else if (tail !== null) this.#awaitLateWrites(tail);
   }
 
-  #resume({ listener }: Route, fd: number, as: MovedConnection): void {
-    const connection = listener.adopt?.(fd, as);
-    if (connection !== undefined) this.#staysAs(connection, 'refused');
+  #awaitLateWrites(tail: TailWriter): void {
+    tail.usedAt = performance.now();
+    this.#tails.add(tail);
+    const look = (): void => {
+      const quiet = performance.now() - Math.max(...[...this.#tails].map(({ usedAt }) => usedAt));
+      if (quiet < LATE_WRITES_MS) {
+        this.#lateWrites = setTimeout(look, LATE_WRITES_MS - quiet);
+        return;
+      }
+      this.#lateWrites = undefined;
+      // They stay open: the process lives on, perhaps.
+      this.#tails.clear();
+      this.#changed();
+    };
+    this.#lateWrites ??= setTimeout(look, LATE_WRITES_MS);
   }
 }
+
+/** Connections of one MOVE are all HTTP/1.1, or all handed over by the program. */
+function isAlike(one: Candidate, other = one): boolean {
+  return (one.connection.handOver === null) === (other.connection.handOver === null);
+}
+
+const NO_DEPARTURES: Departures = { all: [], fds: [], sent: () => {}, tail: null };

@@ -113,6 +113,11 @@ export interface HandleWrap {
 
 /** What is below a plain `net.Socket`. */
 export interface SocketHandle {
+  /** It reads, or would. Set by lib/net.js. */
+  reading?: boolean;
+  readStart(): number;
+  readStop(): number;
+  close(): void;
   readonly fd: number;
   /** Bytes that the kernel has not taken yet. */
   readonly writeQueueSize: number;

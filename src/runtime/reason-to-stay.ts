@@ -5,10 +5,11 @@ import type { ReasonToStay } from './worker-messages.js';
 
 /** Why a connection cannot go to another process, as far as its kind tells; null: it may. */
 export function kindToStay(connection: Connection, connections: Connections): ReasonToStay | null {
-  const { session, top, raw, server } = connection;
+  const { session, top, raw, server, handOver } = connection;
   if (connection.stays !== null) return connection.stays;
   if (session !== null) return 'http2';
   if (top !== raw || isTlsServer(server)) return 'tls';
+  if (handOver !== null) return null;
   if (top.parser === null) return 'upgraded';
   if (!isHttpServer(server) || top.parser === undefined) return 'other';
   // Something in front of http has read from the socket, and would read from it again (a PROXY header, which comes once).
@@ -18,7 +19,7 @@ export function kindToStay(connection: Connection, connections: Connections): Re
 /** As {@link kindToStay}, and whether the program has put something on it: some 15 µs. */
 export function reasonToStay(connection: Connection, connections: Connections): ReasonToStay | null {
   const kind = kindToStay(connection, connections);
-  if (kind !== null) return kind;
+  if (kind !== null || connection.handOver !== null) return kind;
   const baseline = connections.baselineOf(connection.server);
   return baseline?.isTouched(connection.top as net.Socket) ? 'touched' : null;
 }

@@ -9,6 +9,7 @@ import { AnswerCount } from './answer-count.js';
 import type { Connections } from './connections.js';
 import { Drain, type DrainOutcome } from './drain-connections.js';
 import { countKinds } from './drain-kind.js';
+import type { Adopters } from './handed-over.js';
 import type { Inspector } from './inspector.js';
 import { MoveReceiver } from './move-receiver.js';
 import { canMoveConnections } from './move-self-test.js';
@@ -27,6 +28,7 @@ export interface WorkerParts {
   readonly link: SupervisorLink;
   readonly gate: Gate;
   readonly connections: Connections;
+  readonly adopters: Adopters;
   readonly state: WorkerState;
   readonly programState: ProgramState;
   /** Null: the process has none with a port of its own. */
@@ -50,7 +52,7 @@ export class WorkerLife {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
-    this.#receiver = new MoveReceiver(parts.gate, parts.link);
+    this.#receiver = new MoveReceiver(parts);
   }
 
   receive(message: WorkerMessage, fds: ReceivedFds): void {
@@ -152,7 +154,8 @@ export class WorkerLife {
     if (this.#drain !== null) return this.#drain;
     const { connections, link, gate, state } = this.#parts;
     const listeners = gate.connectionListeners;
-    if (most !== undefined && [...listeners.keys()].some(isHttpServer) && canMoveConnections()) {
+    const mayMove = connections.hasHandOver || ([...listeners.keys()].some(isHttpServer) && canMoveConnections());
+    if (most !== undefined && mayMove) {
       this.#moves = new MoveSender({ connections, link, most }, listeners, () => this.#drain?.check());
     }
     // What ends the worker is the supervisor's SIGTERM, after DRAINED; not that nothing is left to do.

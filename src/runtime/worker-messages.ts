@@ -34,8 +34,8 @@ export type AnswerCounts = NonNullable<(typeof answerCounts)['type']>;
 const listenerCount = record({ key: text, open: int, accepted: int });
 export type ListenerCount = NonNullable<(typeof listenerCount)['type']>;
 
-/** A connection that moves. `isFresh`: nothing has been read from it yet. */
-export const movedConnection = record({ isFresh: bool });
+/** A connection that moves. `isFresh`: nothing has been read from it yet. `kind`: of one that the program hands over. */
+export const movedConnection = record({ isFresh: bool, kind: optional(text) });
 export type MovedConnection = NonNullable<(typeof movedConnection)['type']>;
 
 /**
@@ -149,7 +149,9 @@ const shapes = {
   /**
    * Connections that change their process: from a worker that drains to its supervisor, and from the other generation's supervisor to a
    * worker of its own; answered by MOVED. With an fd of ownership words (./move-ownership.ts) and one of each connection, whose
-   * word has its place in the list. None at all: it asks for the room alone. `key`: of the listener that they came through.
+   * word has its place in the list. Those that the program hands over have two more: what travels along (./departures.ts), and an end of
+   * the channel for what is still written to them (./move-tail.ts); such a MOVE has no others. None at all: it asks for the room
+   * alone. `key`: of the listener that they came through.
    */
   MOVE: { id: int, key: text, connections: list(movedConnection) },
   /**

@@ -1,3 +1,5 @@
+import type { Adopt, HandOver } from './handed-over.js';
+
 /** What `motya/worker` shows of the runtime. */
 export interface WorkerState {
   readonly service: string;
@@ -10,6 +12,10 @@ export interface WorkerState {
   inherited(): Promise<unknown[]>;
   /** @returns whether the socket is a connection of a server that has its listener from the supervisor */
   stay(socket: unknown): boolean;
+  /** @returns whether it may go */
+  handOver(socket: unknown, handOver: HandOver): boolean;
+  /** @returns takes it back */
+  onAdopt(kind: string, callback: Adopt): () => void;
 }
 
 export interface DrainInfo {

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allKinds } from '#src/base/drain-kinds.js';
 import { HttpClient } from './http-client.js';
+import { deliver, drain, ROOM } from './moving.js';
 import { type Message, supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
-
-const ROOM = 1000;
-const drain = { type: 'DRAIN', times: allKinds(60_000), move: 32 } as const;
 
 interface Pair {
   readonly from: TestWorker;
@@ -40,14 +37,6 @@ async function begin(from: TestWorker, room = ROOM): Promise<void> {
   from.send(drain);
   const { id } = (await from.message('MOVE')) as Message<'MOVE'>;
   from.send({ type: 'MOVED', id, room });
-}
-
-/** As the supervisors on the way do. */
-async function deliver(to: TestWorker, { move, fds }: TestWorker['moves'][number]): Promise<number> {
-  const { key, connections } = move;
-  const seen = to.messages.length;
-  to.send({ type: 'MOVE', key, connections }, fds);
-  return ((await to.message('MOVED', seen)) as Message<'MOVED'>).room;
 }
 
 test(

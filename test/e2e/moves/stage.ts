@@ -118,6 +118,8 @@ export class MoveStage {
 export interface StageOptions {
   /** Below test/fixtures/apps/moves. */
   readonly program?: string;
+  /** Path of another program. */
+  readonly script?: string;
   /** A program of the test's own, in place of one of the fixtures. */
   readonly source?: string;
   /** Settings, of an instance with the name `app`, in place of one program. */
@@ -139,6 +141,7 @@ export async function stageIn(space: Workspace, options: StageOptions = {}): Pro
   const {
     program = 'http.cjs',
     source,
+    script = source === undefined ? app(`moves/${program}`) : space.write('server.cjs', source),
     config,
     probation = PROBATION,
     args = [],
@@ -147,7 +150,6 @@ export async function stageIn(space: Workspace, options: StageOptions = {}): Pro
     launcher = [],
     port = await freePort(),
   } = options;
-  const script = source === undefined ? app(`moves/${program}`) : space.write('server.cjs', source);
   const stage = new Scene(space, port, script);
   const own = ['--probation', probation, ...chain.NEVER_FORCED, ...args];
   const what = config === undefined ? [script, '--name', 'app'] : ['--config', space.write('motya.yaml', config)];

@@ -1,0 +1,153 @@
+import type * as net from 'node:net';
+import { serialize } from 'node:v8';
+import { reasonOf } from '../base/errors.js';
+import { native } from '../base/os/native.js';
+import { OwnedFds } from '../base/os/owned-fds.js';
+import type { GatedListener } from './accept-gate.js';
+import type { Connection, Connections } from './connections.js';
+import { HeldSocket } from './held-socket.js';
+import { TailWriter } from './move-tail.js';
+import type { SocketHandle } from './node-internals.js';
+import type { MovedConnection } from './worker-messages.js';
+
+/** Bytes of the value that travels with one connection, and of what has been read and not used. More belongs into a store. */
+const MOST_BYTES = 1024 * 1024;
+
+/** A connection on its way. One of both is called, once. */
+export interface Departure {
+  readonly as: MovedConnection;
+  /** The other generation has it. */
+  moved(): void;
+  /** It is this worker's again. @returns undefined: it has ended */
+  back(): Connection | undefined;
+}
+
+/** Those of one MOVE. */
+export interface Departures {
+  readonly all: readonly Departure[];
+  /** As MOVE has them behind the words. */
+  readonly fds: readonly number[];
+  /** The message has been sent. */
+  sent(): void;
+  /** Null: what the program still writes goes nowhere. */
+  readonly tail: TailWriter | null;
+}
+
+/** What travels with a connection that the program hands over. */
+export interface Luggage {
+  /** As `v8.serialize` has it. */
+  readonly value: Buffer;
+  /** What Node has read and the program has not. */
+  readonly unread: Buffer;
+}
+
+interface Idle {
+  readonly connection: Connection;
+  readonly isFresh: boolean;
+}
+
+/** Idle HTTP/1.1 connections: the old worker keeps a duplicate. @throws {SystemError} nothing has left */
+export function departIdle(batch: readonly Idle[], connections: Connections, listener: GatedListener): Departures {
+  using owned = new OwnedFds();
+  const fds = batch.map(({ connection: { top } }) => {
+    const { fd } = (top as unknown as { _handle: SocketHandle })._handle;
+    return owned.own(native.fd.dup(fd));
+  });
+  owned.releaseAll();
+  const all = batch.map(({ connection, isFresh }, index): Departure => {
+    const fd = fds[index] as number;
+    connections.remove(connection);
+    // Not end(): a FIN would end the connection, which lives on in the duplicate.
+    connection.top.destroy();
+    const as = { isFresh };
+    return { as, moved: () => native.fd.close(fd), back: () => listener.adopt?.(fd, as) };
+  });
+  return { all, fds, sent: () => {}, tail: null };
+}
+
+/** Connections that the program hands over: the old worker keeps its sockets. @throws {SystemError} nothing has left */
+export function departHandedOver(batch: readonly Connection[], connections: Connections): Departures {
+  using owned = new OwnedFds();
+  const [ours, theirs] = native.channel.pair();
+  owned.own(theirs);
+  const tail = new TailWriter(ours);
+  const leaving = batch.flatMap((connection) => Leaving.of(connection, connections, tail) ?? []);
+  for (const [index, one] of leaving.entries()) one.index = index;
+  try {
+    const luggage = owned.own(native.memfd.create(serialize(leaving.map((one) => one.luggage))));
+    owned.releaseAll();
+    const sent = (): void => {
+      for (const fd of [luggage, theirs]) native.fd.close(fd);
+    };
+    return { all: leaving, fds: [...leaving.map(({ fd }) => fd), luggage, theirs], sent, tail };
+  } catch (error) {
+    tail.close();
+    for (const one of leaving) one.back();
+    throw error;
+  }
+}
+
+class Leaving implements Departure {
+  readonly #connection: Connection;
+  readonly #connections: Connections;
+  readonly #held: HeldSocket;
+  readonly as: MovedConnection;
+  readonly luggage: Luggage;
+  /** Its place in the MOVE, which its tail names. */
+  index = 0;
+
+  /** @returns null: the program cannot say what is to travel along; it stays */
+  static of(connection: Connection, connections: Connections, tail: TailWriter): Leaving | null {
+    const { handOver } = connection;
+    if (handOver === null) return null;
+    const held = new HeldSocket(connection.top as net.Socket, (data, done) => leaving.#write(tail, data, done));
+    let leaving: Leaving;
+    try {
+      const value = serialize(handOver.save());
+      if (value.length + held.unread.length > MOST_BYTES)
+        throw new RangeError(`its value has ${value.length} bytes, ${MOST_BYTES} are allowed`);
+      leaving = new Leaving(connection, connections, held, { value, unread: held.unread });
+      return leaving;
+    } catch (error) {
+      held.release();
+      handOver.returned?.();
+      connection.stays = 'kept';
+      process.emitWarning(
+        `a connection of the kind ${JSON.stringify(handOver.kind)} stays: what travels with it cannot be saved: ${reasonOf(error)}`,
+        'MotyaWarning',
+      );
+      return null;
+    }
+  }
+
+  private constructor(connection: Connection, connections: Connections, held: HeldSocket, luggage: Luggage) {
+    this.#connection = connection;
+    this.#connections = connections;
+    this.#held = held;
+    this.luggage = luggage;
+    this.as = { isFresh: false, kind: connection.handOver?.kind };
+    connection.isLeaving = true;
+  }
+
+  get fd(): number {
+    return this.#held.fd;
+  }
+
+  moved(): void {
+    this.#connections.remove(this.#connection);
+    this.#held.leave();
+    this.#connection.handOver?.moved?.();
+  }
+
+  back(): Connection | undefined {
+    this.#connection.isLeaving = false;
+    this.#held.release();
+    this.#connection.handOver?.returned?.();
+    return this.#connection.raw.destroyed ? undefined : this.#connection;
+  }
+
+  #write(tail: TailWriter, data: Buffer, done: () => void): void {
+    if (this.#connection.handOver?.isDeaf) done();
+    else tail.write(this.index, data, done);
+  }
+}
