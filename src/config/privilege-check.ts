@@ -12,7 +12,7 @@ export function checkPrivileges({ user, services, source }: Settings): void {
   if (user === null) {
     if (uid !== 0 || services.every(({ script }) => script === WELCOME_SCRIPT)) return;
     throw new SettingsError(
-      `root must say as which user the programs are to run: --user www-data (user: www-data in ${source ?? 'motya.yaml'}), or --user root for programs that need root`,
+      `${source === null ? '--user' : `${source}: user`}: root must say as which user the programs are to run: --user www-data (user: www-data in ${source === null ? 'motya.yaml' : 'the file'}), or --user root if they need root; where a unit says it (User=), check as that user: runuser -u www-data -- npx motya check`,
     );
   }
   if (uid === 0 || (uid === user.uid && process.getegid?.() === user.gid)) return;

@@ -29,6 +29,8 @@ export interface GenerationRecord {
 /** An upgrade that was tried. Instants are ISO 8601 in UTC. */
 export interface UpgradeRecord {
   readonly ok: boolean;
+  /** It served, and the generation before it serves again. False: it succeeded, or was rejected before it served. */
+  readonly rolledBack: boolean;
   /** Stable, for example `LIVE` or `ERR_MOTYA_PROGRAM`. */
   readonly code: Code;
   readonly text: string;
@@ -113,7 +115,7 @@ export class History {
   upgradeFailed(code: FailureCode, text: string, generation: number): void {
     this.#committed = null;
     this.#totals.count(['upgrades', 'failed', code]);
-    this.#recordUpgrade({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+    this.#recordFailure(code, text, generation, { rolledBack: false });
   }
 
   /** An upgrade that had happened and was taken back. `counted`: what the successor has told of its counters since LIVE. */
@@ -121,7 +123,7 @@ export class History {
     this.#committed = null;
     this.#totals.add(counted);
     this.#totals.count(['upgrades', 'rolled-back', code]);
-    this.#recordUpgrade({ ok: false, code, text, at: now(), generation, ms: since(this.#upgradeBegan), gapMs: null });
+    this.#recordFailure(code, text, generation, { rolledBack: true });
   }
 
   upgradeRehearsed(code: ResultCode): void {
@@ -139,7 +141,8 @@ export class History {
     const before = this.#generations.find((one) => one.generation === predecessor);
     if (before !== undefined) before.handedOverAt = at;
     this.#totals.count(['upgrades', 'succeeded', code]);
-    this.#recordUpgrade({ ok: true, code, text, at, generation, ms: since(this.#upgradeBegan), gapMs: null });
+    const ms = since(this.#upgradeBegan);
+    this.#recordUpgrade({ ok: true, rolledBack: false, code, text, at, generation, ms, gapMs: null });
   }
 
   /** The incumbent has measured it. */
@@ -213,6 +216,11 @@ export class History {
     };
     this.#generations = [...this.#generations, record].slice(-HISTORY_LENGTH);
     return liveAt;
+  }
+
+  #recordFailure(code: FailureCode, text: string, generation: number, how: { rolledBack: boolean }): void {
+    const ms = since(this.#upgradeBegan);
+    this.#recordUpgrade({ ok: false, ...how, code, text, at: now(), generation, ms, gapMs: null });
   }
 
   #recordUpgrade(upgrade: UpgradeRecord): void {

@@ -113,7 +113,7 @@ export class CommandHandler implements CommandTarget {
   async rollBack(): Promise<Omit<Result, 'type'>> {
     const { currentProbation: probation } = this.#life.machine;
     if (probation?.isTrial !== true) {
-      const text = `pid ${process.pid} is not on probation: there is nothing to go back to; upgrade to the old version instead`;
+      const text = `pid ${process.pid} is not on probation: there is nothing to go back to; put the old files or the link back, and upgrade`;
       return rejection(new HandoverError('ERR_MOTYA_PROBATION_OVER', text, { details: { pid: process.pid } }));
     }
     const { incumbent } = probation;

@@ -17,6 +17,8 @@ import type { Life } from './life.js';
 
 /** ms between two looks whether a worker that has crashed is back. */
 const OUTLIVES_LOOK_MS = 100;
+/** ms between two looks at the shares of errors, at most: each asks every worker for two numbers, and clients get the errors. */
+const ERRORS_LOOK_MS = 200;
 /** Answers below which a share of errors says nothing. */
 const HEALTH_ANSWERS = 20;
 
@@ -57,8 +59,8 @@ export class HealthWatch {
     );
     if (services.length === 0) return;
     const { path, errors } = health;
-    if (path !== null) this.#repeat(() => this.#ask(path, this.#answerMs));
-    if (errors !== null) this.#repeat(() => this.#countErrors(errors));
+    if (path !== null) this.#repeat(() => this.#ask(path, this.#answerMs), this.#pauseMs);
+    if (errors !== null) this.#repeat(() => this.#countErrors(errors), Math.min(ERRORS_LOOK_MS, this.#pauseMs));
   }
 
   close(): void {
@@ -99,8 +101,8 @@ export class HealthWatch {
     this.#break(new HandoverError('ERR_MOTYA_CRASHES', text, { details: { crashes: this.#crashes, ...details } }));
   }
 
-  /** Looks at once, and again after a pause. */
-  #repeat(look: () => Promise<void>): void {
+  /** Looks at once, and again after a pause of `ms`. */
+  #repeat(look: () => Promise<void>, ms: number): void {
     const turn = async (): Promise<void> => {
       try {
         await look();
@@ -112,7 +114,7 @@ export class HealthWatch {
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
         inBackground('the health check', turn());
-      }, this.#pauseMs);
+      }, ms);
       this.#timers.add(timer);
     };
     inBackground('the health check', turn());

@@ -73,7 +73,7 @@ describe('the status for people', () => {
   test('has its columns aligned: processes, listeners', () => {
     assert.deepEqual(statusLines(status), [
       'shop: generation 3, pid 999, serving, up 1 h 2 min',
-      'motya 1.2.3, node v20.20.2; phases before: waiting 1 s, taking 8 ms',
+      'motya 1.2.3, node v20.20.2',
       '',
       'PROCESS      PID  STATE                            UP   MEMORY   DELAY  CONNECTIONS',
       'supervisor   999                            1 h 2 min  1.5 GiB       -',
@@ -96,6 +96,16 @@ describe('the status for people', () => {
       declared: false,
       waiting: null,
     };
+    const upgrade = {
+      ok: false,
+      rolledBack: false,
+      code: 'ERR_MOTYA_PROGRAM' as const,
+      text: 'it\nthrew',
+      at: new Date().toISOString(),
+      generation: 4,
+      ms: 5,
+      gapMs: null,
+    };
     const text = statusLines({
       ...status,
       keeper: 7,
@@ -112,22 +122,28 @@ describe('the status for people', () => {
         },
       ],
       successor: { pid: 1001, since: deadline },
-      lastUpgrade: {
-        ok: false,
-        code: 'ERR_MOTYA_PROGRAM',
-        text: 'it\nthrew',
-        at: new Date().toISOString(),
-        generation: 4,
-        ms: 5,
-        gapMs: null,
-      },
+      upgrades: [
+        { ...upgrade, ok: true, code: 'LIVE', gapMs: 3 },
+        { ...upgrade, rolledBack: true, code: 'ERR_MOTYA_UNHEALTHY', text: '/: status 503' },
+        upgrade,
+      ],
       listeners: Array.from({ length: 25 }, () => listener),
     }).join('\n');
     const time = new Date(deadline).toTimeString().slice(0, 8);
     assert.match(text, /^keeper {7} *7$/m);
     assert.ok(text.includes(`generation 2  900  ${time}  24 s  3: 3 upgraded`), text);
     assert.ok(text.includes(`successor: pid 1001 waits since ${time}`), text);
-    assert.match(text, /^last upgrade: failed \d+ m?s ago: it threw$/m);
+    assert.match(
+      text,
+      new RegExp(
+        [
+          '^last upgrade: rejected \\d+ m?s ago: it threw \\(ERR_MOTYA_PROGRAM\\)',
+          'before that: rolled back \\d+ m?s ago: /: status 503 \\(ERR_MOTYA_UNHEALTHY\\)',
+          'before that: succeeded \\d+ m?s ago in 5 ms, 3\\.0 ms from COMMIT to LIVE$',
+        ].join('\n'),
+        'm',
+      ),
+    );
     assert.match(text, /^… and 5 more$/m);
     // What a path holds does not command the terminal.
     assert.match(text, /^unix:\/run\/a \[2Jb {2}unused {3}-$/m);

@@ -6,7 +6,7 @@ const command: Command<TargetArguments> = {
   name: 'rollback',
   summary: 'Undo an upgrade while it is on probation',
   details: [
-    'The old instance accepts again and is the main process. The new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: upgrade to the old version instead.',
+    'The old instance accepts again and is the main process. The new one finishes the connections it has, and ends. After the probation the old one has let go of its listeners: put the old files or the link back, and upgrade.',
   ],
   positionals: targetPositionals,
   flags: targetFlags,

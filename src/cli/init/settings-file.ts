@@ -18,7 +18,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   'services.*.cwd': '.',
   'services.*.env': { NODE_ENV: 'production' },
   'services.*.nodeArgs': ['--max-old-space-size=512'],
-  'services.*.listeners': ['tcp://0.0.0.0:3000'],
+  'services.*.listeners': ['tcp://[::]:3000'],
   'services.*.drainTimeout': '2m',
   'services.*.drain': { webSockets: '1h' },
   drain: { http: '30s', streams: '15m', webSockets: '1h', tcp: '5m' },

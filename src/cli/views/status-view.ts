@@ -8,8 +8,8 @@ import { type Column, table } from '../terminal/table.js';
 
 /** Listeners that are named one by one; beyond it their number says more. */
 const LISTENERS_SHOWN = 20;
-/** Phases that are told: a whole hand-over has five or six. */
-const PHASES_SHOWN = 6;
+/** Upgrades that are told: a deployment that failed, and what came before it. */
+const UPGRADES_SHOWN = 3;
 
 /** What `motya status` shows to people. */
 export function statusLines(status: Status): string[] {
@@ -18,7 +18,7 @@ export function statusLines(status: Status): string[] {
   const lasting = phase === 'serving' ? '' : ` for ${duration(phaseMs)}`;
   return [
     `${name}: generation ${generation}, pid ${pid}, ${phaseText(phase)}${lasting}, up ${duration(uptime)}`,
-    `motya ${version}, node ${node}; phases before: ${phases(status)}`,
+    `motya ${version}, node ${node}`,
     '',
     ...table(WORKER_COLUMNS, workerRows(status)),
     '',
@@ -28,7 +28,7 @@ export function statusLines(status: Status): string[] {
     ...(status.successor === null
       ? []
       : ['', `successor: pid ${status.successor.pid} waits since ${timeOfDay(status.successor.since)}`]),
-    ...(status.lastUpgrade === null ? [] : ['', lastUpgrade(status.lastUpgrade)]),
+    ...upgradeLines(status.upgrades),
   ];
 }
 
@@ -74,11 +74,6 @@ export function connectionsOf(connections: number, protocols: ConnectionCounts |
   const kinds = Object.entries(protocols ?? {}).filter(([, number]) => number > 0);
   if (kinds.length === 0) return String(connections);
   return `${connections}: ${kinds.map(([kind, number]) => `${number} ${kind}`).join(', ')}`;
-}
-
-function phases({ phases }: Status): string {
-  const told = phases.slice(-PHASES_SHOWN).map(({ phase, ms }) => `${phase} ${duration(ms)}`);
-  return [...(phases.length > PHASES_SHOWN ? ['…'] : []), ...told].join(', ');
 }
 
 function listenerLines({ listeners, admin }: Status): string[] {
@@ -128,14 +123,26 @@ export function leftOf({ left, probation = null }: DrainStatus): string {
   return left > 0 ? duration(left) : 'closing';
 }
 
-function lastUpgrade({ ok, code, at, text, ms, gapMs }: UpgradeRecord): string {
+/** The newest first. */
+function upgradeLines(upgrades: readonly UpgradeRecord[]): string[] {
+  const lines = upgrades
+    .slice(-UPGRADES_SHOWN)
+    .reverse()
+    .map((one, at) => `${at === 0 ? 'last upgrade' : 'before that'}: ${upgradeText(one)}`);
+  return lines.length === 0 ? [] : ['', ...lines];
+}
+
+function upgradeText(upgrade: UpgradeRecord): string {
+  const { ok, code, at, text, ms, gapMs } = upgrade;
   const ago = `${duration(Math.max(0, Date.now() - Date.parse(at)))} ago`;
-  if (!ok && code === 'ERR_MOTYA_ROLLBACK_REQUESTED') return `last upgrade: taken back ${ago} by motya rollback`;
-  if (!ok) return `last upgrade: failed ${ago}: ${visible(text)}`;
+  if (!ok && code === 'ERR_MOTYA_ROLLBACK_REQUESTED') return `rolled back ${ago} by motya rollback`;
+  if (!ok) return `${failureOf(upgrade)} ${ago}: ${visible(text)} (${visible(code)})`;
   const took = ms === null ? '' : ` in ${duration(ms)}`;
   const gap = gapMs === null ? '' : `, ${gapMs.toFixed(1)} ms from COMMIT to LIVE`;
-  return `last upgrade: succeeded ${ago}${took}${gap}`;
+  return `succeeded ${ago}${took}${gap}`;
 }
+
+const failureOf = ({ rolledBack }: UpgradeRecord): string => (rolledBack ? 'rolled back' : 'rejected');
 
 /** What makes {@link statusLine} worth telling again: not the numbers that always change. */
 export function eventsOf({ pid, phase, services, draining, lastUpgrade, successor, probation }: Status): string {
@@ -163,7 +170,8 @@ export function statusLine(status: Status): string {
   const connections = workers.reduce((sum, worker) => sum + worker.connections, 0);
   const drains = draining.map(drainText);
   const waits = successor === null ? '' : `; pid ${successor.pid} waits to take over`;
-  const failed = lastUpgrade?.ok === false ? `; the last upgrade failed: ${visible(lastUpgrade.text)}` : '';
+  const failed =
+    lastUpgrade?.ok === false ? `; the last upgrade was ${failureOf(lastUpgrade)}: ${visible(lastUpgrade.text)}` : '';
   const trial = probation === null ? '' : ` on probation until ${timeOfDay(probation.until)}`;
   const who = `generation ${generation} (pid ${pid}): ${phase === 'probation' ? 'serving' : phaseText(phase)}${trial}, ${ready} of ${count(workers.length, 'worker')} ready`;
   return `${who}, ${count(connections, 'connection')}${drains.join('')}${waits}${failed}`;

@@ -57,10 +57,8 @@ describe('the log of an instance that root has started for a user', needsRoot, (
     const file = scene.space.write('app.log', 'precious\n');
     const { code, stderr } = await scene.run('start', '--config', scene.config, '--log-file', file);
     assert.equal(code, 1);
-    assert.equal(
-      stderr,
-      `motya: the log file ${file} cannot be opened by user ${USER}: it belongs to another user; give it to the user with chown\n`,
-    );
+    assert.match(stderr, /^motya: .*\n$/);
+    for (const fact of [file, `user ${USER}`, 'chown']) assert.ok(stderr.includes(fact), stderr);
     assert.equal(ownerOf(file), '0:0');
   });
 
