@@ -3,9 +3,10 @@
  * under plain `node`.
  */
 import type { Socket } from 'node:net';
+import { moveWebSockets, type WebSocketHandOver, type WebSocketServerLike } from './hand-over-web-sockets.js';
 import { type DrainCallback, type DrainInfo, workerState } from './worker-state.js';
 
-export type { DrainCallback, DrainInfo };
+export type { DrainCallback, DrainInfo, WebSocketHandOver, WebSocketServerLike };
 
 const state = workerState();
 
@@ -67,6 +68,19 @@ export function handOver<T>(kind: string, socket: Socket, save: () => T, moved?:
  */
 export function onAdopt<T>(kind: string, callback: (socket: Socket, value: T) => void): () => void {
   return state?.onAdopt(kind, (socket, value) => callback(socket, value as T)) ?? (() => {});
+}
+
+/**
+ * Lets the WebSockets of a `WebSocketServer` of ws 8 go to the next generation of this program, which calls this too: the client keeps
+ * its WebSocket, and no message is lost. To be called before the program is ready. Without `restore`, the request is replayed there:
+ * the program's own handlers run again, 'connection' too. With it, `restore` gets the WebSocket and what `save` has returned instead. One
+ * that the next generation would accept on other terms (an error, other extensions, another subprotocol) is closed with 1012.
+ */
+export function handOverWebSockets<W extends object, T>(
+  server: WebSocketServerLike<W>,
+  how: WebSocketHandOver<W, T> = {},
+): void {
+  if (state !== undefined) moveWebSockets(state, server, how);
 }
 
 /**

