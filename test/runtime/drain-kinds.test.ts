@@ -194,6 +194,10 @@ describe('a WebSocket of ws that stays', () => {
       const frame = Buffer.concat([Buffer.from([0x88, 0x11, 0x03, 0xf4]), Buffer.from('service restart')]);
       await deaf.until((text) => text === frame.toString('latin1'));
       assert.equal((await closed)[0], 1012);
+      // The answer of the one that is not deaf has been waited for.
+      await worker.until('the answer', () =>
+        worker.lines.some(({ event, code }) => event === 'ws-closed' && code === 1012),
+      );
       assert.equal((await worker.message('DRAINED')).forced.upgraded, 3);
       await Promise.all([deaf.closed, raw.closed]);
     }),
