@@ -56,7 +56,7 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     const [, script = ''] = /^```sh\n(#!\/bin\/sh\n# deploy-shop.*?)^```/ms.exec(guide) ?? [];
     sandbox.write(
       '/usr/local/bin/deploy-shop',
-      script.replaceAll('shop;', `${UNIT};`).replaceAll('unit shop', `unit ${UNIT}`),
+      script.replaceAll('shop;', `${UNIT};`).replaceAll('unit shop', `unit ${UNIT}`).replace('npx motya', 'motya'),
     );
     const put = (version: number, code = PROGRAM(version)): void => {
       sandbox.write(`/srv/shop/releases/${version}/server.js`, code);
@@ -72,7 +72,9 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     await sandbox.manage('start', UNIT);
     for (const version of [2, 3]) {
       put(version);
-      assert.equal((await deploy(version)).code, 0);
+      const deployed = await deploy(version);
+      assert.equal(deployed.code, 0, deployed.stderr);
+      assert.match(deployed.stdout, new RegExp(`^shop: generation ${version}, `));
       assert.match(await sandbox.get(8080), new RegExp(`^version ${version} `));
       sandbox.remove(`/srv/shop/releases/${version - 1}`);
     }
@@ -80,9 +82,31 @@ await onSystem('the unit of motya init systemd', 'host', (test) => {
     const failed = await deploy(4);
     assert.equal(failed.code, 1);
     assert.match(failed.stdout, /SyntaxError/);
+    assert.doesNotMatch(failed.stdout, /generation 2/, 'of this deployment alone');
     assert.match(await sandbox.get(8080), /^version 3 /);
     assert.equal((await sandbox.run('readlink', '/srv/shop/current')).stdout.trim(), 'releases/3');
     assert.notEqual((await deploy(5)).code, 0, 'no such release');
+    assert.match((await sandbox.run('sh', '/usr/local/bin/deploy-shop')).stderr, /usage/);
+
+    // Old releases go, but not one that is in use.
+    const [, cleanUp = ''] = /^```sh\n(set -e\ncd -P .*?)^```/ms.exec(guide) ?? [];
+    const clean = async (): Promise<[number | null, string]> => {
+      const { code, stderr } = await sandbox.run('sh', '-c', cleanUp);
+      assert.equal(stderr, '');
+      return [code, (await sandbox.run('ls', '-v', '/srv/shop/releases')).stdout.trim().split('\n').join(' ')];
+    };
+    for (const version of [5, 6, 7, 8, 9, 10]) put(version);
+    const inRelease4 = ['--unit', 'drains', '-p', 'WorkingDirectory=/srv/shop/releases/4', 'sleep', '1000'];
+    await sandbox.run('systemd-run', '--quiet', ...inRelease4);
+    try {
+      assert.deepEqual(await clean(), [0, '3 4 6 7 8 9 10']);
+    } finally {
+      await sandbox.manage('stop', 'drains.service');
+    }
+    assert.deepEqual(await clean(), [0, '3 6 7 8 9 10']);
+    await sandbox.run('mv', '/srv/shop/current', '/srv/shop/lost');
+    assert.notEqual((await sandbox.run('sh', '-c', cleanUp)).code, 0);
+    assert.match((await sandbox.run('ls', '/srv/shop/releases')).stdout, /^3$/m);
   });
 
   test('runs in a home directory that others may not enter, as its owner', async ({ sandbox }) => {
