@@ -253,9 +253,8 @@ class DrillRun {
 
   /** Waits for a generation's end, for as long as it may drain. */
   async #waitForEnd(generation: number): Promise<boolean> {
-    const { services } = this.#plan.settings;
-    const longest = Math.max(...services.map(({ drain, killGrace }) => longestOf(drain) + killGrace));
-    for (const end = performance.now() + longest + DRILL_END_MS; ; await delay(DRILL_LOOK_MS)) {
+    const times = this.#plan.settings.services.map(({ drain, killGrace }) => longestOf(drain) + killGrace);
+    for (const end = performance.now() + Math.max(...times) + DRILL_END_MS; ; await delay(DRILL_LOOK_MS)) {
       const lines = this.#sandbox.log();
       if (lines.some((line) => line.event === 'ended' && line.generation === generation)) return true;
       if (performance.now() > end) return false;
