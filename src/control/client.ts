@@ -19,10 +19,14 @@ import { drainersOf } from './drainers.js';
 export type { Status };
 
 export class NotRunningError extends MotyaError {
-  constructor(path: string, text = `no instance answers at ${path}; \`motya start\` starts one`) {
+  constructor(path: string, text = `no instance answers at ${path}; \`motya start\` starts one${ofOthers()}`) {
     super('ERR_MOTYA_NOT_RUNNING', text, { details: { path } });
   }
 }
+
+/** Only root looks into the directories of other users. */
+const ofOthers = (): string =>
+  process.geteuid?.() === 0 ? '' : ' (one of another user answers that user and root alone)';
 
 /** An instance that does not answer: it is stopped, or busy for good. */
 export class WedgedError extends MotyaError {
