@@ -120,7 +120,9 @@ export class Connections {
     checkKind(handOver.kind);
     const connection = connectionOf(socket);
     if (connection === undefined || connection.top !== connection.raw || connection.session !== null) return false;
-    const { stays } = connection;
+    const { stays, server, top } = connection;
+    // Between requests it moves by itself, and in one it cannot.
+    if (isHttpServer(server) && top.parser !== null) return false;
     // `kept`: the program has said stay().
     if (stays === 'kept' || stays === 'refused' || !isKnownSocket(socket as net.Socket)) return false;
     connection.stays = null;

@@ -71,8 +71,12 @@ export function departHandedOver(batch: readonly Connection[], connections: Conn
   const [ours, theirs] = native.channel.pair();
   owned.own(theirs);
   const tail = new TailWriter(ours);
-  const leaving = batch.flatMap((connection) => Leaving.of(connection, connections, tail) ?? []);
-  for (const [index, one] of leaving.entries()) one.index = index;
+  const leaving: Leaving[] = [];
+  for (const connection of batch) {
+    const index = leaving.length;
+    const one = Leaving.of(connection, connections, (data, done) => tail.write(index, data, done));
+    if (one !== null) leaving.push(one);
+  }
   try {
     const luggage = owned.own(native.memfd.create(serialize(leaving.map((one) => one.luggage))));
     owned.releaseAll();
@@ -87,30 +91,39 @@ export function departHandedOver(batch: readonly Connection[], connections: Conn
   }
 }
 
+type Late = (data: Buffer, done: () => void) => void;
+
 class Leaving implements Departure {
   readonly #connection: Connection;
   readonly #connections: Connections;
   readonly #held: HeldSocket;
   readonly as: MovedConnection;
   readonly luggage: Luggage;
-  /** Its place in the MOVE, which its tail names. */
-  index = 0;
 
-  /** @returns null: the program cannot say what is to travel along; it stays */
-  static of(connection: Connection, connections: Connections, tail: TailWriter): Leaving | null {
+  /**
+   * @param late for what the program still writes
+   * @returns null: the program cannot say what is to travel along; it stays
+   */
+  static of(connection: Connection, connections: Connections, late: Late): Leaving | null {
     const { handOver } = connection;
     if (handOver === null) return null;
-    const held = new HeldSocket(connection.top as net.Socket, (data, done) => leaving.#write(tail, data, done));
-    let leaving: Leaving;
+    // What it writes while it saves goes nowhere until that has succeeded.
+    const early: Buffer[] = [];
+    let write: Late = (data, done) => {
+      early.push(data);
+      done();
+    };
+    const held = new HeldSocket(connection.top as net.Socket, (data, done) => write(data, done));
     try {
       const value = serialize(handOver.save());
       if (value.length + held.unread.length > MOST_BYTES)
         throw new RangeError(`its value has ${value.length} bytes, ${MOST_BYTES} are allowed`);
-      leaving = new Leaving(connection, connections, held, { value, unread: held.unread });
-      return leaving;
+      for (const data of early) late(data, () => {});
+      write = late;
+      return new Leaving(connection, connections, held, { value, unread: held.unread });
     } catch (error) {
-      held.release();
       handOver.returned?.();
+      held.release();
       connection.stays = 'kept';
       process.emitWarning(
         `a connection of the kind ${JSON.stringify(handOver.kind)} stays: what travels with it cannot be saved: ${reasonOf(error)}`,
@@ -141,13 +154,9 @@ class Leaving implements Departure {
 
   back(): Connection | undefined {
     this.#connection.isLeaving = false;
-    this.#held.release();
+    // First: what has been read may be used at once.
     this.#connection.handOver?.returned?.();
+    this.#held.release();
     return this.#connection.raw.destroyed ? undefined : this.#connection;
-  }
-
-  #write(tail: TailWriter, data: Buffer, done: () => void): void {
-    if (this.#connection.handOver?.isDeaf) done();
-    else tail.write(this.index, data, done);
   }
 }

@@ -7,8 +7,6 @@ const KIND_LENGTH = 100;
 /** What the program has said of a connection that it hands to the next generation. */
 export interface HandOver {
   readonly kind: string;
-  /** What the program writes to it once it has left goes nowhere. */
-  readonly isDeaf?: boolean;
   /** Whether it may leave. `soon`: if nothing more is read meanwhile. Without it: whenever nothing waits to be written. */
   readiness?(): 'now' | 'soon' | 'later';
   /** The value that travels along. What it changes is changed back by {@link returned}. */

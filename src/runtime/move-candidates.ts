@@ -10,9 +10,12 @@ import type { ReasonToStay } from './worker-messages.js';
 const LOOK_SHARE = 0.2;
 /** ms until the next look for one that could not leave yet. */
 const LOOK_AGAIN_MS = 50;
-/** ms until the next look for one from which nothing is read meanwhile, and for which it may be so: its client must not notice. */
+/**
+ * ms until the next look for one from which nothing is read meanwhile, and for which it may be so. It waits for work of this process alone;
+ * where the CPU is busy that may take long, and reading on would only add to it.
+ */
 const HELD_LOOK_MS = 5;
-const HELD_MS = 100;
+const HELD_MS = 2_000;
 
 export interface Candidate {
   readonly connection: Connection;

@@ -184,7 +184,7 @@ test(
 test(
   'what old handlers still write: before anything of the new program, and between its writes later',
   supervised(async (supervisor) => {
-    const scene = await pair(supervisor, { to: { GREETS: '1' } });
+    const scene = await pair(supervisor, { from: { BYE: '1' }, to: { GREETS: '1' } });
     const { from, to, client } = scene;
     client.socket.write('later one\nlater two big\n');
     await from.until('two', () => from.lines.filter(({ event }) => event === 'held').length === 2);
@@ -194,6 +194,7 @@ test(
     const room = await deliver(to, batch);
     client.socket.write('later three\n');
     from.send({ type: 'MOVED', id: batch.move.id, room });
+    assert.equal(await client.line(), `${from.child.pid} bye`);
     assert.equal(await client.line(), `${from.child.pid} late one`);
     const rest = [await client.line(), await client.line()].map((line) => line.replace(/^\.*/, ''));
     assert.deepEqual(rest.sort(), [`${from.child.pid} late two big`, `${to.child.pid} hello`].sort());
@@ -219,11 +220,12 @@ test(
 test(
   'it cannot be saved: it stays, and is served',
   supervised(async (supervisor) => {
-    const { from, client } = await pair(supervisor, { from: { FAILS: '1' } });
+    const { from, client } = await pair(supervisor, { from: { FAILS: '1', BYE: '1' } });
     from.send(drain);
     const { id } = (await from.message('MOVE')) as Message<'MOVE'>;
     from.send({ type: 'MOVED', id, room: ROOM });
     await from.until('a warning', () => from.stderr.includes('MotyaWarning'));
+    assert.equal(await client.line(), `${from.child.pid} bye`);
     assert.equal(await client.ask('second'), `${from.child.pid} 2 second`);
     client.socket.end();
     const { moved: count, stayed } = (await from.message('DRAINED')) as Message<'DRAINED'>;

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
+import { HttpClient } from './http-client.js';
 import { deliver, departed } from './moving.js';
 import { type Message, supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
 
@@ -172,3 +173,13 @@ for (const [what, env] of [
     }),
   );
 }
+
+test(
+  'handOver() of an http connection that is not upgraded: it may not',
+  supervised(async (supervisor) => {
+    const worker = supervisor.spawn('web-sockets.cjs');
+    const client = await HttpClient.connect((await worker.address()).port);
+    assert.equal((await client.get('/')).body, 'false');
+    client.close();
+  }),
+);
