@@ -3,16 +3,17 @@ import type { Connection, Connections } from './connections.js';
 import type { HttpServer } from './node-internals.js';
 
 /**
- * The connections of a server on which no request has begun. Node tells it to `closeIdleConnections()` alone, so that is called with
+ * The sockets of a server on which no request has begun. Node tells it to `closeIdleConnections()` alone, so that is called with
  * sockets that do not close. The list holds for this turn of the event loop; later, for those from which nothing has been read.
  */
-export function idleConnections(server: HttpServer, connections: Connections): Connection[] {
-  const own = [...connections].filter((connection) => connection.server === server);
+export function idleSockets(server: HttpServer, connections: Connections): ReadonlySet<unknown> {
   // Any other way to close would be taken.
-  if (Object.hasOwn(server, 'closeIdleConnections') || !own.every(closesAsNode)) return [];
-  const idle = new Set(socketsToClose(server));
-  return own.filter(({ top }) => idle.has(top as net.Socket));
+  if (Object.hasOwn(server, 'closeIdleConnections')) return NONE;
+  for (const connection of connections) if (connection.server === server && !closesAsNode(connection)) return NONE;
+  return new Set(socketsToClose(server));
 }
+
+const NONE: ReadonlySet<unknown> = new Set();
 
 const closesAsNode = ({ top }: Connection): boolean => top instanceof net.Socket && !Object.hasOwn(top, 'destroy');
 

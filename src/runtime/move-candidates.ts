@@ -1,13 +1,14 @@
 import type * as net from 'node:net';
 import type { Connection, Connections } from './connections.js';
 import { canLeave, holdReading } from './held-socket.js';
-import { idleConnections } from './http-idle.js';
+import { idleSockets } from './http-idle.js';
 import { isHttpServer } from './node-internals.js';
 import { isQuiet, reasonToStay } from './reason-to-stay.js';
 import type { ReasonToStay } from './worker-messages.js';
 
 /** Part of the time that may be spent in looking for idle connections: each look asks for all of them (1 ms for 5,000). */
 const LOOK_SHARE = 0.2;
+const NONE: ReadonlySet<unknown> = new Set();
 /** ms until the next look for one that could not leave yet. */
 const LOOK_AGAIN_MS = 50;
 /**
@@ -57,12 +58,17 @@ export class MoveCandidates {
     this.#again = again;
   }
 
-  /** One may have become idle. */
+  /** One may have become idle, or there is more room. */
   changed(): void {
     this.#isOutdated = true;
   }
 
-  /** The next one, which {@link pop} takes. Looks for some if there is none. */
+  /** There is reason to {@link look}. */
+  get isDue(): boolean {
+    return this.#found.length === 0 && this.#isOutdated;
+  }
+
+  /** The next one, which {@link pop} takes. */
   get next(): Candidate | undefined {
     return this.#found.at(-1);
   }
@@ -81,9 +87,9 @@ export class MoveCandidates {
     return null;
   }
 
+  /** There is no room for those of this server, until {@link changed}. */
   leaveOut(server: net.Server): void {
     this.#found = this.#found.filter(({ connection }) => connection.server !== server);
-    this.#isOutdated = true;
   }
 
   stop(): void {
@@ -92,36 +98,34 @@ export class MoveCandidates {
     for (const connection of this.#held.keys()) this.#readOn(connection);
   }
 
-  /** Looks for idle connections, unless it has looked a moment ago: then a little later. */
-  look(): void {
-    if (!this.#isOutdated) return;
+  /** Looks for idle connections, unless it has looked a moment ago: then a little later. @returns whether it has looked */
+  look(): boolean {
     const began = performance.now();
     if (began < this.#nextLook) {
       this.#lookIn(this.#nextLook - began);
-      return;
+      return false;
     }
     this.#isOutdated = false;
     this.#found = this.#servers.flatMap((server) => this.#idleOf(server));
     const ended = performance.now();
     this.#nextLook = ended + (ended - began) / LOOK_SHARE;
+    return true;
   }
 
   #idleOf(server: net.Server): Candidate[] {
-    const candidate = (connection: Connection, isFresh: boolean): Candidate => ({
-      connection,
-      isFresh,
-      bytesRead: connection.bytesRead,
-    });
-    const open = [...this.#connections].filter((one) => one.server === server && one.stays === null);
-    const handedOver = open.filter((one) => one.handOver !== null && !one.isLeaving);
-    // Nothing was read: idle for us, whatever Node calls it, which differs between its lines.
-    const isFresh = (one: Connection): boolean => !one.isUsed && one.bytesRead === 0;
-    const plain = isHttpServer(server) ? open.filter((one) => one.handOver === null) : [];
-    const idle = new Set(plain.length > 0 && isHttpServer(server) ? idleConnections(server, this.#connections) : []);
-    return [
-      ...handedOver.map((one) => candidate(one, false)),
-      ...plain.flatMap((one) => (isFresh(one) || idle.has(one) ? candidate(one, isFresh(one)) : [])),
-    ];
+    const idle = isHttpServer(server) ? idleSockets(server, this.#connections) : NONE;
+    const handedOver: Candidate[] = [];
+    const plain: Candidate[] = [];
+    for (const connection of this.#connections) {
+      if (connection.server !== server || connection.stays !== null) continue;
+      const { bytesRead, handOver, isLeaving, isUsed, top } = connection;
+      // Nothing was read: idle for us, whatever Node calls it, which differs between its lines.
+      const isFresh = bytesRead === 0 && !isUsed;
+      if (handOver === null) {
+        if (isHttpServer(server) && (isFresh || idle.has(top))) plain.push({ connection, isFresh, bytesRead });
+      } else if (!isLeaving) handedOver.push({ connection, isFresh: false, bytesRead });
+    }
+    return [...handedOver, ...plain];
   }
 
   #mayLeave(connection: Connection): boolean {

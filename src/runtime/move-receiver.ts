@@ -13,8 +13,13 @@ import type { WorkerMessage } from './worker-messages.js';
 
 /** Fds that are left for what the program opens itself. */
 const SPARE_FDS = 16;
-/** ms for which a count of the open fds is believed: it costs a millisecond for a thousand. */
-const COUNTED_MS = 250;
+/**
+ * ms for which a count of the open fds is believed, and what is adopted is subtracted; where there are few left, and otherwise. It
+ * costs a millisecond for a thousand, which clients wait.
+ */
+const COUNTED_MS = { few: 250, many: 10_000 } as const;
+/** Fewer may be used up within COUNTED_MS.many by what the program opens itself. */
+const FEW_FDS = 1_000;
 
 type Move = Extract<WorkerMessage, { type: 'MOVE' }>;
 
@@ -125,7 +130,7 @@ export class MoveReceiver {
   }
 
   #freeFds(): number {
-    if (performance.now() - this.#countedAt > COUNTED_MS) {
+    if (performance.now() - this.#countedAt > COUNTED_MS[this.#free < FEW_FDS ? 'few' : 'many']) {
       const { open, limit } = fdRoom();
       // Those that wait need no further fd for their connections.
       const held = this.#waiting.reduce((sum, { left }) => sum + left, 0);

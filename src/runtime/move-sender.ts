@@ -125,6 +125,7 @@ export class MoveSender {
     if (batch === undefined) return;
     this.#settle(id, batch);
     batch.route.room = room;
+    this.#candidates.changed();
     this.#continue();
     this.#changed();
   }
@@ -155,20 +156,20 @@ export class MoveSender {
     return true;
   }
 
-  /** In a turn of its own: one batch a turn, so that clients are answered between them. */
+  /** In a turn of its own: one look or one batch a turn, so that clients are answered between them. */
   #continue(): void {
     if (this.#isOver || this.#turn !== null) return;
     this.#turn = setImmediate(() => {
       this.#turn = null;
-      if (this.#batches.size >= WINDOW || !this.#sendNext()) return;
-      this.#continue();
+      if (this.#batches.size >= WINDOW) return;
+      const candidates = this.#candidates;
+      if (candidates.isDue ? candidates.look() : this.#sendNext() || candidates.isDue) this.#continue();
     });
   }
 
   /** @returns whether a batch has gone */
   #sendNext(): boolean {
     const candidates = this.#candidates;
-    if (candidates.next === undefined) candidates.look();
     let route: Route | undefined;
     const batch: Candidate[] = [];
     for (;;) {
