@@ -83,7 +83,8 @@ export class MoveReceiver {
     // Fewer fds than connections: the kernel had no room for them. They are still the sender's.
     if (target !== null && ownership !== undefined && files.length === connections.length + more) {
       if (isHandedOver) this.#takeHandedOver(waiting, ownership, target, owned);
-      else this.#takeIdle(waiting, ownership, target, owned);
+      // A server of another protocol would take the next request for its own.
+      else if (isHttpServer(target.server)) this.#takeIdle(waiting, ownership, target, owned);
     }
     this.#link.send({ type: 'MOVED', id, room: target === null ? 0 : this.#room(target.server) });
   }
