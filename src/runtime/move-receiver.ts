@@ -2,9 +2,9 @@ import { fdRoom } from '../base/os/fd-room.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { ReceivedFds } from '../base/received-fds.js';
 import type { Gate, GatedListener } from './accept-gate.js';
-import { Arrivals, FDS_OF_HANDED_OVER } from './adopt-handed-over.js';
 import type { Connections } from './connections.js';
 import type { Adopters } from './handed-over.js';
+import { FDS_OF_HANDED_OVER, IncomingBatch } from './incoming-connections.js';
 import { takeOwnership } from './move-ownership.js';
 import { canMoveConnections } from './move-self-test.js';
 import { type HttpServer, isHttpServer } from './node-internals.js';
@@ -99,13 +99,13 @@ export class MoveReceiver {
   #takeHandedOver(waiting: Waiting, ownership: number, { server }: Target, owned: OwnedFds): void {
     const { connections } = waiting.move;
     const others = waiting.fds.slice(1 + connections.length).map((fd) => owned.release(fd));
-    const arrivals = new Arrivals(this.#connections, this.#adopters, others);
+    const incoming = new IncomingBatch(this.#connections, this.#adopters, others);
     for (const [index, connection] of connections.entries()) {
-      const arrival = arrivals.expect(index, connection);
-      if (arrival === null || this.#room(server) === 0 || !takeOwnership(ownership, index)) continue;
-      arrivals.adopt(index, arrival, server, this.#release(waiting, index, owned));
+      const one = incoming.expect(index, connection);
+      if (one === null || this.#room(server) === 0 || !takeOwnership(ownership, index)) continue;
+      incoming.adopt(index, one, server, this.#release(waiting, index, owned));
     }
-    arrivals.done();
+    incoming.done();
   }
 
   /** It has become a connection. */

@@ -5,12 +5,12 @@ import { isSystemError, reasonOf } from '../base/errors.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { GatedListener } from './accept-gate.js';
 import { type Connection, type Connections, connectionOf } from './connections.js';
-import { type Departure, type Departures, departHandedOver, departIdle } from './departures.js';
 import { type Candidate, MoveCandidates } from './move-candidates.js';
 import { offerOwnership, takeBackOwnership } from './move-ownership.js';
 import { canMoveConnections } from './move-self-test.js';
 import type { TailWriter } from './move-tail.js';
 import { isHttpServer } from './node-internals.js';
+import { detachHandedOver, detachIdle, type OutgoingBatch, type OutgoingConnection } from './outgoing-connections.js';
 import { kindToStay } from './reason-to-stay.js';
 import type { SupervisorLink } from './supervisor-link.js';
 import type { ReasonToStay, StayedCounts } from './worker-messages.js';
@@ -33,7 +33,7 @@ interface Route {
 
 interface Batch {
   readonly route: Route;
-  readonly sent: readonly Departure[];
+  readonly sent: readonly OutgoingConnection[];
   /** Of the words; null: it only asks for the room. */
   readonly ownership: number | null;
   readonly tail: TailWriter | null;
@@ -98,7 +98,7 @@ export class MoveSender {
 
   begin(): void {
     for (const connection of this.#connections) this.#staysAs(connection, kindToStay(connection, this.#connections));
-    for (const route of this.#routes.values()) this.#send(route, NO_DEPARTURES, null);
+    for (const route of this.#routes.values()) this.#send(route, NO_CONNECTIONS_SENT, null);
     diagnostics.subscribe('http.server.response.finish', this.#finished);
     this.#connections.observeHandOver((connection, stayed) => {
       if (stayed !== null && connection.isCounted) this.stayed[stayed] -= 1;
@@ -187,7 +187,7 @@ export class MoveSender {
       route = its;
       batch.push(ready);
     }
-    return route !== undefined && this.#depart(route, batch);
+    return route !== undefined && this.#detach(route, batch);
   }
 
   #onTheWay(route: Route): number {
@@ -195,18 +195,18 @@ export class MoveSender {
   }
 
   /** @returns whether they have gone; false: for want of fds or memory none will */
-  #depart(route: Route, batch: readonly Candidate[]): boolean {
+  #detach(route: Route, batch: readonly Candidate[]): boolean {
     using owned = new OwnedFds();
-    let departures: Departures;
+    let outgoing: OutgoingBatch;
     let ownership: number;
     try {
       ownership = owned.own(offerOwnership(batch.length));
-      departures = batch[0]?.connection.handOver
-        ? departHandedOver(
+      outgoing = batch[0]?.connection.handOver
+        ? detachHandedOver(
             batch.map(({ connection }) => connection),
             this.#connections,
           )
-        : departIdle(batch, this.#connections, route.listener);
+        : detachIdle(batch, this.#connections, route.listener);
     } catch (error) {
       if (!isSystemError(error)) throw error;
       process.emitWarning(`connections drain instead of moving: ${reasonOf(error)}`, 'MotyaWarning');
@@ -214,18 +214,18 @@ export class MoveSender {
       return false;
     }
     for (const { connection } of batch) this.#staysAs(connection, connection.stays);
-    if (departures.all.length === 0) {
-      departures.sent();
-      departures.tail?.close();
+    if (outgoing.all.length === 0) {
+      outgoing.sent();
+      outgoing.tail?.close();
       return true;
     }
     owned.releaseAll();
-    this.#send(route, departures, ownership);
-    departures.sent();
+    this.#send(route, outgoing, ownership);
+    outgoing.sent();
     return true;
   }
 
-  #send(route: Route, { all: sent, fds, tail }: Departures, ownership: number | null): void {
+  #send(route: Route, { all: sent, fds, tail }: OutgoingBatch, ownership: number | null): void {
     this.#lastId += 1;
     const id = this.#lastId;
     const late = setTimeout(() => this.#late(id), MOVED_MS);
@@ -249,13 +249,13 @@ export class MoveSender {
     if (ownership === null) return;
     using _words = new OwnedFds([ownership]);
     const before = this.moved;
-    for (const [index, departure] of sent.entries()) {
+    for (const [index, one] of sent.entries()) {
       if (takeBackOwnership(ownership, index)) {
-        const connection = departure.back();
+        const connection = one.back();
         if (connection !== undefined) this.#staysAs(connection, 'refused');
       } else {
         this.moved++;
-        departure.moved();
+        one.moved();
       }
     }
     if (this.moved === before) tail?.close();
@@ -285,4 +285,4 @@ function isAlike(one: Candidate, other = one): boolean {
   return (one.connection.handOver === null) === (other.connection.handOver === null);
 }
 
-const NO_DEPARTURES: Departures = { all: [], fds: [], sent: () => {}, tail: null };
+const NO_CONNECTIONS_SENT: OutgoingBatch = { all: [], fds: [], sent: () => {}, tail: null };

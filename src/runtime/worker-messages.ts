@@ -149,7 +149,7 @@ const shapes = {
   /**
    * Connections that change their process: from a worker that drains to its supervisor, and from the other generation's supervisor to a
    * worker of its own; answered by MOVED. With an fd of ownership words (./move-ownership.ts) and one of each connection, whose
-   * word has its place in the list. Those that the program hands over have two more: what travels along (./departures.ts), and an end of
+   * word has its place in the list. Those that the program hands over have two more: what travels along (./outgoing-connections.ts), and an end of
    * the channel for what is still written to them (./move-tail.ts); such a MOVE has no others. None at all: it asks for the room
    * alone. `key`: of the listener that they came through.
    */

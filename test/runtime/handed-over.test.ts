@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
-import { deliver, departed, drain, ROOM } from './moving.js';
+import { deliver, drain, movedFrom, ROOM } from './moving.js';
 import { type Message, supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
 
 /** ms after which a line will not come any more. */
@@ -81,7 +81,7 @@ async function pair(
 }
 
 async function moved({ from, to }: Pair): Promise<void> {
-  const batch = await departed(from);
+  const batch = await movedFrom(from);
   from.send({ type: 'MOVED', id: batch.move.id, room: await deliver(to, batch) });
   await from.line('moved');
 }
@@ -144,7 +144,7 @@ for (const [what, to, from] of [
       client.socket.write('pause\n');
       await client.line();
       client.socket.write('later one\n');
-      const batch = await departed(scene.from);
+      const batch = await movedFrom(scene.from);
       scene.from.child.kill('SIGUSR2');
       await scene.from.line('told');
       client.socket.write('second\n');
@@ -168,7 +168,7 @@ test(
     const { from, client } = await pair(supervisor);
     client.socket.write('later one\n');
     await from.line('held');
-    const batch = await departed(from);
+    const batch = await movedFrom(from);
     client.socket.write('second\n');
     from.child.kill('SIGUSR2');
     await from.line('told');
@@ -188,7 +188,7 @@ test(
     const { from, to, client } = scene;
     client.socket.write('later one\nlater two big\n');
     await from.until('two', () => from.lines.filter(({ event }) => event === 'held').length === 2);
-    const batch = await departed(from);
+    const batch = await movedFrom(from);
     from.child.kill('SIGUSR2');
     await from.line('told');
     const room = await deliver(to, batch);
@@ -238,7 +238,7 @@ test(
   supervised(async (supervisor) => {
     for (const isTaken of [false, true]) {
       const { from, to, client } = await pair(supervisor);
-      const batch = await departed(from);
+      const batch = await movedFrom(from);
       if (isTaken) await deliver(to, batch);
       from.channel.close();
       assert.equal(await client.ask('second'), `${(isTaken ? to : from).child.pid} 2 second`);

@@ -7,7 +7,7 @@ export const drain = { type: 'DRAIN', times: allKinds(60_000), move: 32 } as con
 export type Move = TestWorker['moves'][number];
 
 /** Begins the drain, and says that there is room. @returns the MOVE */
-export async function departed(from: TestWorker): Promise<Move> {
+export async function movedFrom(from: TestWorker): Promise<Move> {
   from.send(drain);
   const { id } = (await from.message('MOVE')) as Message<'MOVE'>;
   from.send({ type: 'MOVED', id, room: ROOM });

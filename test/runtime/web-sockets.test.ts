@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { HttpClient } from './http-client.js';
-import { deliver, departed } from './moving.js';
+import { deliver, movedFrom } from './moving.js';
 import { type Message, supervised, type TestSupervisor, type TestWorker } from './supervisor.js';
 
 /** ms after which a message will not come any more. */
@@ -78,7 +78,7 @@ async function scene(
 }
 
 async function move({ from, to }: Scene): Promise<void> {
-  const batch = await departed(from);
+  const batch = await movedFrom(from);
   from.send({ type: 'MOVED', id: batch.move.id, room: await deliver(to, batch) });
   await from.line('moved');
 }
@@ -152,7 +152,7 @@ test(
     const { from, to, client } = await scene(supervisor, { both: { DEFLATE: '{}', RESTORE: '1' }, to: { NONE: '1' } });
     const text = randomBytes(5_000).toString('hex');
     assert.equal(await client.ask(text), `${from.child.pid} 2 ${text}`);
-    const batch = await departed(from);
+    const batch = await movedFrom(from);
     from.send({ type: 'MOVED', id: batch.move.id, room: await deliver(to, batch) });
     assert.equal(await client.ask(text), `${from.child.pid} 3 ${text}`);
     assert.equal(await client.ask(text), `${from.child.pid} 4 ${text}`);

@@ -14,7 +14,7 @@ import type { MovedConnection } from './worker-messages.js';
 const MOST_BYTES = 1024 * 1024;
 
 /** A connection on its way. One of both is called, once. */
-export interface Departure {
+export interface OutgoingConnection {
   readonly as: MovedConnection;
   /** The other generation has it. */
   moved(): void;
@@ -23,8 +23,8 @@ export interface Departure {
 }
 
 /** Those of one MOVE. */
-export interface Departures {
-  readonly all: readonly Departure[];
+export interface OutgoingBatch {
+  readonly all: readonly OutgoingConnection[];
   /** As MOVE has them behind the words. */
   readonly fds: readonly number[];
   /** The message has been sent. */
@@ -34,7 +34,7 @@ export interface Departures {
 }
 
 /** What travels with a connection that the program hands over. */
-export interface Luggage {
+export interface Payload {
   /** As `v8.serialize` has it. */
   readonly value: Buffer;
   /** What Node has read and the program has not. */
@@ -47,14 +47,14 @@ interface Idle {
 }
 
 /** Idle HTTP/1.1 connections: the old worker keeps a duplicate. @throws {SystemError} nothing has left */
-export function departIdle(batch: readonly Idle[], connections: Connections, listener: GatedListener): Departures {
+export function detachIdle(batch: readonly Idle[], connections: Connections, listener: GatedListener): OutgoingBatch {
   using owned = new OwnedFds();
   const fds = batch.map(({ connection: { top } }) => {
     const { fd } = (top as unknown as { _handle: SocketHandle })._handle;
     return owned.own(native.fd.dup(fd));
   });
   owned.releaseAll();
-  const all = batch.map(({ connection, isFresh }, index): Departure => {
+  const all = batch.map(({ connection, isFresh }, index): OutgoingConnection => {
     const fd = fds[index] as number;
     connections.remove(connection);
     // Not end(): a FIN would end the connection, which lives on in the duplicate.
@@ -66,24 +66,24 @@ export function departIdle(batch: readonly Idle[], connections: Connections, lis
 }
 
 /** Connections that the program hands over: the old worker keeps its sockets. @throws {SystemError} nothing has left */
-export function departHandedOver(batch: readonly Connection[], connections: Connections): Departures {
+export function detachHandedOver(batch: readonly Connection[], connections: Connections): OutgoingBatch {
   using owned = new OwnedFds();
   const [ours, theirs] = native.channel.pair();
   owned.own(theirs);
   const tail = new TailWriter(ours);
-  const leaving: Leaving[] = [];
+  const leaving: HandedOverConnection[] = [];
   for (const connection of batch) {
     const index = leaving.length;
-    const one = Leaving.of(connection, connections, (data, done) => tail.write(index, data, done));
+    const one = HandedOverConnection.of(connection, connections, (data, done) => tail.write(index, data, done));
     if (one !== null) leaving.push(one);
   }
   try {
-    const luggage = owned.own(native.memfd.create(serialize(leaving.map((one) => one.luggage))));
+    const payload = owned.own(native.memfd.create(serialize(leaving.map((one) => one.payload))));
     owned.releaseAll();
     const sent = (): void => {
-      for (const fd of [luggage, theirs]) native.fd.close(fd);
+      for (const fd of [payload, theirs]) native.fd.close(fd);
     };
-    return { all: leaving, fds: [...leaving.map(({ fd }) => fd), luggage, theirs], sent, tail };
+    return { all: leaving, fds: [...leaving.map(({ fd }) => fd), payload, theirs], sent, tail };
   } catch (error) {
     tail.close();
     for (const one of leaving) one.back();
@@ -93,18 +93,18 @@ export function departHandedOver(batch: readonly Connection[], connections: Conn
 
 type Late = (data: Buffer, done: () => void) => void;
 
-class Leaving implements Departure {
+class HandedOverConnection implements OutgoingConnection {
   readonly #connection: Connection;
   readonly #connections: Connections;
   readonly #held: HeldSocket;
   readonly as: MovedConnection;
-  readonly luggage: Luggage;
+  readonly payload: Payload;
 
   /**
    * @param late for what the program still writes
    * @returns null: the program cannot say what is to travel along; it stays
    */
-  static of(connection: Connection, connections: Connections, late: Late): Leaving | null {
+  static of(connection: Connection, connections: Connections, late: Late): HandedOverConnection | null {
     const { handOver } = connection;
     if (handOver === null) return null;
     // What it writes while it saves goes nowhere until that has succeeded.
@@ -120,7 +120,7 @@ class Leaving implements Departure {
         throw new RangeError(`its value has ${value.length} bytes, ${MOST_BYTES} are allowed`);
       for (const data of early) late(data, () => {});
       write = late;
-      return new Leaving(connection, connections, held, { value, unread: held.unread });
+      return new HandedOverConnection(connection, connections, held, { value, unread: held.unread });
     } catch (error) {
       handOver.returned?.();
       held.release();
@@ -133,11 +133,11 @@ class Leaving implements Departure {
     }
   }
 
-  private constructor(connection: Connection, connections: Connections, held: HeldSocket, luggage: Luggage) {
+  private constructor(connection: Connection, connections: Connections, held: HeldSocket, payload: Payload) {
     this.#connection = connection;
     this.#connections = connections;
     this.#held = held;
-    this.luggage = luggage;
+    this.payload = payload;
     this.as = { isFresh: false, kind: connection.handOver?.kind };
     connection.isLeaving = true;
   }

@@ -5,26 +5,26 @@ import { reasonOf } from '../base/errors.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import { adoptSocket, callProgram } from './adopt-connection.js';
 import type { Connections } from './connections.js';
-import type { Luggage } from './departures.js';
 import type { Adopt, Adopters } from './handed-over.js';
 import { TailReader } from './move-tail.js';
 import type { HttpServer } from './node-internals.js';
+import type { Payload } from './outgoing-connections.js';
 import type { MovedConnection } from './worker-messages.js';
 
-/** Beside the words and the connections: the luggage, and the end of the tail. */
+/** Beside the words and the connections: the payload, and the end of the tail. */
 export const FDS_OF_HANDED_OVER = 2;
 
-interface Arrival {
+interface IncomingConnection {
   readonly adopt: Adopt;
   readonly value: unknown;
   readonly unread: Buffer;
 }
 
 /** The connections of one MOVE that the program of the generation before has handed over. */
-export class Arrivals {
+export class IncomingBatch {
   readonly #connections: Connections;
   readonly #adopters: Adopters;
-  readonly #luggage: readonly Luggage[];
+  readonly #payloads: readonly Payload[];
   readonly #tail: TailReader;
   readonly #sockets = new Map<number, net.Socket>();
   /** What is written to those that have no socket yet. */
@@ -32,21 +32,21 @@ export class Arrivals {
 
   /** @param fds two: see {@link FDS_OF_HANDED_OVER}. They are owned from here on, also when this throws. */
   constructor(connections: Connections, adopters: Adopters, fds: readonly number[]) {
-    const [luggage, tail] = fds as [number, number];
+    const [payload, tail] = fds as [number, number];
     using owned = new OwnedFds(fds);
     this.#connections = connections;
     this.#adopters = adopters;
-    this.#luggage = deserialize(contentOf(luggage)) as Luggage[];
+    this.#payloads = deserialize(contentOf(payload)) as Payload[];
     this.#tail = new TailReader(owned.release(tail), (index, data) => this.#written(index, data));
   }
 
   /** @returns null: this program does not take it */
-  expect(index: number, { kind = '' }: MovedConnection): Arrival | null {
+  expect(index: number, { kind = '' }: MovedConnection): IncomingConnection | null {
     const adopt = this.#adopters.find(kind);
-    const luggage = this.#luggage[index];
-    if (adopt === undefined || luggage === undefined) return null;
+    const payload = this.#payloads[index];
+    if (adopt === undefined || payload === undefined) return null;
     try {
-      return { adopt, value: deserialize(luggage.value), unread: luggage.unread };
+      return { adopt, value: deserialize(payload.value), unread: payload.unread };
     } catch (error) {
       const text = `a connection of the kind ${JSON.stringify(kind)} is not taken over: its value cannot be read: ${reasonOf(error)}`;
       process.emitWarning(text, 'MotyaWarning');
@@ -55,7 +55,7 @@ export class Arrivals {
   }
 
   /** The fd is the socket's from here on. The program's callback runs. */
-  adopt(index: number, { adopt, value, unread }: Arrival, server: HttpServer, fd: number): void {
+  adopt(index: number, { adopt, value, unread }: IncomingConnection, server: HttpServer, fd: number): void {
     const socket = adoptSocket(server, fd);
     // As Node leaves it after an upgrade.
     if (typeof server.closeIdleConnections === 'function') Object.assign(socket, { parser: null });
