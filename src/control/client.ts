@@ -1,4 +1,4 @@
-import { readFileSync, type Stats, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Channel } from '../base/channel.js';
 import { ANSWER_MS, GREETING_MS } from '../base/deadlines.js';
@@ -10,6 +10,7 @@ import { keeperSocketOf } from '../base/os/paths.js';
 import { userOfDirectory } from '../base/os/places.js';
 import { isTrusted } from '../base/os/private-socket.js';
 import { hasOpen } from '../base/os/processes.js';
+import { readSmallFile } from '../base/os/small-file.js';
 import { printable } from '../base/printable.js';
 import { timeout } from '../base/timeout.js';
 import type { Status } from '../status/status-document.js';
@@ -69,13 +70,7 @@ function fileAt(path: string): Stats | null {
 }
 
 /** The control socket that the instance with the lock of a pidfile has named there; null: it has named none yet. */
-function socketNamedIn(lock: string): string | null {
-  try {
-    return readFileSync(lock, 'utf8') || null;
-  } catch {
-    return null;
-  }
-}
+const socketNamedIn = (lock: string): string | null => readSmallFile(lock) || null;
 
 /** Where the lock is of an instance whose control socket and pidfile have their default places. */
 const lockBeside = (path: string): string => path.replace(/\.control\.sock$/, '.pid.lock');

@@ -3,7 +3,6 @@ import {
   fstatSync,
   ftruncateSync,
   lstatSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -19,15 +18,12 @@ import { lockHolder } from './lock-holder.js';
 import { native } from './native.js';
 import { isFileAt } from './path-identity.js';
 import { hasOpen } from './processes.js';
+import { readSmallFile } from './small-file.js';
 
 /** The pid that a pidfile names, or null when there is none that could be read. It proves nothing: the lock does. */
 export function readPid(path: string): number | null {
-  try {
-    const text = readFileSync(path, 'utf8');
-    return /^[1-9]\d*\n?$/.test(text) ? Number.parseInt(text, 10) : null;
-  } catch {
-    return null;
-  }
+  const text = readSmallFile(path) ?? '';
+  return /^[1-9]\d*\n?$/.test(text) ? Number.parseInt(text, 10) : null;
 }
 
 /** The process that holds a pidfile; null: none does. The lock decides, not the file. @throws {StartError} */
@@ -132,8 +128,11 @@ export class Pidfile {
       // A new file, never one behind a symlink that another user has put there.
       rmSync(this.#temporary(), { force: true });
       writeFileSync(this.#temporary(), `${process.pid}\n`, { mode: 0o644, flag: 'wx' });
-      ftruncateSync(this.lockFd);
-      writeSync(this.lockFd, this.#controlSocket, 0);
+      // Anything that can be locked may be the lock; only a file can name the socket.
+      if (fstatSync(this.lockFd).isFile()) {
+        ftruncateSync(this.lockFd);
+        writeSync(this.lockFd, this.#controlSocket, 0);
+      }
     } catch (error) {
       throw this.#failure('written', error);
     }
