@@ -80,7 +80,9 @@ void Receive(int reader) {
   if (length < 0 && received.count() != 0) Fail();
   if (length <= 0) return;
   if (static_cast<size_t>(length) > sizeof data) Fail();
-  if (received.count() != static_cast<uint8_t>(data[0])) Fail();
+  // All of them, or none where the kernel has dropped some.
+  const size_t wanted = received.has_lost_fds() ? 0 : static_cast<uint8_t>(data[0]);
+  if (received.count() != wanted) Fail();
   for (size_t i = 0; i < received.count(); i++) {
     const int flags = fcntl(received.fds()[i].get(), F_GETFD);
     if (flags < 0 || (flags & FD_CLOEXEC) == 0) Fail();
