@@ -1,6 +1,7 @@
-import type { AnswerCounts, ConnectionCounts } from './worker-messages.js';
+import type { AnswerCounts, ConnectionCounts, StayedCounts } from './worker-messages.js';
 
 export const NO_CONNECTIONS: ConnectionCounts = { http1: 0, idle: 0, http2: 0, upgraded: 0, other: 0 };
+export const NONE_STAYED: StayedCounts = { touched: 0, kept: 0, tls: 0, http2: 0, upgraded: 0, refused: 0, other: 0 };
 export const NO_ANSWERS: AnswerCounts = { answers: 0, failed: 0 };
 
 export function total(counts: ConnectionCounts): number {

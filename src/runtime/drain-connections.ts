@@ -2,7 +2,7 @@ import { inBackground } from '../base/background.js';
 import { LAST_MOVE_MS } from '../base/deadlines.js';
 import { longestOf, type PerKind, perKind } from '../base/drain-kinds.js';
 import type { Connection, Connections } from './connections.js';
-import { total } from './counts.js';
+import { NONE_STAYED, total } from './counts.js';
 import { drainHttp1 } from './drain-http1.js';
 import { drainHttp2, drainLateSession } from './drain-http2.js';
 import { Spread, spreadOf } from './drain-spread.js';
@@ -25,8 +25,6 @@ export interface DrainOutcome {
   readonly moved: number;
   readonly stayed: StayedCounts;
 }
-
-export const NONE_STAYED: StayedCounts = { touched: 0, kept: 0, tls: 0, http2: 0, upgraded: 0, refused: 0, other: 0 };
 
 /** The end of a worker's connections, each by what its protocol allows. Nothing polls: it is over with the last event. */
 export class Drain {

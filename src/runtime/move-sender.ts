@@ -5,6 +5,7 @@ import { isSystemError, reasonOf } from '../base/errors.js';
 import { OwnedFds } from '../base/os/owned-fds.js';
 import type { GatedListener } from './accept-gate.js';
 import { type Connection, type Connections, connectionOf } from './connections.js';
+import { NONE_STAYED } from './counts.js';
 import { type Candidate, MoveCandidates } from './move-candidates.js';
 import { offerOwnership, takeBackOwnership } from './move-ownership.js';
 import { canMoveConnections } from './move-self-test.js';
@@ -13,10 +14,8 @@ import { isHttpServer } from './node-internals.js';
 import { detachHandedOver, detachIdle, type OutgoingBatch, type OutgoingConnection } from './outgoing-connections.js';
 import { kindToStay } from './reason-to-stay.js';
 import type { SupervisorLink } from './supervisor-link.js';
-import type { ReasonToStay, StayedCounts } from './worker-messages.js';
+import { type ReasonToStay, type StayedCounts, UNANSWERED_MOVES } from './worker-messages.js';
 
-/** MOVEs that are not answered yet: one is read while the next one comes, and no process holds more fds than these. */
-const WINDOW = 2;
 /**
  * ms for which a worker lives on after the last connection that its program has handed over, and after what the program has written to one
  * last: handlers that still run write their answers.
@@ -52,7 +51,7 @@ export class MoveSender {
   readonly #routes: ReadonlyMap<net.Server, Route>;
   readonly #changed: () => void;
   readonly #batches = new Map<number, Batch>();
-  readonly stayed: StayedCounts = { touched: 0, kept: 0, tls: 0, http2: 0, upgraded: 0, refused: 0, other: 0 };
+  readonly stayed: StayedCounts = { ...NONE_STAYED };
   moved = 0;
   #lastId = 0;
   readonly #candidates: MoveCandidates;
@@ -161,7 +160,7 @@ export class MoveSender {
     if (this.#isOver || this.#turn !== null) return;
     this.#turn = setImmediate(() => {
       this.#turn = null;
-      if (this.#batches.size >= WINDOW) return;
+      if (this.#batches.size >= UNANSWERED_MOVES) return;
       const candidates = this.#candidates;
       if (candidates.isDue ? candidates.look() : this.#sendNext() || candidates.isDue) this.#continue();
     });

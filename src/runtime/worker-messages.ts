@@ -53,6 +53,8 @@ export const stayedCounts = record({
 });
 export type StayedCounts = NonNullable<(typeof stayedCounts)['type']>;
 export type ReasonToStay = keyof StayedCounts;
+/** MOVEs of one worker that are not answered yet: one is read while the next one comes, and no process holds more fds than these. */
+export const UNANSWERED_MOVES = 2;
 
 const shapes = {
   // worker → supervisor

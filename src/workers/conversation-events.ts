@@ -22,8 +22,7 @@ export interface ConversationEvents {
   ready: [];
   /** `pid` of the process whose program has closed its server. */
   release: [key: string, pid: number];
-  /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). */
-  /** `facts`: what `what` says, for programs. */
+  /** `denied`: it may not listen where it wants to (EACCES). `exhausted`: it cannot take a connection (EMFILE and the like). `facts`: what `what` says, for programs. */
   trouble: [kind: 'denied' | 'exhausted', what: string, facts: Details];
   /** Once. `reason` in words: an exit status, a signal, or why it could not be started. */
   exit: [reason: string];
@@ -33,7 +32,6 @@ export interface ConversationEvents {
   childEnd: [end: ChildEnd];
   /** A process that its program had started has ended as it was to; comes before or after `childEnd`. */
   childDone: [pid: number];
-  /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. */
-  /** `pid`: null where it cannot be told. */
+  /** After the exit: a process that its program has started, as `pid 12 (node)`, is in a session of its own, and goes on. `pid`: null where it cannot be told. */
   strayed: [who: string, pid: number | null];
 }

@@ -1,5 +1,5 @@
-import { NO_CONNECTIONS, plus } from '../runtime/counts.js';
-import { type DrainOutcome, NONE_STAYED } from '../runtime/drain-connections.js';
+import { NO_CONNECTIONS, NONE_STAYED, plus } from '../runtime/counts.js';
+import type { DrainOutcome } from '../runtime/drain-connections.js';
 import type { ReasonToStay, StayedCounts } from '../runtime/worker-messages.js';
 
 export type Drained = DrainOutcome;

@@ -1,4 +1,4 @@
-import type { MovedConnection } from '../runtime/worker-messages.js';
+import { type MovedConnection, UNANSWERED_MOVES } from '../runtime/worker-messages.js';
 
 /** Connections that change their process: see MOVE of runtime/worker-messages.ts. */
 export interface Move {
@@ -31,9 +31,7 @@ export interface Moving {
 const IN_FLIGHT_SHARE = 0.25;
 /** Connections with a MOVE: adopting more in one turn would hold up the receiver's clients (some 3 ms). */
 const MOST = 32;
-/** MOVEs of one worker that are not answered yet: see runtime/move-sender.ts. */
-const WINDOW = 2;
 
 /** Connections with a MOVE, of `workers` that send at once, where a process may have `limit` fds. */
 export const mostWithMove = (limit: number, workers: number): number =>
-  Math.max(1, Math.min(MOST, Math.floor((limit * IN_FLIGHT_SHARE) / (workers * WINDOW)) - 1));
+  Math.max(1, Math.min(MOST, Math.floor((limit * IN_FLIGHT_SHARE) / (workers * UNANSWERED_MOVES)) - 1));
